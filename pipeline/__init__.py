@@ -1,0 +1,1 @@
+"""Build PyTorch x CUDA x vLLM images, prove each by inference, publish only what was proven."""

@@ -1,0 +1,551 @@
+"""Every type of the pipeline, in the order in which data flows.
+
+    matrix.yaml -> Matrix -> Spec (one Cell and what the matrix says of it) -> Lock -> Image
+                -> Trial (what the suite is given) -> Check... -> Record -> Decision -> Publication
+                -> Status (what plan and report tell)
+
+Nothing here imports anything of ours. What is read back from files or a registry is a pydantic
+model, because a stranger may have written it; all else is a frozen dataclass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PROJECT = "tagproof"
+"""The one name of this project: distribution, label prefix, predicate URIs, folders."""
+
+RUN_LABEL = f"{PROJECT}.run"
+"""Label on every container that we start; its value names the process that owns it."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def canonical(value: Any) -> bytes:
+    """Bytes of a JSON value that are the same wherever it is written: sorted keys, no blanks, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def key_of(value: Any) -> str:
+    """A key derived from inputs: the SHA-256, in hex, of their canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+# -- names of things in a registry ------------------------------------------------------------------
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REPOSITORY = re.compile(
+    r"(?P<host>[A-Za-z0-9.\-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?)/(?P<path>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, order=True)
+class Digest:
+    """``sha256:`` and 64 hex digits: the identity of a manifest or a blob."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _DIGEST.fullmatch(self.value):
+            raise ValueError(f"{self.value!r} is no sha256 digest")
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """The digest of these bytes."""
+        return cls(f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+    @property
+    def hex(self) -> str:
+        """The 64 hex digits alone."""
+        return self.value.removeprefix("sha256:")
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, order=True)
+class Repository:
+    """Where images live: a registry's host, with port, and a path in it."""
+
+    host: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``host[:port]/path``. Raises ValueError where a host is missing: there is no default registry."""
+        match = _REPOSITORY.fullmatch(text)
+        host = match["host"] if match else ""
+        if not match or not (":" in host or "." in host or host == "localhost"):
+            raise ValueError(f"{text!r} is no repository of the form host[:port]/path, in lower case")
+        return cls(host, match["path"])
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the registry is on this machine only."""
+        return any(self.host == name or self.host.startswith(f"{name}:") for name in LOOPBACK)
+
+    def at(self, digest: Digest) -> ImageRef:
+        """The image of this digest, here."""
+        return ImageRef(self, digest)
+
+    def tagged(self, tag: str) -> TagRef:
+        """The tag of this name, here."""
+        return TagRef(self, tag)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}"
+
+
+@dataclass(frozen=True, order=True)
+class ImageRef:
+    """An image by digest: what we run, test, sign, judge and publish."""
+
+    repository: Repository
+    digest: Digest
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``host/path@sha256:…``. Raises ValueError for anything else, a tag included."""
+        name, at, digest = text.partition("@")
+        if not at:
+            raise ValueError(f"{text!r} names no digest; only host/path@sha256:… says which image")
+        return cls(Repository.parse(name), Digest(digest))
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+@dataclass(frozen=True, order=True)
+class TagRef:
+    """A tag: a hint to a digest, never proof of anything."""
+
+    repository: Repository
+    tag: str
+
+    def __post_init__(self) -> None:
+        if not _TAG.fullmatch(self.tag):
+            raise ValueError(f"{self.tag!r} is no tag: up to 128 of A-Z a-z 0-9 . _ -")
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+# -- what the matrix asks for -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One combination of the axes; its id is the handle for it everywhere."""
+
+    torch: str
+    cuda: str
+    python: str
+    vllm: str | None
+    platform: str = "linux/amd64"
+
+    @property
+    def id(self) -> str:
+        """``vllm0.32.0-torch2.13.0-cpu-py3.11``: nox id, lock name, channel tag, CI job, JUnit suite."""
+        parts = [f"vllm{self.vllm}"] if self.vllm else []
+        parts += [f"torch{self.torch}", self.cuda, f"py{self.python}"]
+        architecture = self.platform.removeprefix("linux/")
+        return "-".join([*parts, *([] if architecture == "amd64" else [architecture])])
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether only a GPU can prove it."""
+        return self.cuda != "cpu"
+
+    @property
+    def cuda_version(self) -> str | None:
+        """``13.0`` for ``cu130``; None for ``cpu``."""
+        return f"{self.cuda[2:-1]}.{self.cuda[-1]}" if self.needs_gpu else None
+
+
+@dataclass(frozen=True)
+class Reasoned:
+    """A requirement or a package name, and why it was written down."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Base:
+    """The operating system under every image: a distribution's suite, or an image that the user names."""
+
+    suite: str
+    refresh: str
+    image: ImageRef | None = None
+
+    @property
+    def glibc(self) -> str:
+        """The glibc that wheels may ask for; the floor of today's wheels where the base is the user's."""
+        return "2.28" if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A cell, and all that the matrix says of it: the one input of lock and build."""
+
+    cell: Cell
+    base: Base
+    packages: tuple[str, ...] = ()
+    constraints: tuple[Reasoned, ...] = ()
+    overrides: tuple[Reasoned, ...] = ()
+    omit: tuple[Reasoned, ...] = ()
+    system: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    serve: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the gate asks of a record today. It is in no key: a new policy voids no proof."""
+
+    required: tuple[str, ...]
+    signers: tuple[Path, ...] = ()
+    max_age_days: int = 90
+    accept_flaky: bool = False
+    moves: Literal["forward", "never"] = "forward"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """matrix.yaml, understood."""
+
+    path: Path
+    specs: tuple[Spec, ...]
+    repository: Repository
+    staging: Repository
+    aliases: tuple[tuple[str, str], ...]
+    policy: Policy
+    model: str | None = None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells, in the order of the file."""
+        return tuple(spec.cell for spec in self.specs)
+
+    def aliases_of(self, cell: Cell) -> tuple[str, ...]:
+        """The aliases that point to this cell."""
+        return tuple(alias for alias, target in self.aliases if target == cell.id)
+
+
+# -- what a cell is made of -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One wheel of a lock. ``size`` is in bytes."""
+
+    name: str
+    version: str
+    sha256: str
+    filename: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Every wheel of one cell, by hash, and the names that may be missing or differ, with the reason."""
+
+    cell: Cell
+    pins: tuple[Pin, ...]
+    omitted: tuple[Reasoned, ...] = ()
+    overridden: tuple[Reasoned, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the pins say; comments and order do not matter."""
+        return f"sha256:{key_of(sorted([p.name, p.version, p.sha256] for p in self.pins))}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Normalised name to version."""
+        return {pin.name: pin.version for pin in self.pins}
+
+    @property
+    def excused(self) -> tuple[str, ...]:
+        """Names whose broken requirement is known and has a reason."""
+        return tuple(sorted({r.text for r in self.omitted} | {_name(r.text) for r in self.overridden}))
+
+    @property
+    def size(self) -> int:
+        """Bytes to download where no wheel is cached."""
+        return sum(pin.size for pin in self.pins)
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in staging, by digest, with the key of what it was built from."""
+
+    cell: Cell
+    ref: ImageRef
+    build_key: str
+    lock: str
+    created: str
+
+    @property
+    def immutable_tag(self) -> str:
+        """The tag of this very build: cell id and the first 12 digits of the build key."""
+        return f"{self.cell.id}-{self.build_key[:12]}"
+
+
+# -- what was seen ----------------------------------------------------------------------------------
+
+
+class Frozen(BaseModel):
+    """A value that is read back from a file or a registry: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Short = Annotated[str, Field(max_length=4096)]
+
+
+class Outcome(StrEnum):
+    """What became of one check. Inconclusive: the machine failed, the image is not to blame."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Check(Frozen):
+    """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    outcome: Annotated[Outcome, Field(strict=False)]
+    seconds: Annotated[float, Field(ge=0)]
+    expected: Short = ""
+    seen: Short = ""
+
+
+class Host(Frozen):
+    """Where a record was made. ``hardware`` is the class that enters the proof key."""
+
+    hardware: Annotated[str, Field(pattern=r"^(cpu|sm_\d+[a-z]?)-[a-z0-9_]+$")]
+    system: Short
+    cpu: Short
+    memory_bytes: Annotated[int, Field(ge=0)]
+    engine: Short = ""
+    gpus: tuple[Short, ...] = ()
+    driver: Short = ""
+
+
+class Expected(Frozen):
+    """What the image must say of itself, from cell and lock."""
+
+    torch: str
+    cuda: str | None
+    python: str
+    vllm: str | None
+    pins: dict[str, str]
+    excused: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class ImageTarget(Frozen):
+    """An image to try, by digest, run by the engine with its own entrypoint."""
+
+    kind: Literal["image"] = "image"
+    ref: str
+
+
+class PythonTarget(Frozen):
+    """A bare-metal environment to try, by the path of its interpreter."""
+
+    kind: Literal["python"] = "python"
+    python: str
+
+
+class Trial(Frozen):
+    """All that the suite is given. Paths are of this machine; seconds are wall clock."""
+
+    cell: str
+    run: str
+    target: Annotated[ImageTarget | PythonTarget, Field(discriminator="kind")]
+    expected: Expected
+    model: str
+    serve: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    gpu: bool = False
+    healthy_seconds: float = 300
+    answer_seconds: float = 60
+    shutdown_seconds: float = 30
+
+
+class Result(StrEnum):
+    """What a record says. Warned: it passed, but only after it had failed for the same proof key."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    FAILED = "FAILED"
+
+
+class Record(Frozen):
+    """What the suite saw of one digest. Times are RFC 3339, UTC."""
+
+    schema_number: Literal[1] = Field(1, alias="schema")
+    cell: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,100}$")]
+    repository: Short
+    digest: Sha
+    build_key: Key
+    proof_key: Key
+    lock: Sha
+    suite: Sha
+    model: Sha
+    host: Host
+    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    finished: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    attempt: Annotated[int, Field(ge=1)]
+    checks: tuple[Check, ...]
+    result: Annotated[Result, Field(strict=False)]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    def named(self, outcome: Outcome) -> tuple[str, ...]:
+        """The names of the checks with this outcome."""
+        return tuple(check.name for check in self.checks if check.outcome == outcome)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A record whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    record: Record
+    signer: str
+    manifest: Digest
+
+
+# -- what was decided and done ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is refused: a word to test for, a sentence to read, and the remedy."""
+
+    code: str
+    text: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.text}\nhint: {self.hint}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a digest may carry a tag; if not, every reason."""
+
+    reasons: tuple[Reason, ...]
+    proof: Proof | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """True where there is a proof and nothing against it."""
+        return self.proof is not None and not self.reasons
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The tags that carry one proven digest, and which of them had to be written."""
+
+    cell: Cell
+    ref: ImageRef
+    tags: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+class State(StrEnum):
+    """How far a cell has come."""
+
+    IMPOSSIBLE = "impossible"
+    UNLOCKED = "unlocked"
+    UNBUILT = "unbuilt"
+    UNPROVEN = "unproven"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    PROVEN = "proven"
+    PUBLISHED = "published"
+
+
+class Stage(StrEnum):
+    """The stages of the path, in order; a step of a plan and a line of progress name one."""
+
+    LOCK = "lock"
+    FETCH = "fetch"
+    BASE = "base"
+    BUILD = "build"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
+
+    spec: Spec
+    lock: Lock | None
+    image: Image | None
+    proofs: tuple[Proof, ...] = ()
+    tags: tuple[tuple[str, Digest], ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """One row of plan and report. ``pending`` says why a step cannot be done here ("needs a GPU")."""
+
+    cell: Cell
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    steps: tuple[Stage, ...] = ()
+    pending: str = ""
+    image: Image | None = None
+    record: Record | None = None
+    tags: tuple[str, ...] = ()
+    seconds: tuple[tuple[Stage, float], ...] = ()
+    log_tail: str = ""
+    again: str = ""
+
+
+def plain(value: Any) -> Any:
+    """JSON's idea of one of our values: what ``--json`` prints."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Digest | Repository | ImageRef | TagRef):
+        return str(value)
+    if isinstance(value, Cell):
+        return {"id": value.id, **asdict(value)}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def labels_of(cell: Cell, lock: str, driver: str | None) -> Mapping[str, str]:
+    """The OCI labels of a cell's image: every axis, the lock's digest, and the driver that CUDA needs."""
+    axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
+    named = {**axes, "platform": cell.platform, "cell": cell.id, "lock": lock, "driver.min": driver or "none"}
+    return {f"{PROJECT}.{name}": value for name, value in named.items()}
