@@ -300,7 +300,6 @@ class Image:
     ref: ImageRef
     build_key: str
     lock: str
-    created: str
 
     @property
     def immutable_tag(self) -> str:
