@@ -1,0 +1,16 @@
+#!/bin/sh
+# Makes what every layer stands on: an empty virtual environment, a home and the entrypoint.
+# usage: environment.sh PYTHON, the version that the cell asks for ("3.11").
+set -eu
+have=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if [ "$have" != "$1" ]; then
+    echo "the base has Python $have, the cell asks for $1" >&2
+    exit 1
+fi
+python3 -m venv --without-pip /opt/venv
+mkdir -p /home/app
+chown 1000:0 /home/app
+chmod 2775 /home/app
+install -m 755 /tools/serve /usr/local/bin/serve
+# One constant modification time makes two builds the same bytes.
+find /opt /home/app /usr/local/bin -exec touch -h -d @1577836800 {} +

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs the wheels of one layer under /layer, as they will lie in the image, with their bytecode.
+# /wheels holds the wheels and requirements.txt, whose hashes uv checks once more; a layer may be empty.
+set -eu
+site=/layer/opt/venv
+mkdir -p "$site"
+if [ -s /wheels/requirements.txt ]; then
+    /tools/uv pip install --quiet --python /opt/venv/bin/python --prefix "$site" --link-mode copy \
+        --no-cache --no-index --find-links /wheels --no-deps --require-hashes -r /wheels/requirements.txt
+    # Hash-checked bytecode holds no modification time, and -s/-p make its paths those of the image.
+    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        -s /layer -p / "$site/lib" || echo "some modules do not compile on this Python; they are data to their package" >&2
+fi
+rm -f "$site/.lock"
+# One constant modification time makes two builds the same bytes.
+find /layer -exec touch -h -d @1577836800 {} +

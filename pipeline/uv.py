@@ -1,0 +1,161 @@
+"""uv, the resolver: which wheels make up a set of requirements, and where the index keeps them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
+from pipeline.errors import ResolveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+VARIANT_INDEX = "https://download.pytorch.org/whl"
+"""Where PyTorch keeps builds with a local version part, one index for each: /cpu, /cu126, …"""
+
+_NEEDED = (
+    "INDEX",
+    "KEYRING",
+    "HTTP",
+    "NETRC",
+    "SSL",
+    "NATIVE_TLS",
+    "SYSTEM_CERTS",
+    "CACHE_DIR",
+    "OFFLINE",
+    "INSECURE",
+)
+"""uv's own settings that say how to reach an index. All others could change what a lock holds."""
+
+
+@dataclass(frozen=True)
+class FoundWheel:
+    """A wheel that the index offers. ``size`` is in bytes, None where the index does not say."""
+
+    filename: str
+    url: str
+    sha256: str
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A package at one version, with its wheels for the environment asked for."""
+
+    name: str
+    version: str
+    wheels: tuple[FoundWheel, ...]
+
+
+def resolve(
+    requirements: Sequence[str],
+    *,
+    python: str,
+    platform: str,
+    constraints: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    folders: Sequence[Path] = (),
+    dependencies: bool = True,
+) -> tuple[Found, ...]:
+    """Resolve requirements for a Python ("3.11") and a uv platform ("x86_64-manylinux_2_36").
+
+    A requirement with a local version part (``torch==2.13.0+cpu``) is looked for in the folders
+    first and else in PyTorch's index of that variant, and nothing else is: so no other package can
+    come from there, and no other requirement can pick up such a build. Only wheels are considered.
+
+    Raises ResolveError where no set of packages fits, or an index cannot be asked.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        (here / "pyproject.toml").write_text(_project(requirements, python, here, folders))
+        (here / "constraints.txt").write_text("\n".join(constraints))
+        (here / "overrides.txt").write_text("\n".join(overrides))
+        command = [
+            *_uv(), "pip", "compile", "pyproject.toml", "--quiet", "--format", "pylock.toml",
+            "--output-file", "pylock.toml", "--only-binary", ":all:", "--python-version", python,
+            "--python-platform", platform, "--constraint", "constraints.txt", "--override", "overrides.txt",
+        ]  # fmt: skip
+        if not dependencies:
+            command.append("--no-deps")
+        done = subprocess.run(
+            command, cwd=here, env=_environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ResolveError(
+                f"uv could not resolve {', '.join(requirements[:4])}:\n{done.stderr.strip()}",
+                hint="the versions may not exist together, or the index cannot be reached; "
+                "wheels in a folder are found with --find-links or PIP_FIND_LINKS",
+            )
+        return tuple(_read(tomllib.loads((here / "pylock.toml").read_text())))
+
+
+def _project(requirements: Sequence[str], python: str, here: Path, folders: Sequence[Path]) -> str:
+    lines = ["[project]", 'name = "cell"', 'version = "0"', f'requires-python = "=={python}.*"']
+    lines += ["dependencies = [", *(f'  "{requirement}",' for requirement in requirements), "]"]
+    local = [requirement for requirement in requirements if "+" in requirement]
+    sources, indexes = [], []
+    for number, requirement in enumerate(local):
+        name, _, version = requirement.partition("==")
+        sources.append(f'{name} = {{ index = "variant{number}" }}')
+        url, flat = _variant_source(name, version, here / f"variant{number}", folders)
+        indexes += ["[[tool.uv.index]]", f'name = "variant{number}"', f'url = "{url}"', "explicit = true"]
+        indexes += ['format = "flat"'] if flat else []
+    return "\n".join([*lines, "[tool.uv.sources]", *sources, *indexes, ""])
+
+
+def _variant_source(name: str, version: str, links: Path, folders: Sequence[Path]) -> tuple[str, bool]:
+    """The one place that may offer this build: a folder of links to it, or PyTorch's index of the variant."""
+    matches = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
+    if not matches:
+        return f"{VARIANT_INDEX}/{version.partition('+')[2]}", False
+    links.mkdir()
+    for wheel in matches:
+        link = links / wheel.name
+        if not link.exists():
+            link.symlink_to(wheel.resolve())
+    return links.as_uri(), True
+
+
+def _is(wheel: Path, name: str, version: str) -> bool:
+    found, at, _, _ = parse_wheel_filename(wheel.name)
+    return found == name and at == Version(version)
+
+
+def _uv() -> list[str]:
+    from uv import find_uv_bin  # noqa: PLC0415 - only a stage that resolves needs it
+
+    return [find_uv_bin()]
+
+
+def _environment() -> dict[str, str]:
+    """The user's environment less every uv setting that would make a lock depend on the machine."""
+
+    def keeps(name: str) -> bool:
+        return not name.startswith("UV_") or any(word in name for word in _NEEDED)
+
+    kept = {name: value for name, value in os.environ.items() if keeps(name)}
+    if "PIP_INDEX_URL" in kept:
+        kept.setdefault("UV_DEFAULT_INDEX", kept["PIP_INDEX_URL"])
+    return kept
+
+
+def _read(document: dict[str, Any]) -> Iterable[Found]:
+    for package in document.get("packages", ()):
+        wheels = tuple(_wheel(entry) for entry in package.get("wheels", ()))
+        yield Found(package["name"], package["version"], wheels)
+
+
+def _wheel(entry: dict[str, Any]) -> FoundWheel:
+    url = entry["url"]
+    path = Path(unquote(urlsplit(url).path))
+    size = path.stat().st_size if url.startswith("file:") else entry.get("size")
+    return FoundWheel(path.name, url, entry["hashes"]["sha256"], size)
