@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import buildx, wheels
 from pipeline.errors import DiskError, UsageError
-from pipeline.nouns import Image, Lock, Pin, Repository, Spec, TagRef, key_of, labels_of
+from pipeline.nouns import Cell, Image, Lock, Pin, Repository, Spec, TagRef, key_of, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,10 +68,9 @@ def home(build_key: str, staging: Repository) -> TagRef:
     return staging.tagged(build_key)
 
 
-def tool(pins: Iterable[Pin], platform: str) -> Pin:
-    """The wheel of uv, out of images/tools.txt, that runs inside a build for this platform."""
-    machine = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[platform]
-    return next(pin for pin in pins if machine in pin.filename)
+def tool(pins: Iterable[Pin], cell: Cell) -> Pin:
+    """The wheel of uv, out of images/tools.txt, that runs inside a build of this cell."""
+    return next(pin for pin in pins if cell.machine in pin.filename)
 
 
 def refuse_full_disk(lock: Lock, missing: int, free: Mapping[str, int]) -> None:

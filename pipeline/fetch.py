@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Bar = Callable[[int], AbstractContextManager[wheels.Advance]]
 
-_MACHINE = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-
 
 def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path], bar: Bar) -> int:
     """Bring these pins into the cache and return the bytes that were downloaded.
@@ -47,25 +45,25 @@ def _locate(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
     for pin in pins:
         if pin.sha256 not in urls:
             raise WheelError(
-                f"{pin.filename} with sha256:{pin.sha256} is neither cached, in a local folder, nor on the index",
-                hint=f"lock again (python -m pipeline lock {spec.cell.id}), or name its folder with --find-links",
+                f"{pin.filename} with sha256:{pin.sha256} is in no local folder and not on the index",
+                hint=f"lock again: python -m pipeline lock {spec.cell.id}; or name its folder: --find-links",
             )
     return urls
 
 
 def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
-    glibc = spec.base.glibc.replace(".", "_")
     try:
         found = uv.resolve(
             [f"{pin.name}=={pin.version}" for pin in pins],
             python=spec.cell.python,
-            platform=f"{_MACHINE[spec.cell.platform]}-manylinux_{glibc}",
+            platform=spec.wheel_platform,
             dependencies=False,
         )
     except ResolveError as error:
         names = ", ".join(pin.filename for pin in pins[:5])
+        count = f"{len(pins)} wheels" if len(pins) > 1 else "1 wheel"
         raise WheelError(
-            f"{len(pins)} wheels are in no local folder and the index did not offer them ({names} …):\n{error.what}",
+            f"{count} found in no folder, and no index offered: {names}\n{error.what}",
             hint="check the network, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
         ) from error
     return {wheel.sha256: wheel.url for package in found for wheel in package.wheels}

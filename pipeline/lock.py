@@ -21,7 +21,6 @@ from pipeline.nouns import Cell, Lock, Pin, Reasoned, Spec, key_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_MACHINE = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _NEVER = "sys_platform == 'never'"
 _WHEEL_LINE = re.compile(r"# (?P<filename>\S+\.whl) (?P<size>\d+)")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
@@ -133,16 +132,15 @@ def _resolve(
     overrides: Sequence[Reasoned],
 ) -> Lock:
     cell = spec.cell
-    machine = _MACHINE[cell.platform]
     found = uv.resolve(
         [*_requirements(cell, default_cuda), *spec.packages],
         python=cell.python,
-        platform=f"{machine}-manylinux_{spec.base.glibc.replace('.', '_')}",
+        platform=spec.wheel_platform,
         constraints=[rule.text for rule in spec.constraints],
         overrides=[*(rule.text for rule in overrides), *(f"{rule.text} ; {_NEVER}" for rule in omit)],
         folders=folders,
     )
-    ranks = {tag: rank for rank, tag in enumerate(_tags(cell.python, machine, spec.base.glibc))}
+    ranks = {tag: rank for rank, tag in enumerate(_tags(cell.python, cell.machine, spec.base.glibc))}
     pins = tuple(sorted(_pin(package, ranks) for package in found))
     return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides)
 

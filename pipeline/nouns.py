@@ -164,6 +164,11 @@ class Cell:
         return "-".join([*parts, *([] if architecture == "amd64" else [architecture])])
 
     @property
+    def machine(self) -> str:
+        """The processor, as wheels and kernels call it: ``x86_64`` or ``aarch64``."""
+        return {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
+
+    @property
     def needs_gpu(self) -> bool:
         """Whether only a GPU can prove it."""
         return self.cuda != "cpu"
@@ -209,6 +214,11 @@ class Spec:
     system: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()
+
+    @property
+    def wheel_platform(self) -> str:
+        """What wheels may ask for, as uv says it: ``x86_64-manylinux_2_36``."""
+        return f"{self.cell.machine}-manylinux_{self.base.glibc.replace('.', '_')}"
 
 
 @dataclass(frozen=True)
