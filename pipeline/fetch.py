@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline import uv, wheels
 from pipeline.errors import ResolveError, WheelError
@@ -14,13 +14,24 @@ if TYPE_CHECKING:
 
     from pipeline.nouns import Pin, Spec
 
-    Bar = Callable[[int], AbstractContextManager[wheels.Advance]]
+    class Arrivals(Protocol):
+        """Is told of the bytes that arrive."""
+
+        def advance(self, amount: int) -> None:
+            """So many bytes more have arrived."""
+
+    Bar = Callable[[int], AbstractContextManager[Arrivals]]
+
+
+def bytes_missing(pins: Sequence[Pin], cache: Path) -> int:
+    """How much the cache lacks of these pins, in bytes."""
+    return sum(pin.size for pin in wheels.missing(pins, cache))
 
 
 def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path], bar: Bar) -> int:
     """Bring these pins into the cache and return the bytes that were downloaded.
 
-    ``bar`` opens a progress bar for a number of bytes and gives the function to advance it. An
+    ``bar`` opens a progress bar for a number of bytes, which is told of each arrival. An
     index is asked only for what neither the cache nor a folder holds.
 
     Raises WheelError where a wheel is nowhere to be had, or is another one than was locked.
@@ -31,8 +42,8 @@ def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path],
         return 0
     urls = _locate(spec, absent)
     total = sum(pin.size for pin in absent)
-    with bar(total) as advance:
-        wheels.download(absent, urls, cache, advance)
+    with bar(total) as arrivals:
+        wheels.download(absent, urls, cache, arrivals.advance)
     return total
 
 

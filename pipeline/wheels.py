@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Advance = Callable[[int], None]
 """Called with the number of bytes that have just arrived."""
 
-_CHUNK = 1 << 20
 _AT_ONCE = 6
+_AS_IT_IS = {"Accept-Encoding": "identity"}  # what is written is what was sent, so that it can be resumed
 _TRIES = 4
 _TIMEOUT = httpx.Timeout(30, connect=15)
 
@@ -127,14 +127,15 @@ def _download(client: httpx.Client, pin: Pin, url: str, cache: Path, advance: Ad
 def _append(client: httpx.Client, url: str, half: Path, advance: Advance) -> None:
     """Fetch what is missing of a half file; start over where the server knows no ranges."""
     have = half.stat().st_size if half.exists() else 0
-    with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
+    wanted = {"Range": f"bytes={have}-"} if have else {}
+    with client.stream("GET", url, headers={**_AS_IT_IS, **wanted}) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # nothing is missing
         answer.raise_for_status()
         resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
         advance(0 if resumed else -have)
         with half.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_bytes(_CHUNK):
+            for chunk in answer.iter_raw():
                 file.write(chunk)
                 advance(len(chunk))
 

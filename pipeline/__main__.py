@@ -1,0 +1,231 @@
+"""The command line: ``python -m pipeline COMMAND``. It parses, calls flow, and prints.
+
+stdout is data, stderr is narration. Exit codes: 0 good; 1 a check failed or the gate refused;
+2 the matrix or the usage is wrong; 3 the machine, the network or a tool failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline import matrix, plan, report
+from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop
+from pipeline.nouns import PROJECT, State, plain
+from pipeline.report.progress import Narrator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pipeline.flow import Flow, Settings
+    from pipeline.nouns import Matrix, Spec, Status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except Stop as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: what was started is ended, nothing was published", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+# -- commands ---------------------------------------------------------------------------------------
+
+
+def _plan(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        statuses = flow.each(specs, flow.status)
+    if options.github:
+        print(json.dumps(plan.github(statuses)))
+    else:
+        _print(statuses, options)
+    return _code(statuses, options, machine_only=True)
+
+
+def _lock(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        for spec in specs:
+            flow.lock(spec)
+    return GOOD
+
+
+def _build(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        statuses = flow.each(specs, flow.built)
+    _print(statuses, options)
+    return _code(statuses, options, machine_only=True)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        if options.python or options.image:
+            statuses: tuple[Status, ...] = (flow.try_out(options.image, options.python),)
+        else:
+            statuses = flow.each(specs, flow.verify)
+    return _tell(statuses, options)
+
+
+def _publish(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        statuses = flow.each(specs, flow.publish)
+    return _tell(statuses, options)
+
+
+def _gate(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, _):
+        decision = flow.judge(options.ref)
+    if options.json:
+        print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
+    for reason in decision.reasons:
+        print(reason, file=sys.stderr)
+    return GOOD if decision.allowed else REFUSED
+
+
+def _report(options: argparse.Namespace) -> int:
+    with _flow(options) as (flow, specs):
+        statuses = flow.each(specs, flow.status)
+    report.write(statuses, _state(options))
+    if not options.json:
+        print(report.markdown(statuses), end="")
+    else:
+        print(report.as_json(statuses), end="")
+    return _code(statuses, options, machine_only=True)
+
+
+_PLAIN_WIDTH = 240
+"""Columns of a table that goes to a file or a log, where nothing should be folded."""
+
+
+# -- printing ---------------------------------------------------------------------------------------
+
+
+def _tell(statuses: Sequence[Status], options: argparse.Namespace) -> int:
+    """The failures, the table and the files of a run; returns its exit code."""
+    for status in statuses:
+        if status.state in {State.FAILED, State.INCONCLUSIVE} or (status.reasons and not status.pending):
+            print(report.failure(status), file=sys.stderr)
+    report.write(statuses, _state(options))
+    _print(statuses, options)
+    return _code(statuses, options)
+
+
+def _print(statuses: Sequence[Status], options: argparse.Namespace) -> None:
+    if options.json:
+        print(report.as_json(statuses), end="")
+        return
+    from rich.console import Console  # noqa: PLC0415 - JSON does not need it
+
+    Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH).print(report.table(statuses))
+
+
+def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_only: bool = False) -> int:
+    """0 where every cell is where the command should bring it; a pending one counts only if all are required."""
+    if not machine_only:
+        wanted = {State.PUBLISHED} if options.command == "publish" else {State.PROVEN, State.PUBLISHED}
+        short = [status for status in statuses if status.state not in wanted]
+        required = [status for status in short if options.require_all or not status.pending]
+        if any(status.state is not State.INCONCLUSIVE for status in required):
+            return REFUSED
+    return MACHINE if any(status.state is State.INCONCLUSIVE for status in statuses) else GOOD
+
+
+# -- options ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _flow(options: argparse.Namespace) -> Iterator[tuple[Flow, tuple[Spec, ...]]]:
+    """The flow for these options, and the cells that they select; nothing that it started outlives it."""
+    from pipeline.flow import Flow  # noqa: PLC0415 - a misspelt option should not wait for the imports
+
+    loaded = matrix.load(options.matrix, options.repository)
+    specs = matrix.select(loaded, getattr(options, "select", ()))
+    with Narrator() as narrator:
+        flow = Flow(_settings(options, loaded), narrator)
+        try:
+            yield flow, specs
+        finally:
+            flow.end()
+
+
+def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:
+    from pipeline.flow import Settings  # noqa: PLC0415
+
+    return Settings(
+        matrix=loaded,
+        find_links=tuple(options.find_links),
+        key_pem=os.environ.get(f"{PROJECT.upper()}_KEY") or None,
+        fresh=getattr(options, "fresh", False),
+    )
+
+
+def _state(options: argparse.Namespace) -> Path:
+    folder: Path = options.matrix.resolve().parent / ".state" / "report"
+    return folder
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline", description=(__doc__ or "").partition("\n\n")[2]
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = _common()
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[common])
+        added.set_defaults(run=run, require_all=False)
+        if name != "gate":
+            added.add_argument(
+                "select", nargs="*", metavar="CELL", help="ids or globs; none = all"
+            )
+        return added
+
+    told = command("plan", _plan, "list the cells with their state and what is left to do")
+    told.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
+    command("lock", _lock, "resolve every dependency of a cell to one wheel, by hash")
+    built = command("build", _build, "build images into staging")
+    verified = command("verify", _verify, "prove images by real inference, building what is missing")
+    published = command("publish", _publish, "give proven images their tags; never builds")
+    command("report", _report, "write Markdown, JUnit and JSON of what the registry says")
+    judged = command("gate", _gate, "exit 0 if this digest may carry a tag, 1 with all reasons if not")
+    judged.add_argument("ref", help="host/path@sha256:…")
+    for one in (built, verified):
+        one.add_argument("--fresh", action="store_true", help="build without BuildKit's cache")
+    for one in (verified, published):
+        one.add_argument(
+            "--require-all", action="store_true", help="a cell that is pending here is a failure"
+        )
+    verified.add_argument(
+        "--python", type=Path, help="try this interpreter's environment instead of an image"
+    )
+    verified.add_argument("--image", help="try any image, host/path@sha256:…, instead of the cells")
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--matrix", type=Path, default=Path("matrix.yaml"), help="default: matrix.yaml here")
+    common.add_argument("--repository", help="host/path to publish to, instead of the matrix's")
+    common.add_argument("--find-links", action="append", default=[], metavar="DIR", help="a folder of wheels")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    return common
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,516 @@
+"""The one place that joins the stages: which comes next for a cell, and what each is handed.
+
+A cell's trouble is its own: where one cannot be worked on, the others go on, and the run ends with
+the exit code of the worst.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import base as base_image
+from pipeline import (
+    build,
+    compat,
+    distribution,
+    evidence,
+    fetch,
+    gate,
+    gpu,
+    host,
+    keys,
+    places,
+    plan,
+    publish,
+    suite,
+    verify,
+)
+from pipeline import lock as locks
+from pipeline.engine import Engine
+from pipeline.errors import Stop, UsageError
+from pipeline.nouns import (
+    PROJECT,
+    Check,
+    Decision,
+    Image,
+    ImageRef,
+    ImageTarget,
+    Lock,
+    Observed,
+    Outcome,
+    Pin,
+    Proof,
+    Publication,
+    Reason,
+    Record,
+    Result,
+    Spec,
+    Stage,
+    State,
+    Status,
+    Trial,
+    key_of,
+)
+from pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pipeline.engine import Facts
+    from pipeline.keys import PublicKey
+    from pipeline.nouns import Cell, Digest, Host, Matrix
+    from pipeline.report.progress import Narrator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the environment say, read once."""
+
+    matrix: Matrix
+    find_links: tuple[str, ...] = ()
+    key_pem: str | None = None
+    fresh: bool = False
+    run: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of matrix.yaml: locks and local state lie beside it."""
+        return self.matrix.path.resolve().parent
+
+    @property
+    def locks(self) -> Path:
+        """Where the locks are committed."""
+        return self.folder / "locks"
+
+    @property
+    def state(self) -> Path:
+        """Reports and logs of this checkout. It may be removed at any time; nothing is decided by it."""
+        return self.folder / ".state"
+
+
+IMAGES = next(
+    folder
+    for folder in (Path(__file__).parent / "images", Path(__file__).parent.parent / "images")
+    if folder.is_dir()
+)
+"""The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What publishing needs of the evidence stage, with the keys that count."""
+
+    trusted: Mapping[str, PublicKey]
+
+    def proofs(self, registry: Registry, digest: Digest) -> Sequence[Proof]:
+        return evidence.proofs(registry, digest, self.trusted)[0]
+
+    def copy(self, proof: Proof, source: Registry, destination: Registry) -> None:
+        evidence.copy(proof, source, destination)
+
+
+class Flow:
+    """The stages, joined, for one matrix on this machine."""
+
+    def __init__(self, settings: Settings, narrator: Narrator) -> None:
+        self.settings = settings
+        self.matrix = settings.matrix
+        self.narrator = narrator
+
+    # -- what there is ------------------------------------------------------------------------------
+
+    def observe(self, spec: Spec) -> Observed:
+        """What the lock files and the registry say of a cell; the engine is not asked."""
+        lock = locks.read(spec, self.settings.locks)
+        base = self._base_in_staging(spec)
+        image = self._image_in_staging(spec, lock, base) if lock and base else None
+        if image is None:
+            return Observed(spec, lock, None)
+        proofs, _ = evidence.proofs(self.staging, image.ref.digest, self.trusted)
+        return Observed(spec, lock, image, proofs, self._tags(image) if proofs else ())
+
+    def decide(self, observed: Observed) -> Decision | None:
+        """What the gate says of the cell's image today; None where there is no image."""
+        if observed.image is None:
+            return None
+        return gate.decide(
+            observed.spec.cell,
+            observed.image,
+            self.matrix.repository,
+            observed.proofs,
+            policy=self.matrix.policy,
+            suite=suite.digest(),
+            model=self.model_digest,
+            now=datetime.now(UTC),
+        )
+
+    def status(self, spec: Spec) -> Status:
+        """One row of the plan."""
+        observed = self.observe(spec)
+        why_not = self.why_not(spec.cell)
+        return plan.status(
+            observed,
+            self.decide(observed),
+            can_prove=not why_not,
+            why_not=why_not,
+            channels=self.channels(spec.cell),
+        )
+
+    def why_not(self, cell: Cell) -> str:
+        """Why this machine cannot prove the cell, or nothing."""
+        if cell.machine != os.uname().machine:
+            return f"needs {cell.platform}"
+        return "needs a GPU" if cell.needs_gpu and not gpu.gpus() else ""
+
+    def channels(self, cell: Cell) -> tuple[str, ...]:
+        """The tags that move to a cell's newest proven image: its id and its aliases."""
+        return (cell.id, *self.matrix.aliases_of(cell))
+
+    # -- the stages ---------------------------------------------------------------------------------
+
+    def lock(self, spec: Spec) -> Lock:
+        """Resolve and write the cell's lock, whether there is one or not."""
+        with self._stage(spec.cell, Stage.LOCK):
+            lock = locks.make(spec, default_cuda=compat.default_cuda(spec.cell.torch), folders=self.folders)
+            locks.write(spec, lock, self.settings.locks)
+            return lock
+
+    def build(self, spec: Spec) -> Image:
+        """The cell's image in staging: the one that is there, or a new one."""
+        observed = self.observe(spec)
+        if observed.image and not self.settings.fresh:
+            return observed.image
+        lock = observed.lock or self.lock(spec)
+        tool = self._fetch(spec, lock)
+        base = self._base_in_staging(spec) or self._make_base(spec)
+        with self._stage(spec.cell, Stage.BUILD) as say:
+            return build.build(
+                spec,
+                lock,
+                base,
+                tool,
+                images=IMAGES,
+                cache=self._cache,
+                staging=self.matrix.staging,
+                driver=compat.driver_floor(spec.cell.cuda),
+                snapshotter=self.facts.snapshotter,
+                fresh=self.settings.fresh,
+                progress=say,
+            )
+
+    def built(self, spec: Spec) -> Status:
+        """The status of a cell after its image was built."""
+        self.build(spec)
+        return self.status(spec)
+
+    def verify(self, spec: Spec) -> Status:
+        """Bring a cell to a signed record of the suite's checks, doing only what is left to do."""
+        status = self.status(spec)
+        if status.state in {State.PROVEN, State.PUBLISHED} or status.pending:
+            return status
+        key = self.key  # a key that cannot be used stops the work before anything is built
+        image = self.build(spec)
+        observed = self.observe(spec)
+        lock = observed.lock
+        if lock is None or observed.image is None:
+            raise UsageError(f"{spec.cell.id}: the lock or the image vanished meanwhile", hint="run it again")
+        started = _now()
+        checks, log_tail = self._prove(spec, lock, image)
+        if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
+            return self._inconclusive(status, image, checks, log_tail)
+        record = self._record(spec, image, checks, observed.proofs, started)
+        evidence.attach(self.staging, image.ref, evidence.sign(record, key))
+        return replace(self.status(spec), record=record, log_tail=log_tail, again=_again("verify", spec.cell))
+
+    def publish(self, spec: Spec) -> Status:
+        """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
+        observed = self.observe(spec)
+        decision = self.decide(observed)
+        status = self.status(spec)
+        if (
+            observed.image is None
+            or decision is None
+            or not decision.allowed
+            or status.state is State.PUBLISHED
+        ):
+            return status
+        with self._stage(spec.cell, Stage.PUBLISH) as say:
+            done = publish.publish(
+                observed.image,
+                decision,
+                self.staging,
+                self.destination,
+                self.channels(spec.cell),
+                moves=self.matrix.policy.moves,
+                evidence=_Evidence(self.trusted),
+                on_step=say,
+            )
+        if isinstance(done, Publication):
+            return self.status(spec)
+        return replace(status, reasons=(*status.reasons, done), again=_again("publish", spec.cell))
+
+    def judge(self, text: str) -> Decision:
+        """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names."""
+        try:
+            ref = ImageRef.parse(text)
+        except ValueError as error:
+            raise UsageError(
+                str(error), hint="take the digest from `python -m pipeline plan --json`"
+            ) from error
+        self._ensure_local_registry()
+        named = Registry(ref.repository).config(ref).labels.get(f"{PROJECT}.cell", "")
+        spec = next((spec for spec in self.matrix.specs if spec.cell.id == named), None)
+        if spec is None:
+            text = f"{ref} says that it is cell {named!r}, which this matrix does not have"
+            return Decision(
+                (Reason("unknown-cell", text, "judge it with the matrix that it was built from"),)
+            )
+        observed = self.observe(spec)
+        if observed.image is None or observed.image.ref.digest != ref.digest:
+            text = f"{ref} is not what {named} builds from today's lock, recipe and base"
+            return Decision((Reason("other-build", text, f"python -m pipeline build {named}"),))
+        return self.decide(observed) or Decision(())
+
+    def end(self) -> None:
+        """Leave nothing behind: remove the containers of this run, if an engine was used at all."""
+        if "engine" in self.__dict__:
+            self.engine.reap(self.settings.run)
+
+    def each(self, specs: Sequence[Spec], stage: Callable[[Spec], Status]) -> tuple[Status, ...]:
+        """Run a stage for each cell; the trouble of one is written down as its status."""
+        return tuple(self._guarded(spec, stage) for spec in specs)
+
+    # -- observing ----------------------------------------------------------------------------------
+
+    def _base_in_staging(self, spec: Spec) -> ImageRef | None:
+        if spec.base.image:
+            return spec.base.image
+        self._ensure_local_registry()
+        home = base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging)
+        digest = Registry(home.repository).digest_of(home.tag)
+        return home.repository.at(digest) if digest else None
+
+    def _image_in_staging(self, spec: Spec, lock: Lock, base: ImageRef) -> Image | None:
+        """The candidate under the build key's tag, if all of it is there and it says what it is."""
+        driver = compat.driver_floor(spec.cell.cuda)
+        build_key = build.key(spec, lock, base, driver, IMAGES)
+        digest = self.staging.digest_of(build.home(build_key, self.matrix.staging).tag)
+        if digest is None:
+            return None
+        ref = self.matrix.staging.at(digest)
+        labels = build.labels(spec, lock, driver)
+        if not self.staging.intact(ref) or not labels.items() <= self.staging.config(ref).labels.items():
+            return None
+        return Image(spec.cell, ref, build_key, lock.digest)
+
+    def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
+        """The image's tags in the destination, unless the digest is broken or unproven there."""
+        names = (image.immutable_tag, *self.channels(image.cell))
+        tags = publish.published(self.destination, names)
+        digest = image.ref.digest
+        if all(named != digest for _, named in tags):
+            return tags
+        whole = self.destination.intact(self.matrix.repository.at(digest))
+        if whole and evidence.proofs(self.destination, digest, self.trusted)[0]:
+            return tags
+        return tuple((tag, named) for tag, named in tags if named != digest)
+
+    # -- building -----------------------------------------------------------------------------------
+
+    def _fetch(self, spec: Spec, lock: Lock) -> Pin:
+        """Bring every wheel of the lock, and uv for the build, into the cache; returns uv's."""
+        recipe = IMAGES / "tools.txt"
+        lines = recipe.read_text(encoding="utf-8").splitlines()
+        tool = build.tool(locks.read_pins(recipe, lines), spec.cell)
+        pins = [*lock.pins, tool]
+        with self._stage(spec.cell, Stage.FETCH):
+            build.refuse_full_disk(lock, fetch.bytes_missing(pins, self._cache), self._room())
+            fetch.fetch(spec, pins, self._cache, self.folders, self.narrator.bytes)
+        return tool
+
+    def _make_base(self, spec: Spec) -> ImageRef:
+        base_image.refuse_foreign_system(spec.base, spec.system)
+        with self._stage(spec.cell, Stage.BASE) as say:
+            ref, packages = base_image.make(
+                spec.base,
+                spec.system,
+                IMAGES,
+                base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging),
+                platform=spec.cell.platform,
+                snapshotter=self.facts.snapshotter,
+                progress=say,
+            )
+            base_image.describe(Registry(ref.repository), ref, packages)
+            return ref
+
+    def _room(self) -> Mapping[str, int]:
+        """Bytes free where wheels and the engine's data are; a remote engine's disk is not ours to see."""
+        room = {"wheels": host.disk_free(self._cache)}
+        data = Path(self.facts.root_dir)
+        return {**room, "engine's data": host.disk_free(data)} if data.is_dir() else room
+
+    # -- proving ------------------------------------------------------------------------------------
+
+    def _prove(self, spec: Spec, lock: Lock, image: Image) -> tuple[tuple[Check, ...], str]:
+        labels = build.labels(spec, lock, compat.driver_floor(spec.cell.cuda))
+        trial = Trial(
+            cell=spec.cell.id,
+            run=self.settings.run,
+            target=ImageTarget(ref=str(image.ref)),
+            expected=verify.expected(spec.cell, lock, labels),
+            model=str(self.model),
+            gpu=spec.cell.needs_gpu,
+        )
+        log = self.settings.state / "logs" / f"{spec.cell.id}.log"
+        self.engine.reap()
+        with self._stage(spec.cell, Stage.VERIFY) as say:
+            return verify.prove(trial, progress=say, log=log)
+
+    def _record(
+        self, spec: Spec, image: Image, checks: tuple[Check, ...], earlier: Sequence[Proof], started: str
+    ) -> Record:
+        proof_key = key_of([image.ref.digest.value, suite.digest(), self.model_digest, self.here.hardware])
+        before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
+        passed = all(check.outcome is Outcome.PASSED for check in checks)
+        failed_before = any(record.result is not Result.PASSED for record in before)
+        return Record(
+            schema=1,
+            cell=spec.cell.id,
+            repository=str(self.matrix.repository),
+            digest=image.ref.digest.value,
+            build_key=image.build_key,
+            proof_key=proof_key,
+            lock=image.lock,
+            suite=suite.digest(),
+            model=self.model_digest,
+            host=self.here,
+            started=started,
+            finished=_now(),
+            attempt=len(before) + 1,
+            checks=checks,
+            result=Result.FAILED if not passed else Result.WARNED if failed_before else Result.PASSED,
+        )
+
+    def _inconclusive(self, status: Status, image: Image, checks: tuple[Check, ...], log_tail: str) -> Status:
+        """The machine failed, not the image: nothing is signed, nothing is said of the image."""
+        trouble = next(check for check in checks if check.outcome is Outcome.INCONCLUSIVE)
+        reason = Reason(
+            "inconclusive",
+            f"{status.cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
+            "nothing is held against the image; mend the machine and run it again",
+        )
+        return replace(
+            status,
+            state=State.INCONCLUSIVE,
+            image=image,
+            reasons=(reason,),
+            log_tail=log_tail,
+            again=_again("verify", status.cell),
+        )
+
+    # -- the machine, each part of it looked at only when it is needed ------------------------------------
+
+    @cached_property
+    def staging(self) -> Registry:
+        """The registry's staging repository; the registry on this machine is started where it is down."""
+        self._ensure_local_registry()
+        return Registry(self.matrix.staging)
+
+    def _ensure_local_registry(self) -> None:
+        if self.matrix.staging.is_loopback:
+            data = places.registry_data()
+            distribution.ensure(self.matrix.staging, data, data / "registry.log")
+
+    @cached_property
+    def destination(self) -> Registry:
+        """The repository that users pull from."""
+        return Registry(self.matrix.repository)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine. Raises EngineError where it is down."""
+        return Engine.connect()
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the engine says of itself."""
+        return self.engine.facts()
+
+    @cached_property
+    def here(self) -> Host:
+        """The host that records name."""
+        return host.here(self.facts.version)
+
+    @cached_property
+    def key(self) -> keys.PrivateKey:
+        """The key that signs. Raises SigningError where it cannot be used."""
+        return keys.load(pem=self.settings.key_pem)
+
+    @cached_property
+    def trusted(self) -> Mapping[str, PublicKey]:
+        """Whose records count: the matrix's signers, or, where it names none, the key of this machine."""
+        signers = self.matrix.policy.signers
+        public = [keys.read_public(path) for path in signers] if signers else [self.key.public_key()]
+        return keys.trusted(public)
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Local folders of wheels."""
+        return locks.folders_of(self.settings.find_links)
+
+    @cached_property
+    def model(self) -> Path:
+        """The model that the suite serves: the tiny one, written here, or the one that the matrix names."""
+        return suite.model(self.matrix.model, places.models())
+
+    @cached_property
+    def model_digest(self) -> str:
+        """The digest of that model's files."""
+        return suite.model_digest(self.model)
+
+    @property
+    def _cache(self) -> Path:
+        cache = places.wheels()
+        cache.mkdir(parents=True, exist_ok=True)
+        return cache
+
+    # -- telling ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _stage(self, cell: Cell, stage: Stage) -> Iterator[Callable[[str], None]]:
+        self.narrator.stage(cell.id, stage)
+        start = time.monotonic()
+        yield lambda text: self.narrator.note(cell.id, f"{stage}: {text}")
+        self.narrator.done(cell.id, stage, time.monotonic() - start)
+
+    def _guarded(self, spec: Spec, stage: Callable[[Spec], Status]) -> Status:
+        start = time.monotonic()
+        try:
+            status = stage(spec)
+        except UsageError:
+            raise
+        except Stop as error:
+            reason = Reason("machine", error.what, error.hint)
+            again = _again(stage.__name__, spec.cell)
+            return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
+        return replace(
+            status, seconds=((_STAGES.get(stage.__name__, Stage.VERIFY), time.monotonic() - start),)
+        )
+
+
+_STAGES = {stage.value: stage for stage in Stage}
+
+
+def _again(command: str, cell: Cell) -> str:
+    return f"python -m pipeline {command} {cell.id}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
