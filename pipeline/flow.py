@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.engine import Facts
-    from pipeline.keys import PublicKey
     from pipeline.nouns import Cell, Digest, Host, Matrix
     from pipeline.report.progress import Narrator
 
@@ -103,19 +102,6 @@ IMAGES = next(
 """The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """What publishing needs of the evidence stage, with the keys that count."""
-
-    trusted: Mapping[str, PublicKey]
-
-    def proofs(self, registry: Registry, digest: Digest) -> Sequence[Proof]:
-        return evidence.proofs(registry, digest, self.trusted)[0]
-
-    def copy(self, proof: Proof, source: Registry, destination: Registry) -> None:
-        evidence.copy(proof, source, destination)
-
-
 class Flow:
     """The stages, joined, for one matrix on this machine."""
 
@@ -133,7 +119,7 @@ class Flow:
         image = self._image_in_staging(spec, lock, base) if lock and base else None
         if image is None:
             return Observed(spec, lock, None)
-        proofs, _ = evidence.proofs(self.staging, image.ref.digest, self.trusted)
+        proofs = self.evidence.proofs(self.staging, image.ref.digest)
         return Observed(spec, lock, image, proofs, self._tags(image) if proofs else ())
 
     def decide(self, observed: Observed) -> Decision | None:
@@ -249,7 +235,7 @@ class Flow:
                 self.destination,
                 self.channels(spec.cell),
                 moves=self.matrix.policy.moves,
-                evidence=_Evidence(self.trusted),
+                evidence=self.evidence,
                 on_step=say,
             )
         if isinstance(done, Publication):
@@ -318,7 +304,7 @@ class Flow:
         if all(named != digest for _, named in tags):
             return tags
         whole = self.destination.intact(self.matrix.repository.at(digest))
-        if whole and evidence.proofs(self.destination, digest, self.trusted)[0]:
+        if whole and self.evidence.proofs(self.destination, digest):
             return tags
         return tuple((tag, named) for tag, named in tags if named != digest)
 
@@ -454,11 +440,11 @@ class Flow:
         return keys.load(pem=self.settings.key_pem)
 
     @cached_property
-    def trusted(self) -> Mapping[str, PublicKey]:
-        """Whose records count: the matrix's signers, or, where it names none, the key of this machine."""
+    def evidence(self) -> evidence.Evidence:
+        """The records that count: by the matrix's signers, or, where it names none, by this machine's key."""
         signers = self.matrix.policy.signers
         public = [keys.read_public(path) for path in signers] if signers else [self.key.public_key()]
-        return keys.trusted(public)
+        return evidence.Evidence(keys.trusted(public))
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:

@@ -1,0 +1,239 @@
+"""The whole path for the two CPU cells: real engine, real registry, real PyTorch and vLLM.
+
+The tests of this file build on each other, in order: what the first built and proved, the next publish,
+leave alone, and sabotage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.nouns import ImageRef, Repository
+from pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+FIRST = "vllm0.32.0-torch2.13.0-cpu-py3.11"
+SECOND = "vllm0.31.0-torch2.13.0-cpu-py3.11"
+GPU = "vllm0.32.0-torch2.13.0-cu130-py3.11"
+CHECKS = 11
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with a checkout, a home and a registry of their own, who types commands."""
+
+    checkout: Path
+    environment: dict[str, str]
+    repository: Repository
+
+    @property
+    def staging(self) -> Repository:
+        return Repository(self.repository.host, f"{self.repository.path}-staging")
+
+    def types(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """``python -m pipeline WORDS --repository …`` in the checkout."""
+        command = [sys.executable, "-m", "pipeline", *words, "--repository", str(self.repository)]
+        environment = {**self.environment, **more}
+        return subprocess.run(
+            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def cells(self, *words: str) -> dict[str, Any]:
+        """The statuses that a command prints as JSON, by cell id."""
+        done = self.types(*words, "--json")
+        assert done.stdout, done.stderr
+        return {row["cell"]["id"]: row for row in json.loads(done.stdout)["cells"]}
+
+    def containers(self) -> list[str]:
+        """The containers with our label."""
+        listed = ["docker", "ps", "--all", "--quiet", "--filter", "label=tagproof.run"]
+        return subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user on a fresh checkout; images, wheels, registry and containers go when the module ends."""
+    home = tmp_path_factory.mktemp("home")
+    checkout = home / "checkout"
+    checkout.mkdir()
+    for name in ("matrix.yaml", "locks"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, checkout / name)
+    folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
+    environment = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
+    port = _free_port()
+    user = User(checkout, {**environment, **folders}, Repository.parse(f"127.0.0.1:{port}/end/to-end"))
+    yield user
+    _end_registry(home / "data" / "tagproof" / "registry")
+    _remove_images(user.repository.host)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _free_port() -> int:
+    import socket  # noqa: PLC0415 - used nowhere else
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_registry(data: Path) -> None:
+    from pipeline import distribution  # noqa: PLC0415 - used nowhere else
+
+    assert distribution.stop(data)
+
+
+def _remove_images(host: str) -> None:
+    listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"]
+    lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = [name for line in lines if line.startswith(host) for name in line.split() if "<none>" not in name]
+    subprocess.run(["docker", "image", "rm", "--force", *names], capture_output=True, check=False)
+    if os.environ.get("CI") == "true":  # nobody else's build cache is in CI
+        subprocess.run(["docker", "buildx", "prune", "--force"], capture_output=True, check=False)
+
+
+def ended(done: subprocess.CompletedProcess[str], code: int) -> None:
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+
+
+def test_both_cpu_cells_are_built_and_proven_by_inference(user: User) -> None:
+    ended(user.types("verify"), 0)
+    cells = user.cells("plan")
+    for cell in (FIRST, SECOND):
+        assert cells[cell]["state"] == "proven"
+        assert [check["outcome"] for check in cells[cell]["record"]["checks"]] == ["passed"] * CHECKS
+    assert user.containers() == []
+
+
+def test_a_cell_that_needs_a_gpu_is_pending_and_gets_no_tag(user: User) -> None:
+    row = user.cells("plan")[GPU]
+    assert (row["state"], row["pending"], row["tags"]) == ("unbuilt", "needs a GPU", [])
+
+
+def test_nothing_is_published_before_publish(user: User) -> None:
+    assert Registry(user.repository).tags() == ()
+
+
+def test_publish_gives_the_tested_digest_its_tags(user: User) -> None:
+    tested = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
+    ended(user.types("publish"), 0)
+    registry = Registry(user.repository)
+    for tag in (FIRST, "cpu"):
+        assert str(registry.digest_of(tag)) == tested
+    assert any(re.fullmatch(rf"{FIRST}-[0-9a-f]{{12}}", tag) for tag in registry.tags())
+    assert not any("cu130" in tag for tag in registry.tags())
+
+
+def test_other_tools_resolve_the_tag_to_the_tested_digest(user: User) -> None:
+    tested = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
+    tag = f"{user.repository}:{FIRST}"
+    oras = ["oras", "resolve", "--plain-http", tag]
+    skopeo = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{tag}"]
+    for command in (oras, skopeo):
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == tested
+
+
+def test_cosign_accepts_the_record_with_the_public_key(user: User) -> None:
+    image = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
+    key = Path(user.environment["XDG_CONFIG_HOME"]) / "tagproof" / "signing.pub"
+    command = ["cosign", "verify-attestation", "--key", str(key), "--insecure-ignore-tlog"]
+    command += ["--type", "https://in-toto.io/attestation/test-result/v0.1", f"{user.repository}@{image}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=user.environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_run_does_nothing_even_with_the_engine_down(user: User) -> None:
+    down = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    before = Registry(user.repository).tags()
+    started = time.monotonic()
+    ended(user.types("verify", FIRST, SECOND, **down), 0)
+    ended(user.types("publish", FIRST, SECOND, **down), 0)
+    assert time.monotonic() - started < 30
+    assert Registry(user.repository).tags() == before
+
+
+def test_losing_the_local_state_changes_nothing(user: User) -> None:
+    shutil.rmtree(user.checkout / ".state")
+    cells = user.cells("plan", FIRST, SECOND)
+    assert {row["state"] for row in cells.values()} == {"published"}
+
+
+def test_the_two_cells_share_the_layers_that_hold_the_same_wheels(user: User) -> None:
+    first, second = (_layers(user, cell) for cell in (FIRST, SECOND))
+    assert len(first & second) >= len(first) - 2  # vLLM's own, and the small wheels around it
+
+
+def test_two_builds_without_cache_give_the_same_digest(user: User) -> None:
+    before = user.cells("plan", FIRST)[FIRST]["image"]
+    ended(user.types("build", FIRST, "--fresh"), 0)
+    assert user.cells("plan", FIRST)[FIRST]["image"] == before
+
+
+def _layers(user: User, cell: str) -> set[str]:
+    digest = Registry(user.repository).digest_of(cell)
+    assert digest
+    manifest = Registry(user.repository).manifest(digest)
+    assert manifest
+    return {str(layer.digest) for layer in manifest.layers}
+
+
+SABOTEURS = {
+    "torch-swapped": ("versions", "torch"),
+    "constant-answer": ("correct", "token"),
+    "never-answers": ("serve", "healthy"),
+}
+
+
+@pytest.mark.parametrize("saboteur", SABOTEURS)
+def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur: str) -> None:
+    image = ImageRef.parse(user.cells("plan", FIRST)[FIRST]["image"]["ref"])
+    build_tag = _build_tag(user, image)
+    before = Registry(user.repository).tags()
+    _push_over(ROOT / "tests" / "saboteurs" / saboteur, image, build_tag)
+    try:
+        done = user.types("verify", FIRST)
+        ended(done, 1)
+        check, word = SABOTEURS[saboteur]
+        assert re.search(rf"check {check}: failed\n.*{word}", done.stderr, flags=re.DOTALL), done.stderr
+        assert f"python -m pipeline verify {FIRST}" in done.stderr
+        ended(user.types("publish", FIRST), 1)
+        assert Registry(user.repository).tags() == before
+        assert Registry(user.repository).digest_of(FIRST) == image.digest
+        assert user.containers() == []
+    finally:
+        _tag_again(user, image, build_tag)
+
+
+def _build_tag(user: User, image: ImageRef) -> str:
+    staging = Registry(user.staging)
+    return next(tag for tag in staging.tags() if len(tag) == 64 and staging.digest_of(tag) == image.digest)
+
+
+def _push_over(folder: Path, image: ImageRef, tag: str) -> None:
+    """Put a sabotaged image where the pipeline looks for the one that it built."""
+    target = image.repository.tagged(tag)
+    command = ["docker", "buildx", "build", "--provenance=false", "--build-arg", f"IMAGE={image}"]
+    command += ["--output", f"type=image,name={target},push=true,oci-mediatypes=true", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _tag_again(user: User, image: ImageRef, tag: str) -> None:
+    staging = Registry(user.staging)
+    manifest = staging.manifest(image.digest)
+    assert manifest
+    staging.put_manifest(manifest, tag)
