@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes what every layer stands on: an empty virtual environment, a home and the entrypoint.
+# Makes the layer that all others stand on: an empty virtual environment, a home and the entrypoint.
 # usage: environment.sh PYTHON, the version that the cell asks for ("3.11").
 set -eu
 have=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -8,9 +8,10 @@ if [ "$have" != "$1" ]; then
     exit 1
 fi
 python3 -m venv --without-pip /opt/venv
-mkdir -p /home/app
-chown 1000:0 /home/app
-chmod 2775 /home/app
-install -m 755 /tools/serve /usr/local/bin/serve
+mkdir -p /environment/opt /environment/home/app /environment/usr/local/bin
+cp -a /opt/venv /environment/opt/venv
+chown 1000:0 /environment/home/app
+chmod 2775 /environment/home/app
+install -m 755 /tools/serve /environment/usr/local/bin/serve
 # One constant modification time makes two builds the same bytes.
-find /opt /home/app /usr/local/bin -exec touch -h -d @1577836800 {} +
+find /environment -exec touch -h -d @1577836800 {} +

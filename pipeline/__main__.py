@@ -136,7 +136,7 @@ def _print(statuses: Sequence[Status], options: argparse.Namespace) -> None:
 
 
 def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_only: bool = False) -> int:
-    """0 where every cell is where the command should bring it; a pending one counts only if all are required."""
+    """0 where every cell is where the command should bring it; a pending one counts if all are required."""
     if not machine_only:
         wanted = {State.PUBLISHED} if options.command == "publish" else {State.PROVEN, State.PUBLISHED}
         short = [status for status in statuses if status.state not in wanted]

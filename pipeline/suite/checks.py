@@ -1,0 +1,303 @@
+"""The checks, in the order in which they run. Each shares the one server; the last one ends it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import InvalidVersion, Version
+
+from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens, poll, within
+from pipeline.suite.golden import MARGIN
+from pipeline.suite.stage import CHAT_STEPS, CONTEXT, MESSAGE, SERVED, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+    from openai import OpenAI
+
+SHORT = 16
+"""Tokens of an answer where a few are enough."""
+_SETTLE_SECONDS = 10.0
+
+
+def check_versions(stage: Stage) -> None:
+    """torch, its CUDA, Python and vLLM inside are those of lock and cell; so are the labels."""
+    expected, installed = stage.trial.expected, stage.packages()
+    torch, vllm = _found(stage.facts(), "torch"), _found(stage.facts(), "vllm")
+    expect("torch", _with_local(expected.torch, expected.cuda, torch["version"]), torch["version"])
+    expect("torch.version.cuda", expected.cuda, torch["cuda"])
+    depth = expected.python.count(".") + 1
+    expect("Python", expected.python, ".".join(installed["python"].split(".")[:depth]))
+    expect("vLLM", expected.vllm, _public(installed["pinned"]["vllm"]))
+    expect("vllm.__version__", expected.vllm, _public(vllm["version"]))
+    labels = stage.target.labels()
+    for name, value in expected.labels.items():
+        expect(f"label {name}", value, labels.get(name))
+
+
+def check_cuda(stage: Stage) -> None:
+    """CUDA is available where the cell claims it, the build covers the device, and the device computes."""
+    torch, claimed = _found(stage.facts(), "torch"), stage.trial.expected.cuda is not None
+    expect("torch.cuda.is_available()", claimed, torch["is_available"])
+    if claimed:
+        major, minor = torch["capability"]
+        archs = torch["archs"]
+        expect_that(f"code for sm_{major}{minor} in torch", _covers(archs, major, minor), f"only {archs}")
+        expect("product on the device equal to the CPU's:", True, torch["product_equal"])
+
+
+def check_imports(stage: Stage) -> None:
+    """Every compiled extension loads, exactly the lock's packages are installed, no requirement is broken."""
+    for name in ("torch", "vllm"):
+        extensions = _found(stage.facts()["extensions"], name)
+        expect_that(f"all extensions of {name} load", not extensions["failed"], extensions["failed"])
+        expect_that(f"extensions in {name}", extensions["count"] > 0, "none")
+    packages, expected = stage.packages(), stage.trial.expected
+    wrong = _differences(expected.pins, packages["installed"])
+    expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
+    broken = [row for row in packages["broken"] if _required(row[1]) not in expected.excused]
+    told = "; ".join(f"{owner} asks for {requirement}: {seen}" for owner, requirement, seen in broken)
+    expect_that("no broken requirement", not broken, told)
+
+
+def check_serve(stage: Stage, request: pytest.FixtureRequest) -> None:
+    """The server is healthy in time. The seconds of this check are those since the server's start."""
+    seconds = stage.await_health()
+    request.node.user_properties.append(("seconds", seconds))
+
+
+def check_complete(up: Stage) -> None:
+    """A completion comes back, of the length asked for, from the model asked for."""
+    answer = up.ask("a completion", lambda client: _complete(client, up.prompts[1], SHORT))
+    choice = answer.choices[0]
+    expect("model", SERVED, answer.model)
+    expect_that("text in the answer", bool(choice.text), repr(choice.text))
+    wanted = {"length": [SHORT], "stop": range(1, SHORT + 1)}.get(choice.finish_reason, [])
+    count = answer.usage.completion_tokens if answer.usage else None
+    told = f"{count} tokens, finish_reason {choice.finish_reason}"
+    expect_that(f"{SHORT} tokens, finish_reason length", count in wanted, told)
+
+
+def check_chat(up: Stage) -> None:
+    """A chat answer is what Transformers says to the prompt that its own chat template makes."""
+    answer = up.ask(
+        "a chat answer",
+        lambda client: client.chat.completions.create(
+            model=SERVED,
+            messages=[{"role": "user", "content": MESSAGE}],
+            max_completion_tokens=CHAT_STEPS,
+            temperature=0,
+            extra_body={"return_token_ids": True},
+        ),
+    )
+    message, reference = answer.choices[0].message, up.reference()["chat"]
+    expect("role", "assistant", message.role)
+    expect_that("text in the answer", bool(message.content), repr(message.content))
+    expect_that("a chat template in the model", reference is not None, "none")
+    expect(
+        "tokens of the prompt:", len(reference["prompt_tokens"]), answer.usage and answer.usage.prompt_tokens
+    )
+    _expect_reference("chat", reference, _tokens(answer.choices[0]))
+
+
+def check_stream(up: Stage) -> None:
+    """A streamed answer comes in parts, which together are the answer that comes in one."""
+    prompt = up.prompts[1]
+    whole = up.ask("a completion", lambda client: _complete(client, prompt, SHORT)).choices[0].text
+    parts = up.ask("a streamed completion", lambda client: _stream(client, prompt, SHORT))
+    expect_that("more than one part", len(parts) > 1, f"{len(parts)} part")
+    expect("streamed text", whole, "".join(parts))
+
+
+def check_correct(up: Stage) -> None:
+    """Greedy tokens are those of Transformers on the same weights and, for the tiny model, the golden ones."""
+    reference = up.reference()["answers"]
+    for index, prompt in enumerate(up.prompts):
+        answer = up.ask("a completion", lambda client, p=prompt: _complete(client, p, up.steps))
+        seen = _tokens(answer.choices[0])
+        what = f"prompt {index + 1}"
+        _expect_reference(what, reference[index], seen)
+        if up.golden:
+            expect_that(
+                f"{what}: margins of {MARGIN} in Transformers",
+                min(reference[index]["margins"]) > MARGIN / 2,
+                min(reference[index]["margins"]),
+            )
+            expect_tokens(f"{what}, golden", up.golden.answers[index].tokens, seen)
+
+
+def check_batch(up: Stage) -> None:
+    """Requests that run together are each answered as if alone; afterwards no memory is held for any."""
+    alone = [_tokens(up.ask("an answer", _question(prompt, up.steps)).choices[0]) for prompt in up.prompts]
+    tasks = [Task(lambda p=prompt: up.ask("an answer", _question(p, up.steps))) for prompt in up.prompts]
+    most, held = _watch(up, tasks)
+    for index, task in enumerate(tasks):
+        seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
+        expect_tokens(f"prompt {index + 1} beside others", alone[index], seen)
+    expect_that("two requests or more running at once", most >= 2, f"{most:g}")
+    expect_that("cache blocks in use meanwhile", held > 0, f"{held:g}")
+    poll(_SETTLE_SECONDS, lambda: _metrics(up) == (0, 0))
+    expect("(running, share of cache blocks in use) afterwards:", (0, 0), _metrics(up))
+
+
+def check_limits(up: Stage) -> None:
+    """What cannot be answered is refused with a 4xx, and the server lives on."""
+    valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
+    wrong = {
+        "a prompt over the context length": json.dumps(valid | {"prompt": "x " * 4 * CONTEXT}).encode(),
+        "bad JSON": b'{"model": ',
+        "an unknown model": json.dumps(valid | {"model": "unknown"}).encode(),
+    }
+    for what, body in wrong.items():
+        status = up.post("/v1/completions", body).status_code
+        expect_that(f"4xx for {what}", 400 <= status < 500, status)
+    expect(
+        "a valid request afterwards:", 200, up.post("/v1/completions", json.dumps(valid).encode()).status_code
+    )
+    expect("end of the server:", None, up.server.ended())
+
+
+def check_shutdown(up: Stage) -> None:
+    """SIGTERM ends the server in time, with a sane exit code, and nothing is left behind."""
+    expect("end of the server before it was asked to:", None, up.server.ended())
+    seconds = up.trial.shutdown_seconds
+    started = time.monotonic()
+    stopped = within(2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: up.server.stop(seconds))
+    took = time.monotonic() - started
+    sane = (0, 143)
+    expect_that(
+        f"exit code 0 or 143 within {seconds:g} s",
+        stopped.exit_code in sane,
+        f"{stopped.exit_code} after {took:.1f} s",
+    )
+    expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
+
+
+# -- versions and packages --------------------------------------------------------------------------
+
+
+def _found(facts: Mapping[str, Any], name: str) -> Any:
+    """A part of what the probe found. Raises Mismatch where that part broke."""
+    part = facts[name]
+    if "error" in part:
+        raise Mismatch(f"import {name}", part["error"])
+    return part
+
+
+def _with_local(pinned: str, cuda: str | None, seen: str) -> str:
+    """What ``torch.__version__`` must say: a wheel of the general index names its CUDA there only."""
+    if "+" in pinned or "+" not in seen:
+        return pinned
+    local = "cpu" if cuda is None else "cu" + cuda.replace(".", "")
+    return f"{pinned}+{local}"
+
+
+def _public(version: str | None) -> str | None:
+    return version and version.partition("+")[0]
+
+
+def _covers(archs: list[str], major: int, minor: int) -> bool:
+    """Whether code of these architectures runs on the device: same major, or PTX that is not newer."""
+    for arch in archs:
+        if match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", arch):
+            kind, its_major, its_minor = match[1], int(match[2]), int(match[3])
+            if match[4]:
+                fits = (its_major, its_minor) == (major, minor)
+            elif kind == "sm":
+                fits = its_major == major and its_minor <= minor
+            else:
+                fits = (its_major, its_minor) <= (major, minor)
+            if fits:
+                return True
+    return False
+
+
+def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
+    """How the installed set differs from the lock, in words."""
+    missing = [f"{name} is missing" for name in pins if name not in installed]
+    extra = [f"{name} {installed[name]} is not in the lock" for name in installed if name not in pins]
+    other = [
+        f"{name} {installed[name]} instead of {pins[name]}"
+        for name in pins
+        if name in installed and not _same(pins[name], installed[name])
+    ]
+    return [*missing, *extra, *other]
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+def _required(requirement: str) -> str:
+    """The normalised name in a requirement."""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# -- questions and answers --------------------------------------------------------------------------
+
+
+def _complete(client: OpenAI, prompt: str, steps: int) -> Any:
+    extra = {"return_token_ids": True}
+    return client.completions.create(
+        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=extra
+    )
+
+
+def _question(prompt: str, steps: int) -> Any:
+    return lambda client: _complete(client, prompt, steps)
+
+
+def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:
+    parts = client.completions.create(
+        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, stream=True
+    )
+    return [part.choices[0].text for part in parts if part.choices]
+
+
+def _tokens(choice: Any) -> list[int]:
+    """The tokens of an answer, without the end of text."""
+    tokens = getattr(choice, "token_ids", None)
+    if not isinstance(tokens, list):
+        raise Mismatch("token_ids in the answer", f"{tokens!r}, text {getattr(choice, 'text', '')!r}")
+    return tokens[:-1] if choice.finish_reason == "stop" else tokens
+
+
+def _expect_reference(what: str, reference: Mapping[str, Any], seen: list[int]) -> None:
+    """Tokens equal the reference's, up to a step at which the reference itself hardly had a preference."""
+    clear = next((at for at, margin in enumerate(reference["margins"]) if margin < MARGIN / 2), None)
+    expect_that(f"{what}: a clear first token", clear != 0, f"a margin below {MARGIN / 2} in Transformers")
+    expect_tokens(f"{what}, Transformers", reference["tokens"][:clear], seen[:clear])
+
+
+# -- the server's own metrics -----------------------------------------------------------------------
+
+
+def _watch(stage: Stage, tasks: list[Task[Any]]) -> tuple[float, float]:
+    """The most requests running and the largest share of cache blocks in use while the tasks run."""
+    most = held = 0.0
+    deadline = time.monotonic() + stage.trial.answer_seconds
+    while not all(task.is_done for task in tasks) and time.monotonic() < deadline:
+        running, used = _metrics(stage)
+        most, held = max(most, running), max(held, used)
+    return most, held
+
+
+def _metrics(stage: Stage) -> tuple[float, float]:
+    """Requests running, and the share of cache blocks in use, summed over engines."""
+    body = stage.get("/metrics")
+    return _gauge(body, "vllm:num_requests_running"), _gauge(body, "vllm:kv_cache_usage_perc")
+
+
+def _gauge(body: str, name: str) -> float:
+    values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", body, re.MULTILINE)
+    if not values:
+        raise Mismatch(f"{name} in /metrics", "no such metric")
+    return sum(map(float, values))

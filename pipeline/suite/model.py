@@ -1,0 +1,48 @@
+"""The model that a trial runs on: a folder, or an id whose files are in the local hub cache."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Model:
+    """``root`` holds all of its files, links included; ``folder`` is the model's own, in or at ``root``."""
+
+    root: Path
+    folder: Path
+
+    def seen_from(self, root: str) -> str:
+        """The path of the model where its root is mounted at ``root``."""
+        inside = self.folder.relative_to(self.root).as_posix()
+        return root if inside == "." else f"{root}/{inside}"
+
+
+def locate(name: str) -> Model:
+    """The model of this name: a folder, or ``organisation/name[@revision]`` in the hub cache.
+
+    Nothing is downloaded. Raises UsageError where it is not there.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return Model(folder.resolve(), folder.resolve())
+    repository, _, revision = name.partition("@")
+    root = _cache() / f"models--{repository.replace('/', '--')}"
+    named = root / "refs" / (revision or "main")
+    snapshot = root / "snapshots" / (named.read_text().strip() if named.is_file() else revision or "none")
+    if not (snapshot / "config.json").is_file():
+        raise UsageError(
+            f"{name!r} is neither a folder with a config.json nor a model in {_cache()}",
+            hint=f"download it first (`hf download {repository}`), or name a folder",
+        )
+    return Model(root.resolve(), snapshot.absolute())
+
+
+def _cache() -> Path:
+    """The folder of downloaded models, as Hugging Face's own tools choose it."""
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser().resolve()

@@ -1,0 +1,24 @@
+"""What runs inside the environment under test: source files, handed to its Python as text.
+
+They use nothing of ours and work on any Python that vLLM supports. Each prints one line of JSON
+behind ``MARK``; imports may print what they like around it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+MARK = "probe-result: "
+
+
+def source(name: str) -> str:
+    """The source of a probe: ``facts`` or ``reference``."""
+    return Path(__file__).with_name(f"{name}.py").read_text()
+
+
+def result(stdout: str) -> Any:
+    """What a probe printed; None where it did not come that far."""
+    lines = [line for line in stdout.splitlines() if line.startswith(MARK)]
+    return json.loads(lines[-1].removeprefix(MARK)) if lines else None

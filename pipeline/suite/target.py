@@ -1,0 +1,345 @@
+"""What the checks look at: a thing that can run a piece of Python, and serve a model.
+
+An image and a bare-metal environment are two such things; no check knows which it has.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline import nouns
+from pipeline.engine import Container, Engine, Launch
+from pipeline.nouns import ImageRef, Trial
+from pipeline.suite.model import Model, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PORT = 8000
+"""The port that an image serves on."""
+
+_MODEL = "/model"
+_QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+}
+"""Nothing is fetched and nothing reported; one GiB is room enough for the keys and values of the checks."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a piece of Python left; ``exit_code`` is None where its deadline ended it."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a server ended: exit code (128 + signal where a signal ended it), and what was left behind."""
+
+    exit_code: int
+    left: tuple[str, ...]
+
+
+class Server(Protocol):
+    """A server that was started, healthy or not."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers: ``http://127.0.0.1:…``. Only asked for while it runs."""
+
+    def ended(self) -> str | None:
+        """None while it runs, else how it ended, in words."""
+
+    def log(self) -> str:
+        """The last lines of what it wrote."""
+
+    def stop(self, seconds: float) -> Stopped:
+        """Ask it to end (SIGTERM), kill what is left after these seconds, and say how it went."""
+
+
+class Target(Protocol):
+    """An environment under test. ``model`` is the model's path as seen from inside."""
+
+    model: str
+
+    def labels(self) -> Mapping[str, str]:
+        """What it says of itself."""
+
+    def python(self, source: str, *args: str, seconds: float) -> Completed:
+        """Run this source with its Python, for at most these seconds."""
+
+    def serve(self, args: tuple[str, ...]) -> Server:
+        """Start its OpenAI server with these arguments; return at once."""
+
+    def close(self) -> None:
+        """End all that it started, and leave nothing behind. May be called twice."""
+
+
+def target_of(trial: Trial, log: Path) -> Target:
+    """The target that the trial names; its server's log goes into ``log``.
+
+    Raises UsageError where there is no such model, EngineError where the engine fails.
+    """
+    model = locate(trial.model)
+    if isinstance(trial.target, nouns.ImageTarget):
+        return ImageTarget(trial, ImageRef.parse(trial.target.ref), model, log)
+    return PythonTarget(trial, Path(trial.target.python), model, log)
+
+
+# -- an image ---------------------------------------------------------------------------------------
+
+
+class ImageTarget:
+    """An image, run by the engine."""
+
+    def __init__(self, trial: Trial, ref: ImageRef, model: Model, log: Path) -> None:
+        self.model = model.seen_from(_MODEL)
+        self._trial, self._ref, self._root, self._log = trial, ref, model.root, log
+        self._servers: list[ContainerServer] = []
+        self._engine = Engine.connect()
+        self._engine.pull(ref)
+        self._config = self._engine.config(ref)
+
+    def labels(self) -> Mapping[str, str]:
+        """The image's labels."""
+        return self._config.labels
+
+    def python(self, source: str, *args: str, seconds: float) -> Completed:
+        """Run this source in a container without network, by the interpreter of the image's entrypoint."""
+        probe = Launch(
+            image=self._ref,
+            run=self._trial.run,
+            entrypoint=(interpreter(self._config.entrypoint),),
+            command=("-c", source, *args),
+            env=_QUIET | self._trial.env,
+            mounts={self._root: _MODEL},
+            gpus=self._trial.gpu,
+        )
+        done = self._engine.run(probe, seconds=seconds)
+        return Completed(done.exit_code, done.stdout, done.stderr)
+
+    def serve(self, args: tuple[str, ...]) -> ContainerServer:
+        """Start the image's own entrypoint with these arguments."""
+        launch = Launch(
+            image=self._ref,
+            run=self._trial.run,
+            command=(*args, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside the container
+            env=_QUIET | self._trial.env,
+            mounts={self._root: _MODEL},
+            network="bridge",
+            port=PORT,
+            gpus=self._trial.gpu,
+        )
+        server = ContainerServer(self._engine, self._engine.start(launch), self._trial.run, self._log)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """Remove every container of the run, and close the engine's connection."""
+        for server in self._servers:
+            server.save_log()
+        self._engine.reap(self._trial.run)
+        self._engine.close()
+
+
+def interpreter(entrypoint: tuple[str, ...]) -> str:
+    """The Python that an entrypoint runs; ``python3`` where it names none."""
+    named = [word for word in entrypoint if Path(word).name.startswith("python")]
+    return named[0] if named else "python3"
+
+
+class ContainerServer:
+    """A server in a container."""
+
+    def __init__(self, engine: Engine, container: Container, run: str, log: Path) -> None:
+        self._engine, self._container, self._run, self._log = engine, container, run, log
+        self._url = ""
+        self._is_saved = False
+
+    @property
+    def base_url(self) -> str:
+        """Where the engine published it, on loopback."""
+        self._url = self._url or f"http://127.0.0.1:{self._container.host_port(PORT)}"
+        return self._url
+
+    def ended(self) -> str | None:
+        """None while the container runs, else how it ended."""
+        return self._container.ended()
+
+    def log(self) -> str:
+        """The container's log."""
+        return self._container.logs()
+
+    def stop(self, seconds: float) -> Stopped:
+        """Stop the container as ``docker stop`` does, and remove it."""
+        code = self._container.stop(seconds)
+        self.save_log()
+        self._container.remove()
+        return Stopped(code, self._engine.of_run(self._run))
+
+    def save_log(self) -> None:
+        """Keep the log of a container that is about to go."""
+        if not self._is_saved:
+            self._log.write_text(self._container.logs(tail="all"))
+            self._is_saved = True
+
+
+# -- a bare-metal environment -----------------------------------------------------------------------
+
+
+class PythonTarget:
+    """An environment on this machine, by its interpreter. Its home is an empty folder: no cache is warm."""
+
+    def __init__(self, trial: Trial, python: Path, model: Model, log: Path) -> None:
+        self.model = str(model.folder)
+        self._python, self._log = python.absolute(), log
+        self._servers: list[ProcessServer] = []
+        self._home = tempfile.TemporaryDirectory(prefix=f"{nouns.PROJECT}-")
+        self._env = _environment(self._python, Path(self._home.name)) | _QUIET | trial.env
+
+    def labels(self) -> Mapping[str, str]:
+        """An environment says nothing of itself but what its packages say."""
+        return {}
+
+    def python(self, source: str, *args: str, seconds: float) -> Completed:
+        """Run this source in a process of its own."""
+        process = subprocess.Popen(
+            [self._python, "-c", source, *args],
+            env=self._env,
+            cwd=self._home.name,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _kill_group(process.pid)
+            return Completed(None, *process.communicate())
+        except BaseException:
+            _kill_group(process.pid)
+            process.communicate()
+            raise
+        return Completed(process.returncode, out, err)
+
+    def serve(self, args: tuple[str, ...]) -> ProcessServer:
+        """Start vLLM's OpenAI server as a module: its console script needs a distribution named vllm."""
+        port = _free_port()
+        where = ("--host", "127.0.0.1", "--port", str(port))
+        command = [str(self._python), "-m", "vllm.entrypoints.openai.api_server", *args, *where]
+        with self._log.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                env=self._env,
+                cwd=self._home.name,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        server = ProcessServer(process, f"http://127.0.0.1:{port}", self._log)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """Kill what still runs, and remove the home."""
+        for server in self._servers:
+            server.kill()
+        self._home.cleanup()
+
+
+class ProcessServer:
+    """A server that is a process group of this machine."""
+
+    def __init__(self, process: subprocess.Popen[bytes], base_url: str, log: Path) -> None:
+        self.base_url = base_url
+        self._process, self._log = process, log
+
+    def ended(self) -> str | None:
+        """None while its first process runs, else how that ended."""
+        code = self._process.poll()
+        return None if code is None else f"exited with code {_as_shell(code)}"
+
+    def log(self) -> str:
+        """The end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-200:])
+
+    def stop(self, seconds: float) -> Stopped:
+        """Send SIGTERM to the first process, as an engine does; then look for the rest of its group."""
+        deadline = time.monotonic() + seconds
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        while (left := _members(self._process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.kill()
+        return Stopped(_as_shell(self._process.returncode), left)
+
+    def kill(self) -> None:
+        """Kill the group, whatever is left of it."""
+        _kill_group(self._process.pid)
+        self._process.wait()
+
+
+def _environment(python: Path, home: Path) -> dict[str, str]:
+    """This process's environment, less what would lead Python elsewhere; the interpreter's folder first."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "XDG_", "VLLM_", "PYTEST_"))
+    }
+    return kept | {"HOME": str(home), "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _as_shell(code: int) -> int:
+    return 128 - code if code < 0 else code
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _members(group: int) -> tuple[str, ...]:
+    """The living processes of a group, as ``name (pid)``; without /proc only whether there are any."""
+    if not Path("/proc/self/stat").exists():
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, 0)
+            return (f"process group {group}",)
+        return ()
+    return tuple(name for name in map(_member(group), Path("/proc").glob("[0-9]*/stat")) if name)
+
+
+def _member(group: int) -> Callable[[Path], str]:
+    def name(stat: Path) -> str:
+        with suppress(OSError):
+            head, _, tail = stat.read_text().rpartition(")")
+            state, _, its_group = tail.split()[:3]
+            if state != "Z" and int(its_group) == group:
+                return f"{head.partition('(')[2]} ({stat.parent.name})"
+        return ""
+
+    return name

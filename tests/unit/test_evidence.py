@@ -1,0 +1,279 @@
+"""Signed records: what holds, and that nothing else does, whatever a stranger writes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as some
+
+from pipeline import evidence, keys
+from pipeline.errors import SigningError
+from pipeline.nouns import Check, Digest, Host, Outcome, Proof, Reason, Record, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEY = generate_private_key(SECP256R1())
+TRUSTED = keys.trusted([KEY.public_key()])
+SUBJECT = Digest(f"sha256:{'a' * 64}")
+CARRIER = Digest(f"sha256:{'d' * 64}")
+RECORD = Record(
+    schema=1,
+    cell="vllm0.32.0-torch2.13.0-cpu-py3.11",
+    repository="127.0.0.1:5000/tagproof",
+    digest=str(SUBJECT),
+    build_key="b" * 64,
+    proof_key="c" * 64,
+    lock=f"sha256:{'7' * 64}",
+    suite=f"sha256:{'5' * 64}",
+    model=f"sha256:{'6' * 64}",
+    host=Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=2**35),
+    started="2030-01-02T03:04:05Z",
+    finished="2030-01-02T03:05:05Z",
+    attempt=2,
+    checks=(
+        Check(name="serve", outcome=Outcome.PASSED, seconds=31.25),
+        Check(name="correct", outcome=Outcome.FAILED, seconds=0.1, expected="[1, 2]", seen="[1, 3]"),
+        Check(name="batch", outcome=Outcome.INCONCLUSIVE, seconds=0),
+    ),
+    result=Result.FAILED,
+)
+BUNDLE = evidence.sign(RECORD, KEY)
+
+
+def read(bundle: bytes, subject: Digest = SUBJECT) -> Proof | Reason:
+    return evidence.read(bundle, subject, TRUSTED, manifest=CARRIER)
+
+
+def code(bundle: bytes) -> str:
+    """Why it is refused."""
+    found = read(bundle)
+    assert isinstance(found, Reason)
+    return found.code
+
+
+def sealed(payload: bytes, payload_type: str = evidence.PAYLOAD) -> bytes:
+    """Any payload, signed by the trusted key as DSSE has it."""
+    kind = payload_type.encode()
+    encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    signature = KEY.sign(encoded, ECDSA(SHA256()))
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": payload_type,
+        "signatures": [{"sig": base64.b64encode(signature).decode()}],
+    }
+    return json.dumps({"mediaType": evidence.BUNDLE, "dsseEnvelope": envelope}).encode()
+
+
+def statement(change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Our statement, changed, and signed by the trusted key all the same."""
+    value = json.loads(evidence.statement(RECORD))
+    change(value)
+    return sealed(json.dumps(value).encode())
+
+
+def test_what_was_signed_is_what_is_read() -> None:
+    """The record comes back equal, with who signed it and what carries it."""
+    assert read(BUNDLE) == Proof(RECORD, keys.fingerprint(KEY.public_key()), CARRIER)
+
+
+def test_the_statement_is_a_test_result_that_others_understand() -> None:
+    """Result, checks by outcome, and subject stand where in-toto's predicate has them."""
+    value = json.loads(evidence.statement(RECORD))
+    assert value["subject"] == [{"name": RECORD.repository, "digest": {"sha256": SUBJECT.hex}}]
+    predicate = value["predicate"]
+    assert [predicate[name] for name in ("result", "passedTests", "warnedTests", "failedTests")] == [
+        "FAILED",
+        ["serve"],
+        ["batch"],
+        ["correct"],
+    ]
+
+
+def test_a_tampered_payload_is_refused() -> None:
+    """One word changed under the old signature."""
+    value = json.loads(BUNDLE)
+    payload = base64.b64decode(value["dsseEnvelope"]["payload"]).replace(b"FAILED", b"PASSED")
+    value["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
+    assert code(json.dumps(value).encode()) == "record-untrusted"
+
+
+def test_another_key_is_refused_even_under_our_hint() -> None:
+    """The key's name in the bundle is not signed, so it decides nothing."""
+    value = json.loads(evidence.sign(RECORD, generate_private_key(SECP256R1())))
+    value["verificationMaterial"]["publicKey"]["hint"] = keys.fingerprint(KEY.public_key())
+    assert code(json.dumps(value).encode()) == "record-untrusted"
+
+
+def test_a_record_of_another_image_is_refused() -> None:
+    """An old record attached to a new image."""
+    found = read(BUNDLE, Digest(f"sha256:{'9' * 64}"))
+    assert isinstance(found, Reason)
+    assert found.code == "record-subject"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"), "record-type"),
+        (lambda s: s.update(predicateType=f"{evidence.PREDICATE}.1"), "record-type"),
+        (lambda s: s["predicate"].update(result="PASSED"), "record-malformed"),
+        (lambda s: s["predicate"].update(failedTests=[]), "record-malformed"),
+        (lambda s: s["predicate"][evidence.EXTENSION].update(surprise=1), "record-malformed"),
+        (lambda s: s["predicate"][evidence.EXTENSION].update(schema=2), "record-malformed"),
+        (lambda s: s["predicate"][evidence.EXTENSION].update(attempt=True), "record-malformed"),
+        (
+            lambda s: s["predicate"][evidence.EXTENSION].update(finished="2030-99-02T03:05:05Z"),
+            "record-malformed",
+        ),
+        (lambda s: s["predicate"].pop(evidence.EXTENSION), "record-malformed"),
+        (lambda s: s.update(predicate=[]), "record-malformed"),
+        (lambda s: s["subject"].append(s["subject"][0]), "record-malformed"),
+        (lambda s: s["subject"][0].update(name="elsewhere/other"), "record-malformed"),
+        (lambda s: s["subject"][0]["digest"].update(sha256="9" * 64), "record-malformed"),
+    ],
+)
+def test_a_signed_statement_that_is_not_ours_is_refused(
+    change: Callable[[dict[str, Any]], Any], expected: str
+) -> None:
+    """The signature holds; what it is over does not fit."""
+    assert code(statement(change)) == expected
+
+
+def test_another_payload_type_is_refused() -> None:
+    """Our statement, signed as something else."""
+    assert code(sealed(evidence.statement(RECORD), "application/json")) == "record-type"
+
+
+def inside(text: str) -> bytes:
+    """Our signed statement with this text in place of the attempt's number."""
+    return sealed(evidence.statement(RECORD).replace(b'"attempt":2', f'"attempt":{text}'.encode()))
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"\xff\xfe{}",
+        b"{" * 1000,
+        b"[" * 900_000,
+        b"9" * 900_000,
+        BUNDLE.replace(b'"mediaType"', b'"mediaType":"x","mediaType"'),
+        BUNDLE.replace(b'"payload":"', b'"payload":"*'),
+        BUNDLE.replace(b'"payload":"', '"payload":"é'.encode()),
+        BUNDLE.replace(b'"signatures":[', b'"signatures":[1,'),
+        BUNDLE + b" " * evidence.LARGEST,
+        json.dumps({"mediaType": evidence.BUNDLE, "dsseEnvelope": 1}).encode(),
+        inside('2,"attempt":2'),
+        inside("9" * 5000),
+        inside("1e999"),
+        inside("NaN"),
+        inside("-Infinity"),
+        inside('"\\ud800"'),
+        inside("2.0"),
+        sealed(b"\x00" * 100),
+        sealed(b"[" * 100_000),
+    ],
+    ids=range(22),
+)
+def test_what_is_malformed_is_a_reason_within_a_second(bundle: bytes) -> None:
+    """No exception and no hang, whatever the bytes, and whoever signed them."""
+    began = time.monotonic()
+    assert code(bundle) in ("record-malformed", "record-untrusted")
+    assert time.monotonic() - began < 1
+
+
+@given(some.binary(max_size=200), some.integers(0, len(BUNDLE)))
+def test_no_bytes_raise(noise: bytes, place: int) -> None:
+    """Noise in place of a part of the bundle never passes as another record."""
+    found = read(BUNDLE[:place] + noise + BUNDLE[place + len(noise) :])
+    assert isinstance(found, Reason) or found.record == RECORD
+
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=20),
+    lambda inner: (
+        some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=10), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    JSON, some.sampled_from(sorted(json.loads(evidence.statement(RECORD))["predicate"][evidence.EXTENSION]))
+)
+def test_no_signed_value_raises(value: Any, name: str) -> None:
+    """Any JSON in place of any field of a record that a trusted key signed."""
+    found = read(statement(lambda s: s["predicate"][evidence.EXTENSION].update({name: value})))
+    assert isinstance(found, Reason | Proof)
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+
+def pem(key: Any) -> str:
+    body: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return body.decode()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for this user's key."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path / "tagproof"
+
+
+def test_a_key_pair_is_made_on_first_use_and_kept(home: Path) -> None:
+    """The second use finds the same key; nobody else may read it; the public key lies beside it."""
+    first, second = keys.load(), keys.load()
+    assert keys.fingerprint(first.public_key()) == keys.fingerprint(second.public_key())
+    assert (home / "signing.pem").stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in home.iterdir()) == ["signing.pem", "signing.pub"]
+    public = keys.read_public(keys.public_path(keys.default_path()))
+    assert keys.fingerprint(public) == keys.fingerprint(first.public_key())
+
+
+def test_a_given_key_is_used_and_none_is_made(home: Path) -> None:
+    """CI gives the key as text."""
+    assert keys.load(None, pem(KEY)).private_numbers() == KEY.private_numbers()
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no key", pem(generate_private_key(SECP384R1())), pem(generate_rsa(65537, 2048))],
+    ids=["empty", "text", "P-384", "RSA"],
+)
+def test_another_kind_of_key_is_refused_without_showing_it(text: str) -> None:
+    """One kind only; the message names where it came from, never what it is."""
+    with pytest.raises(SigningError) as refused:
+        keys.load(None, text)
+    assert keys.VARIABLE in str(refused.value)
+    assert "PRIVATE KEY" not in str(refused.value)
+
+
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    """The message says how to mend it."""
+    file = tmp_path / "key.pem"
+    file.write_text(pem(KEY))
+    file.chmod(0o640)
+    with pytest.raises(SigningError, match=r"0640(.|\n)*chmod 600"):
+        keys.load(file)
+
+
+def test_an_absent_key_is_refused_where_the_user_named_it(tmp_path: Path) -> None:
+    """A key that the user names is never made."""
+    with pytest.raises(SigningError, match="No such file"):
+        keys.load(tmp_path / "key.pem")

@@ -1,0 +1,193 @@
+"""The gate: what it allows, and every reason for which it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from pipeline.gate import decide
+from pipeline.nouns import (
+    Cell,
+    Check,
+    Decision,
+    Digest,
+    Host,
+    Image,
+    ImageRef,
+    Outcome,
+    Policy,
+    Proof,
+    Record,
+    Repository,
+    Result,
+)
+
+CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
+GPU_CELL = replace(CELL, cuda="cu130")
+HERE = Repository("127.0.0.1:5000", "tagproof")
+SUITE, MODEL, LOCK = (f"sha256:{digit * 64}" for digit in "567")
+IMAGE = Image(CELL, ImageRef(HERE, Digest(f"sha256:{'a' * 64}")), "b" * 64, LOCK)
+POLICY = Policy(required=("serve", "correct"))
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def check(name: str, outcome: Outcome = Outcome.PASSED) -> Check:
+    return Check(name=name, outcome=outcome, seconds=1)
+
+
+def at(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def proof(**changes: Any) -> Proof:
+    """A proof with nothing against it, but for the changes."""
+    values = {
+        "schema": 1,
+        "cell": CELL.id,
+        "repository": str(HERE),
+        "digest": str(IMAGE.ref.digest),
+        "build_key": IMAGE.build_key,
+        "proof_key": "c" * 64,
+        "lock": LOCK,
+        "suite": SUITE,
+        "model": MODEL,
+        "host": Host(hardware="cpu-amd64", system="Linux", cpu="", memory_bytes=1),
+        "started": at(NOW - timedelta(minutes=2)),
+        "finished": at(NOW - timedelta(minutes=1)),
+        "attempt": 1,
+        "checks": (check("serve"), check("correct")),
+        "result": Result.PASSED,
+    }
+    return Proof(Record.model_validate(values | changes), "signer", Digest(f"sha256:{'d' * 64}"))
+
+
+def judge(*proofs: Proof, image: Image = IMAGE, cell: Cell = CELL, **changes: Any) -> Decision:
+    given_: dict[str, Any] = {"policy": POLICY, "suite": SUITE, "model": MODEL, "now": NOW}
+    return decide(cell, image, HERE, proofs, **{**given_, **changes})
+
+
+def codes(decision: Decision) -> set[str]:
+    return {reason.code for reason in decision.reasons}
+
+
+def test_a_good_proof_is_allowed() -> None:
+    """Nothing against it, so the decision names the proof and no reason."""
+    good = proof()
+    assert judge(good) == Decision((), good)
+
+
+def test_without_a_proof_nothing_is_allowed() -> None:
+    """Absence is refusal."""
+    decision = judge()
+    assert (decision.allowed, codes(decision)) == (False, {"no-proof"})
+
+
+OTHER = f"sha256:{'e' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"cell": "vllm0.31.0-torch2.13.0-cpu-py3.11"}, "other-cell"),
+        ({"digest": OTHER}, "other-digest"),
+        ({"build_key": "e" * 64}, "other-build"),
+        ({"lock": OTHER}, "other-build"),
+        ({"repository": "127.0.0.1:5000/elsewhere"}, "other-repository"),
+        ({"result": Result.FAILED}, "not-passed"),
+        ({"result": Result.WARNED, "attempt": 2}, "flaky"),
+        ({"checks": (check("serve"),)}, "required-missing"),
+        ({"checks": (check("serve"), check("correct", Outcome.INCONCLUSIVE))}, "required-missing"),
+        ({"checks": ()}, "required-missing"),
+        ({"checks": (check("serve"), check("correct"), check("limits", Outcome.FAILED))}, "check-failed"),
+        ({"suite": OTHER}, "other-suite"),
+        ({"model": OTHER}, "other-model"),
+        ({"finished": at(NOW - timedelta(days=90, seconds=1))}, "stale"),
+        ({"finished": at(NOW + timedelta(minutes=5, seconds=1))}, "from-the-future"),
+    ],
+)
+def test_one_thing_wrong_is_one_reason(changes: dict[str, Any], code: str) -> None:
+    """Each fault of a record is refused for exactly its own reason, with the command that mends it."""
+    decision = judge(proof(**changes))
+    assert (decision.allowed, codes(decision)) == (False, {code})
+    assert all(f"verify {CELL.id}" in reason.hint for reason in decision.reasons)
+
+
+def test_zero_checks_are_refused_even_where_none_is_required() -> None:
+    """A suite that ran nothing proved nothing."""
+    assert codes(judge(proof(checks=()), policy=Policy(required=()))) == {"required-missing"}
+
+
+@pytest.mark.parametrize(
+    "finished", [NOW - timedelta(days=90), NOW + timedelta(minutes=5)], ids=["oldest", "newest"]
+)
+def test_the_limits_of_age_are_inside(finished: datetime) -> None:
+    """Exactly as old as allowed, or as far ahead as clocks may differ, is allowed."""
+    assert judge(proof(finished=at(finished))).allowed
+
+
+def test_every_reason_is_given() -> None:
+    """Four things wrong are four reasons, not the first one."""
+    bad = proof(
+        result=Result.FAILED,
+        suite=OTHER,
+        repository="127.0.0.1:5000/x",
+        finished=at(NOW - timedelta(days=99)),
+    )
+    assert codes(judge(bad)) == {"not-passed", "other-suite", "other-repository", "stale"}
+
+
+def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
+    """The record stays the same; the policy of today judges it."""
+    assert judge(proof(result=Result.WARNED), policy=replace(POLICY, accept_flaky=True)).allowed
+
+
+def test_an_older_suite_does_not_hide_an_older_proof_by_todays() -> None:
+    """The proof that decides is one by today's suite, if there is one."""
+    todays = proof(finished=at(NOW - timedelta(hours=2)))
+    assert judge(proof(suite=OTHER), todays) == Decision((), todays)
+
+
+@pytest.mark.parametrize("suite", [SUITE, OTHER])
+def test_a_later_failure_outweighs_a_pass(suite: str) -> None:
+    """Whatever suite saw it: an image that was seen to fail after it had passed gets no tag."""
+    failed = proof(result=Result.FAILED, suite=suite)
+    passed = proof(finished=at(NOW - timedelta(hours=2)))
+    assert codes(judge(passed, failed)) & {"superseded", "not-passed"}
+
+
+def test_an_earlier_failure_does_not() -> None:
+    """It was tried again and passed; a record of the retry would say WARNED."""
+    passed, failed = proof(), proof(result=Result.FAILED, finished=at(NOW - timedelta(hours=2)))
+    assert judge(failed, passed).allowed
+
+
+def test_an_image_of_another_cell_is_refused() -> None:
+    """The cell's own id is compared, not only the record's."""
+    assert "other-cell" in codes(judge(proof(), image=replace(IMAGE, cell=GPU_CELL)))
+
+
+def test_an_image_of_older_inputs_is_refused() -> None:
+    """Today's inputs give another build key than the image was built from."""
+    assert codes(judge(proof(), build_key="f" * 64)) == {"other-build"}
+    assert judge(proof(), build_key=IMAGE.build_key).allowed
+
+
+def test_a_cuda_cell_needs_a_gpu() -> None:
+    """A record from a machine without one proves nothing about a CUDA cell."""
+    image = replace(IMAGE, cell=GPU_CELL)
+    on_cpu = judge(proof(cell=GPU_CELL.id), image=image, cell=GPU_CELL)
+    host = Host(hardware="sm_90-amd64", system="Linux", cpu="", memory_bytes=1)
+    on_gpu = judge(proof(cell=GPU_CELL.id, host=host), image=image, cell=GPU_CELL)
+    assert (codes(on_cpu), on_gpu.allowed) == ({"other-hardware"}, True)
+
+
+@given(some.permutations(range(4)))
+def test_the_order_of_the_proofs_does_not_matter(order: list[int]) -> None:
+    """Proofs come as the registry lists them; the decision is the same."""
+    hours = [proof(finished=at(NOW - timedelta(hours=hour))) for hour in range(1, 5)]
+    assert judge(*(hours[index] for index in order)) == judge(*hours)

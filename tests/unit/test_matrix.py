@@ -1,0 +1,684 @@
+"""The matrix: what a good one means, and that each bad one is refused by line, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import matrix
+from pipeline.errors import UsageError
+from pipeline.matrix.cells import MOST, alternatives
+from pipeline.matrix.shape import File
+from pipeline.nouns import Cell, Reasoned
+
+ROOT = Path(__file__).parents[2]
+
+GOOD = """\
+schema: 1
+torch: ["2.13.0"]
+cuda: [cpu, cu130]
+python: ["3.11"]
+vllm: ["0.32.0", "0.31.0"]
+base: {suite: bookworm, refresh: "2026-11-20"}
+publish:
+  repository: registry.example.org/team/vllm
+"""
+CPU, OLD_CPU = "vllm0.32.0-torch2.13.0-cpu-py3.11", "vllm0.31.0-torch2.13.0-cpu-py3.11"
+CUDA, OLD_CUDA = "vllm0.32.0-torch2.13.0-cu130-py3.11", "vllm0.31.0-torch2.13.0-cu130-py3.11"
+
+
+def load(tmp_path: Path, text: str | bytes, repository: str | None = None) -> Any:
+    """The matrix that this text makes."""
+    path = tmp_path / "matrix.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return matrix.load(path, repository)
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    """What is said of a bad text, without the folder it lies in."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def answer(tmp_path: Path, text: str | bytes) -> str | None:
+    """What is said of a text that may be good or bad; None where it is good."""
+    try:
+        load(tmp_path, text)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+# -- what a good matrix means -----------------------------------------------------------------------
+
+
+def test_the_axes_are_multiplied_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Each combination is one cell, the last axis turning fastest."""
+    assert [cell.id for cell in load(tmp_path, GOOD).cells] == [CPU, OLD_CPU, CUDA, OLD_CUDA]
+
+
+def test_exclude_takes_cells_of_the_product_away(tmp_path: Path) -> None:
+    """A partial match is enough."""
+    text = GOOD + "exclude:\n  - {cuda: cu130, vllm: '0.31.0', reason: never released}\n"
+    assert [cell.id for cell in load(tmp_path, text).cells] == [CPU, OLD_CPU, CUDA]
+
+
+def test_include_adds_cells_after_exclude(tmp_path: Path) -> None:
+    """What exclude took away may be included again; a platform and vLLM may be left out."""
+    text = GOOD + (
+        "exclude: [{cuda: cu130, reason: slow}]\n"
+        "include:\n"
+        "  - {torch: '2.13.0', cuda: cu130, python: '3.11', vllm: '0.32.0'}\n"
+        "  - {torch: '2.14.0', cuda: cu130, python: '3.11', platform: linux/arm64}\n"
+    )
+    ids = [cell.id for cell in load(tmp_path, text).cells]
+    assert ids == [CPU, OLD_CPU, CUDA, "torch2.14.0-cu130-py3.11-arm64"]
+
+
+def test_a_rule_is_for_the_cells_that_its_glob_matches(tmp_path: Path) -> None:
+    """Every kind of rule reaches the right specs and no other, in the order of the file."""
+    text = GOOD + (
+        "packages: [{pins: ['numpy==2.3.4']}, {pins: ['pandas==2.3.3'], cells: '*0.32.0*'}]\n"
+        "constraints: [{pins: ['nvidia-cuda-nvcc<13.1'], cells: '*-cu130-*', reason: as the runtime}]\n"
+        "overrides: [{pins: ['cuda-python==13.0.0'], cells: '*0.31.0*-{cu126,cu130}-*', reason: one major}]\n"
+        "omit: [{packages: [Torch_Vision], cells: '*-cpu-*', reason: 'a  CUDA build'}]\n"
+        "system: [libnuma1]\nenv: {B: '1', A: 'x y'}\nserve: ['--seed=0']\n"
+    )
+    first, _, _, last = load(tmp_path, text).specs
+    assert first.packages == ("numpy==2.3.4", "pandas==2.3.3")
+    assert last.packages == ("numpy==2.3.4",)
+    assert first.constraints == ()
+    assert last.constraints == (Reasoned("nvidia-cuda-nvcc<13.1", "as the runtime"),)
+    assert first.overrides == ()
+    assert last.overrides == (Reasoned("cuda-python==13.0.0", "one major"),)
+    assert first.omit == (Reasoned("torch-vision", "a CUDA build"),)
+    assert last.omit == ()
+    assert (last.system, last.env, last.serve) == (("libnuma1",), (("B", "1"), ("A", "x y")), ("--seed=0",))
+
+
+def test_an_alias_may_be_a_glob_that_matches_one_cell(tmp_path: Path) -> None:
+    """It is resolved to the cell's id."""
+    text = GOOD + "  aliases: {cpu: '*0.32.0*-cpu-*'}\n"
+    assert load(tmp_path, text).aliases == (("cpu", CPU),)
+
+
+def test_staging_is_beside_the_repository_unless_it_is_named(tmp_path: Path) -> None:
+    """The default differs from the repository by its name alone."""
+    assert str(load(tmp_path, GOOD).staging) == "registry.example.org/team/vllm-staging"
+    named = GOOD + "  staging: registry.example.org/attic/vllm\n"
+    assert str(load(tmp_path, named).staging) == "registry.example.org/attic/vllm"
+
+
+def test_another_repository_brings_its_own_staging(tmp_path: Path) -> None:
+    """Blobs are mounted within one registry, so the file's staging does not go with another repository."""
+    named = GOOD + "  staging: registry.example.org/attic/vllm\n"
+    found = load(tmp_path, named, "127.0.0.1:5001/other")
+    assert (str(found.repository), str(found.staging)) == (
+        "127.0.0.1:5001/other",
+        "127.0.0.1:5001/other-staging",
+    )
+
+
+def test_the_policy_requires_every_check_unless_it_says_otherwise(tmp_path: Path) -> None:
+    """All eleven by default; what is named replaces them; keys of signers are found from the file."""
+    assert load(tmp_path, GOOD).policy.required == matrix.CHECKS
+    assert len(matrix.CHECKS) == 11
+    (tmp_path / "team.pub").touch()
+    text = (
+        GOOD
+        + "verify: {required: [serve], max_age_days: 7, flaky: accept, signers: [team.pub], model: a/b}\n"
+    )
+    found = load(tmp_path, text)
+    assert (found.policy.required, found.policy.max_age_days, found.policy.accept_flaky) == (
+        ("serve",),
+        7,
+        True,
+    )
+    assert (found.policy.signers, found.model) == ((tmp_path / "team.pub",), "a/b")
+
+
+def test_a_base_may_be_an_image_by_digest_with_any_python(tmp_path: Path) -> None:
+    """Only a distribution's base ties the Python version."""
+    image = f"registry.example.org/base@sha256:{'a' * 64}"
+    text = GOOD.replace('{suite: bookworm, refresh: "2026-11-20"}', f'{{image: "{image}"}}')
+    found = load(tmp_path, text.replace("3.11", "3.12"))
+    assert str(found.specs[0].base.image) == image
+
+
+def test_the_shipped_matrix_has_the_promised_cells() -> None:
+    """Two CPU cells, three CUDA cells, on loopback, with a CPU and a CUDA alias."""
+    shipped = matrix.load(ROOT / "matrix.yaml")
+    assert [cell.id for cell in shipped.cells] == [
+        CPU,
+        OLD_CPU,
+        "vllm0.33.0-torch2.14.0-cu130-py3.11",
+        CUDA,
+        "vllm0.26.0-torch2.11.0-cu130-py3.11",
+    ]
+    assert shipped.repository.is_loopback
+    assert dict(shipped.aliases) == {"cpu": CPU, "cu130": "vllm0.33.0-torch2.14.0-cu130-py3.11"}
+    assert "HF_HUB_OFFLINE" not in dict(shipped.specs[0].env)
+
+
+def test_the_types_make_a_schema_for_editors() -> None:
+    """It knows the keys as they are written."""
+    schema = File.model_json_schema()
+    assert "schema" in schema["properties"]
+    assert schema["additionalProperties"] is False
+
+
+# -- what is refused, one case for each: the text, and what is said of it ---------------------------
+
+BAD: dict[str, tuple[str | bytes, list[str]]] = {
+    "unknown key": (
+        GOOD + "pakages: []\n",
+        ["matrix.yaml:9:1: unknown key 'pakages'", "did you mean packages?"],
+    ),
+    "unknown key in a section": (
+        GOOD + "  moovs: never\n",
+        ["matrix.yaml:9:3: unknown key 'moovs' in publish", "did you mean moves?"],
+    ),
+    "key of another section": (
+        GOOD + "aliases: {}\n",
+        ["matrix.yaml:9:1: unknown key 'aliases'", "aliases belongs under publish"],
+    ),
+    "key that is like no other": (
+        GOOD + "zzz: 1\n",
+        ["matrix.yaml:9:1: unknown key 'zzz'", "the keys here: schema,"],
+    ),
+    "misspelt axis": (
+        GOOD.replace("python:", "pyhton:"),
+        ["matrix.yaml:4:1: unknown key 'pyhton'", "did you mean python?"],
+    ),
+    "unquoted version": (
+        GOOD.replace('["3.11"]', '["3.11", 3.10]'),
+        ["matrix.yaml:4:18: python: 3.10 without quotes is the number 3.1 to YAML", 'quote it: "3.10"'],
+    ),
+    "unquoted whole number": (
+        GOOD + "env: {A: 1}\n",
+        ["matrix.yaml:9:10: env.A: 1 without quotes is a number to YAML", 'quote it: "1"'],
+    ),
+    "unquoted no": (
+        GOOD + "env: {A: no}\n",
+        ["matrix.yaml:9:10: env.A: no without quotes is true or false", 'quote it: "no"'],
+    ),
+    "unquoted day": (
+        GOOD.replace('"2026-11-20"', "2026-11-20"),
+        ["matrix.yaml:6:34: base.refresh: 2026-11-20 without quotes is a date", 'quote it: "2026-11-20"'],
+    ),
+    "impossible day": (
+        GOOD.replace("2026-11-20", "2026-02-30"),
+        ["matrix.yaml:6:34: base.refresh: '2026-02-30' is no day", 'write it like "2026-11-20"'],
+    ),
+    "base sixty": (
+        GOOD + "env: {A: 22:22}\n",
+        ["env.A: 22:22 without quotes is a number", 'quote it: "22:22"'],
+    ),
+    "duplicate key": (
+        GOOD + 'torch: ["2.14.0"]\n',
+        ["matrix.yaml:9:1: the key 'torch' is given twice, first on line 2", "keep one of the two"],
+    ),
+    "duplicate key in a section": (
+        GOOD + "  repository: a.example.org/b\n",
+        ["matrix.yaml:9:3: the key 'repository' is given twice, first on line 8"],
+    ),
+    "empty file": ("", ["matrix.yaml:1:1: the file is empty", "schema: 1"]),
+    "only comments": ("# nothing\n\n", ["matrix.yaml:1:1: the file is empty"]),
+    "no mapping": ("- a\n- b\n", ["matrix.yaml:1:1: the file: a mapping is expected, not a list of 2"]),
+    "missing sections": (
+        "torch: ['2.13.0']\n",
+        ["schema is missing", "base is missing", "publish is missing", "add `schema: 1`"],
+    ),
+    "other schema": (GOOD.replace("schema: 1", "schema: 2"), ["matrix.yaml:1:9: schema:", "not 2"]),
+    "anchor and alias": (
+        GOOD + "system: &all [a1]\nserve: *all\n",
+        ["matrix.yaml:9:9: the anchor &all is not allowed", "matrix.yaml:10:8: the alias *all hides a value"],
+    ),
+    "merge key": (
+        GOOD + "<<: {a: b}\n",
+        ["matrix.yaml:9:1: the merge key << is not allowed", "write the keys out"],
+    ),
+    "tag": (GOOD + "env: {A: !!binary aGk=}\n", ["matrix.yaml:9:10: the tag 'tag:yaml.org,2002:binary'"]),
+    "tag that makes objects": (
+        GOOD + "env: !!python/object/apply:os.system ['true']\n",
+        ["matrix.yaml:9:6: the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed"],
+    ),
+    "key that is a number": (
+        GOOD + "3.1: x\n",
+        ["matrix.yaml:9:1: the key '3.1' is not text", 'quote it: "3.1"'],
+    ),
+    "key that is a list": (GOOD + "? [a]\n: b\n", ["matrix.yaml:9:3: a key is a list or a mapping"]),
+    "tab": ("schema: 1\n\ttorch: []\n", ["matrix.yaml:2:1: this is no YAML", "indent with spaces"]),
+    "bad YAML": (GOOD + "env: {A: 'x\n", ["matrix.yaml:10:1: this is no YAML", "correct the YAML there"]),
+    "two documents": (
+        GOOD + "---\na: b\n",
+        ["this is no YAML: expected a single document in the stream, but found another", "keep one document"],
+    ),
+    "control character": (GOOD + "# \x07\n", ["matrix.yaml:9:3: the character U+0007 is not printable"]),
+    "binary": (
+        b"schema: 1\n\xff\xfe\x00",
+        ["matrix.yaml:2:1: byte 0xff is not UTF-8 text", "save the file as UTF-8"],
+    ),
+    "byte order mark": (
+        b"\xef\xbb\xbf" + GOOD.encode(),
+        ["matrix.yaml:1:1: the file begins with a byte order mark", "without a BOM"],
+    ),
+    "too large": ("#" * (256 * 1024 + 1), ["matrix.yaml:1:1: the file is larger than 256 KiB"]),
+    "too deep": (
+        GOOD + "env: " + "[" * 30 + "]" * 30,
+        ["matrix.yaml:9:26: this is no YAML: values are nested more than 20 deep"],
+    ),
+    "too many cells": (
+        GOOD.replace('["2.13.0"]', str([f"2.{n}.0" for n in range(1000)])).replace(
+            "cpu,", "cpu, cu126, cu129,"
+        ),
+        [f"matrix.yaml:2:1: the axes make 8000 cells, and {MOST} is the most", "list fewer versions"],
+    ),
+    "axis without end": (
+        GOOD.replace('["2.13.0"]', str([f"2.{n}.0" for n in range(1001)])),
+        ["matrix.yaml:2:8: torch: at most 1000 are expected, not a list of 1001"],
+    ),
+    "include repeats a cell": (
+        GOOD + "include:\n  - {torch: '2.13.0', cuda: cpu, python: '3.11', vllm: '0.32.0'}\n",
+        [f"matrix.yaml:10:5: the cell {CPU} is there already, from line 2", "remove one of the two"],
+    ),
+    "include repeats itself": (
+        GOOD + "include:\n" + 2 * "  - {torch: '2.14.0', cuda: cpu, python: '3.11', vllm: '0.33.0'}\n",
+        ["matrix.yaml:11:5: the cell vllm0.33.0-torch2.14.0-cpu-py3.11 is there already, from line 10"],
+    ),
+    "version listed twice": (
+        GOOD.replace('["0.32.0", "0.31.0"]', '["0.32.0", "0.32.0"]'),
+        ["matrix.yaml:5:18: vllm: '0.32.0' is listed twice, first on line 5", "remove one"],
+    ),
+    "alias that matches none": (
+        GOOD + "  aliases: {cpu: vllm0.32.0-torch2.13.0-cpu-py3.12}\n",
+        ["matrix.yaml:9:18: the alias cpu: no cell matches", f"did you mean {CPU}?"],
+    ),
+    "alias that matches two": (
+        GOOD + "  aliases: {cpu: '*-cpu-*'}\n",
+        [f"matrix.yaml:9:18: the alias cpu: '*-cpu-*' matches 2 cells: {CPU} {OLD_CPU}", "name the one cell"],
+    ),
+    "alias that is a cell": (
+        GOOD + f"  aliases: {{{CPU}: {CPU}, {CPU}-0123456789ab: {CPU}}}\n",
+        [
+            f"matrix.yaml:9:13: the alias {CPU} is the name of a cell",
+            f"the alias {CPU}-0123456789ab is the name",
+        ],
+    ),
+    "alias that no tag can be": (
+        GOOD + f"  aliases: {{'a b': {CPU}, sha256-aa: {CPU}}}\n",
+        ["matrix.yaml:9:13: publish.aliases.a b: 'a b' is no tag", "'sha256-aa' is no tag"],
+    ),
+    "glob that matches none": (
+        GOOD + "omit: [{packages: [a], cells: '*-gpu-*', reason: r}]\n",
+        ["matrix.yaml:9:31: no cell matches '*-gpu-*'", f"the cells: {CPU}"],
+    ),
+    "glob with too many braces": (
+        GOOD + f"packages: [{{pins: ['a==1'], cells: '{'{a,b}' * 40}'}}]\n",
+        ["matrix.yaml:9:36:", "stands for more than 256 patterns", "fewer braces"],
+    ),
+    "exclude without reason": (
+        GOOD + "exclude: [{cuda: cpu}]\n",
+        ["matrix.yaml:9:11: exclude.reason is missing"],
+    ),
+    "exclude without axis": (
+        GOOD + "exclude: [{reason: r}]\n",
+        ["matrix.yaml:9:11: this exclude names no axis"],
+    ),
+    "exclude that matches none": (
+        GOOD + "exclude: [{cuda: cu126, reason: r}]\n",
+        ["matrix.yaml:9:11: this exclude matches no cell of the axes (cuda cu126)"],
+    ),
+    "exclude that leaves none": (
+        GOOD + "exclude: [{torch: '2.13.0', reason: r}]\n",
+        ["matrix.yaml:1:1: no cell is left"],
+    ),
+    "missing axis": (
+        GOOD.replace('python: ["3.11"]\n', ""),
+        ["matrix.yaml:2:1: the axes make no cell without python"],
+    ),
+    "axis that is no list": (
+        GOOD.replace('["3.11"]', '"3.11"'),
+        ["matrix.yaml:4:9: python: a list is expected, not '3.11'", 'write a list: ["3.11"]'],
+    ),
+    "axis without a value": (
+        GOOD.replace('["3.11"]', "[]"),
+        ["matrix.yaml:4:9: python: at least one is expected"],
+    ),
+    "key without a value": (
+        GOOD + "system:\n",
+        ["matrix.yaml:9:8: system is empty", "give it a value, or remove it"],
+    ),
+    "Python that the base lacks": (
+        GOOD.replace("3.11", "3.13"),
+        [
+            "matrix.yaml:4:10: python: '3.13', but the base bookworm brings Python 3.11",
+            "use base.suite: trixie",
+        ],
+    ),
+    "base without a day": (
+        GOOD.replace(', refresh: "2026-11-20"', ""),
+        ["matrix.yaml:6:7: base.refresh is missing"],
+    ),
+    "base image by tag": (
+        GOOD.replace('suite: bookworm, refresh: "2026-11-20"', "image: a.example.org/b:c"),
+        ["matrix.yaml:6:15: base.image: 'a.example.org/b:c' names no digest", "host/path@sha256:"],
+    ),
+    "base image beside suite": (
+        GOOD.replace("suite: bookworm", f"suite: bookworm, image: 'a.example.org/b@sha256:{'0' * 64}'"),
+        ["matrix.yaml:6:32: base.image stands beside suite or refresh"],
+    ),
+    "unknown suite": (
+        GOOD.replace("bookworm", "bokworm"),
+        ["matrix.yaml:6:15: base.suite: one of 'bookworm' or 'trixie' is expected", "did you mean bookworm?"],
+    ),
+    "unknown check": (
+        GOOD + "verify: {required: [serve, streem]}\n",
+        ["matrix.yaml:9:28: verify.required:", "not 'streem'", "did you mean stream?"],
+    ),
+    "no check": (
+        GOOD + "verify: {required: []}\n",
+        ["matrix.yaml:9:20: verify.required: at least one is expected"],
+    ),
+    "age of nothing": (
+        GOOD + "verify: {max_age_days: 0}\n",
+        ["matrix.yaml:9:24: verify.max_age_days:", "not 0"],
+    ),
+    "signer that is absent": (
+        GOOD + "verify: {signers: [team.pub]}\n",
+        ["matrix.yaml:9:20: verify.signers: there is no file 'team.pub'"],
+    ),
+    "repository without a host": (
+        GOOD.replace("registry.example.org/team/vllm", "vllm"),
+        ["matrix.yaml:8:15: publish.repository: 'vllm' is no repository", "registry.example.org/team/vllm"],
+    ),
+    "staging elsewhere": (
+        GOOD + "  staging: other.example.org/vllm\n",
+        ["matrix.yaml:9:12: publish.staging is on another registry: other.example.org, not "],
+    ),
+    "staging that is public": (
+        GOOD + "  staging: registry.example.org/team/vllm\n",
+        ["matrix.yaml:9:12: publish.staging is the repository itself"],
+    ),
+    "package without a version": (
+        GOOD + "packages: [{pins: [numpy]}]\n",
+        ["matrix.yaml:9:20: packages.pins: 'numpy' is no exact pin", "numpy=="],
+    ),
+    "package with one equals sign": (
+        GOOD + "packages: [{pins: ['numpy = 2.3.4']}]\n",
+        ["packages.pins: 'numpy = 2.3.4' is no exact pin", 'did you mean "numpy==2.3.4"?'],
+    ),
+    "package from an address": (
+        GOOD + "constraints: [{pins: ['a @ https://example.org/a.whl'], reason: r}]\n",
+        ["matrix.yaml:9:23: constraints.pins:", "is no requirement with a version"],
+    ),
+    "package pinned twice": (
+        GOOD + "packages: [{pins: ['numpy==2.3.4']},\n  {pins: ['NumPy==2.3.5'], cells: '*-cpu-*'}]\n",
+        [f"matrix.yaml:10:11: packages: numpy is pinned already for {CPU}, on line 9", "pin it once"],
+    ),
+    "package that is an axis": (
+        GOOD + "packages: [{pins: ['torch==2.13.0']}]\n",
+        ["matrix.yaml:9:20: packages: 'torch==2.13.0' is an axis of the matrix"],
+    ),
+    "rule without a reason": (
+        GOOD + "constraints: [{pins: ['a<1']}]\n",
+        ["matrix.yaml:9:15: constraints.reason is missing", "which says why"],
+    ),
+    "empty reason": (
+        GOOD + "omit: [{packages: [a], reason: ' '}]\n",
+        ["matrix.yaml:9:32: omit.reason: ' ' is no reason"],
+    ),
+    "secret in the image": (
+        GOOD + "env: {HF_TOKEN: x}\n",
+        ["matrix.yaml:9:7: env.HF_TOKEN: 'HF_TOKEN' is no environment variable for an image", "secrets"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_matrix_is_refused_by_place_value_and_remedy(case: str, tmp_path: Path) -> None:
+    """Each case names the file, the line and the column, the value, and what to do."""
+    text, expected = BAD[case]
+    said = refusal(tmp_path, text)
+    assert [words for words in expected if words not in said] == [], said
+    assert "hint: " in said
+
+
+MEANT = {
+    ("torch", "2.13"): "2.13.0",
+    ("torch", "2.13.0+cpu"): "2.13.0",
+    ("torch", "v2.13.0"): "2.13.0",
+    ("cuda", "13.0"): "cu130",
+    ("cuda", "CU130"): "cu130",
+    ("cuda", "cuda-12.8"): "cu128",
+    ("cuda", "12.8.1"): "cu128",
+    ("cuda", "CPU"): "cpu",
+    ("python", "3.11.9"): "3.11",
+    ("python", "311"): "3.11",
+    ("python", "cp311"): "3.11",
+    ("vllm", "v0.32.0"): "0.32.0",
+    ("platform", "x86_64"): "linux/amd64",
+    ("platform", "arm64"): "linux/arm64",
+}
+
+
+@pytest.mark.parametrize(("axis", "written"), MEANT)
+def test_a_common_slip_is_told_what_was_probably_meant(axis: str, written: str, tmp_path: Path) -> None:
+    """The value is understood well enough to be put right."""
+    lines = [line for line in GOOD.splitlines() if not line.startswith(axis)]
+    said = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{written}"]']))
+    assert f"{axis}: '{written}' is no " in said
+    assert f'did you mean "{MEANT[axis, written]}"?' in said
+
+
+@pytest.mark.parametrize("axis", ["torch", "cuda", "python", "vllm", "platform"])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "{}; curl x",
+        "{}\\n",
+        "{}\\nFROM x",
+        "$({})",
+        "`{}`",
+        "{} ",
+        "${{{{ {} }}}}",
+        "{}'",
+        "{}/..",
+        "-{}",
+        "{}\u0663",
+        "",
+    ],
+)
+def test_nothing_that_a_shell_or_a_dockerfile_understands_is_a_version(
+    axis: str, evil: str, tmp_path: Path
+) -> None:
+    """A version with anything around it is no version, on every axis."""
+    good = {"torch": "2.13.0", "cuda": "cu130", "python": "3.11", "vllm": "0.32.0", "platform": "linux/amd64"}
+    lines = [line for line in GOOD.splitlines() if not line.startswith(axis)]
+    said = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{evil.format(good[axis])}"]']))
+    assert f"matrix.yaml:{len(lines) + 1}:{len(axis) + 4}: {axis}: " in said
+
+
+def test_every_problem_is_told_at_once_and_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """A wrong shape in one section does not hide a wrong meaning in another."""
+    text = GOOD.replace('refresh: "2026-11-20"', "refresh: 2026").replace("vllm\n", "VLLM\n") + (
+        "  aliases: {cpu: '*-cpu-*'}\n"
+        "omit: [{packages: [a b], reason: r}, {packages: [a], cells: '*-gpu-*', reason: r}]\n"
+        "verify: {requird: [serve], signers: [a.pub]}\n"
+    )
+    said = refusal(tmp_path, text).splitlines()
+    places = [line.split(": ")[0] for line in said if line.startswith("matrix.yaml")]
+    assert places == [
+        f"matrix.yaml:{at}" for at in ("6:34", "8:15", "9:18", "10:20", "10:61", "11:10", "11:38")
+    ]
+    assert said[-1] == "hint: 7 problems, each with its remedy above"
+
+
+def test_a_misspelt_axis_is_not_blamed_on_the_globs(tmp_path: Path) -> None:
+    """Where the cells are not known, nothing is said of what should match them."""
+    said = refusal(tmp_path, GOOD.replace("python:", "pyhton:") + f"  aliases: {{cpu: {CPU}}}\n")
+    assert said.count("matrix.yaml:") == 1
+
+
+def test_aliases_that_would_explode_are_refused_in_no_time(tmp_path: Path) -> None:
+    """Each alias doubles the one before; none is ever expanded."""
+    bomb = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+    assert "the alias *a0 hides a value" in refusal(tmp_path, f"a0: &a0 [x, x]\n{bomb}")
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    """So is a folder; the remedy names the option."""
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(UsageError, match="there is no such file") as caught:
+            matrix.load(path)
+        assert "--matrix" in caught.value.hint
+
+
+def test_a_wrong_repository_option_is_a_usage_error(tmp_path: Path) -> None:
+    """It is blamed on the option, not on the file."""
+    with pytest.raises(UsageError, match="--repository: 'Team/VLLM' is no repository"):
+        load(tmp_path, GOOD, "Team/VLLM")
+
+
+# -- selections -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ([], [CPU, OLD_CPU, CUDA, OLD_CUDA]),
+        (["*-cpu-*"], [CPU, OLD_CPU]),
+        (["*-{cpu,cu126}-*"], [CPU, OLD_CPU]),
+        (["vllm0.3{1,2}.0-*-{cu1{26,30},cpu}-*"], [CPU, OLD_CPU, CUDA, OLD_CUDA]),
+        ([CUDA, CPU], [CPU, CUDA]),
+        ([f"{CUDA} {CPU}"], [CPU, CUDA]),
+        (["vllm0.3[1]*"], [OLD_CPU, OLD_CUDA]),
+    ],
+)
+def test_select_takes_globs_with_braces(patterns: list[str], expected: list[str], tmp_path: Path) -> None:
+    """The cells come in the order of the matrix, each once; all of them without a pattern."""
+    assert [spec.cell.id for spec in matrix.select(load(tmp_path, GOOD), patterns)] == expected
+
+
+def test_a_selection_of_nothing_tells_what_there_is(tmp_path: Path) -> None:
+    """The nearest id and the list of ids."""
+    with pytest.raises(UsageError, match="no cell matches") as caught:
+        matrix.select(load(tmp_path, GOOD), ["*-cpu-*", CPU.replace("0.32.0", "0.32.1")])
+    assert f"did you mean {CPU}?" in caught.value.hint
+    assert OLD_CUDA in caught.value.hint
+
+
+# -- properties -------------------------------------------------------------------------------------
+
+number = st.integers(min_value=0, max_value=30)
+releases = st.lists(number.map(lambda n: f"2.{n}.0"), min_size=1, max_size=4, unique=True)
+vllms = st.lists(number.map(lambda n: f"0.{n}.1"), min_size=1, max_size=4, unique=True)
+cudas = st.lists(st.sampled_from(["cpu", "cu118", "cu126", "cu128", "cu130"]), min_size=1, unique=True)
+files = st.fixed_dictionaries(
+    {"torch": releases, "cuda": cudas, "vllm": vllms},
+    optional={"platform": st.permutations(["linux/amd64", "linux/arm64"])},
+)
+in_one_folder = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+"""Each example writes its file anew, so the folder may be shared."""
+
+
+def written(axes: dict[str, list[str]], **more: Any) -> str:
+    """The file with these axes."""
+    rest = {"base": {"refresh": "2026-11-20"}, "publish": {"repository": "127.0.0.1:5000/a"}}
+    return yaml.safe_dump({**axes, "schema": 1, "python": ["3.11"], **rest, **more}, sort_keys=False)
+
+
+@given(axes=files)
+@in_one_folder
+def test_the_product_neither_loses_nor_invents_a_cell(tmp_path: Path, axes: dict[str, list[str]]) -> None:
+    """As many cells as combinations, each id once, each made of values that are listed."""
+    cells: tuple[Cell, ...] = load(tmp_path, written(axes)).cells
+    count = 1
+    for values in axes.values():
+        count *= len(values)
+    assert len(cells) == len({cell.id for cell in cells}) == count
+    assert all(getattr(cell, axis) in values for cell in cells for axis, values in axes.items())
+
+
+@given(axes=files, data=st.data())
+@in_one_folder
+def test_the_order_of_axes_and_values_does_not_matter(
+    tmp_path: Path, axes: dict[str, list[str]], data: st.DataObject
+) -> None:
+    """The same specs come out, whatever was written first."""
+    order = data.draw(st.permutations(list(axes)))
+    shuffled = {axis: data.draw(st.permutations(axes[axis])) for axis in order}
+    assert set(load(tmp_path, written(axes)).specs) == set(load(tmp_path, written(shuffled)).specs)
+
+
+@given(axes=files, data=st.data())
+@in_one_folder
+def test_exclude_takes_exactly_what_it_names(
+    tmp_path: Path, axes: dict[str, list[str]], data: st.DataObject
+) -> None:
+    """What is left and what is taken make up the whole, and including what was taken brings it back."""
+    axis = data.draw(st.sampled_from(sorted(axes)))
+    value = data.draw(st.sampled_from(axes[axis]))
+    whole = load(tmp_path, written(axes)).cells
+    taken = [cell for cell in whole if getattr(cell, axis) == value]
+    again = [
+        {key: getattr(cell, key) for key in ("torch", "cuda", "python", "vllm", "platform")} for cell in taken
+    ]
+    exclude = [{axis: value, "reason": "not wanted"}]
+    back = load(tmp_path, written(axes, exclude=exclude, include=again)).cells
+    assert set(back) == set(whole)
+    if len(taken) < len(whole):
+        assert set(load(tmp_path, written(axes, exclude=exclude)).cells) == set(whole) - set(taken)
+
+
+@given(body=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: GOOD + text)))
+@in_one_folder
+def test_whatever_the_bytes_are_the_answer_is_a_matrix_or_a_usage_error(
+    tmp_path: Path, body: bytes | str
+) -> None:
+    """No traceback of YAML, pydantic or ours ever reaches the user."""
+    said = answer(tmp_path, body if isinstance(body, bytes) else body.encode("utf-8", "replace"))
+    assert said is None or said.startswith(f"{tmp_path}/matrix.yaml:")
+
+
+shapes = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["a", "2.13.0", "*", "a==1", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["cells", "pins", "torch"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(keys=st.dictionaries(st.sampled_from([*File.model_fields, "schema"]), shapes, min_size=1, max_size=4))
+@in_one_folder
+def test_whatever_a_key_holds_the_answer_is_a_matrix_or_a_usage_error(
+    tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    """Any value under any key is either understood or refused with a place."""
+    axes = {"torch": ["2.13.0"], "cuda": ["cpu"], "vllm": ["0.32.0"]}
+    said = answer(tmp_path, written(axes, **keys))
+    assert said is None or said.startswith(f"{tmp_path}/matrix.yaml:")
+
+
+@given(st.text(alphabet="ab{},*", max_size=24))
+def test_braces_are_expanded_to_patterns_without_pairs_or_refused(pattern: str) -> None:
+    """Nothing hangs, and no pair of braces is left over."""
+    try:
+        found = alternatives(pattern)
+    except ValueError:
+        return
+    assert found
+    assert not [text for text in found if "{" in text and "}" in text[text.index("{") :]]

@@ -1,0 +1,218 @@
+"""The plan: which state a cell is in, what is left to do, and the rows that GitHub gets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import plan
+from pipeline.nouns import (
+    Base,
+    Cell,
+    Check,
+    Decision,
+    Digest,
+    Host,
+    Image,
+    ImageRef,
+    Lock,
+    Observed,
+    Outcome,
+    Proof,
+    Reason,
+    Record,
+    Repository,
+    Result,
+    Spec,
+    Stage,
+    State,
+    Status,
+)
+
+CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+OURS, OTHER = Digest.of(b"ours"), Digest.of(b"other")
+HERE = Repository.parse("127.0.0.1:5000/a")
+KEY = "0123456789ab" + "0" * 52
+NO = Decision((Reason("stale", "the record is too old", "verify again"),))
+
+
+def image(cell: Cell = CPU) -> Image:
+    """The image of this cell in staging."""
+    return Image(cell, ImageRef(HERE, OURS), KEY, str(OURS))
+
+
+def proof(
+    outcome: Outcome = Outcome.PASSED,
+    result: Result = Result.PASSED,
+    digest: Digest = OURS,
+    finished: str = "2026-11-20T10:00:00Z",
+) -> Proof:
+    """A signed record of one check."""
+    record = Record(
+        cell=CPU.id,
+        repository=str(HERE),
+        digest=str(digest),
+        build_key=KEY,
+        proof_key=KEY,
+        lock=str(OURS),
+        suite=str(OURS),
+        model=str(OURS),
+        host=Host(hardware="cpu-x86_64", system="any", cpu="any", memory_bytes=1),
+        started="2026-11-20T10:00:00Z",
+        finished=finished,
+        attempt=1,
+        checks=(Check(name="serve", outcome=outcome, seconds=1),),
+        result=result,
+        schema=1,
+    )
+    return Proof(record, "key", OURS)
+
+
+def observed(cell: Cell = CPU, **changes: Any) -> Observed:
+    """A cell with a lock and an image, and these changes."""
+    found: dict[str, Any] = {"lock": Lock(cell, ()), "image": image(cell), **changes}
+    return Observed(Spec(cell, Base("bookworm", "2026-11-20")), **found)
+
+
+def status(
+    seen: Observed,
+    decision: Decision | None = None,
+    *,
+    why_not: str = "",
+    channels: tuple[str, ...] = (CPU.id, "cpu"),
+) -> Status:
+    """The status of what was observed, on a machine that can prove it unless it says why not."""
+    return plan.status(seen, decision, can_prove=not why_not, why_not=why_not, channels=channels)
+
+
+def tags(*names: str, digest: Digest = OURS) -> tuple[tuple[str, Digest], ...]:
+    """Tags that carry a digest."""
+    return tuple((name, digest) for name in names)
+
+
+IMMUTABLE = f"{CPU.id}-0123456789ab"
+FAILED = proof(Outcome.FAILED, Result.FAILED)
+UNCLEAR = proof(Outcome.INCONCLUSIVE, Result.FAILED)
+YES = Decision((), proof())
+LAST = (Stage.VERIFY, Stage.PUBLISH)
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "state", "steps"),
+    [
+        (observed(lock=None, image=None), None, State.UNLOCKED, tuple(Stage)),
+        (observed(image=None), None, State.UNBUILT, tuple(Stage)[1:]),
+        (observed(), None, State.UNPROVEN, LAST),
+        (observed(), NO, State.UNPROVEN, LAST),
+        (observed(proofs=(proof(),)), None, State.UNPROVEN, LAST),
+        (observed(proofs=(proof(),)), NO, State.UNPROVEN, LAST),
+        (observed(proofs=(FAILED,)), NO, State.FAILED, LAST),
+        (observed(proofs=(UNCLEAR,)), NO, State.INCONCLUSIVE, LAST),
+        (observed(proofs=(proof(),)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(CPU.id, "cpu")), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu", digest=OTHER)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), YES, State.PUBLISHED, ()),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), NO, State.UNPROVEN, LAST),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), None, State.UNPROVEN, LAST),
+        (observed(), Decision(()), State.UNPROVEN, LAST),
+    ],
+)
+def test_the_state_says_how_far_a_cell_has_come(
+    seen: Observed, decision: Decision | None, state: State, steps: tuple[Stage, ...]
+) -> None:
+    """Each state has its steps; tags without a proof are worth nothing."""
+    found = status(seen, decision)
+    assert (found.state, found.steps) == (state, steps)
+
+
+def test_the_newest_record_of_this_very_image_counts() -> None:
+    """Not an older one, and not that of another digest."""
+    later = proof(Outcome.FAILED, Result.FAILED, finished="2026-11-21T10:00:00Z")
+    other = proof(Outcome.FAILED, Result.FAILED, digest=OTHER, finished="2026-11-22T10:00:00Z")
+    assert status(observed(proofs=(later, proof())), NO).state is State.FAILED
+    assert status(observed(proofs=(proof(), other)), NO).record == proof().record
+    assert status(observed(proofs=(other,)), NO).record is None
+
+
+def test_a_refusal_keeps_its_reasons() -> None:
+    """They are dropped only where the gate allowed the image."""
+    assert status(observed(proofs=(FAILED,)), NO).reasons == NO.reasons
+    assert status(observed(), YES).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "pending"),
+    [
+        (observed(CUDA, lock=None, image=None), None, "needs a GPU"),
+        (observed(CUDA), None, "needs a GPU"),
+        (observed(CUDA, proofs=(FAILED,)), NO, "needs a GPU"),
+        (observed(CUDA), YES, ""),
+    ],
+)
+def test_what_cannot_be_verified_here_is_pending_and_never_proven(
+    seen: Observed, decision: Decision | None, pending: str
+) -> None:
+    """Only where verifying is still to do: a proof from another machine is as good."""
+    found = status(seen, decision, why_not="needs a GPU", channels=())
+    assert found.pending == pending
+    assert (found.state in {State.PROVEN, State.PUBLISHED}) is (not pending)
+    assert (Stage.VERIFY in found.steps) is bool(pending)
+
+
+def test_a_machine_that_can_prove_a_cell_leaves_nothing_pending() -> None:
+    """Whatever it would say if it could not."""
+    found = plan.status(observed(), None, can_prove=True, why_not="needs a GPU", channels=())
+    assert found.pending == ""
+
+
+def test_only_tags_of_this_image_are_told() -> None:
+    """A tag that carries another digest is not this image's."""
+    seen = observed(tags=(*tags("b", "a"), *tags("c", digest=OTHER)))
+    assert status(seen, YES).tags == ("a", "b")
+
+
+# -- rows for GitHub --------------------------------------------------------------------------------
+
+
+def test_each_possible_cell_is_a_row_with_its_runner() -> None:
+    """Also one with nothing to do; not one that cannot be."""
+    arm = Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")
+    statuses = (
+        Status(CPU, State.PUBLISHED),
+        Status(CUDA, State.UNLOCKED, pending="needs a GPU"),
+        Status(arm, State.UNBUILT),
+        Status(Cell("2.12.0", "cpu", "3.11", "0.32.0"), State.IMPOSSIBLE),
+    )
+    found = plan.github(statuses)
+    assert found == {
+        "include": [
+            {"name": CPU.id, "cells": CPU.id, "runner": "ubuntu-latest"},
+            {"name": CUDA.id, "cells": CUDA.id, "runner": ["self-hosted", "gpu"]},
+            {"name": arm.id, "cells": arm.id, "runner": "ubuntu-24.04-arm"},
+        ]
+    }
+    assert json.loads(json.dumps(found)) == found
+
+
+@given(cpu=st.integers(0, 1500), cuda=st.integers(0, 1500))
+def test_no_matrix_has_more_rows_than_github_takes(cpu: int, cuda: int) -> None:
+    """Beyond that a row holds several cells: each cell once, and never two kinds of runner together."""
+    cells = [Cell(f"2.{n}.0", "cpu", "3.11", None) for n in range(cpu)]
+    cells += [Cell(f"2.{n}.0", "cu130", "3.11", None) for n in range(cuda)]
+    rows = plan.github(Status(cell, State.UNBUILT) for cell in cells)["include"]
+    assert len(rows) <= plan.MOST_ROWS
+    assert sorted(cell for row in rows for cell in row["cells"].split()) == sorted(cell.id for cell in cells)
+    assert all(
+        ("-cpu-" in cell) is (row["runner"] == "ubuntu-latest")
+        for row in rows
+        for cell in row["cells"].split()
+    )
+    assert len({row["name"] for row in rows}) == len(rows)
+    if cpu + cuda <= plan.MOST_ROWS:
+        assert len(rows) == cpu + cuda
