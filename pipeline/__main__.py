@@ -75,10 +75,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     with _flow(options) as (flow, specs):
-        if options.python or options.image:
-            statuses: tuple[Status, ...] = (flow.try_out(options.image, options.python),)
-        else:
-            statuses = flow.each(specs, flow.verify)
+        statuses = (flow.try_out(options.python),) if options.python else flow.each(specs, flow.verify)
     return _tell(statuses, options)
 
 
@@ -191,9 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
         if name != "gate":
-            added.add_argument(
-                "select", nargs="*", metavar="CELL", help="ids or globs; none = all"
-            )
+            added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
     told = command("plan", _plan, "list the cells with their state and what is left to do")
@@ -214,7 +209,6 @@ def _parser() -> argparse.ArgumentParser:
     verified.add_argument(
         "--python", type=Path, help="try this interpreter's environment instead of an image"
     )
-    verified.add_argument("--image", help="try any image, host/path@sha256:…, instead of the cells")
     return parser
 
 

@@ -40,6 +40,8 @@ ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
+"""The predicate of a record of an environment that is no image; no gate reads it."""
 EXTENSION = f"{PROJECT}_record"
 
 LARGEST = 1 << 20
@@ -76,12 +78,12 @@ class Evidence:
 # -- writing ----------------------------------------------------------------------------------------
 
 
-def statement(record: Record) -> bytes:
+def statement(record: Record, predicate: str = PREDICATE) -> bytes:
     """What is signed: the in-toto statement of a record, about the image in its destination repository."""
     value = {
         "_type": STATEMENT,
         "subject": [{"name": record.repository, "digest": {"sha256": record.digest.removeprefix("sha256:")}}],
-        "predicateType": PREDICATE,
+        "predicateType": predicate,
         "predicate": {
             "result": record.result.value,
             "configuration": [
@@ -95,9 +97,9 @@ def statement(record: Record) -> bytes:
     return canonical(value)
 
 
-def sign(record: Record, key: PrivateKey) -> bytes:
+def sign(record: Record, key: PrivateKey, *, predicate: str = PREDICATE) -> bytes:
     """The signed record: a sigstore bundle with a DSSE envelope."""
-    payload = statement(record)
+    payload = statement(record, predicate)
     signature = key.sign(_pae(PAYLOAD, payload), ECDSA(SHA256()))
     value = {
         "mediaType": BUNDLE,

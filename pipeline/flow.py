@@ -48,8 +48,10 @@ from pipeline.nouns import (
     Pin,
     Proof,
     Publication,
+    PythonTarget,
     Reason,
     Record,
+    Repository,
     Result,
     Spec,
     Stage,
@@ -59,6 +61,8 @@ from pipeline.nouns import (
     key_of,
 )
 from pipeline.registry import Registry
+from pipeline.suite import tiny_model
+from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -208,12 +212,14 @@ class Flow:
         if lock is None or observed.image is None:
             raise UsageError(f"{spec.cell.id}: the lock or the image vanished meanwhile", hint="run it again")
         started = _now()
-        checks, log_tail = self._prove(spec, lock, image)
+        self.engine.reap()  # what an earlier run that was killed left behind
+        checks, log_tail = self._prove(spec.cell, self._trial(spec, lock, image))
+        status = replace(status, image=image, log_tail=log_tail, again=_again("verify", spec.cell))
         if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
-            return self._inconclusive(status, image, checks, log_tail)
-        record = self._record(spec, image, checks, observed.proofs, started)
+            return _inconclusive(status, checks)
+        record = self._record(image, checks, observed.proofs, started)
         evidence.attach(self.staging, image.ref, evidence.sign(record, key))
-        return replace(self.status(spec), record=record, log_tail=log_tail, again=_again("verify", spec.cell))
+        return replace(self.status(spec), record=record, log_tail=log_tail, again=status.again)
 
     def publish(self, spec: Spec) -> Status:
         """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
@@ -241,6 +247,33 @@ class Flow:
         if isinstance(done, Publication):
             return self.status(spec)
         return replace(status, reasons=(*status.reasons, done), again=_again("publish", spec.cell))
+
+    def try_out(self, python: Path) -> Status:
+        """Run the suite on a bare-metal environment; its record is kept here and never counts for a tag."""
+        key = self.key
+        found = verify.environment(python)
+        started = _now()
+        trial = Trial(
+            cell=found.cell.id,
+            run=self.settings.run,
+            target=PythonTarget(python=str(found.python)),
+            expected=found.expected,
+            model=self.model,
+            gpu=found.cell.needs_gpu,
+        )
+        checks, log_tail = self._prove(found.cell, trial)
+        status = Status(
+            found.cell, State.UNPROVEN, log_tail=log_tail, again=f"{_again('verify')} --python {python}"
+        )
+        if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
+            return _inconclusive(status, checks)
+        image = Image(found.cell, ImageRef(_NOWHERE, found.subject), found.subject.hex, found.subject.value)
+        record = self._record(image, checks, (), started)
+        path = self.settings.state / "bare-metal" / f"{found.subject.hex}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(evidence.sign(record, key, predicate=evidence.BARE_METAL))
+        self.narrator.note(found.cell.id, f"the signed record is {path}")
+        return replace(status, state=_seen(record), record=record)
 
     def judge(self, text: str) -> Decision:
         """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names."""
@@ -344,23 +377,24 @@ class Flow:
 
     # -- proving ------------------------------------------------------------------------------------
 
-    def _prove(self, spec: Spec, lock: Lock, image: Image) -> tuple[tuple[Check, ...], str]:
+    def _trial(self, spec: Spec, lock: Lock, image: Image) -> Trial:
         labels = build.labels(spec, lock, compat.driver_floor(spec.cell.cuda))
-        trial = Trial(
+        return Trial(
             cell=spec.cell.id,
             run=self.settings.run,
             target=ImageTarget(ref=str(image.ref)),
             expected=verify.expected(spec.cell, lock, labels),
-            model=str(self.model),
+            model=self.model,
             gpu=spec.cell.needs_gpu,
         )
-        log = self.settings.state / "logs" / f"{spec.cell.id}.log"
-        self.engine.reap()
-        with self._stage(spec.cell, Stage.VERIFY) as say:
+
+    def _prove(self, cell: Cell, trial: Trial) -> tuple[tuple[Check, ...], str]:
+        log = self.settings.state / "logs" / f"{cell.id}.log"
+        with self._stage(cell, Stage.VERIFY) as say:
             return verify.prove(trial, progress=say, log=log)
 
     def _record(
-        self, spec: Spec, image: Image, checks: tuple[Check, ...], earlier: Sequence[Proof], started: str
+        self, image: Image, checks: tuple[Check, ...], earlier: Sequence[Proof], started: str
     ) -> Record:
         proof_key = key_of([image.ref.digest.value, suite.digest(), self.model_digest, self.here.hardware])
         before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
@@ -368,8 +402,8 @@ class Flow:
         failed_before = any(record.result is not Result.PASSED for record in before)
         return Record(
             schema=1,
-            cell=spec.cell.id,
-            repository=str(self.matrix.repository),
+            cell=image.cell.id,
+            repository=str(self.matrix.repository if image.ref.repository != _NOWHERE else _NOWHERE),
             digest=image.ref.digest.value,
             build_key=image.build_key,
             proof_key=proof_key,
@@ -382,23 +416,6 @@ class Flow:
             attempt=len(before) + 1,
             checks=checks,
             result=Result.FAILED if not passed else Result.WARNED if failed_before else Result.PASSED,
-        )
-
-    def _inconclusive(self, status: Status, image: Image, checks: tuple[Check, ...], log_tail: str) -> Status:
-        """The machine failed, not the image: nothing is signed, nothing is said of the image."""
-        trouble = next(check for check in checks if check.outcome is Outcome.INCONCLUSIVE)
-        reason = Reason(
-            "inconclusive",
-            f"{status.cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
-            "nothing is held against the image; mend the machine and run it again",
-        )
-        return replace(
-            status,
-            state=State.INCONCLUSIVE,
-            image=image,
-            reasons=(reason,),
-            log_tail=log_tail,
-            again=_again("verify", status.cell),
         )
 
     # -- the machine, each part of it looked at only when it is needed ------------------------------------
@@ -451,15 +468,17 @@ class Flow:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    @cached_property
-    def model(self) -> Path:
-        """The model that the suite serves: the tiny one, written here, or the one that the matrix names."""
-        return suite.model(self.matrix.model, places.models())
+    @property
+    def model(self) -> str:
+        """The model that the suite serves: the one that the matrix names, or the tiny one in its cache."""
+        return self.matrix.model or str(places.models() / "tiny")
 
     @cached_property
     def model_digest(self) -> str:
-        """The digest of that model's files."""
-        return suite.model_digest(self.model)
+        """The digest of that model's files; the tiny one is written where it is not there yet."""
+        if self.matrix.model:
+            return tiny_model.digest(locate(self.matrix.model).folder)
+        return tiny_model.write(Path(self.model))
 
     @property
     def _cache(self) -> Path:
@@ -491,11 +510,29 @@ class Flow:
         )
 
 
+def _inconclusive(status: Status, checks: tuple[Check, ...]) -> Status:
+    """The machine failed, not the image: nothing is signed, nothing is held against the image."""
+    trouble = next(check for check in checks if check.outcome is Outcome.INCONCLUSIVE)
+    reason = Reason(
+        "inconclusive",
+        f"{status.cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
+        "nothing is held against the image; mend the machine and run it again",
+    )
+    return replace(status, state=State.INCONCLUSIVE, reasons=(reason,))
+
+
+def _seen(record: Record) -> State:
+    return State.FAILED if record.result is Result.FAILED else State.PROVEN
+
+
+_NOWHERE = Repository("localhost:0", "bare-metal")
+"""Stands where a record of an image names its repository."""
+
 _STAGES = {stage.value: stage for stage in Stage}
 
 
-def _again(command: str, cell: Cell) -> str:
-    return f"python -m pipeline {command} {cell.id}"
+def _again(command: str, cell: Cell | None = None) -> str:
+    return f"python -m pipeline {command}{f' {cell.id}' if cell else ''}"
 
 
 def _now() -> str:

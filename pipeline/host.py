@@ -12,7 +12,10 @@ from pipeline.nouns import Host
 
 
 def here(engine_version: str = "") -> Host:
-    """Describe this machine. Its hardware class, such as ``cpu-x86_64`` or ``sm_90-x86_64``, enters the proof key."""
+    """Describe this machine.
+
+    Its hardware class, such as ``cpu-x86_64`` or ``sm_90-x86_64``, enters the proof key.
+    """
     gpus = gpu.gpus()
     kind = min(gpus, key=lambda one: one.capability).architecture if gpus else "cpu"
     return Host(

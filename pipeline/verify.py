@@ -84,21 +84,20 @@ def environment(python: Path) -> Environment:
     Raises UsageError where it cannot be run, or holds no torch and no vLLM.
     """
     found = _packages(python)
-    said = found["pinned"]
-    if not said["torch"] or not said["vllm"]:
+    if not found["torch"] or not found["vllm"]:
         raise UsageError(
-            f"{python} has torch {said['torch'] or 'missing'}, vLLM {said['vllm'] or 'missing'}",
+            f"{python} has torch {found['torch'] or 'missing'}, vLLM {found['vllm'] or 'missing'}",
             hint="name the interpreter of an environment in which both are installed",
         )
-    torch, vllm = said["torch_pin"] or said["torch"], said["vllm"].partition("+")[0]
+    torch, vllm = found["torch_pin"] or found["torch"], found["vllm"].partition("+")[0]
     minor = ".".join(found["python"].split(".")[:2])
-    cuda = f"cu{said['cuda'].replace('.', '')}" if said["cuda"] else "cpu"
+    cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return Environment(
         python=Path(found["executable"]),
         subject=Digest.of(canonical(found["contents"])),
         cell=Cell(torch.partition("+")[0], cuda, minor, vllm, f"linux/{architecture}"),
-        expected=Expected(torch=torch, cuda=said["cuda"], python=minor, vllm=vllm, pins=found["installed"]),
+        expected=Expected(torch=torch, cuda=found["cuda"], python=minor, vllm=vllm, pins=found["installed"]),
     )
 
 
@@ -109,7 +108,7 @@ def subject(python: Path) -> Digest:
 
 def _packages(python: Path) -> Any:
     """What ``suite/probes/packages.py`` finds in this environment."""
-    argv = [python.absolute(), "-c", probes.source("packages")]
+    argv = [str(python.absolute()), "-c", probes.source("packages")]
     try:
         done = subprocess.run(
             argv,
@@ -193,7 +192,7 @@ def _command(folder: Path, results: Path, log: Path) -> list[str]:
 
 
 def _environ() -> dict[str, str]:
-    """This process's environment, without what would change how pytest runs."""
+    """Our own environment, without what would change how pytest runs."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 

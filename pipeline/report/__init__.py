@@ -75,7 +75,7 @@ def _row(status: Status) -> tuple[str, ...]:
         _counted(status),
         " ".join(status.tags) or "-",
         f"{seconds:.1f}" if status.seconds else "-",
-        line(why(status)) or "-",
+        line(why(status)) or _left(status) or "-",
     )
 
 
@@ -92,6 +92,11 @@ def why(status: Status) -> str:
     if status.reasons:
         return "; ".join(reason.text for reason in status.reasons)
     return ", ".join(f"{check.name} {check.outcome}" for check in _troubled(status))
+
+
+def _left(status: Status) -> str:
+    """The steps that would be taken next."""
+    return f"to do: {' '.join(status.steps)}" if status.steps else ""
 
 
 def _troubled(status: Status) -> tuple[Check, ...]:

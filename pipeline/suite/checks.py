@@ -32,7 +32,7 @@ def check_versions(stage: Stage) -> None:
     expect("torch.version.cuda", expected.cuda, torch["cuda"])
     depth = expected.python.count(".") + 1
     expect("Python", expected.python, ".".join(installed["python"].split(".")[:depth]))
-    expect("vLLM", expected.vllm, _public(installed["pinned"]["vllm"]))
+    expect("vLLM", expected.vllm, _public(installed["vllm"]))
     expect("vllm.__version__", expected.vllm, _public(vllm["version"]))
     labels = stage.target.labels()
     for name, value in expected.labels.items():
@@ -114,10 +114,10 @@ def check_stream(up: Stage) -> None:
 
 
 def check_correct(up: Stage) -> None:
-    """Greedy tokens are those of Transformers on the same weights and, for the tiny model, the golden ones."""
+    """Greedy tokens are those of Transformers on the same weights, and the golden ones of the tiny model."""
     reference = up.reference()["answers"]
     for index, prompt in enumerate(up.prompts):
-        answer = up.ask("a completion", lambda client, p=prompt: _complete(client, p, up.steps))
+        answer = up.ask("a completion", _question(prompt, up.steps))
         seen = _tokens(answer.choices[0])
         what = f"prompt {index + 1}"
         _expect_reference(what, reference[index], seen)
@@ -133,7 +133,7 @@ def check_correct(up: Stage) -> None:
 def check_batch(up: Stage) -> None:
     """Requests that run together are each answered as if alone; afterwards no memory is held for any."""
     alone = [_tokens(up.ask("an answer", _question(prompt, up.steps)).choices[0]) for prompt in up.prompts]
-    tasks = [Task(lambda p=prompt: up.ask("an answer", _question(p, up.steps))) for prompt in up.prompts]
+    tasks = [_beside(up, prompt) for prompt in up.prompts]
     most, held = _watch(up, tasks)
     for index, task in enumerate(tasks):
         seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
@@ -253,6 +253,10 @@ def _complete(client: OpenAI, prompt: str, steps: int) -> Any:
 
 def _question(prompt: str, steps: int) -> Any:
     return lambda client: _complete(client, prompt, steps)
+
+
+def _beside(stage: Stage, prompt: str) -> Task[Any]:
+    return Task(lambda: stage.ask("an answer", _question(prompt, stage.steps)))
 
 
 def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _LONGEST = 1500
 
 
-class Mismatch(AssertionError):
+class Mismatch(AssertionError):  # noqa: N818 - it names what a check found, and is no fault of ours
     """What was seen is not what was expected; both are short texts."""
 
     def __init__(self, expected: str, seen: str) -> None:

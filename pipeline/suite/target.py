@@ -299,7 +299,7 @@ class ProcessServer:
 
 
 def _environment(python: Path, home: Path) -> dict[str, str]:
-    """This process's environment, less what would lead Python elsewhere; the interpreter's folder first."""
+    """Our own environment, less what would lead Python elsewhere; the interpreter's folder first."""
     kept = {
         name: value
         for name, value in os.environ.items()

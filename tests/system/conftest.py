@@ -240,7 +240,7 @@ class Bench:
         """The records as we see them, who trust our own key."""
         return evidence.Evidence(keys.trusted([self.key.public_key()]))
 
-    def through(self, proxy: Proxy, *, patience: float = 2.0) -> Bench:
+    def through(self, proxy: Proxy, *, patience: float = 1.5) -> Bench:
         """The same, with the destination behind a proxy. Records still name the true destination."""
         repository = Repository(proxy.host, self.destination.repository.path)
         return replace(self, destination=Registry(repository, patience=patience))

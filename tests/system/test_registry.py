@@ -10,6 +10,7 @@ import subprocess
 import tracemalloc
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Reg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.system.conftest import Answer, Bench, Proxy, Server
 
@@ -295,7 +295,7 @@ class Door:
     """Lets only those in who have a token; tokens expire when told."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self.proxy, self.tokens, self.authorizations = proxy, 0, []
+        self.proxy, self.tokens = proxy, 0
         self.open = True
 
     def __call__(self, _method: str, path: str) -> Answer | None:
@@ -364,8 +364,8 @@ def test_it_listens_on_loopback_alone(free: Repository, place: Path) -> None:
     """The kernel's own list of listeners names 127.0.0.1."""
     distribution.ensure(free, place, place.parent / "log")
     port = f"{int(free.host.rpartition(':')[2]):04X}"
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        addresses = [line.split()[1] for line in table if line.split()[3] == "0A"]
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    addresses = [row[1] for row in table if row[3] == "0A"]
     assert [one for one in addresses if one.endswith(f":{port}")] == [f"0100007F:{port}"]
 
 

@@ -111,6 +111,12 @@ def test_a_pending_cell_says_what_it_waits_for() -> None:
     assert "passed" not in said + report.markdown([PENDING])
 
 
+def test_where_nothing_is_wrong_the_steps_that_are_left_are_told() -> None:
+    """A plan says what would be done."""
+    status = Status(CPU, State.UNPROVEN, steps=(Stage.VERIFY, Stage.PUBLISH))
+    assert "to do: verify publish" in drawn(status)
+
+
 def test_a_failed_cell_names_its_checks_in_the_table() -> None:
     """What failed and what was unclear, side by side."""
     assert "correct failed, batch inconclusive" in drawn(FAILED)

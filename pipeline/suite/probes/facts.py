@@ -1,93 +1,110 @@
 """Probe: what torch and vLLM say of themselves, whether their extensions load, whether the device works."""
 
+from __future__ import annotations
+
 import ctypes
-import importlib.machinery
+import importlib.util
 import json
 import os
-import pathlib
 import sys
 import traceback
+from functools import partial
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def attempt(action):
+def attempt(action: Callable[[], Any]) -> Any:
     """What the action returns, or the last line of its error."""
     try:
         return action()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever breaks is what the probe is here to tell
         return {"error": traceback.format_exc().strip().splitlines()[-1]}
 
 
-def torch_facts():
-    import torch
-
+def torch_facts() -> Any:
+    """Versions of torch and, where CUDA is available, what the device can do."""
+    torch: Any = importlib.import_module("torch")
     found = {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
         "is_available": torch.cuda.is_available(),
-        "archs": [],
-        "capability": None,
-        "product_equal": None,
     }
-    if found["is_available"]:
-        found["archs"] = torch.cuda.get_arch_list()
-        found["capability"] = list(torch.cuda.get_device_capability(0))
-        # Small whole numbers: their product is exact in any order of summation, so equal means equal.
-        left = torch.arange(256 * 256).reshape(256, 256).remainder(17).sub(8).float()
-        right = torch.arange(256 * 256).reshape(256, 256).remainder(13).sub(6).float()
-        found["product_equal"] = bool(torch.equal(left @ right, (left.cuda() @ right.cuda()).cpu()))
-    return found
+    return found | (device_facts(torch) if found["is_available"] else {})
 
 
-def vllm_facts():
-    import vllm
-    from vllm.platforms import current_platform
+def device_facts(torch: Any) -> Any:
+    """The build's architectures, the device's capability, and whether a product on it is right."""
+    numbers = torch.arange(256 * 256).reshape(256, 256)
+    # Small whole numbers: their product is exact in any order of summation, so equal means equal.
+    left, right = numbers.remainder(17).sub(8).float(), numbers.remainder(13).sub(6).float()
+    return {
+        "archs": torch.cuda.get_arch_list(),
+        "capability": torch.cuda.get_device_capability(0),
+        "product_equal": torch.equal(left @ right, (left.cuda() @ right.cuda()).cpu()),
+    }
 
-    current_platform.import_kernels()
-    return {"version": vllm.__version__, "platform": type(current_platform).__name__}
+
+def vllm_facts() -> Any:
+    """The version of vLLM, once it has loaded the kernels that it chooses for this machine."""
+    vllm: Any = importlib.import_module("vllm")
+    platform: Any = importlib.import_module("vllm.platforms").current_platform
+    platform.import_kernels()
+    return {"version": vllm.__version__, "platform": type(platform).__name__}
 
 
-def mapped():
-    """The files that this process has mapped: what was really loaded."""
-    return {line.split(None, 5)[-1].strip() for line in open("/proc/self/maps") if "/" in line}
-
-
-def extensions(package):
+def extensions(package: str) -> Any:
     """Load every compiled extension of a package; path to error for those that do not load.
 
     vLLM's CPU build ships its kernels once for each instruction set and loads one of them; two in one
     process would register the same operators twice. So of the files that differ in ``_AVX…`` only, the
-    one that vLLM chose must be loaded.
+    one that vLLM chose must have been loaded.
     """
-    import importlib.util
-
-    root = pathlib.Path(importlib.util.find_spec(package).origin).parent
-    ours = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-    files = [file for file in root.rglob("*.so") if file.name.endswith(ours)]
-    variants = {file for file in files if "_AVX" in file.name}
-    variants |= {file for file in files if any(v.name.partition("_AVX")[0] == stem(file) for v in variants)}
-    failed = {}
-    for file in sorted(set(files) - variants):
-        try:
-            ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL)
-        except OSError as error:
-            failed[str(file.relative_to(root.parent))] = str(error)
-    loaded = variants & {pathlib.Path(path) for path in mapped()}
+    spec = importlib.util.find_spec(package)
+    root = Path(spec.origin if spec and spec.origin else os.devnull).resolve().parent
+    files = [file for file in root.rglob("*.so") if file.name.endswith(tuple(EXTENSION_SUFFIXES))]
+    families = {family(file) for file in files if "_AVX" in file.name}
+    variants = {file for file in files if family(file) in families}
+    failed = {
+        str(file.relative_to(root.parent)): error
+        for file in set(files) - variants
+        if (error := loading(file))
+    }
+    loaded = variants & mapped()
     if variants and not loaded:
-        chosen = sorted(variants)[0]
-        why = attempt(lambda: str(ctypes.CDLL(str(chosen), mode=os.RTLD_NOW)))
-        failed[str(chosen.relative_to(root.parent))] = f"vLLM loaded none of its kernels: {why}"
+        failed["vLLM's own choice of kernels"] = f"none was loaded: {loading(min(variants)) or 'no error'}"
     return {"count": len(files), "loaded": sorted(file.name for file in loaded), "failed": failed}
 
 
-def stem(file):
-    return file.name.partition(".")[0]
+def family(file: Path) -> tuple[Path, str]:
+    """The folder and the name of an extension, without what names the instruction set."""
+    return file.parent, file.name.partition(".")[0].partition("_AVX")[0]
 
 
-def main():
+def loading(file: Path) -> str:
+    """Load a shared object with every symbol resolved at once; the error, or nothing."""
+    try:
+        ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def mapped() -> set[Path]:
+    """The files that this process has mapped: what was really loaded."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {Path(line.split(None, 5)[-1].strip()) for line in lines if "/" in line}
+
+
+def main() -> None:
+    """Print all of it, and leave without the goodbyes of other people's libraries."""
     found = {"torch": attempt(torch_facts), "vllm": attempt(vllm_facts)}
-    found["extensions"] = {name: attempt(lambda name=name: extensions(name)) for name in ("torch", "vllm")}
-    found["executable"] = sys.executable
-    print("probe-result: " + json.dumps(found), flush=True)
+    found["extensions"] = {name: attempt(partial(extensions, name)) for name in ("torch", "vllm")}
+    sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
+    sys.stdout.flush()
     os._exit(0)
 
 

@@ -1,51 +1,60 @@
 """Probe: what Transformers generates, greedily and in float32 on the CPU.
 
-Arguments: the model's folder, and JSON with ``steps``, ``prompts`` and ``messages``. Prints for each
-prompt its tokens and, for each step, the margin by which the best logit beat the second; for the
-messages the prompt that the chat template makes of them, and its tokens.
+Arguments: the model's folder, and JSON with ``prompts`` and their ``steps``, ``messages`` and their
+``chat_steps``. Prints for each prompt its tokens, the tokens that follow it and, for each of those, the
+margin by which the best logit beat the second; the same for the prompt that the chat template makes.
 """
 
+from __future__ import annotations
+
+import importlib
 import json
 import os
 import sys
+from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+torch: Any = importlib.import_module("torch")
+transformers: Any = importlib.import_module("transformers")
 
 
-def answer(model, prompt, steps):
-    """The greedy tokens and their margins; the end of text ends it, and is not counted."""
-    ids = torch.tensor([prompt])
-    tokens, margins, cache = [], [], None
+def answer(model: Any, prompt: list[int], steps: int) -> Any:
+    """The greedy tokens and their margins; an end of text ends it, and is not counted."""
+    tokens: list[int] = []
+    margins: list[float] = []
     ends = model.generation_config.eos_token_id
-    ends = ends if isinstance(ends, list) else [ends]
+    ids, cache = torch.tensor([prompt]), None
     for _ in range(steps):
         out = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-        best, second = out.logits[0, -1].float().topk(2).values.tolist()
-        token = int(out.logits[0, -1].argmax())
-        if token in ends:
+        top, cache = out.logits[0, -1].topk(2), out.past_key_values
+        token = int(top.indices[0])
+        if token in (ends if isinstance(ends, list) else [ends]):
             break
         tokens.append(token)
-        margins.append(best - second)
+        margins.append(float(top.values[0] - top.values[1]))
         ids = torch.tensor([[token]])
     return {"prompt_tokens": prompt, "tokens": tokens, "margins": margins}
 
 
-def main():
+def chat_prompt(tokenizer: Any, messages: Any) -> list[int] | None:
+    """The tokens that the chat template makes of the messages; None where the model has no template."""
+    if not tokenizer.chat_template:
+        return None
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def main() -> None:
+    """Answer all prompts and print it, and leave without the goodbyes of other people's libraries."""
     folder, asked = sys.argv[1], json.loads(sys.argv[2])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        found = [answer(model, tokenizer(prompt).input_ids, asked["steps"]) for prompt in asked["prompts"]]
-        chat = None
-        if tokenizer.chat_template:
-            text = tokenizer.apply_chat_template(
-                asked["messages"], tokenize=False, add_generation_prompt=True
-            )
-            chat = answer(model, tokenizer(text, add_special_tokens=False).input_ids, asked["chat_steps"])
-            chat["text"] = tokenizer.decode(chat["tokens"])
-    print("probe-result: " + json.dumps({"answers": found, "chat": chat}), flush=True)
+        prompts = [tokenizer(prompt).input_ids for prompt in asked["prompts"]]
+        answers = [answer(model, prompt, asked["steps"]) for prompt in prompts]
+        templated = chat_prompt(tokenizer, asked["messages"])
+        chat = None if templated is None else answer(model, templated, asked["chat_steps"])
+    sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': answers, 'chat': chat})}\n")
+    sys.stdout.flush()
     os._exit(0)
 
 

@@ -1,0 +1,111 @@
+"""The tiny model is the same everywhere, and its answers are clear ones."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.suite import golden, tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ANSWERS = golden.read().answers
+
+
+@pytest.fixture(scope="module")
+def forward() -> tiny_model.Forward:
+    """The model in numpy."""
+    return tiny_model.Forward()
+
+
+def test_the_bytes_are_those_that_the_golden_answers_were_made_for(tmp_path: Path) -> None:
+    """Any machine writes the model that golden.json names."""
+    assert tiny_model.write(tmp_path / "model") == golden.read().model == tiny_model.digest(tmp_path / "model")
+
+
+def test_every_file_can_be_read_by_any_user(tmp_path: Path) -> None:
+    """An image runs as a user that we do not know."""
+    tiny_model.write(tmp_path / "model")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()} == {0o644}
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_second_write_touches_nothing(tmp_path: Path) -> None:
+    """Another run that uses the model meanwhile is not disturbed."""
+    tiny_model.write(tmp_path / "model")
+    before = (tmp_path / "model").stat().st_ino
+    tiny_model.write(tmp_path / "model")
+    assert (tmp_path / "model").stat().st_ino == before
+
+
+def test_a_damaged_model_is_written_anew(tmp_path: Path) -> None:
+    """A file cut short, or one too many, is not used."""
+    digest = tiny_model.write(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "extra").touch()
+    assert tiny_model.write(tmp_path / "model") == digest
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_many_may_write_at_once(tmp_path: Path) -> None:
+    """Whoever comes last finds a whole model, and nothing half-written stays."""
+    writers = [threading.Thread(target=tiny_model.write, args=(tmp_path / "model",)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert tiny_model.digest(tmp_path / "model") == golden.read().model
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_digest_sees_one_changed_byte_and_one_changed_name(tmp_path: Path) -> None:
+    """A digest over names and bytes."""
+    tiny_model.write(tmp_path)
+    seen = {tiny_model.digest(tmp_path)}
+    (tmp_path / "config.json").write_bytes((tmp_path / "config.json").read_bytes() + b" ")
+    seen.add(tiny_model.digest(tmp_path))
+    (tmp_path / "config.json").rename(tmp_path / "other.json")
+    assert len(seen | {tiny_model.digest(tmp_path)}) == 3
+
+
+def test_the_weights_are_float32(tmp_path: Path) -> None:
+    """Half precision would make near ties."""
+    tiny_model.write(tmp_path / "model")
+    assert {str(value.dtype) for value in load_file(tmp_path / "model" / "model.safetensors").values()} == {"float32"}
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.prompt[:16])
+def test_a_golden_answer_is_the_models_own_and_clear(answer: golden.Answer, forward: tiny_model.Forward) -> None:
+    """The best token beats the second by the stated margin at every step."""
+    tokens, margin = forward.generate(list(answer.prompt.encode()), golden.STEPS)
+    assert tuple(tokens) == answer.tokens
+    assert margin >= golden.MARGIN
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.prompt[:16])
+def test_a_golden_answer_depends_on_its_whole_prompt(
+    answer: golden.Answer, forward: tiny_model.Forward
+) -> None:
+    """Another first byte gives another answer, so attention reaches back to the start."""
+    tokens, _ = forward.generate(list(b"#" + answer.prompt.encode()[1:]), golden.STEPS)
+    assert tuple(tokens) != answer.tokens
+
+
+def test_golden_answers_are_varied_printable_and_never_end_early() -> None:
+    """No answer has collapsed into one token, none is another's, none holds an end of text."""
+    assert len({answer.tokens for answer in ANSWERS}) == len(ANSWERS)
+    for answer in ANSWERS:
+        assert len(answer.tokens) == golden.STEPS
+        assert len(set(answer.tokens)) >= golden.VARIETY
+        assert set(answer.tokens) <= set(tiny_model.PRINTABLE)
+
+
+def test_golden_prompts_have_different_lengths_one_of_them_long() -> None:
+    """Short and long requests run together in a batch, and the long one still fits the context."""
+    lengths = sorted(len(answer.prompt) for answer in ANSWERS)
+    assert len(set(lengths)) == len(lengths) >= 6
+    assert 256 < lengths[-1] <= 512 - golden.STEPS
