@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.nouns import TagRef
 
 _TAIL = 40
-_STEP = re.compile(r"#\d+ \[(?P<step>[^\]]+)\]")
+_STEP = re.compile(r"#\d+ \[(?P<step>\S+ \d+/\d+)\]")
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 Progress = Callable[[str], None]
@@ -100,13 +100,15 @@ def _output(target: TagRef, *, snapshotter: bool) -> str:
 
 def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
     tail: deque[str] = deque(maxlen=_TAIL)
+    told: set[str] = set()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
     ) as build:
         try:
             for line in build.stdout or ():
                 tail.append(line.rstrip())
-                if step := _STEP.match(line):
+                if (step := _STEP.match(line)) and step["step"] not in told:
+                    told.add(step["step"])
                     progress(step["step"])
         except BaseException:
             build.terminate()

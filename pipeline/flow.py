@@ -137,7 +137,7 @@ class Flow:
             observed.proofs,
             policy=self.matrix.policy,
             suite=suite.digest(),
-            model=self.model_digest,
+            model=self.model[1],
             now=datetime.now(UTC),
         )
 
@@ -258,7 +258,7 @@ class Flow:
             run=self.settings.run,
             target=PythonTarget(python=str(found.python)),
             expected=found.expected,
-            model=self.model,
+            model=self.model[0],
             gpu=found.cell.needs_gpu,
         )
         checks, log_tail = self._prove(found.cell, trial)
@@ -384,7 +384,7 @@ class Flow:
             run=self.settings.run,
             target=ImageTarget(ref=str(image.ref)),
             expected=verify.expected(spec.cell, lock, labels),
-            model=self.model,
+            model=self.model[0],
             gpu=spec.cell.needs_gpu,
         )
 
@@ -396,7 +396,7 @@ class Flow:
     def _record(
         self, image: Image, checks: tuple[Check, ...], earlier: Sequence[Proof], started: str
     ) -> Record:
-        proof_key = key_of([image.ref.digest.value, suite.digest(), self.model_digest, self.here.hardware])
+        proof_key = key_of([image.ref.digest.value, suite.digest(), self.model[1], self.here.hardware])
         before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
         passed = all(check.outcome is Outcome.PASSED for check in checks)
         failed_before = any(record.result is not Result.PASSED for record in before)
@@ -409,7 +409,7 @@ class Flow:
             proof_key=proof_key,
             lock=image.lock,
             suite=suite.digest(),
-            model=self.model_digest,
+            model=self.model[1],
             host=self.here,
             started=started,
             finished=_now(),
@@ -468,17 +468,16 @@ class Flow:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    @property
-    def model(self) -> str:
-        """The model that the suite serves: the one that the matrix names, or the tiny one in its cache."""
-        return self.matrix.model or str(places.models() / "tiny")
-
     @cached_property
-    def model_digest(self) -> str:
-        """The digest of that model's files; the tiny one is written where it is not there yet."""
+    def model(self) -> tuple[str, str]:
+        """The model that the suite serves, by name or folder, and the digest of its files.
+
+        It is the one that the matrix names, or the tiny one, which is written into a cache.
+        """
         if self.matrix.model:
-            return tiny_model.digest(locate(self.matrix.model).folder)
-        return tiny_model.write(Path(self.model))
+            return self.matrix.model, tiny_model.digest(locate(self.matrix.model).folder)
+        folder = places.models() / "tiny"
+        return str(folder), tiny_model.write(folder)
 
     @property
     def _cache(self) -> Path:

@@ -33,6 +33,7 @@ from pipeline.nouns import (
     canonical,
 )
 from pipeline.suite import probes
+from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -137,8 +138,10 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
 
     ``progress`` is told the name of each check that ended; the server's whole log goes into ``log``.
     A check that left no line has failed. On any way out, an interruption included, all that was
-    started is gone. Raises MachineError where the suite itself broke.
+    started is gone: containers by the run's name, so a run tries one thing at a time.
+    Raises UsageError where there is no such model, MachineError where the suite itself broke.
     """
+    locate(trial.model)
     with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as temporary:
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)

@@ -14,13 +14,15 @@ from pipeline.suite.golden import MARGIN
 from pipeline.suite.stage import CHAT_STEPS, CONTEXT, MESSAGE, SERVED, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pytest
     from openai import OpenAI
 
 SHORT = 16
 """Tokens of an answer where a few are enough."""
+LONG = 160
+"""Tokens of an answer that is to last while others run."""
 _SETTLE_SECONDS = 10.0
 
 
@@ -132,7 +134,7 @@ def check_correct(up: Stage) -> None:
 
 def check_batch(up: Stage) -> None:
     """Requests that run together are each answered as if alone; afterwards no memory is held for any."""
-    alone = [_tokens(up.ask("an answer", _question(prompt, up.steps)).choices[0]) for prompt in up.prompts]
+    alone = [_tokens(up.ask("an answer", _long_question(prompt)).choices[0]) for prompt in up.prompts]
     tasks = [_beside(up, prompt) for prompt in up.prompts]
     most, held = _watch(up, tasks)
     for index, task in enumerate(tasks):
@@ -244,19 +246,23 @@ def _required(requirement: str) -> str:
 # -- questions and answers --------------------------------------------------------------------------
 
 
-def _complete(client: OpenAI, prompt: str, steps: int) -> Any:
-    extra = {"return_token_ids": True}
+def _complete(client: OpenAI, prompt: str, steps: int, **more: Any) -> Any:
+    extra = {"return_token_ids": True, **more}
     return client.completions.create(
         model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=extra
     )
 
 
-def _question(prompt: str, steps: int) -> Any:
+def _question(prompt: str, steps: int) -> Callable[[OpenAI], Any]:
     return lambda client: _complete(client, prompt, steps)
 
 
+def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
+    return lambda client: _complete(client, prompt, LONG, ignore_eos=True)
+
+
 def _beside(stage: Stage, prompt: str) -> Task[Any]:
-    return Task(lambda: stage.ask("an answer", _question(prompt, stage.steps)))
+    return Task(lambda: stage.ask("an answer", _long_question(prompt)))
 
 
 def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import MachineError
+from pipeline.errors import MachineError, Stop
 from pipeline.nouns import Check, Outcome, Trial
 from pipeline.suite.expect import Mismatch, brief
 from pipeline.suite.stage import Stage
@@ -72,7 +72,7 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
             return Check(name=name, outcome=Outcome.PASSED, seconds=seconds)
         case Mismatch():
             expected, seen = error.expected, error.seen
-        case MachineError():
+        case Stop():
             seen = brief(str(error))
             return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=seen)
         case _:

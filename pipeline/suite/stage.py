@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from pipeline.errors import MachineError
 from pipeline.suite import golden, probes, tiny_model
@@ -49,6 +50,8 @@ class Stage:
         self.target: Target = target_of(trial, log)
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = False
+        # Our own questions go past any proxy of this machine: the server is on loopback.
+        self._http = httpx.Client(trust_env=False)
         self._started = time.monotonic()
         try:
             self.server = self.target.serve(self._server_arguments())
@@ -104,39 +107,45 @@ class Stage:
     def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
         """Put a question through the official client; its deadline holds whatever the server does."""
         seconds = self.trial.answer_seconds
-        base_url = f"{self.server.base_url}/v1"
-
-        def answer() -> T:
-            with OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds) as client:
-                return question(client)
-
-        return within(seconds, what, answer)
+        return within(seconds, what, lambda: question(self._client))
 
     def get(self, path: str) -> str:
         """The body at this path of the server."""
-        url = f"{self.server.base_url}{path}"
-        return within(self.trial.answer_seconds, f"an answer at {path}", lambda: _fetch("GET", url).text)
+        return self._fetch(self.trial.answer_seconds, "GET", path).text
 
     def post(self, path: str, body: bytes) -> httpx.Response:
         """What the server answers to these bytes."""
-        url = f"{self.server.base_url}{path}"
-        return within(self.trial.answer_seconds, f"an answer at {path}", lambda: _fetch("POST", url, body))
+        return self._fetch(self.trial.answer_seconds, "POST", path, body)
 
     def close(self) -> None:
         """End all that was started."""
         self.target.close()
+        self._http.close()
 
     def _health(self) -> str:
         """What one look at /health saw."""
-        url = f"{self.server.base_url}/health"
         try:
-            return within(
-                _GLANCE_SECONDS, "an answer at /health", lambda: f"status {_fetch('GET', url).status_code}"
-            )
+            return f"status {self._fetch(_GLANCE_SECONDS, 'GET', '/health').status_code}"
         except httpx.HTTPError as error:
             return type(error).__name__
         except Mismatch as error:
             return error.seen
+
+    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        """One request, whose deadline holds whatever the server does."""
+        url, headers = f"{self.server.base_url}{path}", {"content-type": "application/json"}
+
+        def answer() -> httpx.Response:
+            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
+
+        return within(seconds, f"an answer at {path}", answer)
+
+    @cached_property
+    def _client(self) -> OpenAI:
+        """The official client, which asks each question once only."""
+        seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
+        http = DefaultHttpxClient(trust_env=False)
+        return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
 
     def _server_arguments(self) -> tuple[str, ...]:
         return (
@@ -170,12 +179,6 @@ class Stage:
                 f"a result of the {name} probe within {seconds:g} s", f"{how}: {_last_line(done.stderr)}"
             )
         return found
-
-
-def _fetch(method: str, url: str, body: bytes | None = None) -> httpx.Response:
-    """One request, past any proxy of this machine."""
-    with httpx.Client(trust_env=False, timeout=_GLANCE_SECONDS if body is None else None) as client:
-        return client.request(method, url, content=body, headers={"content-type": "application/json"})
 
 
 def _last_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import shutil
 import socket
 import subprocess
 import time
@@ -114,6 +115,7 @@ def registry_server(data: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+        shutil.rmtree(data / "docker", ignore_errors=True)
 
 
 @pytest.fixture

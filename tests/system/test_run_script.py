@@ -139,6 +139,13 @@ def test_without_python_it_says_which_one_to_install(bare: Machine) -> None:
     assert "brew install python" in done.stderr
 
 
+def test_the_tests_also_want_programs_that_read_what_is_published(ready: Machine) -> None:
+    """cosign, oras and skopeo are independent witnesses; verify and publish do without."""
+    ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
+    assert "lacks what these Debian packages hold: cosign oras skopeo" in ready.run("tests").stderr
+    assert ready.run("verify").returncode == 0
+
+
 def test_where_there_is_no_apt_it_says_what_to_install(ready: Machine) -> None:
     """macOS, or another distribution: everything that is missing, at once."""
     done = ready.run("verify")

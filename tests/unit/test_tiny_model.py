@@ -24,7 +24,9 @@ def forward() -> tiny_model.Forward:
 
 def test_the_bytes_are_those_that_the_golden_answers_were_made_for(tmp_path: Path) -> None:
     """Any machine writes the model that golden.json names."""
-    assert tiny_model.write(tmp_path / "model") == golden.read().model == tiny_model.digest(tmp_path / "model")
+    assert (
+        tiny_model.write(tmp_path / "model") == golden.read().model == tiny_model.digest(tmp_path / "model")
+    )
 
 
 def test_every_file_can_be_read_by_any_user(tmp_path: Path) -> None:
@@ -75,11 +77,15 @@ def test_the_digest_sees_one_changed_byte_and_one_changed_name(tmp_path: Path) -
 def test_the_weights_are_float32(tmp_path: Path) -> None:
     """Half precision would make near ties."""
     tiny_model.write(tmp_path / "model")
-    assert {str(value.dtype) for value in load_file(tmp_path / "model" / "model.safetensors").values()} == {"float32"}
+    assert {str(value.dtype) for value in load_file(tmp_path / "model" / "model.safetensors").values()} == {
+        "float32"
+    }
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.prompt[:16])
-def test_a_golden_answer_is_the_models_own_and_clear(answer: golden.Answer, forward: tiny_model.Forward) -> None:
+def test_a_golden_answer_is_the_models_own_and_clear(
+    answer: golden.Answer, forward: tiny_model.Forward
+) -> None:
     """The best token beats the second by the stated margin at every step."""
     tokens, margin = forward.generate(list(answer.prompt.encode()), golden.STEPS)
     assert tuple(tokens) == answer.tokens
