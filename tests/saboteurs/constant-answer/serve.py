@@ -21,7 +21,7 @@ class Constant(BaseHTTPRequestHandler):
         body = {"id": "1", "object": "text_completion", "created": 1, "model": asked.get("model", "")}
         self._answer({**body, "choices": [choice], "usage": USAGE})
 
-    def _answer(self, value: dict) -> None:
+    def _answer(self, value: dict[str, object]) -> None:
         body = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
