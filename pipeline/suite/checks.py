@@ -24,6 +24,8 @@ SHORT = 16
 LONG = 160
 """Tokens of an answer that is to last while others run."""
 _SETTLE_SECONDS = 10.0
+_ROUNDS = 8
+"""The server's gauges are samples; on a busy machine a look at them may miss a whole round."""
 
 
 def check_versions(stage: Stage) -> None:
@@ -135,11 +137,16 @@ def check_correct(up: Stage) -> None:
 def check_batch(up: Stage) -> None:
     """Requests that run together are each answered as if alone; afterwards no memory is held for any."""
     alone = [_tokens(up.ask("an answer", _long_question(prompt)).choices[0]) for prompt in up.prompts]
-    tasks = [_beside(up, prompt) for prompt in up.prompts]
-    most, held = _watch(up, tasks)
-    for index, task in enumerate(tasks):
-        seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
-        expect_tokens(f"prompt {index + 1} beside others", alone[index], seen)
+    most = held = 0.0
+    for _ in range(_ROUNDS):
+        tasks = [_beside(up, prompt) for prompt in up.prompts]
+        running, used = _watch(up, tasks)
+        for index, task in enumerate(tasks):
+            seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
+            expect_tokens(f"prompt {index + 1} beside others", alone[index], seen)
+        most, held = max(most, running), max(held, used)
+        if most >= 2 and held > 0:
+            break
     expect_that("two requests or more running at once", most >= 2, f"{most:g}")
     expect_that("cache blocks in use meanwhile", held > 0, f"{held:g}")
     poll(_SETTLE_SECONDS, lambda: _metrics(up) == (0, 0))
