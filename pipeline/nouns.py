@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -243,6 +243,7 @@ class Matrix:
     aliases: tuple[tuple[str, str], ...]
     policy: Policy
     model: str | None = None
+    healthy_seconds: float = 300
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -329,6 +330,23 @@ class Frozen(BaseModel):
 Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Short = Annotated[str, Field(max_length=4096)]
+
+
+CheckName = Literal[
+    "versions",
+    "cuda",
+    "imports",
+    "serve",
+    "complete",
+    "chat",
+    "stream",
+    "correct",
+    "batch",
+    "limits",
+    "shutdown",
+]
+CHECKS: tuple[CheckName, ...] = get_args(CheckName)
+"""The checks of the suite, in the order in which they run; all are required unless the matrix says less."""
 
 
 class Outcome(StrEnum):

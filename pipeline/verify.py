@@ -21,6 +21,7 @@ from pipeline import suite
 from pipeline.engine import Engine
 from pipeline.errors import MachineError, UsageError
 from pipeline.nouns import (
+    CHECKS,
     PROJECT,
     Cell,
     Check,
@@ -146,7 +147,7 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    return tuple(done.get(name, _absent(name)) for name in suite.CHECKS), _tail(log)
+    return tuple(done.get(name, _absent(name)) for name in CHECKS), _tail(log)
 
 
 def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path) -> tuple[Check, ...]:

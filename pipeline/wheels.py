@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -35,8 +35,14 @@ def path_of(pin: Pin, cache: Path) -> Path:
 
 
 def missing(pins: Iterable[Pin], cache: Path) -> tuple[Pin, ...]:
-    """The pins that the cache does not hold."""
-    return tuple(pin for pin in pins if not _is_whole(path_of(pin, cache), pin))
+    """The pins that the cache does not hold. A file there that is not the locked one is removed."""
+    pins = tuple(pins)
+    with ThreadPoolExecutor() as pool:
+        whole = list(pool.map(lambda pin: _is_locked(path_of(pin, cache), pin), pins))
+    absent = tuple(pin for pin, is_whole in zip(pins, whole, strict=True) if not is_whole)
+    for pin in absent:
+        path_of(pin, cache).unlink(missing_ok=True)
+    return absent
 
 
 def adopt(pins: Iterable[Pin], cache: Path, folders: Sequence[Path]) -> tuple[Pin, ...]:
@@ -61,24 +67,15 @@ def download(pins: Sequence[Pin], urls: Mapping[str, str], cache: Path, advance:
     """Fetch wheels into the cache, several at once. ``urls`` maps sha256 to where the index keeps the file.
 
     An interrupted download is resumed where the server can, else repeated; a file gets its name in
-    the cache only when its hash is the locked one, and is removed where it is not.
+    the cache only when its hash is the locked one, and is removed where it is not. An interruption
+    ends it at once, even where a server is silent: that is why it is asynchronous.
 
     Raises WheelError for the first wheel that cannot be had.
     """
-    with (
-        httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
-        ThreadPoolExecutor(_AT_ONCE) as pool,
-    ):
-        largest_first = sorted(pins, key=lambda pin: -pin.size)
-        jobs = [
-            pool.submit(_download, client, pin, urls[pin.sha256], cache, advance) for pin in largest_first
-        ]
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    try:
+        asyncio.run(_download_all(pins, urls, cache, advance))
+    except BaseExceptionGroup as group:  # of which the first is what all others were cancelled for
+        raise group.exceptions[0] from None
 
 
 def size_of(url: str) -> int:
@@ -98,46 +95,65 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(client: httpx.Client, pin: Pin, url: str, cache: Path, advance: Advance) -> None:
+async def _download_all(pins: Sequence[Pin], urls: Mapping[str, str], cache: Path, advance: Advance) -> None:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(pin: Pin) -> None:
+        async with turns:
+            await _download(client, pin, urls[pin.sha256], cache, advance)
+
+    largest_first = sorted(pins, key=lambda pin: -pin.size)
+    async with (
+        httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for pin in largest_first:
+            tasks.create_task(one(pin))
+
+
+async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, advance: Advance) -> None:
     half = _half(pin, cache)
     failure: Exception | None = None
     for attempt in range(_TRIES):
-        time.sleep(attempt)
+        await asyncio.sleep(attempt)
         try:
-            _append(client, url, half, advance)
+            is_resumed = await _append(client, url, half, advance)
         except httpx.HTTPError as error:
             failure = error
             continue
-        if sha256_of(half) == pin.sha256:
+        seen = await asyncio.to_thread(sha256_of, half)
+        if seen == pin.sha256:
             half.replace(path_of(pin, cache))
             return
-        seen = sha256_of(half)
-        advance(-half.stat().st_size)
+        advance(-_size(half))
         half.unlink()
-        raise WheelError(
+        failure = WheelError(
             f"{pin.filename}: the index sent a file with hash sha256:{seen}, locked is sha256:{pin.sha256}",
             hint="it was removed. Ask why the index serves another file before you lock again",
         )
+        if not is_resumed:  # else the fault may lie in what was there before
+            raise failure
     raise WheelError(
         f"{pin.filename} could not be fetched from {url}: {failure!r}",
         hint="check the network, or give a folder that holds it with --find-links",
     )
 
 
-def _append(client: httpx.Client, url: str, half: Path, advance: Advance) -> None:
-    """Fetch what is missing of a half file; start over where the server knows no ranges."""
-    have = half.stat().st_size if half.exists() else 0
+async def _append(client: httpx.AsyncClient, url: str, half: Path, advance: Advance) -> bool:
+    """Fetch what a half file lacks and return True; start over and return False where it cannot go on."""
+    have = _size(half)
     wanted = {"Range": f"bytes={have}-"} if have else {}
-    with client.stream("GET", url, headers={**_AS_IT_IS, **wanted}) as answer:
+    async with client.stream("GET", url, headers={**_AS_IT_IS, **wanted}) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing
+            return True  # nothing is missing
         answer.raise_for_status()
-        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
-        advance(0 if resumed else -have)
-        with half.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_raw():
+        is_resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
+        advance(0 if is_resumed else -have)
+        with half.open("ab" if is_resumed else "wb") as file:
+            async for chunk in answer.aiter_raw():
                 file.write(chunk)
                 advance(len(chunk))
+    return is_resumed
 
 
 def _half(pin: Pin, cache: Path) -> Path:
@@ -146,7 +162,11 @@ def _half(pin: Pin, cache: Path) -> Path:
     return folder / "half"
 
 
-def _is_whole(path: Path, pin: Pin) -> bool:
+def _size(half: Path) -> int:
+    return half.stat().st_size if half.exists() else 0
+
+
+def _is_locked(path: Path, pin: Pin) -> bool:
     with suppress(OSError):
-        return path.stat().st_size == pin.size
+        return path.stat().st_size == pin.size and sha256_of(path) == pin.sha256
     return False

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import UsageError
 from pipeline.matrix.cells import chosen, expand, listed, matching, no_match, wrong_pythons
-from pipeline.matrix.shape import AXES, CHECKS, SECTIONS, File, Rule, keys_of, shown
+from pipeline.matrix.shape import AXES, SECTIONS, File, Rule, keys_of, shown
 from pipeline.matrix.tree import Hole, Odd, Problem, Tree, read
 from pipeline.nouns import Base, ImageRef, Matrix, Policy, Reasoned, Repository, Spec
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.matrix.tree import Loc
     from pipeline.nouns import Cell
 
-__all__ = ["CHECKS", "chosen", "load", "matching", "select"]
+__all__ = ["chosen", "load", "matching", "select"]
 
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by the way to it, the ids that it matches."""
@@ -385,6 +385,7 @@ def _matrix(
         ),
         policy=_policy(file, path),
         model=file.verify.model,
+        healthy_seconds=file.verify.healthy_seconds,
     )
 
 

@@ -9,31 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError, core_schema
 
-from pipeline.nouns import ImageRef, Repository
+from pipeline.nouns import CHECKS, CheckName, ImageRef, Repository
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-
-CheckName = Literal[
-    "versions",
-    "cuda",
-    "imports",
-    "serve",
-    "complete",
-    "chat",
-    "stream",
-    "correct",
-    "batch",
-    "limits",
-    "shutdown",
-]
-CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-"""The checks of the suite, all of them required unless ``verify.required`` says otherwise."""
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """The Python that each distribution's suite brings."""
@@ -323,6 +307,7 @@ class Verify(Section):
     signers: tuple[Plain, ...] = ()
     max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
     flaky: Literal["refuse", "accept"] = "refuse"
+    healthy_seconds: Annotated[int, Field(ge=1, le=7200)] = 300
 
 
 class File(Section):

@@ -9,21 +9,6 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-CHECKS = (
-    "versions",
-    "cuda",
-    "imports",
-    "serve",
-    "complete",
-    "chat",
-    "stream",
-    "correct",
-    "batch",
-    "limits",
-    "shutdown",
-)
-"""The names of all checks, in the order in which they run."""
-
 _DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
 _SOURCES = ("engine.py", "nouns.py")
 """What the suite takes from the rest of the package."""

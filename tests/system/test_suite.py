@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import fetch, lock, matrix, places, suite, verify, wheels
-from pipeline.nouns import Expected, Outcome, PythonTarget, Trial
+from pipeline import fetch, lock, matrix, places, verify, wheels
+from pipeline.nouns import CHECKS, Expected, Outcome, PythonTarget, Trial
 from pipeline.suite import tiny_model
 
 if TYPE_CHECKING:
@@ -57,18 +57,17 @@ Handler.answer = drip
 """
 CONSTANT = ""
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-LITTERS = "subprocess.Popen(['sleep', '300']); signal.signal(signal.SIGTERM, lambda *_: os._exit(0))"
+LITTERS = "subprocess.Popen(['sh', '-c', 'sleep 300; :', *sys.argv]); signal.signal(signal.SIGTERM, lambda *_: os._exit(0))"
 COMPLETION = """{"id": "1", "object": "text_completion", "created": 1, "model": "under-test", "choices": [
 {"index": 0, "text": "Paris", "finish_reason": "length", "token_ids": [80, 97, 114, 105, 115]}],
 "usage": {"prompt_tokens": 1, "completion_tokens": 16, "total_tokens": 17}}"""
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tiny model's folder."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model.write(folder)
-    return str(folder)
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """The tiny model in the test's own folder, which thus stands in every server's arguments."""
+    tiny_model.write(tmp_path / "model")
+    return str(tmp_path / "model")
 
 
 def _saboteur(folder: Path, behaviour: str) -> Path:
@@ -94,12 +93,12 @@ def _prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:
     """Every check by its name."""
     named: list[str] = []
     checks, _ = verify.prove(trial, progress=named.append, log=tmp_path / "server.log")
-    assert named == list(suite.CHECKS)
+    assert named == list(CHECKS)
     return {check.name: check for check in checks}
 
 
 def _left(folder: Path) -> list[str]:
-    """The processes that were started from this folder and still live."""
+    """The processes that name this folder in their arguments and still live."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]
 
@@ -123,7 +122,7 @@ def test_a_server_that_never_becomes_healthy_is_refused_in_time(
     assert time.monotonic() - started < 30
     assert checks["serve"].outcome is Outcome.FAILED
     assert seen in checks["serve"].seen
-    for name in suite.CHECKS[4:]:
+    for name in CHECKS[4:]:
         assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
     assert _left(tmp_path) == []
 
@@ -141,7 +140,7 @@ def test_a_server_that_answers_a_constant_is_healthy_and_not_correct(model: str,
 
 @pytest.mark.parametrize(
     ("behaviour", "expected", "seen"),
-    [(STUBBORN, "exit code 0 or 143 within 1 s", "137"), (LITTERS, "nothing left behind", "sleep")],
+    [(STUBBORN, "exit code 0 or 143 within 1 s", "137"), (LITTERS, "nothing left behind", "sh (")],
     ids=["ignores SIGTERM", "leaves a child"],
 )
 def test_a_server_that_does_not_end_cleanly_is_refused(
@@ -167,7 +166,9 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
         "verify.prove(trial, progress=print, log=folder / 'server.log')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
     while not any("api_server" in line for line in _left(tmp_path)):
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=40)

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import engine, suite, verify
 from pipeline.errors import UsageError
-from pipeline.nouns import Cell, Expected, Lock, Outcome, Pin, PythonTarget, Reasoned, Trial
+from pipeline.nouns import CHECKS, Cell, Expected, Lock, Outcome, Pin, PythonTarget, Reasoned, Trial
 from pipeline.suite import checks, golden, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
@@ -181,12 +181,12 @@ def test_a_device_is_covered_by_code_of_its_major_version_or_older_ptx(
     assert checks._covers(archs, *device) is covered
 
 
-def test_a_gauge_is_summed_over_engines_and_its_absence_is_a_mismatch() -> None:
+def test_a_metric_is_summed_over_engines_and_its_absence_is_a_mismatch() -> None:
     """A server that stopped telling would otherwise always look idle."""
     body = 'vllm:num_requests_running{engine="0"} 2.0\nvllm:num_requests_running{engine="1"} 1.0\n'
-    assert checks._gauge(body, "vllm:num_requests_running") == 3
+    assert checks._metric(body, "vllm:num_requests_running") == 3
     with pytest.raises(Mismatch, match="no such metric"):
-        checks._gauge(body, "vllm:kv_cache_usage_perc")
+        checks._metric(body, "vllm:kv_cache_usage_perc")
 
 
 def test_the_long_answers_of_the_batch_are_clear_too() -> None:
@@ -260,7 +260,7 @@ def test_the_suites_functions_are_the_checks_in_their_order() -> None:
     """The names in records are those that the gate asks for."""
     source = Path(checks.__file__).read_text()
     defined = [line[10 : line.index("(")] for line in source.splitlines() if line.startswith("def check_")]
-    assert tuple(defined) == suite.CHECKS
+    assert tuple(defined) == CHECKS
 
 
 def test_the_suites_digest_names_all_of_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
