@@ -7,6 +7,9 @@ mkdir -p "$site"
 if [ -s /wheels/requirements.txt ]; then
     /tools/uv pip install --quiet --python /opt/venv/bin/python --prefix "$site" --link-mode copy \
         --no-cache --no-index --find-links /wheels --no-deps --require-hashes -r /wheels/requirements.txt
+    # uv notes when each wheel was last written on the host; nothing reads it here, and it differs by machine.
+    find "$site" -name uv_cache.json -delete
+    find "$site" -path '*.dist-info/RECORD' -exec sed -i '/uv_cache\.json/d' {} +
     # Hash-checked bytecode holds no modification time, and -s/-p make its paths those of the image.
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         -s /layer -p / "$site/lib" || echo "some modules do not compile on this Python; they are data to their package" >&2

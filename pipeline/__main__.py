@@ -78,7 +78,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(json.dumps(plan.github(statuses)))
     else:
         _print(statuses, options)
-    return _code(statuses, options, machine_only=True)
+    return _seen(statuses, options)
 
 
 def _lock(options: argparse.Namespace) -> int:
@@ -92,7 +92,7 @@ def _build(options: argparse.Namespace) -> int:
     with _flow(options) as (flow, specs):
         statuses = flow.each(specs, flow.built)
     _print(statuses, options)
-    return _code(statuses, options, machine_only=True)
+    return _seen(statuses, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -125,7 +125,7 @@ def _report(options: argparse.Namespace) -> int:
         print(report.markdown(statuses), end="")
     else:
         print(report.as_json(statuses), end="")
-    return _code(statuses, options, machine_only=True)
+    return _seen(statuses, options)
 
 
 _PLAIN_WIDTH = 240
@@ -133,6 +133,14 @@ _PLAIN_WIDTH = 240
 
 
 # -- printing ---------------------------------------------------------------------------------------
+
+
+def _seen(statuses: Sequence[Status], options: argparse.Namespace) -> int:
+    """What kept us from finding out; returns the exit code of a command that judges no cell."""
+    for status in statuses:
+        if status.state is State.INCONCLUSIVE:
+            print(report.failure(status), file=sys.stderr)
+    return _code(statuses, options, machine_only=True)
 
 
 def _tell(statuses: Sequence[Status], options: argparse.Namespace) -> int:

@@ -100,7 +100,11 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
         f"--customize-hook=rm -f {removals}",
         base.suite, str(here / "base.tar"),
     ]  # fmt: skip
-    environment = {"SOURCE_DATE_EPOCH": str(epoch(base)), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment = {
+        "SOURCE_DATE_EPOCH": str(epoch(base)),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "TMPDIR": tempfile.gettempdir(),
+    }
     code, said = _patiently(command, environment)
     if code:
         raise EngineError(

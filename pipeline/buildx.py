@@ -112,6 +112,7 @@ def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
                     progress(step["step"])
         except BaseException:
             build.terminate()
+            build.communicate()  # until it has ended: BuildKit stops the step that runs
             raise
     if build.returncode:
         raise EngineError(

@@ -215,6 +215,22 @@ class Engine:
                 if "error" in event:
                     raise DockerException(event["error"])
 
+    def release(self, ref: ImageRef) -> None:
+        """Give back the room that this image takes here: remove every name that its repository gave it.
+
+        Names that others gave it, and what containers use, stay. Raises EngineError.
+        """
+        with _told(f"remove {ref}"):
+            try:
+                image = self._client.images.get(str(ref))
+            except NotFound:
+                return
+            names = [*image.tags, *image.attrs.get("RepoDigests", [])]
+            for name in names:
+                if name.startswith((f"{ref.repository}:", f"{ref.repository}@")):
+                    with contextlib.suppress(NotFound):
+                        self._client.images.remove(name, force=True)
+
     def config(self, ref: ImageRef) -> Config:
         """What the pulled image says of itself. Raises EngineError."""
         with _told(f"inspect {ref}", hint="pull it first"):

@@ -216,6 +216,7 @@ class Flow:
         started = _now()
         self.engine.reap()  # what an earlier run that was killed left behind
         checks, log_tail = self._prove(spec.cell, self._trial(spec, lock, image))
+        self.engine.release(image.ref)  # the registry has it; here it would fill the disk, build by build
         status = replace(status, image=image, log_tail=log_tail, again=_again("verify", spec.cell))
         if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
             return _inconclusive(status, checks)
@@ -522,7 +523,7 @@ class Flow:
             raise
         except Stop as error:
             reason = Reason("machine", error.what, error.hint)
-            again = _again(stage.__name__, spec.cell)
+            again = _again(_COMMANDS.get(stage.__name__, stage.__name__), spec.cell)
             return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
         return replace(
             status, seconds=((_STAGES.get(stage.__name__, Stage.VERIFY), time.monotonic() - start),)
@@ -548,6 +549,8 @@ _NOWHERE = Repository("localhost:0", "bare-metal")
 """Stands where a record of an image names its repository."""
 
 _STAGES = {stage.value: stage for stage in Stage}
+_COMMANDS = {"built": "build", "status": "plan"}
+"""The commands that are not called as their function is."""
 
 
 def _again(command: str, cell: Cell | None = None) -> str:

@@ -27,6 +27,7 @@ from pipeline.nouns import (
     Check,
     Digest,
     Expected,
+    ImageRef,
     ImageTarget,
     Lock,
     Outcome,
@@ -140,14 +141,25 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
     ``progress`` is told the name of each check that ended; the server's whole log goes into ``log``.
     A check that left no line has failed. On any way out, an interruption included, all that was
     started is gone: containers by the run's name, so a run tries one thing at a time.
-    Raises UsageError where there is no such model, MachineError where the suite itself broke.
+    Raises UsageError where the image is named by no digest or there is no such model, MachineError
+    where the suite itself broke.
     """
-    locate(trial.model)
+    _refuse_unusable(trial)
     with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as temporary:
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
     return tuple(done.get(name, _absent(name)) for name in CHECKS), _tail(log)
+
+
+def _refuse_unusable(trial: Trial) -> None:
+    """Find out what the user got wrong before anything starts."""
+    locate(trial.model)
+    try:
+        if isinstance(trial.target, ImageTarget):
+            ImageRef.parse(trial.target.ref)
+    except ValueError as error:
+        raise UsageError(str(error), hint="`docker image inspect` shows an image's RepoDigests") from error
 
 
 def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path) -> tuple[Check, ...]:

@@ -144,13 +144,13 @@ def check_batch(up: Stage) -> None:
     """
     alone = [_tokens(up.ask("an answer", _long_question(prompt)).choices[0]) for prompt in up.prompts]
     _settle(up)
-    tokens_before, steps_before = _work_done(up)
+    before = _work_done(up)
     tasks = [_beside(up, prompt) for prompt in up.prompts]
     for index, task in enumerate(tasks):
         seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
         expect_tokens(f"prompt {index + 1} beside others", alone[index], seen)
     _settle(up)
-    tokens, steps = (after - before for after, before in zip(_work_done(up), (tokens_before, steps_before)))
+    tokens, steps = (now - then for now, then in zip(_work_done(up), before, strict=True))
     expect("tokens generated:", sum(map(len, alone)), tokens)
     expect_that(
         "requests running together, several tokens in a step",

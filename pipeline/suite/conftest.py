@@ -72,8 +72,8 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
             return Check(name=name, outcome=Outcome.PASSED, seconds=seconds)
         case Mismatch():
             expected, seen = error.expected, error.seen
-        case Stop():
-            seen = brief(str(error))
+        case _ if isinstance(error, Stop) or call.when == "setup":  # nothing was asked of the image yet
+            seen = brief(str(error) or repr(error))
             return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=seen)
         case _:
             expected, seen = "no error", brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")

@@ -89,10 +89,10 @@ class Stage:
 
     def _await_health(self) -> None:
         answer = "no look taken"
-        while time.monotonic() < self._started + self.trial.healthy_seconds:
+        while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
             if ended := self.server.ended():
                 raise Mismatch("a server that keeps running", f"it {ended}: {_last_line(self.server.log())}")
-            answer = self._health()
+            answer = self._health(min(left, _GLANCE_SECONDS))
             if answer == "status 200":
                 return
             time.sleep(0.1)
@@ -106,8 +106,10 @@ class Stage:
 
     def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
         """Put a question through the official client; its deadline holds whatever the server does."""
-        seconds = self.trial.answer_seconds
-        return within(seconds, what, lambda: question(self._client))
+        answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
+        if isinstance(answer, str):  # the client hands on what is no JSON as it came
+            raise Mismatch(f"{what}, as JSON", repr(answer))
+        return answer
 
     def get(self, path: str) -> str:
         """The body at this path of the server."""
@@ -122,10 +124,10 @@ class Stage:
         self.target.close()
         self._http.close()
 
-    def _health(self) -> str:
+    def _health(self, seconds: float) -> str:
         """What one look at /health saw."""
         try:
-            return f"status {self._fetch(_GLANCE_SECONDS, 'GET', '/health').status_code}"
+            return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
         except httpx.HTTPError as error:
             return type(error).__name__
         except Mismatch as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from pipeline.nouns import CHECKS, Expected, Outcome, PythonTarget, Trial
 from pipeline.suite import tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.nouns import Check, Lock
 
@@ -57,7 +56,10 @@ Handler.answer = drip
 """
 CONSTANT = ""
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-LITTERS = "subprocess.Popen(['sh', '-c', 'sleep 300; :', *sys.argv]); signal.signal(signal.SIGTERM, lambda *_: os._exit(0))"
+LITTERS = """
+subprocess.Popen(['sh', '-c', 'sleep 300; :', *sys.argv])
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+"""
 COMPLETION = """{"id": "1", "object": "text_completion", "created": 1, "model": "under-test", "choices": [
 {"index": 0, "text": "Paris", "finish_reason": "length", "token_ids": [80, 97, 114, 105, 115]}],
 "usage": {"prompt_tokens": 1, "completion_tokens": 16, "total_tokens": 17}}"""
@@ -99,7 +101,7 @@ def _prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:
 
 def _left(folder: Path) -> list[str]:
     """The processes that name this folder in their arguments and still live."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
@@ -166,14 +168,23 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
         "verify.prove(trial, progress=print, log=folder / 'server.log')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not any("api_server" in line for line in _left(tmp_path)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=40)
+    try:
+        _await(lambda: any("api_server" in line for line in _left(tmp_path)))
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=40)
+    finally:
+        process.kill()
+        process.communicate()
     assert b"KeyboardInterrupt" in stderr
     assert _left(tmp_path) == []
+
+
+def _await(look: Callable[[], bool]) -> None:
+    """Wait for something to be so; at most a minute."""
+    deadline = time.monotonic() + 60
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 # -- a real environment -----------------------------------------------------------------------------

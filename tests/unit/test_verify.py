@@ -14,7 +14,18 @@ import pytest
 
 from pipeline import engine, suite, verify
 from pipeline.errors import UsageError
-from pipeline.nouns import CHECKS, Cell, Expected, Lock, Outcome, Pin, PythonTarget, Reasoned, Trial
+from pipeline.nouns import (
+    CHECKS,
+    Cell,
+    Expected,
+    ImageTarget,
+    Lock,
+    Outcome,
+    Pin,
+    PythonTarget,
+    Reasoned,
+    Trial,
+)
 from pipeline.suite import checks, golden, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
@@ -62,6 +73,14 @@ def test_a_model_that_is_nowhere_is_refused_before_anything_starts(tmp_path: Pat
     """A wrong name in the matrix is not the image's fault."""
     with pytest.raises(UsageError, match="no/such-model"):
         verify.prove(_trial(model="no/such-model"), progress=print, log=tmp_path / "log")
+
+
+def test_an_image_by_tag_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Only a digest says which image."""
+    tiny_model.write(tmp_path / "model")
+    trial = _trial(target=ImageTarget(ref="localhost:1/a:tag"), model=str(tmp_path / "model"))
+    with pytest.raises(UsageError, match="names no digest"):
+        verify.prove(trial, progress=print, log=tmp_path / "log")
 
 
 def test_a_model_of_the_hub_cache_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

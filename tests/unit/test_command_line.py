@@ -1,0 +1,162 @@
+"""The command line with bad input: exit 2, where and what it is, a remedy, and nothing on stdout."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline import __main__ as command_line
+from pipeline.errors import GOOD, INTERRUPTED, MACHINE, USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GOOD_MATRIX = """\
+schema: 1
+torch: ["2.13.0"]
+cuda: [cpu]
+python: ["3.11"]
+vllm: ["0.32.0", "0.31.0"]
+base: {suite: bookworm, refresh: "2026-11-20"}
+publish:
+  repository: registry.example.org/team/vllm
+  aliases:
+    stable: vllm0.32.0-*
+"""
+
+BAD = {
+    "unknown key": ("base:", "bases:", 6, "unknown key 'bases'", "base"),
+    "misspelt axis": ("python:", "phyton:", 4, "unknown key 'phyton'", "python"),
+    "unquoted version": ('"3.11"', "3.10", 4, "3.10 without quotes is the number 3.1", 'quote it: "3.10"'),
+    "duplicate key": ("cuda: [cpu]\n", "cuda: [cpu]\ncuda: [cpu]\n", 4, "cuda", ""),
+    "two cells with one id": (
+        "base:",
+        'include: [{torch: "2.13.0", cuda: cpu, python: "3.11", vllm: "0.32.0"}]\nbase:',
+        6,
+        "vllm0.32.0-torch2.13.0-cpu-py3.11",
+        "",
+    ),
+    "alias that matches no cell": ("vllm0.32.0-*", "vllm0.30.0-*", 10, "vllm0.30.0-*", "vllm0.3"),
+    "alias that matches two": ("vllm0.32.0-*", '"*-cpu-*"', 10, "matches 2 cells", "the one cell"),
+}
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Leave the handlers of signals as they were."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+def plan(folder: Path, text: str) -> int:
+    """The exit code of ``plan`` for this matrix."""
+    file = folder / "matrix.yaml"
+    file.write_text(text)
+    return command_line.main(["plan", "--json", "--matrix", str(file)])
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_matrix_is_refused_by_file_line_value_and_remedy(
+    bad: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says where and what, the next what to do."""
+    old, new, line, value, remedy = BAD[bad]
+    assert old in GOOD_MATRIX
+    assert plan(tmp_path, GOOD_MATRIX.replace(old, new, 1)) == USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    places = [text for text in err.splitlines() if f"{tmp_path}/matrix.yaml:{line}:" in text]
+    assert any(value in place for place in places), err
+    assert re.search(rf"hint: .*{re.escape(remedy)}", err), err
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n"])
+def test_an_empty_matrix_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so, and shows how to begin."""
+    assert plan(tmp_path, text) == USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(r"matrix\.yaml:\d+:\d+: .*empty", err), err
+    assert "hint:" in err
+
+
+def test_no_matrix_at_all_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The path is named, and the option for another one."""
+    assert command_line.main(["plan", "--matrix", str(tmp_path / "none.yaml")]) == USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert str(tmp_path / "none.yaml") in err
+    assert "hint:" in err
+
+
+def test_a_selection_that_matches_no_cell_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typing error must not look like a run without work."""
+    file = tmp_path / "matrix.yaml"
+    file.write_text(GOOD_MATRIX)
+    assert command_line.main(["verify", "vllm0.23.0-*", "--matrix", str(file)]) == USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "vllm0.23.0-*" in err
+    assert "hint:" in err
+
+
+def test_a_repository_without_a_host_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no default registry to push to by mistake."""
+    file = tmp_path / "matrix.yaml"
+    file.write_text(GOOD_MATRIX)
+    assert command_line.main(["plan", "--matrix", str(file), "--repository", "team/vllm"]) == USAGE
+    assert "'team/vllm'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_what_the_system_refuses_is_the_machines_trouble(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up during the work: the file and a remedy instead of a traceback."""
+
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / "half"))
+
+    monkeypatch.setattr("pipeline.matrix.load", fails)
+    assert plan(tmp_path, GOOD_MATRIX) == MACHINE
+    err = capsys.readouterr().err
+    assert str(tmp_path / "half") in err
+    assert "hint: free some room" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_exit_code_130(
+    number: signal.Signals,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C and the end of a CI job alike; a second one while things are ended is not an error."""
+
+    def interrupted(*_: object) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("pipeline.matrix.load", interrupted)
+    assert plan(tmp_path, GOOD_MATRIX) == INTERRUPTED
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command is listed with what it does."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["--help"])
+    assert ended.value.code == GOOD
+    assert "prove images by real inference" in capsys.readouterr().out
