@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 RECIPE = ("base.Dockerfile", "base.packages")
 PACKAGES = f"application/vnd.{PROJECT}.packages.v1+json"
 """Artifact type of the list of packages that is attached to a base image."""
+
+_CLEAN_UP_SECONDS = 15.0
+"""For mmdebstrap to take down what it made, before it is asked once more."""
 
 _HOST_TRACES = ("etc/resolv.conf", "etc/hostname", "var/cache/ldconfig/aux-cache", "var/log/bootstrap.log")
 
@@ -114,9 +120,10 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
 
 
 def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code and words of a program that takes down its own mounts when it is asked to end.
+    """Exit code and words of a program that takes down its own mounts when it is interrupted.
 
-    It has a session of its own, so that Ctrl-C reaches it once, through us, and we wait for it.
+    It has a session of its own, so that Ctrl-C reaches it through us alone, and we wait for it. Its
+    parents ignore the signal and clean up when their children end of it, so all of them must get it.
     """
     with subprocess.Popen(
         command,
@@ -130,8 +137,10 @@ def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int
         try:
             said, _ = program.communicate()
         except BaseException:
-            program.terminate()
-            program.communicate()
+            while program.poll() is None:
+                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(program.pid, signal.SIGTERM)
+                    program.communicate(timeout=_CLEAN_UP_SECONDS)
             raise
     return program.returncode, said
 

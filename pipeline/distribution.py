@@ -74,6 +74,16 @@ def stop(data: Path) -> bool:
     return True
 
 
+def unfinished(repository: Repository, data: Path) -> tuple[int, int]:
+    """How many uploads to a repository were begun and never ended, and their bytes.
+
+    A push that broke off leaves them. Nobody can pull them, and Distribution removes them after a week.
+    """
+    folder = data / "docker" / "registry" / "v2" / "repositories" / repository.path / "_uploads"
+    sizes = [file.stat().st_size for file in folder.glob("*/data")]
+    return len(sizes), sum(sizes)
+
+
 def configuration(host: str, port: int, data: Path) -> str:
     """What Distribution is told: YAML, of which JSON is a part."""
     return json.dumps(

@@ -182,7 +182,7 @@ class Flow:
         lock = observed.lock or self.lock(spec)
         tool = self._fetch(spec, lock)
         base = self._base_in_staging(spec) or self._make_base(spec)
-        with self._stage(spec.cell, Stage.BUILD) as say:
+        with self._stage(spec.cell, Stage.BUILD) as say, self._pushing(spec.cell, self.matrix.staging):
             return build.build(
                 spec,
                 lock,
@@ -260,7 +260,7 @@ class Flow:
             cell=found.cell.id,
             run=self.settings.run,
             target=PythonTarget(python=str(found.python)),
-            expected=found.expected,
+            expected=found.expected.model_copy(update={"excused": self._excused(found.cell)}),
             model=self.model[0],
             gpu=found.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
@@ -278,6 +278,11 @@ class Flow:
         path.write_bytes(evidence.sign(record, key, predicate=evidence.BARE_METAL))
         self.narrator.note(found.cell.id, f"the signed record is {path}")
         return replace(status, state=_seen(record), record=record)
+
+    def _excused(self, cell: Cell) -> tuple[str, ...]:
+        """The packages that the matrix leaves out of, or replaces in, such a cell."""
+        specs = (spec for spec in self.matrix.specs if spec.cell == cell)
+        return next((Lock(cell, (), spec.omit, spec.overrides).excused for spec in specs), ())
 
     def judge(self, text: str) -> Decision:
         """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names."""
@@ -364,18 +369,31 @@ class Flow:
 
     def _make_base(self, spec: Spec) -> ImageRef:
         base_image.refuse_foreign_system(spec.base, spec.system)
-        with self._stage(spec.cell, Stage.BASE) as say:
+        target = base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging)
+        with self._stage(spec.cell, Stage.BASE) as say, self._pushing(spec.cell, target.repository):
             ref, packages = base_image.make(
                 spec.base,
                 spec.system,
                 IMAGES,
-                base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging),
+                target,
                 platform=spec.cell.platform,
                 snapshotter=self.facts.snapshotter,
                 progress=say,
             )
             base_image.describe(Registry(ref.repository), ref, packages)
             return ref
+
+    @contextmanager
+    def _pushing(self, cell: Cell, repository: Repository) -> Iterator[None]:
+        """Where a build or its push breaks off, say what it left in the registry on this machine."""
+        try:
+            yield
+        except BaseException:
+            count, size = distribution.unfinished(repository, places.registry_data())
+            if count and repository.is_loopback:
+                text = f"unfinished uploads to {repository}: {count}, with {size / 1e6:.1f} MB; no tag names"
+                self.narrator.note(cell.id, f"{text} them, and the registry removes them after a week")
+            raise
 
     def _room(self) -> Mapping[tuple[str, ...], int]:
         """Bytes free on each disk, by what of ours lies there; a remote machine's disk is not ours to see."""
@@ -469,8 +487,8 @@ class Flow:
 
     @cached_property
     def here(self) -> Host:
-        """The host that records name."""
-        return host.here(self.facts.version)
+        """The host that records name, with the version of the engine where one is used."""
+        return host.here(self.facts.version if "engine" in self.__dict__ else "")
 
     @cached_property
     def key(self) -> keys.PrivateKey:

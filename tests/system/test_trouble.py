@@ -20,15 +20,16 @@ import sys
 import tarfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import httpx
 import pytest
 
-from pipeline import build, fetch, lock, matrix, wheels
+from pipeline import build, distribution, fetch, lock, matrix, wheels
 from pipeline.errors import INTERRUPTED, MACHINE, REFUSED
 from pipeline.flow import IMAGES
 from pipeline.nouns import ImageRef, Lock, Pin, Repository
@@ -119,6 +120,7 @@ class User:
     repository: Repository
     base: ImageRef
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def checkout(self) -> Path:
@@ -165,7 +167,7 @@ class User:
 
     def starts(self, command: list[str], **more: str) -> subprocess.Popen[str]:
         """The same, to be interrupted; it is the leader of a group, as a shell would make it."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.checkout,
             env={**self.environment, **more},
@@ -174,6 +176,22 @@ class User:
             text=True,
             process_group=0,
         )
+        self.started.append(process)
+        return process
+
+    def leaves(self) -> None:
+        """Take along what a failed test left: processes, containers, images."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        for line in self.containers():
+            subprocess.run(["docker", "rm", "--force", line.split()[0]], check=True, capture_output=True)
+        listed = ["docker", "images", "--digests", "--format", "{{.Repository}}@{{.Digest}}"]
+        images = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
+        mine = [name for name in images if name.startswith(str(self.repository))]
+        if mine:
+            subprocess.run(["docker", "image", "rm", "--force", *mine], check=True, capture_output=True)
 
     def containers(self) -> list[str]:
         """The containers of this user's images, ended ones too."""
@@ -208,28 +226,29 @@ class User:
 @pytest.fixture
 def user(server: Server, tmp_path: Path) -> Iterator[User]:
     """A user whose base image has a shell that never ends."""
-    yield from a_user(server, tmp_path, WAITS)
+    with a_user(server.host, tmp_path, WAITS) as user:
+        yield user
 
 
 @pytest.fixture
 def user_of_broken_base(server: Server, tmp_path: Path) -> Iterator[User]:
     """A user whose base image has a shell that fails."""
-    yield from a_user(server, tmp_path, ENDS)
+    with a_user(server.host, tmp_path, ENDS) as user:
+        yield user
 
 
-def a_user(server: Server, home: Path, shell: bytes) -> Iterator[User]:
-    repository = Repository(server.host, f"trouble/{secrets.token_hex(6)}")
-    base = push(Repository(server.host, f"{repository.path}-base"), {"bin/sh": program(shell)}, {})
+@contextmanager
+def a_user(host: str, home: Path, shell: bytes) -> Iterator[User]:
+    repository = Repository(host, f"trouble/{secrets.token_hex(6)}")
+    base = push(Repository(host, f"{repository.path}-base"), {"bin/sh": program(shell)}, {})
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
     ours = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
     user = User(home, repository, base, {**ours, **folders})
     user.writes(MATRIX % (base, repository))
-    yield user
-    listed = ["docker", "images", "--digests", "--format", "{{.Repository}}@{{.Digest}}"]
-    images = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
-    mine = [name for name in images if name.startswith(str(repository))]
-    if mine:
-        subprocess.run(["docker", "image", "rm", "--force", *mine], check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield user
+    finally:
+        user.leaves()
 
 
 @pytest.fixture(scope="module")
@@ -505,6 +524,25 @@ def test_a_read_only_registry_is_said_before_anything_is_built(user: User, own_s
     assert user.files() == before
 
 
+def test_uploads_that_broke_off_are_reported_where_a_build_fails(
+    tmp_path: Path, links: Path, unused_port: int
+) -> None:
+    """How many, how large, where, and that nobody has to do anything about them."""
+    data = tmp_path / "data" / "tagproof" / "registry"
+    host = f"127.0.0.1:{unused_port}"
+    assert distribution.ensure(Repository(host, "any"), data, data / "registry.log")
+    try:
+        with a_user(host, tmp_path, ENDS) as user:
+            uploads = f"http://{host}/v2/{user.staging.path}/blobs/uploads/"
+            begun = httpx.post(uploads, trust_env=False)
+            httpx.patch(begun.headers["Location"], content=bytes(1_500_000), trust_env=False)
+            done = user.types("build", "--find-links", str(links), **NO_INDEX)
+            assert done.returncode == MACHINE
+            assert f"unfinished uploads to {user.staging}: 1, with 1.5 MB; no tag names them" in done.stderr
+    finally:
+        assert distribution.stop(data)
+
+
 # -- the server ---------------------------------------------------------------------------------------
 
 
@@ -597,7 +635,7 @@ def test_ctrl_c_under_nox(user: User) -> None:
     process = user.starts([sys.executable, "-m", "nox", "-s", "verify"])
     until(user.containers, process)
     code, said = interrupted(process)
-    assert code != 0
+    assert code == INTERRUPTED, said
     assert "interrupted: what was started is ended" in said, said
     user.left_nothing()
 

@@ -141,17 +141,20 @@ def test_an_interruption_is_exit_code_130(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C and the end of a CI job alike; a second one while things are ended is not an error."""
+    """Ctrl-C and the end of a CI job alike; a second one does not disturb the clean-up."""
+    cleaned_up = []
 
     def interrupted(*_: object) -> None:
         try:
             signal.raise_signal(number)
         finally:
             signal.raise_signal(number)
+            cleaned_up.append(True)
 
     monkeypatch.setattr("pipeline.matrix.load", interrupted)
     assert plan(tmp_path, GOOD_MATRIX) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
+    assert cleaned_up
 
 
 def test_help_is_good(capsys: pytest.CaptureFixture[str]) -> None:

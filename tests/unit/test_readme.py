@@ -1,0 +1,39 @@
+"""The README says what is there: its commands, checks and cells are the program's."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from pipeline import matrix
+from pipeline.__main__ import _parser
+from pipeline.nouns import CHECKS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def first_cells(heading: str) -> str:
+    """The first column of the table under this heading, as text."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(r"^\| ([^|]+) \|", section, flags=re.MULTILINE))
+
+
+def test_the_commands_of_the_table_are_those_of_the_program() -> None:
+    actions = [action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    told = set(re.findall(r"`(\w+)", first_cells("Commands")))
+    assert told == set(actions[0].choices)
+
+
+def test_every_check_of_the_suite_is_explained() -> None:
+    assert set(re.findall(r"`(\w+)`", first_cells("What is proven"))) == set(CHECKS)
+
+
+def test_the_cells_that_it_shows_are_those_of_the_matrix() -> None:
+    ids = {cell.id for cell in matrix.load(ROOT / "matrix.yaml").cells}
+    assert set(re.findall(r"^vllm\S+", first_cells("Start"), flags=re.MULTILINE)) == ids
+
+
+def test_every_document_that_it_names_is_there() -> None:
+    assert all((ROOT / name).is_file() for name in re.findall(r"\]\((docs/[^)]+)\)", README))
