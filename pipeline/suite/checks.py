@@ -26,8 +26,8 @@ LONG = 160
 SHARED = 0.75
 """Steps for each token below which requests must have run together; alone it is 1."""
 _SETTLE_SECONDS = 10.0
-_ROUNDS = 8
-"""The server's gauges are samples; on a busy machine a look at them may miss a whole round."""
+_ROUNDS = 10
+"""How often prompts are sent together before none is said to have met another."""
 
 
 def check_versions(stage: Stage) -> None:
@@ -141,8 +141,23 @@ def check_batch(up: Stage) -> None:
 
     That they ran together is seen in the steps of the engine: alone, each token takes one of its own. A
     gauge of running requests would have to be read at the right moment, and a busy server answers late.
+    On a machine with few cores, requests that were sent together may still be taken in one by one, so
+    they are sent again, a few times, until some met.
     """
     alone = [_tokens(up.ask("an answer", _long_question(prompt)).choices[0]) for prompt in up.prompts]
+    for _ in range(_ROUNDS):
+        tokens, steps = _ask_together(up, alone)
+        if steps < SHARED * tokens:
+            break
+    expect_that(
+        "requests running together, several tokens in a step",
+        steps < SHARED * tokens,
+        f"{steps:g} steps for {tokens:g} tokens, in the last of {_ROUNDS} rounds",
+    )
+
+
+def _ask_together(up: Stage, alone: list[list[int]]) -> tuple[float, float]:
+    """Send all prompts at once, expect the answers they got alone; return tokens made and steps taken."""
     _settle(up)
     before = _work_done(up)
     tasks = [_beside(up, prompt) for prompt in up.prompts]
@@ -152,11 +167,7 @@ def check_batch(up: Stage) -> None:
     _settle(up)
     tokens, steps = (now - then for now, then in zip(_work_done(up), before, strict=True))
     expect("tokens generated:", sum(map(len, alone)), tokens)
-    expect_that(
-        "requests running together, several tokens in a step",
-        steps < SHARED * tokens,
-        f"{steps:g} steps for {tokens:g} tokens",
-    )
+    return tokens, steps
 
 
 def check_limits(up: Stage) -> None:
