@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.nouns import ImageRef
 
-RECIPE = ("Dockerfile", "environment.sh", "install.sh", "serve", "tools.txt")
+SCRIPTS = ("environment.sh", "install.sh", "serve")
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cuda", ("nvidia-*", "cuda-*")),
@@ -57,12 +57,17 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
     """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
-    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in RECIPE}
+    files = {
+        name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in (*SCRIPTS, "tools.txt")
+    }
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
-    arguments = [sorted(spec.env), list(spec.serve), spec.cell.platform]
-    return key_of(
-        [files, base.digest.value, lock.digest, layers, arguments, dict(labels(spec, lock, driver))]
-    )
+    recipe = [recipe_of(spec, images), files, spec.cell.platform]
+    return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
+
+
+def recipe_of(spec: Spec, images: Path) -> str:
+    """The Dockerfile of all cells and, after it, this cell's environment, which no argument can carry."""
+    return "\n".join([(images / "Dockerfile").read_text(encoding="utf-8"), *_env_lines(spec), ""])
 
 
 def home(build_key: str, staging: Repository) -> TagRef:
@@ -116,8 +121,9 @@ def build(
         here = Path(scratch)
         contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
         contexts["tools"] = _tool_folder(here, images, wheels.path_of(uv_wheel, cache))
+        (here / "Dockerfile").write_text(recipe_of(spec, images), encoding="utf-8")
         recipe = buildx.Recipe(
-            dockerfile=_dockerfile(spec, images, here),
+            dockerfile=here / "Dockerfile",
             context=contexts["tools"],
             platform=spec.cell.platform,
             epoch=_EPOCH,
@@ -150,7 +156,7 @@ def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
 def _tool_folder(here: Path, images: Path, uv_wheel: Path) -> Path:
     folder = here / "tools"
     folder.mkdir()
-    for name in ("environment.sh", "install.sh", "serve"):
+    for name in SCRIPTS:
         shutil.copy(images / name, folder / name)
         (folder / name).chmod(0o755)
     with zipfile.ZipFile(uv_wheel) as wheel:
@@ -160,20 +166,11 @@ def _tool_folder(here: Path, images: Path, uv_wheel: Path) -> Path:
     return folder
 
 
-_NVIDIA = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def _dockerfile(spec: Spec, images: Path, here: Path) -> Path:
-    """The recipe with the matrix's environment appended: the one thing that a build argument cannot carry."""
-    path = here / "Dockerfile"
-    lines = [(images / "Dockerfile").read_text(encoding="utf-8"), *_env_lines(spec)]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
 def _env_lines(spec: Spec) -> Iterator[str]:
-    gpu = _NVIDIA if spec.cell.needs_gpu else {}
+    gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
     serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve else {}
     for name, value in {**gpu, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
@@ -182,6 +179,16 @@ def _env_lines(spec: Spec) -> Iterator[str]:
             )
         quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
         yield f'ENV {name}="{quoted}"'
+
+
+def _for_nvidia(cell: Cell) -> dict[str, str]:
+    """What NVIDIA's container toolkit reads: it gives the GPUs, or refuses a driver of an older major."""
+    major = cell.cuda[2:-1]
+    return {
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "NVIDIA_REQUIRE_CUDA": f"cuda>={major}.0",
+    }
 
 
 def _gb(size: int) -> str:

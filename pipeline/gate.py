@@ -97,7 +97,7 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
         yield Reason("not-passed", f"{cell.id}: the record of {record.finished} says FAILED", remedy)
     if record.result == Result.WARNED and not policy.accept_flaky:
         text = f"{cell.id}: passed at attempt {record.attempt}, after it had failed with nothing changed"
-        yield Reason("flaky", text, f"find out why; or accept_flaky in the matrix; then {remedy}")
+        yield Reason("flaky", text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}")
     if failed:
         yield Reason("check-failed", f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
     missing = [name for name in policy.required if name not in passed]

@@ -1,0 +1,63 @@
+"""The build key names all that shapes an image, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import build
+from pipeline.nouns import Base, Cell, Digest, Lock, Pin, Reasoned, Repository, Spec
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "images"
+CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CUDA_CELL = replace(CELL, cuda="cu130")
+SPEC = Spec(CELL, Base("bookworm", "2026-11-20"))
+LOCK = Lock(CELL, (Pin("torch", "2.13.0+cpu", "a" * 64, "torch-2.13.0+cpu-cp311-cp311-any.whl", 1),))
+BASE = Repository("127.0.0.1:5000", "team/vllm-staging/base").at(Digest.of(b"base"))
+
+
+def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str | None = None) -> str:
+    return build.key(spec, lock, BASE, driver, images)
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", *build.SCRIPTS, "tools.txt"])
+def test_another_recipe_is_another_image(name: str, tmp_path: Path) -> None:
+    images = shutil.copytree(IMAGES, tmp_path / "images")
+    (images / name).write_text((images / name).read_text() + "\n# changed\n")
+    assert key(images=images) != key()
+
+
+def test_another_environment_is_another_image() -> None:
+    assert key(replace(SPEC, env=(("A", "1"),))) != key(replace(SPEC, env=(("A", "2"),)))
+
+
+def test_other_default_arguments_are_another_image() -> None:
+    assert key(replace(SPEC, serve=("--max-num-seqs", "8"))) != key()
+
+
+def test_another_wheel_is_another_image() -> None:
+    other = replace(LOCK.pins[0], sha256="b" * 64)
+    assert key(lock=replace(LOCK, pins=(other,))) != key()
+
+
+def test_another_driver_floor_is_another_image() -> None:
+    assert key(driver="580") != key(driver="525.60.13")
+
+
+def test_a_reason_that_is_reworded_rebuilds_nothing() -> None:
+    reworded = replace(LOCK, omitted=(Reasoned("torchvision", "why"),))
+    assert key(lock=reworded) == key()
+
+
+def test_a_cuda_image_tells_the_container_toolkit_which_driver_it_needs() -> None:
+    assert 'ENV NVIDIA_REQUIRE_CUDA="cuda>=13.0"' in build.recipe_of(replace(SPEC, cell=CUDA_CELL), IMAGES)
+    assert "NVIDIA" not in build.recipe_of(SPEC, IMAGES)
+
+
+def test_a_value_cannot_break_out_of_its_line() -> None:
+    recipe = build.recipe_of(replace(SPEC, env=(("A", 'x" B="y $HOME \\'),)), IMAGES)
+    assert 'ENV A="x\\" B=\\"y \\$HOME \\\\"' in recipe
