@@ -179,12 +179,12 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
 @contextmanager
 def _flow(options: argparse.Namespace) -> Iterator[tuple[Flow, tuple[Spec, ...]]]:
     """The flow for these options, and the cells that they select; nothing that it started outlives it."""
-    from pipeline.flow import Flow  # noqa: PLC0415 - a misspelt option should not wait for the imports
+    from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
     specs = matrix.select(loaded, getattr(options, "select", ()))
     with Narrator() as narrator:
-        flow = Flow(_settings(options, loaded), narrator)
+        flow = Flow(Machine(_settings(options, loaded)), narrator)
         try:
             yield flow, specs
         finally:

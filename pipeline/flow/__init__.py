@@ -6,36 +6,17 @@ the exit code of the worst.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import base as base_image
-from pipeline import (
-    build,
-    buildx,
-    compat,
-    distribution,
-    evidence,
-    fetch,
-    gate,
-    gpu,
-    host,
-    keys,
-    places,
-    plan,
-    publish,
-    suite,
-    verify,
-)
+from pipeline import build, compat, distribution, evidence, fetch, gate, places, plan, publish, suite, verify
 from pipeline import lock as locks
-from pipeline.engine import Engine
 from pipeline.errors import EngineError, Stop, UsageError
+from pipeline.flow.machine import IMAGES, Machine, Settings
 from pipeline.nouns import (
     PROJECT,
     Check,
@@ -62,69 +43,35 @@ from pipeline.nouns import (
     key_of,
 )
 from pipeline.registry import Registry
-from pipeline.suite import tiny_model
-from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-    from pipeline.engine import Facts
-    from pipeline.nouns import Cell, Digest, Host, Matrix
+    from pipeline.nouns import Cell, Digest
     from pipeline.report.progress import Narrator
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line and the environment say, read once."""
-
-    matrix: Matrix
-    find_links: tuple[str, ...] = ()
-    key_pem: str | None = None
-    fresh: bool = False
-    run: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
-
-    @property
-    def folder(self) -> Path:
-        """The folder of matrix.yaml: locks and local state lie beside it."""
-        return self.matrix.path.resolve().parent
-
-    @property
-    def locks(self) -> Path:
-        """Where the locks are committed."""
-        return self.folder / "locks"
-
-    @property
-    def state(self) -> Path:
-        """Reports and logs of this checkout. It may be removed at any time; nothing is decided by it."""
-        return self.folder / ".state"
-
-
-IMAGES = next(
-    folder
-    for folder in (Path(__file__).parent / "images", Path(__file__).parent.parent / "images")
-    if folder.is_dir()
-)
-"""The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
+__all__ = ["IMAGES", "Flow", "Machine", "Settings"]
 
 
 class Flow:
     """The stages, joined, for one matrix on this machine."""
 
-    def __init__(self, settings: Settings, narrator: Narrator) -> None:
-        self.settings = settings
-        self.matrix = settings.matrix
+    def __init__(self, machine: Machine, narrator: Narrator) -> None:
+        self.machine = machine
+        self.matrix = machine.matrix
         self.narrator = narrator
 
     # -- what there is ------------------------------------------------------------------------------
 
     def observe(self, spec: Spec) -> Observed:
         """What the lock files and the registry say of a cell; the engine is not asked."""
-        lock = locks.read(spec, self.settings.locks)
+        lock = locks.read(spec, self.machine.settings.locks)
         base = self._base_in_staging(spec)
         image = self._image_in_staging(spec, lock, base) if lock and base else None
         if image is None:
             return Observed(spec, lock, None)
-        proofs = self.evidence.proofs(self.staging, image.ref.digest)
+        proofs = self.machine.evidence.proofs(self.machine.staging, image.ref.digest)
         return Observed(spec, lock, image, proofs, self._tags(image) if proofs else ())
 
     def decide(self, observed: Observed) -> Decision | None:
@@ -138,14 +85,14 @@ class Flow:
             observed.proofs,
             policy=self.matrix.policy,
             suite=suite.digest(),
-            model=self.model[1],
+            model=self.machine.model[1],
             now=datetime.now(UTC),
         )
 
     def status(self, spec: Spec) -> Status:
         """One row of the plan."""
         observed = self.observe(spec)
-        why_not = self.why_not(spec.cell)
+        why_not = self.machine.why_not(spec.cell)
         return plan.status(
             observed,
             self.decide(observed),
@@ -153,12 +100,6 @@ class Flow:
             why_not=why_not,
             channels=self.channels(spec.cell),
         )
-
-    def why_not(self, cell: Cell) -> str:
-        """Why this machine cannot prove the cell, or nothing."""
-        if cell.machine != os.uname().machine:
-            return f"needs {cell.platform}"
-        return "needs a GPU" if cell.needs_gpu and not gpu.gpus() else ""
 
     def channels(self, cell: Cell) -> tuple[str, ...]:
         """The tags that move to a cell's newest proven image: its id and its aliases."""
@@ -169,16 +110,18 @@ class Flow:
     def lock(self, spec: Spec) -> Lock:
         """Resolve and write the cell's lock, whether there is one or not."""
         with self._stage(spec.cell, Stage.LOCK):
-            lock = locks.make(spec, default_cuda=compat.default_cuda(spec.cell.torch), folders=self.folders)
-            locks.write(spec, lock, self.settings.locks)
+            lock = locks.make(
+                spec, default_cuda=compat.default_cuda(spec.cell.torch), folders=self.machine.folders
+            )
+            locks.write(spec, lock, self.machine.settings.locks)
             return lock
 
     def build(self, spec: Spec) -> Image:
         """The cell's image in staging: the one that is there, or a new one."""
         observed = self.observe(spec)
-        if observed.image and not self.settings.fresh:
+        if observed.image and not self.machine.settings.fresh:
             return observed.image
-        facts = self.builder  # an engine that is down stops the work before anything is locked or fetched
+        facts = self.machine.builder  # an engine that is down stops the work before any of it
         lock = observed.lock or self.lock(spec)
         tool = self._fetch(spec, lock)
         base = self._base_in_staging(spec) or self._make_base(spec)
@@ -189,11 +132,11 @@ class Flow:
                 base,
                 tool,
                 images=IMAGES,
-                cache=self._cache,
+                cache=self.machine.cache,
                 staging=self.matrix.staging,
                 driver=compat.driver_floor(spec.cell.cuda),
                 snapshotter=facts.snapshotter,
-                fresh=self.settings.fresh,
+                fresh=self.machine.settings.fresh,
                 progress=say,
             )
 
@@ -207,21 +150,21 @@ class Flow:
         status = self.status(spec)
         if status.state in {State.PROVEN, State.PUBLISHED} or status.pending:
             return status
-        key = self.key  # a key that cannot be used stops the work before anything is built
+        key = self.machine.key  # a key that cannot be used stops the work before anything is built
         image = self.build(spec)
         observed = self.observe(spec)
         lock = observed.lock
         if lock is None or observed.image is None:
             raise UsageError(f"{spec.cell.id}: the lock or the image vanished meanwhile", hint="run it again")
         started = _now()
-        self.engine.reap()  # what an earlier run that was killed left behind
+        self.machine.engine.reap()  # what an earlier run that was killed left behind
         checks, log_tail = self._prove(spec.cell, self._trial(spec, lock, image))
-        self.engine.release(image.ref)  # the registry has it; here it would fill the disk, build by build
+        self.machine.engine.release(image.ref)  # the registry has it; here it would fill the disk
         status = replace(status, image=image, log_tail=log_tail, again=_again("verify", spec.cell))
         if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
             return _inconclusive(status, checks)
-        record = self._record(image, checks, observed.proofs, started)
-        evidence.attach(self.staging, image.ref, evidence.sign(record, key))
+        record = self._record(image, str(self.matrix.repository), checks, observed.proofs, started)
+        evidence.attach(self.machine.staging, image.ref, evidence.sign(record, key))
         return replace(self.status(spec), record=record, log_tail=log_tail, again=status.again)
 
     def publish(self, spec: Spec) -> Status:
@@ -240,11 +183,11 @@ class Flow:
             done = publish.publish(
                 observed.image,
                 decision,
-                self.staging,
-                self.destination,
+                self.machine.staging,
+                self.machine.destination,
                 self.channels(spec.cell),
                 moves=self.matrix.policy.moves,
-                evidence=self.evidence,
+                evidence=self.machine.evidence,
                 on_step=say,
             )
         if isinstance(done, Publication):
@@ -253,15 +196,15 @@ class Flow:
 
     def try_out(self, python: Path) -> Status:
         """Run the suite on a bare-metal environment; its record is kept here and never counts for a tag."""
-        key = self.key
+        key = self.machine.key
         found = verify.environment(python)
         started = _now()
         trial = Trial(
             cell=found.cell.id,
-            run=self.settings.run,
+            run=self.machine.settings.run,
             target=PythonTarget(python=str(found.python)),
             expected=found.expected.model_copy(update={"excused": self._excused(found.cell)}),
-            model=self.model[0],
+            model=self.machine.model[0],
             gpu=found.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
@@ -272,8 +215,8 @@ class Flow:
         if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
             return _inconclusive(status, checks)
         image = Image(found.cell, ImageRef(_NOWHERE, found.subject), found.subject.hex, found.subject.value)
-        record = self._record(image, checks, (), started)
-        path = self.settings.state / "bare-metal" / f"{found.subject.hex}.json"
+        record = self._record(image, str(_NOWHERE), checks, (), started)
+        path = self.machine.settings.state / "bare-metal" / f"{found.subject.hex}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(evidence.sign(record, key, predicate=evidence.BARE_METAL))
         self.narrator.note(found.cell.id, f"the signed record is {path}")
@@ -292,7 +235,7 @@ class Flow:
             raise UsageError(
                 str(error), hint="take the digest from `python -m pipeline plan --json`"
             ) from error
-        self._ensure_local_registry()
+        self.machine.ensure_local_registry()
         named = Registry(ref.repository).config(ref).labels.get(f"{PROJECT}.cell", "")
         spec = next((spec for spec in self.matrix.specs if spec.cell.id == named), None)
         if spec is None:
@@ -311,9 +254,9 @@ class Flow:
 
         Where the engine has died meanwhile, the next run removes them.
         """
-        if "engine" in self.__dict__:
+        if self.machine.has_used_engine:
             with suppress(EngineError):
-                self.engine.reap(self.settings.run)
+                self.machine.engine.reap(self.machine.settings.run)
 
     def each(self, specs: Sequence[Spec], stage: Callable[[Spec], Status]) -> tuple[Status, ...]:
         """Run a stage for each cell; the trouble of one is written down as its status."""
@@ -324,7 +267,7 @@ class Flow:
     def _base_in_staging(self, spec: Spec) -> ImageRef | None:
         if spec.base.image:
             return spec.base.image
-        self._ensure_local_registry()
+        self.machine.ensure_local_registry()
         home = base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging)
         digest = Registry(home.repository).digest_of(home.tag)
         return home.repository.at(digest) if digest else None
@@ -333,24 +276,25 @@ class Flow:
         """The candidate under the build key's tag, if all of it is there and it says what it is."""
         driver = compat.driver_floor(spec.cell.cuda)
         build_key = build.key(spec, lock, base, driver, IMAGES)
-        digest = self.staging.digest_of(build.home(build_key, self.matrix.staging).tag)
+        digest = self.machine.staging.digest_of(build.home(build_key, self.matrix.staging).tag)
         if digest is None:
             return None
         ref = self.matrix.staging.at(digest)
         labels = build.labels(spec, lock, driver)
-        if not self.staging.intact(ref) or not labels.items() <= self.staging.config(ref).labels.items():
+        staging = self.machine.staging
+        if not staging.intact(ref) or not labels.items() <= staging.config(ref).labels.items():
             return None
         return Image(spec.cell, ref, build_key, lock.digest)
 
     def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
         """The image's tags in the destination, unless the digest is broken or unproven there."""
         names = (image.immutable_tag, *self.channels(image.cell))
-        tags = publish.published(self.destination, names)
+        tags = publish.published(self.machine.destination, names)
         digest = image.ref.digest
         if all(named != digest for _, named in tags):
             return tags
-        whole = self.destination.intact(self.matrix.repository.at(digest))
-        if whole and self.evidence.proofs(self.destination, digest):
+        whole = self.machine.destination.intact(self.matrix.repository.at(digest))
+        if whole and self.machine.evidence.proofs(self.machine.destination, digest):
             return tags
         return tuple((tag, named) for tag, named in tags if named != digest)
 
@@ -363,8 +307,8 @@ class Flow:
         tool = build.tool(locks.read_pins(recipe, lines), spec.cell)
         pins = [*lock.pins, tool]
         with self._stage(spec.cell, Stage.FETCH):
-            build.refuse_full_disk(lock, fetch.bytes_missing(pins, self._cache), self._room())
-            fetch.fetch(spec, pins, self._cache, self.folders, self.narrator.bytes)
+            build.refuse_full_disk(lock, fetch.bytes_missing(pins, self.machine.cache), self.machine.room())
+            fetch.fetch(spec, pins, self.machine.cache, self.machine.folders, self.narrator.bytes)
         return tool
 
     def _make_base(self, spec: Spec) -> ImageRef:
@@ -377,7 +321,7 @@ class Flow:
                 IMAGES,
                 target,
                 platform=spec.cell.platform,
-                snapshotter=self.facts.snapshotter,
+                snapshotter=self.machine.facts.snapshotter,
                 progress=say,
             )
             base_image.describe(Registry(ref.repository), ref, packages)
@@ -395,134 +339,55 @@ class Flow:
                 self.narrator.note(cell.id, f"{text} them, and the registry removes them after a week")
             raise
 
-    def _room(self) -> Mapping[tuple[str, ...], int]:
-        """Bytes free on each disk, by what of ours lies there; a remote machine's disk is not ours to see."""
-        places_of = {build.WHEELS: self._cache, build.ENGINE: self.facts.root_dir}
-        if self.matrix.staging.is_loopback:
-            places_of[build.REGISTRY] = places.registry_data()
-        disks: dict[int, list[str]] = {}
-        for what, folder in places_of.items():
-            if folder.is_dir():
-                disks.setdefault(folder.stat().st_dev, []).append(what)
-        return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}
-
     # -- proving ------------------------------------------------------------------------------------
 
     def _trial(self, spec: Spec, lock: Lock, image: Image) -> Trial:
         labels = build.labels(spec, lock, compat.driver_floor(spec.cell.cuda))
         return Trial(
             cell=spec.cell.id,
-            run=self.settings.run,
+            run=self.machine.settings.run,
             target=ImageTarget(ref=str(image.ref)),
             expected=verify.expected(spec.cell, lock, labels),
-            model=self.model[0],
+            model=self.machine.model[0],
             gpu=spec.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
 
     def _prove(self, cell: Cell, trial: Trial) -> tuple[tuple[Check, ...], str]:
-        log = self.settings.state / "logs" / f"{cell.id}.log"
+        log = self.machine.settings.state / "logs" / f"{cell.id}.log"
         with self._stage(cell, Stage.VERIFY) as say:
             return verify.prove(trial, progress=say, log=log)
 
     def _record(
-        self, image: Image, checks: tuple[Check, ...], earlier: Sequence[Proof], started: str
+        self,
+        image: Image,
+        repository: str,
+        checks: tuple[Check, ...],
+        earlier: Sequence[Proof],
+        started: str,
     ) -> Record:
-        proof_key = key_of([image.ref.digest.value, suite.digest(), self.model[1], self.here.hardware])
+        here, model = self.machine.here, self.machine.model[1]
+        proof_key = key_of([image.ref.digest.value, suite.digest(), model, here.hardware])
         before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
         passed = all(check.outcome is Outcome.PASSED for check in checks)
         failed_before = any(record.result is not Result.PASSED for record in before)
         return Record(
             schema=1,
             cell=image.cell.id,
-            repository=str(self.matrix.repository if image.ref.repository != _NOWHERE else _NOWHERE),
+            repository=repository,
             digest=image.ref.digest.value,
             build_key=image.build_key,
             proof_key=proof_key,
             lock=image.lock,
             suite=suite.digest(),
-            model=self.model[1],
-            host=self.here,
+            model=model,
+            host=here,
             started=started,
             finished=_now(),
             attempt=len(before) + 1,
             checks=checks,
             result=Result.FAILED if not passed else Result.WARNED if failed_before else Result.PASSED,
         )
-
-    # -- the machine, each part of it looked at only when it is needed ------------------------------------
-
-    @cached_property
-    def staging(self) -> Registry:
-        """The registry's staging repository; the registry on this machine is started where it is down."""
-        self._ensure_local_registry()
-        return Registry(self.matrix.staging)
-
-    def _ensure_local_registry(self) -> None:
-        if self.matrix.staging.is_loopback:
-            data = places.registry_data()
-            distribution.ensure(self.matrix.staging, data, data / "registry.log")
-
-    @cached_property
-    def destination(self) -> Registry:
-        """The repository that users pull from."""
-        return Registry(self.matrix.repository)
-
-    @cached_property
-    def engine(self) -> Engine:
-        """The container engine. Raises EngineError where it is down."""
-        return Engine.connect()
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What the engine says of itself."""
-        return self.engine.facts()
-
-    @cached_property
-    def builder(self) -> Facts:
-        """The same of an engine that can build. Raises EngineError where it has no BuildKit."""
-        facts = self.facts
-        buildx.check()
-        return facts
-
-    @cached_property
-    def here(self) -> Host:
-        """The host that records name, with the version of the engine where one is used."""
-        return host.here(self.facts.version if "engine" in self.__dict__ else "")
-
-    @cached_property
-    def key(self) -> keys.PrivateKey:
-        """The key that signs. Raises SigningError where it cannot be used."""
-        return keys.load(pem=self.settings.key_pem)
-
-    @cached_property
-    def evidence(self) -> evidence.Evidence:
-        """The records that count: by the matrix's signers, or, where it names none, by this machine's key."""
-        signers = self.matrix.policy.signers
-        public = [keys.read_public(path) for path in signers] if signers else [self.key.public_key()]
-        return evidence.Evidence(keys.trusted(public))
-
-    @cached_property
-    def folders(self) -> tuple[Path, ...]:
-        """Local folders of wheels."""
-        return locks.folders_of(self.settings.find_links)
-
-    @cached_property
-    def model(self) -> tuple[str, str]:
-        """The model that the suite serves, by name or folder, and the digest of its files.
-
-        It is the one that the matrix names, or the tiny one, which is written into a cache.
-        """
-        if self.matrix.model:
-            return self.matrix.model, tiny_model.digest(locate(self.matrix.model).folder)
-        folder = places.models() / "tiny"
-        return str(folder), tiny_model.write(folder)
-
-    @property
-    def _cache(self) -> Path:
-        cache = places.wheels()
-        cache.mkdir(parents=True, exist_ok=True)
-        return cache
 
     # -- telling ------------------------------------------------------------------------------------
 
