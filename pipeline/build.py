@@ -35,8 +35,9 @@ which changes seldom between releases of vLLM, and the small ones ``rest``, whic
 COMMON_BYTES = 5_000_000
 WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
 """What a build writes on this machine; each may lie on a disk of its own."""
-_ROOM = {ENGINE: 4, REGISTRY: 1}
-"""Disk a build needs, in sizes of its wheels. Engine: unpacked (2.5), compressed (1), room to breathe."""
+_ROOM = {ENGINE: 8, REGISTRY: 1}
+"""Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what each stage
+installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
 
 _EPOCH = 1577836800
 """2020-01-01, the modification time that the recipe gives to every file."""

@@ -20,25 +20,25 @@ LOCK = Lock(CELL, (pin("torch", 1 * GB),))
 
 
 def test_a_disk_with_room_is_not_refused() -> None:
-    """Wheels 1 GB, the engine 4 GB, the registry 1 GB: six on one disk."""
-    refuse_full_disk(LOCK, GB, {(WHEELS, ENGINE, REGISTRY): 6 * GB})
+    """Wheels 1 GB, the engine 8 GB, the registry 1 GB: ten on one disk."""
+    refuse_full_disk(LOCK, GB, {(WHEELS, ENGINE, REGISTRY): 10 * GB})
 
 
 def test_what_lies_on_one_disk_is_added_up() -> None:
-    """Five would do for each by itself, and not for all."""
+    """Nine would do for each by itself, and not for all."""
     with pytest.raises(DiskError) as caught:
-        refuse_full_disk(LOCK, GB, {(WHEELS, ENGINE, REGISTRY): 5 * GB})
+        refuse_full_disk(LOCK, GB, {(WHEELS, ENGINE, REGISTRY): 9 * GB})
     assert caught.value.what == (
-        f"{CELL.id}: 5.00 GB are free for the wheels and the engine's data and the registry's data, "
-        "the build needs 6.00 GB"
+        f"{CELL.id}: 9.00 GB are free for the wheels and the engine's data and the registry's data, "
+        "the build needs 10.00 GB"
     )
     assert "docker builder prune" in caught.value.hint
 
 
 def test_disks_of_their_own_are_judged_by_themselves() -> None:
     """The one that is too small is named."""
-    free: dict[tuple[str, ...], int] = {(WHEELS,): GB, (ENGINE,): 3 * GB, (REGISTRY,): GB}
-    with pytest.raises(DiskError, match=r"3\.00 GB are free for the engine's data, the build needs 4\.00 GB"):
+    free: dict[tuple[str, ...], int] = {(WHEELS,): GB, (ENGINE,): 7 * GB, (REGISTRY,): GB}
+    with pytest.raises(DiskError, match=r"7\.00 GB are free for the engine's data, the build needs 8\.00 GB"):
         refuse_full_disk(LOCK, GB, free)
 
 
