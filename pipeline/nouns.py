@@ -194,11 +194,12 @@ class Base:
     suite: str
     refresh: str
     image: ImageRef | None = None
+    image_glibc: str = "2.28"
 
     @property
     def glibc(self) -> str:
-        """The glibc that wheels may ask for; the floor of today's wheels where the base is the user's."""
-        return "2.28" if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
+        """The newest glibc that wheels may ask for. Of the user's image it is what the matrix says of it."""
+        return self.image_glibc if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
 
 
 @dataclass(frozen=True)

@@ -322,6 +322,9 @@ def _wrong_base(file: File, tree: Tree) -> Iterator[Problem]:
     if base.image is None and base.refresh is None:
         hint = 'add `refresh: "2026-11-20"`, the day whose packages the base takes'
         yield Problem(tree.place(("base",)), "base.refresh is missing", hint)
+    if base.image is None and "glibc" in base.model_fields_set:
+        place = tree.place(("base", "glibc"))
+        yield Problem(place, "base.glibc stands without base.image", "the suite says it: remove it")
     if base.image is not None and {"suite", "refresh"} & base.model_fields_set:
         place = tree.place(("base", "image"))
         yield Problem(
@@ -410,7 +413,12 @@ def _spec(file: File, cell: Cell, matches: Matches) -> Spec:
     image = file.base.image
     return Spec(
         cell=cell,
-        base=Base(file.base.suite, file.base.refresh or "", ImageRef.parse(image) if image else None),
+        base=Base(
+            file.base.suite,
+            file.base.refresh or "",
+            ImageRef.parse(image) if image else None,
+            file.base.glibc,
+        ),
         packages=tuple(pin for rule in mine("packages") for pin in rule.pins),
         constraints=tuple(Reasoned(pin, rule.reason) for rule in mine("constraints") for pin in rule.pins),
         overrides=tuple(Reasoned(pin, rule.reason) for rule in mine("overrides") for pin in rule.pins),

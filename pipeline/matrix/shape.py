@@ -100,6 +100,7 @@ Cuda = Annotated[
         ),
     ),
 ]
+Glibc = Annotated[str, Text(r"2\.[0-9]{2}", "glibc version", "2.36")]
 Python = Annotated[
     str,
     Text(
@@ -261,6 +262,7 @@ class BaseImage(Section):
     suite: Literal["bookworm", "trixie"] = "bookworm"
     refresh: Day | None = None
     image: ImageByDigest | None = None
+    glibc: Glibc = "2.28"
 
 
 class Rule(Section):

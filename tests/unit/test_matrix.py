@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -681,3 +682,16 @@ def test_braces_are_expanded_to_patterns_without_pairs_or_refused(pattern: str) 
         return
     assert found
     assert not [text for text in found if "{" in text and "}" in text[text.index("{") :]]
+
+
+def test_the_glibc_of_a_named_base_is_what_the_matrix_says(tmp_path: Path) -> None:
+    """It decides which wheels a lock may hold; a distribution's own is known."""
+    named = f'base: {{image: "registry.example.org/team/base@sha256:{"a" * 64}", glibc: "2.36"}}'
+    text = re.sub(r"(?m)^base:.*\n((?: .*\n)*)", named + "\n", GOOD)
+    assert {spec.base.glibc for spec in load(tmp_path, text).specs} == {"2.36"}
+
+
+def test_a_glibc_without_a_named_base_is_refused(tmp_path: Path) -> None:
+    text = re.sub(r"(?m)^base:.*\n((?: .*\n)*)", 'base: {refresh: "2026-11-20", glibc: "2.36"}\n', GOOD)
+    with pytest.raises(UsageError, match=r"base\.glibc stands without base\.image"):
+        load(tmp_path, text)
