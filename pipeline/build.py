@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import buildx, wheels
 from pipeline.errors import DiskError, UsageError
-from pipeline.nouns import Cell, Image, Lock, Pin, Repository, Spec, TagRef, key_of, labels_of
+from pipeline.nouns import PROJECT, Cell, Image, Lock, Pin, Repository, Spec, TagRef, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -53,7 +53,10 @@ def layer_of(pin: Pin) -> str:
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
     """The OCI labels of the image: every axis, the lock's digest, the driver that CUDA needs."""
-    return labels_of(spec.cell, lock.digest, driver)
+    cell = spec.cell
+    axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
+    more = {"platform": cell.platform, "cell": cell.id, "lock": lock.digest, "driver.min": driver or "none"}
+    return {f"{PROJECT}.{name}": value for name, value in {**axes, **more}.items()}
 
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 PROJECT = "tagproof"
@@ -570,10 +569,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     return value
-
-
-def labels_of(cell: Cell, lock: str, driver: str | None) -> Mapping[str, str]:
-    """The OCI labels of a cell's image: every axis, the lock's digest, and the driver that CUDA needs."""
-    axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
-    named = {**axes, "platform": cell.platform, "cell": cell.id, "lock": lock, "driver.min": driver or "none"}
-    return {f"{PROJECT}.{name}": value for name, value in named.items()}

@@ -92,14 +92,13 @@ class Flow:
     def status(self, spec: Spec) -> Status:
         """One row of the plan."""
         observed = self.observe(spec)
-        why_not = self.machine.why_not(spec.cell)
-        return plan.status(
-            observed,
-            self.decide(observed),
-            can_prove=not why_not,
-            why_not=why_not,
-            channels=self.channels(spec.cell),
-        )
+        return self._row(observed, self.decide(observed))
+
+    def _row(self, observed: Observed, decision: Decision | None) -> Status:
+        cell = observed.spec.cell
+        why_not = self.machine.why_not(cell)
+        channels = self.channels(cell)
+        return plan.status(observed, decision, can_prove=not why_not, why_not=why_not, channels=channels)
 
     def channels(self, cell: Cell) -> tuple[str, ...]:
         """The tags that move to a cell's newest proven image: its id and its aliases."""
@@ -171,7 +170,7 @@ class Flow:
         """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
         observed = self.observe(spec)
         decision = self.decide(observed)
-        status = self.status(spec)
+        status = self._row(observed, decision)
         if (
             observed.image is None
             or decision is None

@@ -61,3 +61,12 @@ def test_a_cuda_image_tells_the_container_toolkit_which_driver_it_needs() -> Non
 def test_a_value_cannot_break_out_of_its_line() -> None:
     recipe = build.recipe_of(replace(SPEC, env=(("A", 'x" B="y $HOME \\'),)), IMAGES)
     assert 'ENV A="x\\" B=\\"y \\$HOME \\\\"' in recipe
+
+
+def test_labels_name_every_axis() -> None:
+    """What is not there is said to be not there."""
+    cell = Cell("2.14.0", "cu130", "3.11", None)
+    labels = build.labels(replace(SPEC, cell=cell), LOCK, "580")
+    assert labels["tagproof.vllm"] == "none"
+    assert (labels["tagproof.cuda"], labels["tagproof.driver.min"]) == ("cu130", "580")
+    assert build.labels(SPEC, LOCK, None)["tagproof.driver.min"] == "none"

@@ -28,7 +28,6 @@ from pipeline.nouns import (
     TagRef,
     canonical,
     key_of,
-    labels_of,
     plain,
 )
 
@@ -233,11 +232,3 @@ def test_plain_values_are_json() -> None:
     assert told["digest"].startswith("sha256:")
     assert told["check"]["outcome"] == "passed"
     assert told["reasons"] == [{"code": "a", "text": "b", "hint": "c"}]
-
-
-def test_labels_name_every_axis() -> None:
-    """What is not there is said to be not there."""
-    labels = labels_of(Cell("2.14.0", "cu130", "3.11", None), "sha256:0", "580")
-    assert labels["tagproof.vllm"] == "none"
-    assert (labels["tagproof.cuda"], labels["tagproof.driver.min"]) == ("cu130", "580")
-    assert labels_of(CELL, "sha256:0", None)["tagproof.driver.min"] == "none"
