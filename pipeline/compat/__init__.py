@@ -1,8 +1,13 @@
-"""What is known of CUDA, drivers and PyTorch's wheels, as data with a source for every row.
+"""Which PyTorch, CUDA, Python, vLLM, driver and GPU go together: facts with sources, and rules over them.
 
-Pure facts that import nothing of ours, so every verb may ask them.
+    facts.json, overlay.json → Facts → rules → Verdict → Answer (explain)
+
+Pure: it reads its own two files and nothing else, so every verb may ask it.
 """
 
-from pipeline.compat.floors import default_cuda, driver_floor
+from pipeline.compat.facts import shipped
+from pipeline.compat.judge import conditions_of, judge
+from pipeline.compat.lookup import default_cuda, driver_floor
+from pipeline.compat.stacks import nearest, newest_vllm
 
-__all__ = ["default_cuda", "driver_floor"]
+__all__ = ["conditions_of", "default_cuda", "driver_floor", "judge", "nearest", "newest_vllm", "shipped"]

@@ -109,9 +109,7 @@ class Flow:
     def lock(self, spec: Spec) -> Lock:
         """Resolve and write the cell's lock, whether there is one or not."""
         with self._stage(spec.cell, Stage.LOCK):
-            lock = locks.make(
-                spec, default_cuda=compat.default_cuda(spec.cell.torch), folders=self.machine.folders
-            )
+            lock = locks.make(spec, default_cuda=compat.default_cuda(spec.cell), folders=self.machine.folders)
             locks.write(spec, lock, self.machine.settings.locks)
             return lock
 

@@ -1,13 +1,11 @@
-"""Facts on drivers and PyTorch's wheels: each has a source, and the look-ups know their limits."""
+"""Look-ups that the stages need: a driver for a CUDA, and the build that the default index serves."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 
 from pipeline.compat import default_cuda, driver_floor
-from pipeline.compat.floors import FACTS
+from pipeline.nouns import Cell
 
 
 @pytest.mark.parametrize(
@@ -29,24 +27,19 @@ def test_the_oldest_driver_follows_from_the_major_version_of_cuda(cuda: str, dri
 
 
 @pytest.mark.parametrize(
-    ("torch", "cuda"),
+    ("torch", "platform", "build"),
     [
-        ("2.10.0", "cu128"),
-        ("2.11.0", "cu130"),
-        ("2.13.0", "cu130"),
-        ("2.14.1", "cu130"),
-        ("2.15.0", "cu132"),
-        ("2.99.0", None),
+        ("2.10.0", "linux/amd64", "cu128"),
+        ("2.10.0", "linux/arm64", "cpu"),
+        ("2.11.0", "linux/arm64", "cu130"),
+        ("2.13.0", "linux/amd64", "cu130"),
+        ("2.14.1", "linux/amd64", "cu130"),
+        ("2.15.0", "linux/amd64", "cu132"),
+        ("2.99.0", "linux/amd64", None),
     ],
 )
-def test_the_default_index_serves_one_cuda_for_each_torch(torch: str, cuda: str | None) -> None:
+def test_the_default_index_serves_one_build_for_each_torch_and_machine(
+    torch: str, platform: str, build: str | None
+) -> None:
     """None for a release that nobody has looked at."""
-    assert default_cuda(torch) == cuda
-
-
-def test_every_fact_has_a_source_and_stands_once() -> None:
-    """A row without a source is a rumour."""
-    facts = json.loads(FACTS.read_text("utf-8"))
-    for name, key in (("driver_floors", "cuda_major"), ("default_wheels", "torch")):
-        assert all(row["source"] for row in facts[name])
-        assert len({row[key] for row in facts[name]}) == len(facts[name])
+    assert default_cuda(Cell(torch, "cpu", "3.11", None, platform)) == build

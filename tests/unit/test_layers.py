@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FACTS, VALUES),
     **{room: VALUES | HANDS_TOGETHER.get(room, set()) for room in HANDS},
     **dict.fromkeys(VERBS, VALUES | FACTS | HANDS),
-    **dict.fromkeys(PURE, VALUES),
+    **dict.fromkeys(PURE, VALUES | FACTS),
     "verify": VALUES | FACTS | HANDS | {"suite"},  # the stage that runs the suite
     "suite": VALUES | {"engine", "gpu", "host"},
     "flow": VALUES | FACTS | HANDS | VERBS | {"suite"},

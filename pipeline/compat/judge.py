@@ -1,0 +1,38 @@
+"""Judging: a cell, the facts and the conditions in; the verdict of all rules out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.compat.facts import shipped
+from pipeline.compat.rules import RULES
+from pipeline.nouns import Conditions, Verdict
+
+if TYPE_CHECKING:
+    from pipeline.compat.facts import Facts
+    from pipeline.nouns import Cell, Spec
+
+GCC_OF = {"bookworm": "12", "trixie": "14"}
+"""The gcc that each distribution's g++ package is."""
+
+_COMPAT = re.compile(r"cuda-compat-([0-9]+)-([0-9]+)")
+
+
+def judge(cell: Cell, conditions: Conditions | None = None, facts: Facts | None = None) -> Verdict:
+    """What every rule says of this cell: every reason, not only the first."""
+    known, under = facts or shipped(), conditions or Conditions()
+    return Verdict(tuple(finding for rule in RULES for finding in rule(cell, known, under)))
+
+
+def conditions_of(spec: Spec) -> Conditions:
+    """The conditions that the matrix sets for a cell: its base, the architectures asked for, its pins."""
+    compat = next((match for name in spec.system if (match := _COMPAT.fullmatch(name))), None)
+    return Conditions(
+        archs=spec.archs,
+        glibc=spec.base.glibc,
+        gcc=None if spec.base.image else GCC_OF[spec.base.suite],
+        named_base=spec.base.image is not None,
+        pins=tuple((name, at) for pin in spec.packages for name, _, at in [pin.partition("==")]),
+        compat=f"{compat[1]}.{compat[2]}" if compat else None,
+    )

