@@ -296,7 +296,7 @@ class Verdict:
     @property
     def level(self) -> Level:
         """The worst of what was found; of nothing nothing is known."""
-        return max((one.level for one in self.findings), key=lambda level: level.rank, default=Level.UNKNOWN)
+        return max({one.level for one in self.findings}, key=lambda level: level.rank, default=Level.UNKNOWN)
 
     def at(self, *levels: Level) -> tuple[Finding, ...]:
         """The findings of these levels."""
