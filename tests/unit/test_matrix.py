@@ -260,7 +260,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "---\na: b\n",
         ["this is no YAML: expected a single document in the stream, but found another", "keep one document"],
     ),
-    "control character": (GOOD + "# \x07\n", ["matrix.yaml:9:3: the character U+0007 is not printable"]),
+    "control character": (GOOD + "# \x07\n", ["matrix.yaml:9:3: the character U+0007 cannot be seen"]),
     "binary": (
         b"schema: 1\n\xff\xfe\x00",
         ["matrix.yaml:2:1: byte 0xff is not UTF-8 text", "save the file as UTF-8"],
