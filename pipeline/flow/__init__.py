@@ -97,12 +97,8 @@ class Flow:
     def _row(self, observed: Observed, decision: Decision | None) -> Status:
         cell = observed.spec.cell
         why_not = self.machine.why_not(cell)
-        channels = self.channels(cell)
+        channels = self.matrix.channels_of(cell)
         return plan.status(observed, decision, can_prove=not why_not, why_not=why_not, channels=channels)
-
-    def channels(self, cell: Cell) -> tuple[str, ...]:
-        """The tags that move to a cell's newest proven image: its id and its aliases."""
-        return (cell.id, *self.matrix.aliases_of(cell))
 
     # -- the stages ---------------------------------------------------------------------------------
 
@@ -182,7 +178,7 @@ class Flow:
                 decision,
                 self.machine.staging,
                 self.machine.destination,
-                self.channels(spec.cell),
+                self.matrix.channels_of(spec.cell),
                 moves=self.matrix.policy.moves,
                 evidence=self.machine.evidence,
                 on_step=say,
@@ -285,7 +281,7 @@ class Flow:
 
     def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
         """The image's tags in the destination, unless the digest is broken or unproven there."""
-        names = (image.immutable_tag, *self.channels(image.cell))
+        names = (image.immutable_tag, *self.matrix.channels_of(image.cell))
         tags = publish.published(self.machine.destination, names)
         digest = image.ref.digest
         if all(named != digest for _, named in tags):

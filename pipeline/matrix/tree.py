@@ -193,10 +193,11 @@ class _Composer(Composer, yaml.CSafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()
+        start, end = event.start_mark, event.end_mark
         if isinstance(event, yaml.AliasEvent):
             self.get_event()
             self._refuse(event, f"the alias *{event.anchor} hides a value", "write the value out")
-            return yaml.ScalarNode(_HOLE, "", event.start_mark, event.end_mark)
+            return yaml.ScalarNode(_HOLE, "", start, end)
         if event.anchor is not None:
             self._refuse(event, f"the anchor &{event.anchor} is not allowed", "remove it")
             event.anchor = None
@@ -207,7 +208,7 @@ class _Composer(Composer, yaml.CSafeLoader):
         self.count += 1
         if self.depth > DEPTH_OF_NODES or self.count > MOST_VALUES:
             problem = _TOO_DEEP if self.depth > DEPTH_OF_NODES else _TOO_MANY
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=start)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
