@@ -28,6 +28,9 @@ PROJECT = "tagproof"
 RUN_LABEL = f"{PROJECT}.run"
 """Label on every container that we start; its value names the process that owns it."""
 
+VARIANT_INDEX = "https://download.pytorch.org/whl"
+"""Where PyTorch keeps builds with a local version part, one index for each: /cpu, /cu126, …"""
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.matrix.tree import Loc
     from pipeline.nouns import Cell
 
-__all__ = ["chosen", "load", "matching", "select"]
+__all__ = ["chosen", "load", "matching", "no_match", "select"]
 
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by the way to it, the ids that it matches."""
