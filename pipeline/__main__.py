@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, matrix, plan, report
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
 from pipeline.nouns import PROJECT, Conditions, Level, State, plain
+from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def _plan(options: argparse.Namespace) -> int:
         statuses = flow.each(specs, flow.status)
     if options.github:
         print(json.dumps(plan.github(statuses)))
+    elif options.json:
+        print(report.as_json(statuses), end="")
     else:
-        _print(statuses, options)
+        print(planned.text_of(statuses), end="")
     return _seen(statuses, options)
 
 

@@ -599,6 +599,20 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+
+    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
+    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    """
+
+    download: int
+    disk: int
+    compressed: int
+    installed: int
+
+
+@dataclass(frozen=True)
 class Observed:
     """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
 
@@ -611,7 +625,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Status:
-    """One row of plan and report. ``pending`` says why a step cannot be done here ("needs a GPU")."""
+    """One row of plan and report.
+
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    build is among the steps.
+    """
 
     cell: Cell
     state: State
@@ -624,6 +642,8 @@ class Status:
     seconds: tuple[tuple[Stage, float], ...] = ()
     log_tail: str = ""
     again: str = ""
+    verdict: Verdict | None = None
+    estimate: Estimate | None = None
 
 
 def plain(value: Any) -> Any:
