@@ -237,6 +237,8 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
     if not options:
         return "nothing that was read fits"
     first = options[0]
+    if first.level not in POSSIBLE:
+        return f"nothing is known to fit; not confirmed is {words(first.cell)}"
     if first.cell.vllm:
         return f"the newest that fits: {words(first.cell)}" + (
             f", driver {first.driver} or newer" if first.driver else ""

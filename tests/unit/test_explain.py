@@ -15,7 +15,8 @@ from pipeline.compat import question, shipped
 from pipeline.compat.explain import Answer, explain
 from pipeline.compat.stacks import changed, nearest, newest_vllm, stacks
 from pipeline.errors import GOOD, MACHINE, REFUSED, USAGE
-from pipeline.nouns import VARIANT_INDEX, Cell, Conditions, Level
+from pipeline.nouns import VARIANT_INDEX as INDEX
+from pipeline.nouns import Cell, Conditions, Level
 from pipeline.report.explained import text_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def test_torch_2_15_0_has_no_vllm_yet_and_the_newest_pair_is_named() -> None:
         (
             "2.1.0",
             "cu118",
-            f"pip install torch==2.1.0 torchvision==0.16.0 torchaudio==2.1.0 --index-url {VARIANT_INDEX}/cu118",
+            f"pip install torch==2.1.0 torchvision==0.16.0 torchaudio==2.1.0 --index-url {INDEX}/cu118",
             "450.80.02",
         ),
         ("2.3.0", "cu121", "pip install torch==2.3.0 torchvision==0.18.0 torchaudio==2.3.0", "525.60.13"),
@@ -125,7 +126,7 @@ def test_a_recommended_pair_is_answered_with_its_install_command(
         ),
         (
             "vllm0.33.0-torch2.14.0-cu132-py3.11",
-            f"pip install vllm==0.33.0 torch==2.14.0+cu132 --extra-index-url {VARIANT_INDEX}/cu132",
+            f"pip install vllm==0.33.0 torch==2.14.0+cu132 --extra-index-url {INDEX}/cu132",
         ),
     ],
 )
