@@ -202,7 +202,7 @@ class Facts:
         return next((row for row in self.toolkit_drivers if row.cuda == cuda), None)
 
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of this name, however it is written ("rtx-5090"), or of the one name that holds it ("5090")."""
+        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090")."""
         plain = plain_name(name)
         holding = [gpu for known, gpu in self._by_gpu.items() if plain and plain in known]
         return self._by_gpu.get(plain) or (holding[0] if len(holding) == 1 else None)
