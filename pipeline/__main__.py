@@ -13,18 +13,21 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline import matrix, plan, report
-from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop
-from pipeline.nouns import PROJECT, State, plain
+from pipeline import compat, matrix, plan, report
+from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
+from pipeline.nouns import PROJECT, Conditions, Level, State, plain
+from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
+    from pipeline.compat.question import Question
     from pipeline.flow import Flow, Settings
     from pipeline.nouns import Matrix, Spec, Status
 
@@ -76,9 +79,67 @@ def _plan(options: argparse.Namespace) -> int:
         statuses = flow.each(specs, flow.status)
     if options.github:
         print(json.dumps(plan.github(statuses)))
+    elif options.json:
+        print(report.as_json(statuses), end="")
     else:
-        _print(statuses, options)
+        print(planned.text_of(statuses), end="")
     return _seen(statuses, options)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Answer from the facts; the matrix is looked at where there is one."""
+    from pipeline.compat import explain, question  # noqa: PLC0415 - only this command asks
+    from pipeline.report import explained  # noqa: PLC0415
+
+    facts, words = compat.shipped(), options.words
+    specs = matrix.load(options.matrix, options.repository).specs if options.matrix.is_file() else ()
+    if len(words) == 1 and "=" not in words[0]:
+        asked = _question_of_cell(words[0], specs)
+        shown: tuple[Spec, ...] = ()
+    else:
+        asked = question.parse(words, facts)
+        shown = tuple(spec for spec in specs if spec.cell.needs_gpu and asked.admits(spec.cell))
+    answer = explain.explain(asked, facts)
+    cells = [(one.cell, compat.judge(one.cell, _under(asked, one), facts)) for one in shown]
+    if options.json:
+        told = [{"cell": plain(cell), "level": verdict.level, **plain(verdict)} for cell, verdict in cells]
+        print(json.dumps({"schema": report.SCHEMA, **plain(answer), "cells": told}, indent=2))
+    else:
+        print(explained.text_of(answer, cells), end="")
+    return _EXPLAINED.get(answer.level, GOOD)
+
+
+_EXPLAINED = {Level.IMPOSSIBLE: REFUSED, Level.UNKNOWN: MACHINE}
+"""What is impossible is refused; what the facts do not know could not be found out."""
+
+
+def _question_of_cell(text: str, specs: Sequence[Spec]) -> Question:
+    """Whether a cell can exist: one of the matrix with what the matrix says of it, or any other."""
+    from pipeline.compat import question  # noqa: PLC0415
+
+    ids = [spec.cell.id for spec in specs]
+    for spec in specs:
+        if spec.cell.id == text:
+            return question.of_cell(spec.cell, compat.conditions_of(spec))
+    cell = question.cell_of(text)
+    if cell is None:
+        what, hint = matrix.no_match(text, ids)
+        raise UsageError(what, hint=f"{hint}; or ask by axes: torch=2.13.0 cuda=cu130")
+    return question.of_cell(cell, Conditions())
+
+
+def _under(asked: Question, spec: Spec) -> Conditions:
+    """What the matrix says of a cell, and beside it what is asked for."""
+    ours, more = compat.conditions_of(spec), asked.conditions
+    return replace(
+        ours,
+        gpus=more.gpus,
+        archs=(*ours.archs, *more.archs),
+        driver=more.driver,
+        glibc=more.glibc or ours.glibc,
+        gcc=more.gcc or ours.gcc,
+        compat=more.compat or ours.compat,
+    )
 
 
 def _lock(options: argparse.Namespace) -> int:
@@ -217,12 +278,14 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
-        if name != "gate":
+        if name not in {"gate", "explain"}:
             added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
     told = command("plan", _plan, "list the cells with their state and what is left to do")
     told.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
+    asked = command("explain", _explain, "say what goes together, and why, for a cell or for axis=value…")
+    asked.add_argument("words", nargs="+", metavar="CELL|KEY=VALUE", help=_QUESTIONS)
     command("lock", _lock, "resolve every dependency of a cell to one wheel, by hash")
     built = command("build", _build, "build images into staging")
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
@@ -240,6 +303,9 @@ def _parser() -> argparse.ArgumentParser:
         "--python", type=Path, help="try this interpreter's environment instead of an image"
     )
     return parser
+
+
+_QUESTIONS = "torch= cuda= python= vllm= platform= gpu= arch= driver= glibc= gcc= compat=; or a cell's id"
 
 
 def _common() -> argparse.ArgumentParser:

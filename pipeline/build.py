@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import buildx, wheels
 from pipeline.errors import DiskError, UsageError
-from pipeline.nouns import PROJECT, Cell, Image, Lock, Pin, Repository, Spec, TagRef, key_of
+from pipeline.nouns import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +38,8 @@ WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
 _ROOM = {ENGINE: 8, REGISTRY: 1}
 """Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what each stage
 installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
+_INSTALLED = 2.3
+"""What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
 
 _EPOCH = 1577836800
 """2020-01-01, the modification time that the recipe gives to every file."""
@@ -82,6 +84,16 @@ def home(build_key: str, staging: Repository) -> TagRef:
 def tool(pins: Iterable[Pin], cell: Cell) -> Pin:
     """The wheel of uv, out of images/tools.txt, that runs inside a build of this cell."""
     return next(pin for pin in pins if cell.machine in pin.filename)
+
+
+def estimate(lock: Lock, missing: int) -> Estimate:
+    """What a build of this lock would take; ``missing`` is what has yet to be downloaded, in bytes."""
+    return Estimate(
+        download=missing,
+        disk=missing + lock.size * sum(_ROOM.values()),
+        compressed=lock.size,
+        installed=round(lock.size * _INSTALLED),
+    )
 
 
 def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], int]) -> None:

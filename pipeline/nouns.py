@@ -29,6 +29,9 @@ PROJECT = "tagproof"
 RUN_LABEL = f"{PROJECT}.run"
 """Label on every container that we start; its value names the process that owns it."""
 
+VARIANT_INDEX = "https://download.pytorch.org/whl"
+"""Where PyTorch keeps builds with a local version part, one index for each: /cpu, /cu126, …"""
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -571,7 +574,7 @@ class Record(Frozen):
     checks: tuple[Check, ...]
     result: Annotated[Result, Field(strict=False)]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""
@@ -650,6 +653,20 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+
+    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
+    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    """
+
+    download: int
+    disk: int
+    compressed: int
+    installed: int
+
+
+@dataclass(frozen=True)
 class Observed:
     """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
 
@@ -662,7 +679,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Status:
-    """One row of plan and report. ``pending`` says why a step cannot be done here ("needs a GPU")."""
+    """One row of plan and report.
+
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    build is among the steps.
+    """
 
     cell: Cell
     state: State
@@ -675,6 +696,8 @@ class Status:
     seconds: tuple[tuple[Stage, float], ...] = ()
     log_tail: str = ""
     again: str = ""
+    verdict: Verdict | None = None
+    estimate: Estimate | None = None
 
 
 def plain(value: Any) -> Any:

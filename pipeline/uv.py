@@ -15,12 +15,10 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from pipeline.errors import ResolveError
+from pipeline.nouns import VARIANT_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-VARIANT_INDEX = "https://download.pytorch.org/whl"
-"""Where PyTorch keeps builds with a local version part, one index for each: /cpu, /cu126, …"""
 
 _NEEDED = (
     "INDEX",

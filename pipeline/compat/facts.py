@@ -81,7 +81,10 @@ class Floor:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by the name people know it by. Forward compatibility is for data-centre GPUs only."""
+    """A GPU by the name people know it by, and the machine that it is built into, where that is one only.
+
+    Forward compatibility is for data-centre GPUs only.
+    """
 
     name: str
     sm: str
@@ -89,6 +92,7 @@ class Gpu:
     data_center: bool
     confidence: Confidence
     source: Source
+    machine: Literal["x86_64", "aarch64"] | None = None
 
 
 @dataclass(frozen=True)
@@ -198,8 +202,10 @@ class Facts:
         return next((row for row in self.toolkit_drivers if row.cuda == cuda), None)
 
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of this name, in any case, with or without its maker's words ("rtx 5090", "h200")."""
-        return self._by_gpu.get(plain_name(name))
+        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090")."""
+        plain = plain_name(name)
+        holding = [gpu for known, gpu in self._by_gpu.items() if plain and plain in known]
+        return self._by_gpu.get(plain) or (holding[0] if len(holding) == 1 else None)
 
     @cached_property
     def _by_release(self) -> dict[tuple[str, str, str], Artefact]:

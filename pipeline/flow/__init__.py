@@ -21,6 +21,7 @@ from pipeline.nouns import (
     PROJECT,
     Check,
     Decision,
+    Estimate,
     Image,
     ImageRef,
     ImageTarget,
@@ -97,8 +98,18 @@ class Flow:
     def _row(self, observed: Observed, decision: Decision | None) -> Status:
         cell = observed.spec.cell
         why_not = self.machine.why_not(cell)
-        channels = self.matrix.channels_of(cell)
-        return plan.status(observed, decision, can_prove=not why_not, why_not=why_not, channels=channels)
+        return plan.status(
+            observed,
+            decision,
+            can_prove=not why_not,
+            why_not=why_not,
+            channels=self.matrix.channels_of(cell),
+            verdict=compat.judge(cell, compat.conditions_of(observed.spec)),
+            estimate=self._estimate(observed.lock) if observed.lock else None,
+        )
+
+    def _estimate(self, lock: Lock) -> Estimate:
+        return build.estimate(lock, fetch.bytes_missing(lock.pins, self.machine.cache))
 
     # -- the stages ---------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import build, buildx, distribution, evidence, gpu, host, keys, places
+from pipeline import build, buildx, compat, distribution, evidence, gpu, host, keys, places
 from pipeline import lock as locks
 from pipeline.engine import Engine
+from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
 from pipeline.suite import tiny_model
 from pipeline.suite.model import locate
@@ -69,7 +70,14 @@ class Machine:
         """Why this machine cannot prove the cell, or nothing."""
         if cell.machine != os.uname().machine:
             return f"needs {cell.platform}"
-        return "needs a GPU" if cell.needs_gpu and not gpu.gpus() else ""
+        if not cell.needs_gpu:
+            return ""
+        here = gpu.gpus()
+        if not here:
+            return "needs a GPU"
+        conditions = Conditions(archs=tuple(one.architecture for one in here), driver=gpu.driver() or None)
+        against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
+        return "; ".join(one.text for one in against if one.rule in {"archs", "driver"})
 
     @cached_property
     def staging(self) -> Registry:

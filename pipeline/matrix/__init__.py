@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UsageError
 from pipeline.matrix import judging, names, rules
 from pipeline.matrix.cells import expand, idle_archs, wrong_pythons
-from pipeline.matrix.globs import chosen, matching
+from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.shape import AUTO, AXES, File, keys_of
 from pipeline.matrix.texts import shown
 from pipeline.matrix.tree import Problem, read
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.matrix.tree import Tree
     from pipeline.nouns import Pruned, Spec
 
-__all__ = ["chosen", "load", "matching", "select"]
+__all__ = ["chosen", "load", "matching", "no_match", "select"]
 
 
 def load(path: Path, repository: str | None = None) -> Matrix:

@@ -59,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     "verify": VALUES | FACTS | HANDS | {"suite"},  # the stage that runs the suite
     "suite": VALUES | {"engine", "gpu", "host"},
     "flow": VALUES | FACTS | HANDS | VERBS | {"suite"},
-    "__main__": VALUES | {"flow", "matrix", "plan", "report"},
+    "__main__": VALUES | FACTS | {"flow", "matrix", "plan", "report"},
 }
 """For each room, the rooms that it may import beside itself. The empty name is the package itself."""
 

@@ -53,9 +53,16 @@ def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]
             hint = "take a build that names it, or drop it from `gpu: archs:`"
             yield Finding("archs", Level.IMPOSSIBLE, text, source, hint)
         if by_ptx := [arch for arch, how in reached.items() if how is Coverage.PTX]:
-            yield _by_ptx(name, by_ptx, toolkit, facts, driver=conditions.driver, source=source)
+            yield _by_ptx(name, by_ptx, toolkit, facts, driver=_compiling(conditions, facts), source=source)
         if native := [arch for arch, how in reached.items() if how is Coverage.NATIVE]:
             yield Finding("archs", Level.OK, f"{name} has machine code for {' '.join(native)}", source)
+
+
+def _compiling(conditions: Conditions, facts: Facts) -> str | None:
+    """The driver that compiles PTX: the host's, or a newer one that a compat package brings."""
+    brought = facts.toolkit(conditions.compat) if conditions.compat else None
+    here = conditions.driver
+    return brought.driver if here and brought and older(here, brought.driver) else here
 
 
 def _by_ptx(

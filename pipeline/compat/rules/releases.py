@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.compat.facts import minor
+from pipeline.compat.facts import minor, version
 from pipeline.nouns import Finding, Level
 
 if TYPE_CHECKING:
@@ -189,14 +189,14 @@ def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Fin
             continue
         wanted = vllm and pinned(vllm, name, cell.python)
         if wanted and vllm:
-            fits, source, bad = wanted == seen, vllm.source("pins"), Level.IMPOSSIBLE
+            source, bad = vllm.source("pins"), Level.IMPOSSIBLE
         elif row:
             wanted, source, bad = getattr(row, name), row.source, Level.WARN
-            fits = wanted == seen
         else:
             text = f"which {name} belongs to torch {cell.torch} is not known; {seen} is pinned"
             yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
             continue
+        fits = version(wanted) == version(seen)
         text = f"{name} {wanted} belongs to torch {cell.torch}, {seen} is pinned"
         hint = "" if fits else f"pin {name}=={wanted}: another one's operators do not register"
         yield Finding("companions", Level.OK if fits else bad, text, source, hint)

@@ -1,0 +1,192 @@
+"""A question to ``explain``: a cell's id, or axes and conditions as ``key=value``, understood or refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UsageError
+from pipeline.nouns import Cell, Conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.compat.facts import Facts
+
+AXES = ("torch", "cuda", "python", "vllm", "platform")
+CONDITIONS = {
+    "gpu": "gpus", "arch": "archs", "driver": "driver", "glibc": "glibc", "gcc": "gcc", "compat": "compat"
+}  # fmt: skip
+"""The conditions that may be named, and what they are called in Conditions."""
+
+KEYS = (*AXES, *CONDITIONS)
+
+NONE = "none"
+"""The vLLM of an image with PyTorch only."""
+
+_ID = re.compile(
+    r"(?:vllm(?P<vllm>[0-9][0-9a-z.]*)-)?torch(?P<torch>[0-9][0-9a-z.]*)-(?P<cuda>cpu|cu[0-9]{3})"
+    r"-py(?P<python>3\.[0-9]+)(?:-(?P<arch>arm64))?"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the axes that are given, and under which conditions. ``vllm`` may be ``none``."""
+
+    torch: str | None = None
+    cuda: str | None = None
+    python: str | None = None
+    vllm: str | None = None
+    platform: str = "linux/amd64"
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def is_of_gpus(self) -> bool:
+        """Whether it is about a GPU, so that builds for a CPU are no answer."""
+        asked = self.conditions
+        return self.cuda != "cpu" and any((asked.gpus, asked.archs, asked.driver, asked.compat))
+
+    @property
+    def is_of_one_build(self) -> bool:
+        """Whether PyTorch and CUDA are both given."""
+        return self.torch is not None and self.cuda is not None
+
+    def admits(self, cell: Cell) -> bool:
+        """Whether this cell has what the question names."""
+        asked = {"torch": self.torch, "cuda": self.cuda, "python": self.python, "platform": self.platform}
+        if any(value not in (None, getattr(cell, axis)) for axis, value in asked.items()):
+            return False
+        if self.is_of_gpus and not cell.needs_gpu:
+            return False
+        return self.vllm is None or self.vllm == (cell.vllm or NONE)
+
+
+def of_cell(cell: Cell, conditions: Conditions) -> Question:
+    """The question whether this very cell can exist."""
+    return Question(cell.torch, cell.cuda, cell.python, cell.vllm or NONE, cell.platform, conditions)
+
+
+def cell_of(text: str) -> Cell | None:
+    """The cell of an id such as ``vllm0.32.0-torch2.13.0-cpu-py3.11``; None where it is none."""
+    match = _ID.fullmatch(text)
+    if match is None:
+        return None
+    platform = "linux/arm64" if match["arch"] else "linux/amd64"
+    return Cell(match["torch"], match["cuda"], match["python"], match["vllm"], platform)
+
+
+def parse(words: Sequence[str], facts: Facts) -> Question:
+    """The question that these ``key=value`` words ask; gpu and arch may name several, with commas between.
+
+    Raises UsageError for a key or a value that nobody could mean, with what was probably meant.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise UsageError(f"{word!r} is neither a cell nor key=value", hint=f"the keys: {', '.join(KEYS)}")
+        if key not in _READERS:
+            near = get_close_matches(key, KEYS, n=1)
+            hint = f"did you mean {near[0]}=?" if near else f"the keys: {', '.join(KEYS)}"
+            raise UsageError(f"{key!r} in {word!r} is nothing to ask about", hint=hint)
+        try:
+            read = _READERS[key](value.strip(), facts)
+        except ValueError as error:
+            raise UsageError(f"{word} is not understood", hint=str(error)) from error
+        values[key] = (*values.get(key, ()), *read) if isinstance(read, tuple) else read
+    conditions = {CONDITIONS[key]: value for key, value in values.items() if key in CONDITIONS}
+    axes = {key: value for key, value in values.items() if key in AXES}
+    machines = {gpu.machine for name in values.get("gpu", ()) if (gpu := facts.gpu(name))}
+    if machines == {"aarch64"}:  # such a GPU is built into its machine, as Grace's and Jetson's are
+        axes.setdefault("platform", "linux/arm64")
+    return Question(**axes, conditions=Conditions(**conditions))
+
+
+# -- values: each reader raises ValueError with the remedy ------------------------------------------
+
+_Reader = Callable[[str, "Facts"], Any]
+
+
+def _text(pattern: str, example: str) -> _Reader:
+    """Reads the part of a value that the pattern calls ``it``."""
+
+    def read(value: str, _: Facts) -> str:
+        match = re.fullmatch(pattern, value, re.IGNORECASE)
+        if match is None:
+            raise ValueError(f"write it like {example}")
+        return match["it"].lower()
+
+    return read
+
+
+def _cuda(value: str, _: Facts) -> str:
+    """``cu121``, ``12.1``, ``cuda-12.1.0`` and ``cpu``."""
+    match = re.fullmatch(r"(?:cuda|cu)?[- ]?([0-9]{2})\.?([0-9])(?:\.[0-9]+)?", value, re.IGNORECASE)
+    if match is None and value.lower() != "cpu":
+        raise ValueError("write it like cuda=cu121, cuda=12.1 or cuda=cpu")
+    return f"cu{match[1]}{match[2]}" if match else "cpu"
+
+
+def _platform(value: str, _: Facts) -> str:
+    known = {"amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
+    architecture = known.get(value.lower().removeprefix("linux/"))
+    if architecture is None:
+        raise ValueError("write platform=linux/amd64 or platform=linux/arm64")
+    return f"linux/{architecture}"
+
+
+def _gpus(value: str, facts: Facts) -> tuple[str, ...]:
+    """Names as the facts have them, however they are written."""
+    return tuple(_gpu(name, facts) for name in _several(value))
+
+
+def _gpu(name: str, facts: Facts) -> str:
+    if gpu := facts.gpu(name):
+        return gpu.name
+    names = {gpu.name.lower(): gpu.name for gpu in facts.gpus}
+    near = get_close_matches(name.lower(), names, n=3, cutoff=0.4)
+    meant = f"did you mean {' or '.join(names[one] for one in near)}? " if near else ""
+    raise ValueError(f"{meant}no GPU {name} is known; ask by its architecture: arch=sm_90")
+
+
+def _archs(value: str, _: Facts) -> tuple[str, ...]:
+    """``sm_90``, ``9.0`` and ``90``."""
+    matches = [
+        re.fullmatch(r"(?:sm_?)?([0-9]{1,2})\.?([0-9])", one, re.IGNORECASE) for one in _several(value)
+    ]
+    if not all(matches):
+        raise ValueError("write it like arch=sm_90")
+    return tuple(f"sm_{match[1]}{match[2]}" for match in matches if match)
+
+
+def _compat(value: str, _: Facts) -> str:
+    """``13.0``, ``13-0`` and ``cuda-compat-13-0``."""
+    match = re.fullmatch(r"(?:cuda-compat-)?([0-9]{2})[-.]([0-9])", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("write it like compat=13.0, the CUDA of the cuda-compat package")
+    return f"{match[1]}.{match[2]}"
+
+
+def _several(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+_READERS: dict[str, _Reader] = {
+    "torch": _text(
+        r"v?(?P<it>[0-9]+\.[0-9]+\.[0-9]+(?:\.?[a-z]+[0-9]+)*)(?:\+.*)?", "torch=2.13.0, all three numbers"
+    ),
+    "cuda": _cuda,
+    "python": _text(r"(?:py|python|cp)?(?P<it>3\.[0-9]{1,2})(?:\.[0-9]+)?", "python=3.11"),
+    "vllm": _text(r"v?(?P<it>[0-9]+\.[0-9]+[0-9a-z.]*|none)(?:\+.*)?", "vllm=0.32.0, or vllm=none"),
+    "platform": _platform,
+    "gpu": _gpus,
+    "arch": _archs,
+    "driver": _text(r"(?P<it>[0-9]{3}(?:\.[0-9]+){0,2})", "driver=550.54.14, as nvidia-smi shows it"),
+    "glibc": _text(r"(?P<it>2\.[0-9]{1,2})", "glibc=2.36, as ldd --version shows it"),
+    "gcc": _text(r"(?P<it>[0-9]{1,2})(?:\..*)?", "gcc=12"),
+    "compat": _compat,
+}

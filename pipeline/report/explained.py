@@ -1,0 +1,105 @@
+"""An answer of ``explain``, told to people: the verdict, then what to do, then every rule and its source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.rules.releases import span
+from pipeline.nouns import Level
+from pipeline.report.columns import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.compat.explain import Answer, Option, Refusal
+    from pipeline.nouns import Cell, Finding, Verdict
+
+MOST_OPTIONS = 8
+_MOST_NAMES = 3
+_COLUMNS = ("vLLM", "torch", "CUDA", "Python", "driver", "verdict")
+
+
+def text_of(answer: Answer, cells: Sequence[tuple[Cell, Verdict]] = ()) -> str:
+    """The answer as lines of text; ``cells`` are those of the matrix that it is about, and their verdicts."""
+    parts = [[answer.summary]]
+    if answer.options:
+        parts.append(list(_option(answer.options[0]) if answer.is_of_one_build else _table(answer.options)))
+    if cells:
+        parts.append(["the cells of this matrix:", *(_cell(*one) for one in cells)])
+    if answer.nearest:
+        parts.append(["the nearest that are possible:", *_nearest(answer)])
+    if answer.refused:
+        parts.append(["why others do not fit:", *map(_refusal, answer.refused)])
+    if answer.verdict.findings:
+        title = "why:" if answer.is_of_one_build else "true of all of them:"
+        parts.append([title, *_findings(answer.verdict.findings)])
+    parts.append([f"from artefacts read on {answer.read}"])
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _option(option: Option) -> Iterator[str]:
+    """What belongs to one build, a line for each thing."""
+    yield f"install  {option.install}"
+    yield f"python   {span(option.pythons)}"
+    if option.driver:
+        ptx = f"; where code is PTX: {option.ptx_driver}" if option.ptx_driver else ""
+        yield f"driver   {option.driver} or newer{ptx}"
+        if not option.reach:
+            yield "GPUs     not known: nobody has read for which architectures this build is"
+    for kind, architectures in option.reach:
+        label = {"none": "not on"}.get(kind.value, kind.value)
+        yield f"{label:8} " + ", ".join(f"{sm} ({_names(names)})" for sm, names in architectures)
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = " ".join(name.removeprefix("GeForce ") for name in names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} …"
+
+
+def _table(options: Sequence[Option]) -> Iterator[str]:
+    """The newest options, in columns."""
+    yield from columns([_COLUMNS, *map(_row, options[:MOST_OPTIONS])])
+    if len(options) > MOST_OPTIONS:
+        yield f"and {len(options) - MOST_OPTIONS} more: --json has them all"
+
+
+def _row(option: Option) -> tuple[str, ...]:
+    cell = option.cell
+    driver = f"≥ {option.driver}" if option.driver else "-"
+    verdict = f"{option.level}: {', '.join(option.rules)}" if option.rules else str(option.level)
+    return (cell.vllm or "-", cell.torch, cell.cuda, span(option.pythons), driver, verdict)
+
+
+def _cell(cell: Cell, verdict: Verdict) -> str:
+    worst = [one for one in verdict.findings if one.level is verdict.level]
+    why = "" if verdict.level is Level.OK else f": {worst[0].text}"
+    return f"  {verdict.level:10} {cell.id}{why}"
+
+
+def _nearest(answer: Answer) -> Iterator[str]:
+    for one in answer.nearest:
+        yield f"  {one.cell.id}  with {', '.join(f'{axis} {value}' for axis, value in one.changes)}"
+
+
+def _refusal(one: Refusal) -> str:
+    builds = "1 build" if one.builds == 1 else f"{one.builds} builds"
+    return f"  {one.rule}: {builds}, the newest: {one.text}"
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    """The worst first, each with the numbers of its sources, which follow."""
+    sources = {source: number for number, source in enumerate(_sources(findings), start=1)}
+    for one in sorted(findings, key=lambda one: -one.level.rank):
+        numbers = "".join(f" [{sources[source]}]" for source in one.source)
+        yield f"  {one.level:10} {one.rule}: {one.text}{numbers}"
+        if one.hint:
+            yield f"             hint: {one.hint}"
+    yield from (f"  [{number}] {source}" for source, number in sources.items())
+
+
+def _sources(findings: Sequence[Finding]) -> Iterator[str]:
+    seen = set()
+    for source in (source for one in findings for source in one.source):
+        if source not in seen:
+            seen.add(source)
+            yield source

@@ -1,0 +1,55 @@
+"""What this machine can prove: its GPU and its driver decide for CUDA cells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import gpu, matrix
+from pipeline.flow import Machine, Settings
+from pipeline.nouns import Cell
+
+ROOT = Path(__file__).parents[2]
+CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+H200 = gpu.Gpu("NVIDIA H200", "GPU-0", (9, 0), 1 << 37)
+V100 = gpu.Gpu("Tesla V100", "GPU-1", (7, 0), 1 << 35)
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells here are for x86-64, whatever runs this test."""
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="x86_64"))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "driver", "said"),
+    [
+        ((), "", "needs a GPU"),
+        ((H200,), "580.65.06", ""),
+        ((H200,), "535.161.08", "CUDA 13 needs driver 580 or newer; 535.161.08 is there"),
+        ((V100,), "580.65.06", "has no code for sm_70"),
+        ((H200, V100), "580.65.06", "has no code for sm_70"),
+    ],
+)
+def test_a_gpu_proves_only_what_it_and_its_driver_can_run(
+    gpus: tuple[gpu.Gpu, ...], driver: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that is too old would fail the image for what is the machine's fault."""
+    monkeypatch.setattr(gpu, "gpus", lambda: gpus)
+    monkeypatch.setattr(gpu, "driver", lambda: driver)
+    machine = Machine(Settings(matrix.load(ROOT / "matrix.yaml")))
+    why = machine.why_not(CUDA)
+    assert (said in why) if said else not why
+
+
+def test_a_cpu_cell_needs_no_gpu() -> None:
+    machine = Machine(Settings(matrix.load(ROOT / "matrix.yaml")))
+    assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0")) == ""
+
+
+def test_another_processor_is_needed_for_another_platform() -> None:
+    machine = Machine(Settings(matrix.load(ROOT / "matrix.yaml")))
+    assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")) == "needs linux/arm64"
