@@ -82,6 +82,8 @@ class Include(Section):
 class Exclude(Section):
     """Combinations of the axes that are not wanted: those that agree with every axis named here."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2})
+
     reason: Reason
     """Why these are not wanted; `plan` shows it."""
     torch: Torch | None = None
@@ -110,6 +112,10 @@ class Gpu(Section):
 
 class BaseImage(Section):
     """What every image stands on: a distribution's suite as of a day, or an image by digest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["refresh"]}, {"required": ["image"]}]}
+    )
 
     suite: Literal["bookworm", "trixie"] = "bookworm"
     """Debian's suite: bookworm brings Python 3.11, trixie 3.13."""
@@ -157,6 +163,10 @@ class Omit(Rule):
 
 class Budget(Rule):
     """How large the images of some cells may become. The last rule that matches a cell is its budget."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}]}
+    )
 
     compressed: Size | None = None
     """The layers in a registry, as they are pulled: `1.5 GB`."""

@@ -191,7 +191,7 @@ SecretFree = Annotated[
 EnvValue = Annotated[
     str,
     Text(
-        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\\"]{0,1000}", 'plain value (no $, backtick, backslash, ")', "1"
+        r'[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\"]{0,1000}', 'plain value (no $, backtick, backslash, ")', "1"
     ),
 ]
 Argument = Annotated[
@@ -264,7 +264,9 @@ def _seen_as(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
 
 
-Reason = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
+Reason = Annotated[
+    str, Field(max_length=1000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_one_line)
+]
 Day = Annotated[str, AfterValidator(_day), _seen_as(_DAY, "2026-11-20")]
 RepositoryName = Annotated[
     str, AfterValidator(_repository), _seen_as(_HOSTED, "registry.example.org/team/vllm")
