@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pipeline.matrix.tree import Tree
     from pipeline.nouns import Pruned, Spec
 
+MOST_TOLD = 50
+"""Problems that one error tells."""
+
 __all__ = ["chosen", "load", "matching", "no_match", "select"]
 
 
@@ -66,7 +69,7 @@ _BESIDE_CELLS = frozenset(keys_of(File)) - {*AXES, "include", "exclude"}
 
 @dataclass(frozen=True)
 class _Cells:
-    """What the file asks for, and what came of it; nothing where its cells are not known."""
+    """What the file asks for and does not exclude, and what came of it; nothing where that is not known."""
 
     asked: tuple[Written, ...] = ()
     specs: tuple[Spec, ...] = ()
@@ -78,10 +81,11 @@ class _Cells:
 def _cells(file: File, tree: Tree, faulty: frozenset[str]) -> _Cells:
     if not faulty <= _BESIDE_CELLS:
         return _Cells()
-    asked, problems = expand(file, tree)
-    there = [one.cell for one in asked if not one.excluded and one.cell.vllm != AUTO]
+    written, problems = expand(file, tree)
+    asked = tuple(one for one in written if not one.excluded)
+    there = [one.cell for one in asked if one.cell.vllm != AUTO]
     matches, unclear = rules.match(file, [cell.id for cell in there], tree)
-    judged = judging.judge(asked, rules.specs_of(file, there, matches, faulty))
+    judged = judging.judge(written, rules.specs_of(file, there, matches, faulty))
     left = [spec.cell for spec in judged.specs] + [one.written.cell for one in judged.refused]
     problems += [*unclear, *judging.impossible(judged.refused, tree)]
     if left:
@@ -162,8 +166,9 @@ def _usage_error(path: Path, problems: Iterable[Problem]) -> UsageError:
     lines = [(f"{path}:{p.place.line}:{p.place.column}: {p.what}", p.hint) for p in sorted(set(problems))]
     if len(lines) == 1:
         return UsageError(lines[0][0], hint=lines[0][1])
-    what = "\n".join(f"{line}\n  hint: {hint}" for line, hint in lines)
-    return UsageError(what, hint=f"{len(lines)} problems, each with its remedy above")
+    what = "\n".join(f"{line}\n  hint: {hint}" for line, hint in lines[:MOST_TOLD])
+    first = f"the first {MOST_TOLD} of " if len(lines) > MOST_TOLD else ""
+    return UsageError(what, hint=f"{first}{len(lines)} problems, each with its remedy above")
 
 
 def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> Matrix:

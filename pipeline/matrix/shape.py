@@ -242,7 +242,7 @@ class File(Section):
     include: Annotated[tuple[Include, ...], Field(max_length=1000)] = ()
     """Cells beside the axes, written out."""
     gpu: Gpu | None = None
-    """What is asked of CUDA cells."""
+    """The GPUs that CUDA cells are for."""
     base: BaseImage
     """What every image stands on."""
     packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()
@@ -262,7 +262,7 @@ class File(Section):
     publish: Publish
     """Where images go, and under which names."""
     verify: Verify = Field(default_factory=Verify)
-    """What the gate asks of a proof."""
+    """How images are proven, and which proof counts."""
     budgets: Annotated[tuple[Budget, ...], Field(max_length=200)] = ()
     """How large images may become."""
 

@@ -6,6 +6,7 @@ gets past it. Each brings its pattern and an example to the JSON Schema.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -34,7 +35,16 @@ def refusal(what: str, hint: str) -> PydanticCustomError:
 
 def shown(value: Any) -> str:
     """A value as an error shows it: quoted, on one line, not too long."""
-    text = repr(value)
+    return brief(repr(value))
+
+
+def quoted(text: str) -> str:
+    """A text as it would stand in the file, quoted, on one line, not too long."""
+    return brief(json.dumps(text, ensure_ascii=not text.isprintable()))
+
+
+def brief(text: str) -> str:
+    """A text, cut off where it is too long for an error."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

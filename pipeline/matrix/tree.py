@@ -15,6 +15,7 @@ import yaml
 from yaml.composer import Composer
 
 from pipeline.errors import UsageError
+from pipeline.matrix.texts import quoted, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ LARGEST = 256 * 1024
 DEEPEST = 20
 """How deep its values may be nested."""
 
-MOST_VALUES = 16_384
+MOST_VALUES = 10_000
 """Values and keys that it may hold."""
 
 Loc = tuple[str | int, ...]
@@ -229,7 +230,9 @@ _SYNTAX_HINTS = {
     _TOO_DEEP: "nothing in a matrix is nested that deep",
     _TOO_MANY: "a matrix is small: say it shorter",
     "mapping values are not allowed": "a colon and a blank make a key: quote the text, or indent it right",
+    "nesting depth": "nothing in a matrix is nested that deep",
     "directive": "remove it",
+    "incompatible YAML document": "remove the directive (%)",
 }
 
 
@@ -299,8 +302,10 @@ def _wrong_key(key: yaml.Node, loc: Loc, tree: Tree) -> Problem | None:
     if key.tag == f"{_STANDARD}merge":
         return Problem(place, "the merge key << is not allowed", "write the keys out")
     if key.tag != f"{_STANDARD}str":
-        return Problem(place, f"the key {key.value!r} is not text to YAML", f'quote it: "{key.value}"')
+        return Problem(
+            place, f"the key {shown(key.value)} is not text to YAML", f"quote it: {quoted(key.value)}"
+        )
     if loc in tree.keys:
-        what = f"the key {key.value!r} is given twice, first on line {tree.keys[loc].line}"
+        what = f"the key {shown(key.value)} is given twice, first on line {tree.keys[loc].line}"
         return Problem(place, what, "keep one of the two")
     return None

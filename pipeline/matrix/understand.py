@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline.matrix.shape import SECTIONS, File, keys_of
-from pipeline.matrix.texts import shown
+from pipeline.matrix.texts import brief, quoted, shown
 from pipeline.matrix.tree import Hole, Odd, Problem
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _problem(error: Any, tree: Tree) -> Problem | None:
     if kind == "refused":
         return Problem(place, f"{name}: {error['ctx']['what']}", error["ctx"]["hint"])
     if isinstance(value, Odd) and value.kind == "nothing":
-        return Problem(place, f"{name} is empty", "give it a value, or remove it")
+        remedy = "write none for no vLLM" if loc[:1] == ("vllm",) else "give it a value, or remove it"
+        return Problem(place, f"{name} is empty", remedy)
     if kind == "string_type" and isinstance(value, Odd | int):
         return _unquoted(place, name, value)
     return Problem(place, f"{name}: {_mismatch(error)}", _remedy(error))
@@ -107,7 +108,9 @@ def _unquoted(place: Any, name: str, value: Odd | int) -> Problem:
     text, kind = (value.text, value.kind) if isinstance(value, Odd) else (str(value), "a number")
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):
         kind = f"the number {float(text)}"
-    return Problem(place, f"{name}: {text} without quotes is {kind} to YAML", f'quote it: "{text}"')
+    return Problem(
+        place, f"{name}: {brief(text)} without quotes is {kind} to YAML", f"quote it: {quoted(text)}"
+    )
 
 
 def _inside(loc: Loc) -> str:
@@ -142,7 +145,7 @@ def _mismatch(error: Any) -> str:
 
 def _described(value: Any) -> str:
     if isinstance(value, Odd):
-        return value.text
+        return brief(value.text)
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -154,7 +157,7 @@ def _remedy(error: Any) -> str:
     value, kind = error["input"], error["type"]
     if kind == "tuple_type" and isinstance(value, str | int | Odd):
         text = value.text if isinstance(value, Odd) else value
-        return f'write a list: ["{text}"]'
+        return f"write a list: [{quoted(str(text))}]"
     if kind == "literal_error":
         expected = [word.strip("' ") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         near = get_close_matches(str(value), expected, n=1)
