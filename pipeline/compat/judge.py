@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -33,20 +33,23 @@ def judge(cell: Cell, conditions: Conditions | None = None, facts: Facts | None 
 
 @lru_cache(maxsize=256)
 def _rules(facts: Facts, conditions: Conditions) -> tuple[Callable[[Cell], tuple[Finding, ...]], ...]:
-    return tuple(_once(rule, facts, conditions) for rule in RULES)
+    """All rules in their order; those that stand beside each other and look at the same axes as one."""
+    groups = groupby(RULES, key=attrgetter("axes"))
+    return tuple(_once(axes, tuple(rules), facts, conditions) for axes, rules in groups)
 
 
-def _once(rule: Rule, facts: Facts, conditions: Conditions) -> Callable[[Cell], tuple[Finding, ...]]:
-    """The rule, asked once for each combination of what it looks at: a matrix has thousands of cells."""
+def _once(
+    axes: tuple[str, ...], rules: tuple[Rule, ...], facts: Facts, conditions: Conditions
+) -> Callable[[Cell], tuple[Finding, ...]]:
+    """These rules, asked once for each combination of what they look at: a matrix has thousands of cells."""
     seen: dict[tuple[str | None, ...], tuple[Finding, ...]] = {}
-    axes_of = attrgetter(*rule.axes)
+    values_of = attrgetter(*axes)
 
     def findings(cell: Cell) -> tuple[Finding, ...]:
-        axes = axes_of(cell)
-        found = seen.get(axes)
-        if found is None:
-            found = seen[axes] = tuple(rule.look(cell, facts, conditions))
-        return found
+        values = values_of(cell)
+        if values not in seen:
+            seen[values] = tuple(one for rule in rules for one in rule.look(cell, facts, conditions))
+        return seen[values]
 
     return findings
 

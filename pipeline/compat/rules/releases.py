@@ -168,6 +168,8 @@ def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact
 
 def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """A Transformers that is pinned beside vLLM is within vLLM's range."""
+    if not conditions.pins:
+        return
     vllm, wanted = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
     allowed = specifier(vllm, "transformers", cell.python) if vllm else None
     if not vllm or not wanted or allowed is None:
@@ -181,6 +183,8 @@ def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[F
 
 def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """A torchvision or torchaudio that is pinned is the one that was released for this PyTorch."""
+    if not conditions.pins:
+        return
     vllm = vllm_of(cell, facts)
     row = next((row for row in facts.pairs if row.torch == cell.torch), None)
     for name in ("torchvision", "torchaudio"):
