@@ -65,6 +65,7 @@ class Machine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.matrix = settings.matrix
+        self._models: dict[str | None, tuple[str, str]] = {}
 
     def why_not(self, cell: Cell) -> str:
         """Why this machine cannot prove the cell, or nothing."""
@@ -140,16 +141,16 @@ class Machine:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    @cached_property
-    def model(self) -> tuple[str, str]:
-        """The model that the suite serves, by name or folder, and the digest of its files.
+    def model_of(self, cell: Cell) -> tuple[str, str]:
+        """The model that the suite tries this cell with, by name or folder, and the digest of its files.
 
-        It is the one that the matrix names, or the tiny one, which is written into a cache.
+        It is the one that the matrix names, or the tiny one. Without vLLM it is always the tiny one: no
+        other's architecture is known to the suite's own forward pass.
         """
-        if self.matrix.model:
-            return self.matrix.model, tiny_model.digest(locate(self.matrix.model).folder)
-        folder = places.models() / "tiny"
-        return str(folder), tiny_model.write(folder)
+        name = self.matrix.model if cell.vllm else None
+        if name not in self._models:
+            self._models[name] = _named_model(name) if name else _tiny_model()
+        return self._models[name]
 
     @property
     def cache(self) -> Path:
@@ -168,3 +169,13 @@ class Machine:
             if folder.is_dir():
                 disks.setdefault(folder.stat().st_dev, []).append(what)
         return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}
+
+
+def _named_model(name: str) -> tuple[str, str]:
+    return name, tiny_model.digest(locate(name).folder)
+
+
+def _tiny_model() -> tuple[str, str]:
+    """The tiny model, written into a cache where it is not there yet."""
+    folder = places.models() / "tiny"
+    return str(folder), tiny_model.write(folder)

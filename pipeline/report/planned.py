@@ -43,7 +43,7 @@ def _next(status: Status) -> str:
     if status.pending:
         return f"pending: {status.pending}"
     steps = " ".join(status.steps) or "nothing"
-    return f"{steps} ({line(status.reasons[0].text)})" if status.reasons else steps
+    return f"{steps} ({', '.join(reason.code for reason in status.reasons)})" if status.reasons else steps
 
 
 def _notes(statuses: Sequence[Status]) -> list[str]:

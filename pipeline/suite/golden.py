@@ -37,6 +37,11 @@ class Answer:
     prompt: str
     tokens: tuple[int, ...]
 
+    @property
+    def prompt_tokens(self) -> list[int]:
+        """The prompt as the tiny model's tokenizer reads it: each byte is a token."""
+        return list(self.prompt.encode())
+
 
 @dataclass(frozen=True)
 class Golden:

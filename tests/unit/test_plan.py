@@ -189,8 +189,10 @@ def test_only_tags_of_this_image_are_told() -> None:
 def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     """Also one with nothing to do; not one that cannot be."""
     arm = Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")
+    pytorch = Cell("2.13.0", "cpu", "3.11", None)
     statuses = (
         Status(CPU, State.PUBLISHED),
+        Status(pytorch, State.UNBUILT),
         Status(CUDA, State.UNLOCKED, pending="needs a GPU"),
         Status(arm, State.UNBUILT),
         Status(Cell("2.12.0", "cpu", "3.11", "0.32.0"), State.IMPOSSIBLE),
@@ -199,6 +201,7 @@ def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     assert found == {
         "include": [
             {"name": CPU.id, "cells": CPU.id, "runner": "ubuntu-latest"},
+            {"name": pytorch.id, "cells": pytorch.id, "runner": "ubuntu-latest"},
             {"name": CUDA.id, "cells": CUDA.id, "runner": ["self-hosted", "gpu"]},
             {"name": arm.id, "cells": arm.id, "runner": "ubuntu-24.04-arm"},
         ]
