@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,14 @@ _EPOCH = 1577836800
 
 def layer_of(pin: Pin) -> str:
     """The layer of the image that holds this wheel."""
-    for layer, patterns in LAYERS:
-        if any(fnmatchcase(pin.name, pattern) for pattern in patterns):
-            return layer
-    return "common" if pin.size >= COMMON_BYTES else "rest"
+    return _named_layer(pin.name) or ("common" if pin.size >= COMMON_BYTES else "rest")
+
+
+@cache
+def _named_layer(name: str) -> str | None:
+    """The layer that takes wheels of this name."""
+    taking = (layer for layer, patterns in LAYERS if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return next(taking, None)
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline import suite
-from pipeline.engine import Engine
 from pipeline.errors import MachineError, UsageError
 from pipeline.nouns import (
     PROJECT,
@@ -292,6 +291,8 @@ def _session(leader: int) -> list[int]:
 
 def _reap(trial: Trial) -> None:
     """Remove the run's containers; whoever interrupts us hears of his interruption, not of the engine."""
+    from pipeline.engine import Engine  # noqa: PLC0415 - the engine's library is loaded where one is used
+
     if isinstance(trial.target, ImageTarget):
         with suppress(MachineError), Engine.connect() as engine:
             engine.reap(trial.run)

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 
 from pipeline import build, buildx, compat, distribution, evidence, gpu, host, keys, places
 from pipeline import lock as locks
-from pipeline.engine import Engine
 from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
-from pipeline.suite import tiny_model
-from pipeline.suite.model import locate
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.engine import Facts
+    from pipeline.engine import Engine, Facts
     from pipeline.nouns import Cell, Host, Matrix
 
 
@@ -65,7 +64,6 @@ class Machine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.matrix = settings.matrix
-        self._models: dict[str | None, tuple[str, str]] = {}
 
     def why_not(self, cell: Cell) -> str:
         """Why this machine cannot prove the cell, or nothing."""
@@ -100,6 +98,8 @@ class Machine:
     @cached_property
     def engine(self) -> Engine:
         """The container engine. Raises EngineError where it is down."""
+        from pipeline.engine import Engine  # noqa: PLC0415 - a plan needs no engine, and waits for no import
+
         return Engine.connect()
 
     @property
@@ -141,16 +141,33 @@ class Machine:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    def model_of(self, cell: Cell) -> tuple[str, str]:
-        """The model that the suite tries this cell with, by name or folder, and the digest of its files.
+    def model_of(self, cell: Cell) -> str:
+        """The model that the suite tries this cell with, by name or folder.
 
-        It is the one that the matrix names, or the tiny one. Without vLLM it is always the tiny one: no
-        other's architecture is known to the suite's own forward pass.
+        It is the one that the matrix names, or the tiny one, which is written into a cache. Without vLLM
+        it is always the tiny one: no other's architecture is known to the suite's own forward pass.
         """
-        name = self.matrix.model if cell.vllm else None
-        if name not in self._models:
-            self._models[name] = _named_model(name) if name else _tiny_model()
-        return self._models[name]
+        return self._named_model(cell) or self._tiny_model
+
+    def model_digest_of(self, cell: Cell) -> str:
+        """The digest of that model's files; nothing is written for it."""
+        named = self._named_model(cell)
+        return self._digest_of_named if named else golden.read().model
+
+    def _named_model(self, cell: Cell) -> str | None:
+        return self.matrix.model if cell.vllm else None
+
+    @cached_property
+    def _digest_of_named(self) -> str:
+        return digest_of(locate(self.matrix.model or "").folder)
+
+    @cached_property
+    def _tiny_model(self) -> str:
+        from pipeline.suite import tiny_model  # noqa: PLC0415 - numpy: only a trial needs it
+
+        folder = places.models() / "tiny"
+        tiny_model.write(folder)
+        return str(folder)
 
     @property
     def cache(self) -> Path:
@@ -169,13 +186,3 @@ class Machine:
             if folder.is_dir():
                 disks.setdefault(folder.stat().st_dev, []).append(what)
         return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}
-
-
-def _named_model(name: str) -> tuple[str, str]:
-    return name, tiny_model.digest(locate(name).folder)
-
-
-def _tiny_model() -> tuple[str, str]:
-    """The tiny model, written into a cache where it is not there yet."""
-    folder = places.models() / "tiny"
-    return str(folder), tiny_model.write(folder)

@@ -11,9 +11,9 @@ import httpx
 from openai import DefaultHttpxClient, OpenAI
 
 from pipeline.errors import MachineError
-from pipeline.suite import golden, tiny_model
+from pipeline.suite import golden
 from pipeline.suite.expect import Mismatch, Task, within
-from pipeline.suite.model import locate
+from pipeline.suite.model import digest_of, locate
 from pipeline.suite.stage import Stage, last_line
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Serving(Stage):
     def __init__(self, trial: Trial, log: Path) -> None:
         super().__init__(trial, log)
         committed = golden.read()
-        is_tiny = tiny_model.digest(locate(trial.model).folder) == committed.model
+        is_tiny = digest_of(locate(trial.model).folder) == committed.model
         self.golden = committed if is_tiny else None
         self.steps = golden.STEPS if is_tiny else USER_STEPS
         self.prompts = tuple(answer.prompt for answer in committed.answers)

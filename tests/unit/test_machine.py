@@ -11,7 +11,8 @@ import pytest
 from pipeline import gpu, matrix
 from pipeline.flow import Machine, Settings
 from pipeline.nouns import Cell, Matrix, Policy, Repository
-from pipeline.suite import golden, tiny_model
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of
 
 ROOT = Path(__file__).parents[2]
 HERE = Repository("127.0.0.1:5000", "a")
@@ -75,9 +76,11 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_the_model_that_the_matrix_names_is_served(named: Machine, tmp_path: Path) -> None:
     model = str(tmp_path / "model")
-    assert named.model_of(WITH_VLLM) == (model, tiny_model.digest(tmp_path / "model"))
+    assert named.model_of(WITH_VLLM) == model
+    assert named.model_digest_of(WITH_VLLM) == digest_of(tmp_path / "model")
 
 
 def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_names(named: Machine) -> None:
     """The suite's own forward pass knows the architecture of that one only."""
-    assert named.model_of(PYTORCH_ALONE)[1] == golden.read().model
+    assert named.model_digest_of(PYTORCH_ALONE) == golden.read().model
+    assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model
