@@ -103,17 +103,13 @@ class Flow:
             decision,
             can_prove=not why_not,
             why_not=why_not,
-            channels=self.channels(cell),
+            channels=self.matrix.channels_of(cell),
             verdict=compat.judge(cell, compat.conditions_of(observed.spec)),
             estimate=self._estimate(observed.lock) if observed.lock else None,
         )
 
     def _estimate(self, lock: Lock) -> Estimate:
         return build.estimate(lock, fetch.bytes_missing(lock.pins, self.machine.cache))
-
-    def channels(self, cell: Cell) -> tuple[str, ...]:
-        """The tags that move to a cell's newest proven image: its id and its aliases."""
-        return (cell.id, *self.matrix.aliases_of(cell))
 
     # -- the stages ---------------------------------------------------------------------------------
 
@@ -193,7 +189,7 @@ class Flow:
                 decision,
                 self.machine.staging,
                 self.machine.destination,
-                self.channels(spec.cell),
+                self.matrix.channels_of(spec.cell),
                 moves=self.matrix.policy.moves,
                 evidence=self.machine.evidence,
                 on_step=say,
@@ -296,7 +292,7 @@ class Flow:
 
     def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
         """The image's tags in the destination, unless the digest is broken or unproven there."""
-        names = (image.immutable_tag, *self.channels(image.cell))
+        names = (image.immutable_tag, *self.matrix.channels_of(image.cell))
         tags = publish.published(self.machine.destination, names)
         digest = image.ref.digest
         if all(named != digest for _, named in tags):

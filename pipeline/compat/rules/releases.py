@@ -82,24 +82,30 @@ def _unlisted_on_arm(cell: Cell, torch: Artefact) -> Finding:
     )
 
 
-def python(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
-    """Every part has wheels for this Python."""
-    for part in (torch_of(cell, facts), vllm_of(cell, facts)):
-        if part is None:
-            continue
-        named, source = f"{part.package} {part.version}", part.source("pythons")
-        if cell.python not in part.pythons:
-            text = f"{named} has no wheel for Python {cell.python}, but for {span(part.pythons)}"
-            yield Finding("python", Level.IMPOSSIBLE, text, source, f"use Python {span(part.pythons)}")
-        elif part.pythons_built is not None and cell.python not in part.pythons_built:
-            text = (
-                f"{named} installs on Python {cell.python}, but is built for {span(part.pythons_built)} only"
-            )
-            hint = f"use Python {part.pythons_built[-1]}" if part.pythons_built else ""
-            yield Finding("python", Level.WARN, text, part.source("pythons_built"), hint)
-        else:
-            text = f"{named} has wheels for Python {span(part.pythons)}"
-            yield Finding("python", Level.OK, text, source)
+def python_of_torch(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """PyTorch has wheels for this Python."""
+    if torch := torch_of(cell, facts):
+        yield _on_python(torch, cell.python)
+
+
+def python_of_vllm(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """VLLM has wheels for this Python."""
+    if vllm := vllm_of(cell, facts):
+        yield _on_python(vllm, cell.python)
+
+
+def _on_python(part: Artefact, python: str) -> Finding:
+    named = f"{part.package} {part.version}"
+    if python not in part.pythons:
+        text = f"{named} has no wheel for Python {python}, but for {span(part.pythons)}"
+        hint = f"use Python {span(part.pythons)}"
+        return Finding("python", Level.IMPOSSIBLE, text, part.source("pythons"), hint)
+    if part.pythons_built is not None and python not in part.pythons_built:
+        text = f"{named} installs on Python {python}, but is built for {span(part.pythons_built)} only"
+        hint = f"use Python {part.pythons_built[-1]}" if part.pythons_built else ""
+        return Finding("python", Level.WARN, text, part.source("pythons_built"), hint)
+    text = f"{named} has wheels for Python {span(part.pythons)}"
+    return Finding("python", Level.OK, text, part.source("pythons"))
 
 
 def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
