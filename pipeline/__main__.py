@@ -75,14 +75,15 @@ def _say_patience(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs, pruned = matrix.survey(flow.matrix, options.select)
         statuses = flow.each(specs, flow.status)
     if options.github:
         print(json.dumps(plan.github(statuses)))
     elif options.json:
-        print(report.as_json(statuses), end="")
+        print(report.as_json((*statuses, *map(plan.left_out, pruned))), end="")
     else:
-        print(planned.text_of(statuses), end="")
+        print(planned.text_of(statuses, pruned), end="")
     return _seen(statuses, options)
 
 
@@ -143,33 +144,34 @@ def _under(asked: Question, spec: Spec) -> Conditions:
 
 
 def _lock(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        for spec in specs:
+    with _flow(options) as flow:
+        for spec in _selected(flow, options):
             flow.lock(spec)
     return GOOD
 
 
 def _build(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.built)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.built)
     _print(statuses, options)
     return _seen(statuses, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs = _selected(flow, options)
         statuses = (flow.try_out(options.python),) if options.python else flow.each(specs, flow.verify)
     return _tell(statuses, options)
 
 
 def _publish(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.publish)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.publish)
     return _tell(statuses, options)
 
 
 def _gate(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, _):
+    with _flow(options) as flow:
         decision = flow.judge(options.ref)
     if options.json:
         print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
@@ -179,8 +181,8 @@ def _gate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.status)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.status)
     report.write(statuses, _state(options))
     if not options.json:
         print(report.markdown(statuses), end="")
@@ -238,18 +240,22 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
 
 
 @contextmanager
-def _flow(options: argparse.Namespace) -> Iterator[tuple[Flow, tuple[Spec, ...]]]:
-    """The flow for these options, and the cells that they select; nothing that it started outlives it."""
+def _flow(options: argparse.Namespace) -> Iterator[Flow]:
+    """The flow for these options; nothing that it started outlives it."""
     from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
-    specs = matrix.select(loaded, getattr(options, "select", ()))
     with Narrator() as narrator:
         flow = Flow(Machine(_settings(options, loaded)), narrator)
         try:
-            yield flow, specs
+            yield flow
         finally:
             flow.end()
+
+
+def _selected(flow: Flow, options: argparse.Namespace) -> tuple[Spec, ...]:
+    """The cells that the command is about."""
+    return matrix.select(flow.matrix, options.select)
 
 
 def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:

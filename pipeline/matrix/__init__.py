@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MOST_TOLD = 50
 """Problems that one error tells."""
 
-__all__ = ["chosen", "load", "matching", "no_match", "select"]
+__all__ = ["chosen", "load", "matching", "no_match", "select", "survey"]
 
 
 def load(path: Path, repository: str | None = None) -> Matrix:
@@ -59,6 +59,14 @@ def select(matrix: Matrix, patterns: Iterable[str]) -> tuple[Spec, ...]:
     """
     ids = frozenset(chosen([cell.id for cell in matrix.cells], patterns, matrix.pruned))
     return tuple(spec for spec in matrix.specs if spec.cell.id in ids)
+
+
+def survey(matrix: Matrix, patterns: Iterable[str]) -> tuple[tuple[Spec, ...], tuple[Pruned, ...]]:
+    """The same, and beside it what these globs match of the combinations that become no cell."""
+    ids = [cell.id for cell in (*matrix.cells, *(one.cell for one in matrix.pruned))]
+    found = frozenset(chosen(ids, patterns))
+    specs = tuple(spec for spec in matrix.specs if spec.cell.id in found)
+    return specs, tuple(one for one in matrix.pruned if one.cell.id in found)
 
 
 # -- cells ------------------------------------------------------------------------------------------
