@@ -20,7 +20,7 @@ _MOST_NAMED = 6
 
 
 def text_of(statuses: Sequence[Status], pruned: Sequence[Pruned] = ()) -> str:
-    """One line for each cell; then every warning, and every reason to leave some out, with those concerned."""
+    """One line for each cell; then every warning, and why some were left out, with those concerned."""
     parts = [
         list(columns([_HEAD, *map(_row, statuses)], right=_NUMBERS)),
         _warnings(statuses),
