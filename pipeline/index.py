@@ -2,8 +2,8 @@
 
 The index is the user's own where one is set (``UV_DEFAULT_INDEX``, ``PIP_INDEX_URL``, pip's
 configuration), else the one that the client library knows. Only its project pages are relied on, in HTML
-(PEP 503) or JSON (PEP 691); folders of wheels are not looked at. A wheel is a zip file whose table of contents
-is at its end, so a few range requests read any of its members.
+(PEP 503) or JSON (PEP 691); folders of wheels are not looked at. A wheel is a zip file, whose table of
+contents is at its end, so a few range requests read any of its members.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class IndexFile:
 
 
 class Index:
-    """The index, asked over one client that threads may share. ``requests`` and ``received`` count its cost."""
+    """The index, asked by one client for all threads; ``requests`` and ``received`` bytes are its cost."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -104,7 +104,7 @@ class Index:
         return files
 
     def wheel(self, file: IndexFile) -> RemoteWheel:
-        """The wheel, to read members of. Raises DamagedError where it is none, FactsError where it cannot be had."""
+        """The wheel, to read members of. Raises FactsError; a DamagedError where it is no zip file."""
         with _readable(file):
             return RemoteWheel(file, RemoteFile(self, file, _BLOCK))
 
@@ -124,7 +124,7 @@ class Index:
                     yield member.name.partition("/")[2], content.read()
 
     def is_as_listed(self, file: IndexFile) -> bool:
-        """Whether the file's hash is the listed one. All of it is fetched, so this is asked of damaged ones only."""
+        """Whether the file's hash is the listed one. All of it is fetched: ask this of damaged ones only."""
         seen = hashlib.sha256()
         start, size = 0, 1
         while start < size:
@@ -139,7 +139,9 @@ class Index:
         answer = self._get(file.url, {"Range": wanted, **_AS_IT_IS}, file.name, httpx.codes.PARTIAL_CONTENT)
         unit, _, total = answer.headers.get("content-range", "").rpartition("/")
         first = unit.removeprefix("bytes ").partition("-")[0]
-        if not total.isdecimal() or first != str(int(total) - len(answer.content) if start is None else start):
+        if not total.isdecimal() or first != str(
+            int(total) - len(answer.content) if start is None else start
+        ):
             raise FactsError(
                 f"{file.name}: asked for {wanted}, got {unit!r} of {total!r}",
                 hint="the server, or a proxy before it, answers range requests wrongly; name another index",
@@ -183,14 +185,14 @@ class Index:
 
     @cached_property
     def _http(self) -> httpx.Client:
-        """One client for all threads. It follows the environment's proxies and certificates, and pip's own."""
+        """It follows the environment's proxies and certificates, and those that pip is set up with."""
         bundle = os.environ.get("PIP_CERT") or self._pip.get("cert")
         trust = ssl.create_default_context(cafile=bundle) if bundle else True
         return httpx.Client(timeout=_TIMEOUT, follow_redirects=True, verify=trust)
 
     @cached_property
     def _endpoint(self) -> str:
-        """The index that the user has set, in the order in which pipeline.uv hears it, else the default one."""
+        """The index that the user has set, uv's settings first as where a lock is made, else the default."""
         from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - its imports take 0.4 s
 
         names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
@@ -214,7 +216,7 @@ class Index:
 class RemoteFile(io.RawIOBase):
     """A file of the index as Python's readers of zip and tar want one.
 
-    It holds the bytes of its last request, at first the end of the file, and asks for what lies outside of them.
+    It holds the bytes of its last request, at first the end of the file, and asks for what lies outside.
     """
 
     def __init__(self, index: Index, file: IndexFile, block: int) -> None:
@@ -301,7 +303,9 @@ class RemoteWheel:
         """
         with _readable(self.file, member):
             info = self._archive.getinfo(member)
-            self._remote.hold(info.header_offset, info.header_offset + min(info.compress_size, _BLOCK) + _HEADER)
+            self._remote.hold(
+                info.header_offset, info.header_offset + min(info.compress_size, _BLOCK) + _HEADER
+            )
             self._remote.seek(info.header_offset)
             name_length, extra_length = struct.unpack("<26x2H", self._remote.read(30))
             self._remote.seek(name_length + extra_length, io.SEEK_CUR)

@@ -1,4 +1,4 @@
-"""What must hold of the rows before they are written: facts may grow and change, never shrink or contradict."""
+"""What must hold of the rows before they are written: facts grow and change, they never shrink."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> I
             yield Reason(
                 "lost",
                 f"{_named(row)} is in the facts, but the index lists no wheel of it any more",
-                "look at the project's page; where it was really removed, remove its row by hand, and say why",
+                "look at the project's page; where it was really removed, remove its row and say why",
             )
 
 
@@ -50,7 +50,7 @@ def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> It
 
 
 def sound(rows: Sequence[Artefact]) -> Iterator[Reason]:
-    """What each row must agree with: its own sources, its own metadata, and the row of the torch that it pins."""
+    """What each row must agree with: its own sources and metadata, and the row of the torch that it pins."""
     torches = {row.version for row in rows if row.package == "torch"}
     for row in rows:
         yield from _unsourced(row)
@@ -77,7 +77,9 @@ def _holds(requirement: Requirement, row: Artefact) -> bool:
     python = row.pythons[0] if row.pythons else "3.12"
     here = {"platform_machine": row.machine, "platform_system": "Linux", "sys_platform": "linux", "extra": ""}
     marker = requirement.marker
-    return marker is None or marker.evaluate({**here, "python_version": python, "python_full_version": f"{python}.0"})
+    return marker is None or marker.evaluate(
+        {**here, "python_version": python, "python_full_version": f"{python}.0"}
+    )
 
 
 def _unsourced(row: Artefact) -> Iterator[Reason]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
-ABOUT = "Written by nox -s refresh from the artefacts themselves; never edited by hand. Rows: pipeline/compat/facts.py."
+ABOUT = "Read from the artefacts by nox -s refresh, never edited; pipeline/compat/facts.py explains the rows."
 
 
 def read(path: Path) -> tuple[Artefact, ...]:

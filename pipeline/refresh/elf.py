@@ -1,9 +1,9 @@
 """What a shared object asks of the system that loads it: libraries, and versions of their symbols.
 
-A whole one is read by pyelftools. Of a large one only its head is at hand: its table of dynamic entries lies far
-behind, after code and GPU binaries, but the version needs (``.gnu.version_r``) and the names that they use
-stand near the start. They are found by what they hold: every record carries the System V hash of the name that it
-points to (Linux Standard Base, symbol versioning), so a record and its name prove each other.
+A whole one is read by pyelftools. Of a large one only its head is at hand: its dynamic entries lie far
+behind, after code and GPU binaries, but the version needs (``.gnu.version_r``) and the names that they
+use stand near the start. They are found by what they hold: every record carries the System V hash of the
+name that it points to (Linux Standard Base, symbol versioning), so a record and its name prove each other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
@@ -43,8 +44,9 @@ def of_whole(content: bytes) -> Needs:
     """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none."""
     try:
         elf = ELFFile(io.BytesIO(content))
-        dynamic = [segment for segment in elf.iter_segments() if segment["p_type"] == "PT_DYNAMIC"]
-        libraries = [tag.needed for segment in dynamic for tag in segment.iter_tags("DT_NEEDED")]
+        dynamic = [segment for segment in elf.iter_segments() if isinstance(segment, DynamicSegment)]
+        tags = [tag for segment in dynamic for tag in segment.iter_tags("DT_NEEDED")]
+        libraries = [str(tag.needed) for tag in tags]  # type: ignore[attr-defined] # set by the tag's kind
         sections = [section for section in elf.iter_sections() if isinstance(section, GNUVerNeedSection)]
         versions = [aux.name for one in sections for _, each in one.iter_versions() for aux in each]
     except ELFError as error:
@@ -109,7 +111,7 @@ def _is_record(head: bytes, names: int, at: int) -> bool:
         return False
     known, _, _, name, _ = _AUX.unpack_from(head, at)
     text = _text(head, names + name)
-    return bool(text) and known == _hash(text.encode()) or _is_need(head, names, at)
+    return (text != "" and known == _hash(text.encode())) or _is_need(head, names, at)
 
 
 def _is_need(head: bytes, names: int, at: int) -> bool:

@@ -89,7 +89,7 @@ def _frozen(value: Any) -> Any:
 
 
 def pins(wheel: RemoteWheel, offer: Offer) -> tuple[str, ...]:
-    """The deciding requirements of a wheel. Raises FactsError where it is another package than its name says."""
+    """The deciding requirements of a wheel. Raises FactsError where it is not the package of its name."""
     member = dist_info(wheel, METADATA)
     metadata = BytesHeaderParser().parsebytes(wheel.read(member))
     name, version = metadata.get("Name", ""), metadata.get("Version", "0")
@@ -134,7 +134,7 @@ def inside(wheel: RemoteWheel, members: Iterable[str]) -> dict[str, Needs]:
 
 
 def glibc(seen: Mapping[str, Needs]) -> tuple[str | None, str | None]:
-    """The newest version of glibc's symbols among these, such as ``2.17``, and the member that asks for it."""
+    """The newest version of glibc's symbols among these, such as ``2.17``, and the member that needs it."""
     asked = [
         (Version(version.removeprefix("GLIBC_")), member)
         for member, needs in seen.items()
@@ -146,7 +146,7 @@ def glibc(seen: Mapping[str, Needs]) -> tuple[str | None, str | None]:
 
 
 def libraries(wheel: RemoteWheel, seen: Mapping[str, Needs]) -> tuple[str, ...] | None:
-    """The libraries among these needs that the wheel does not bring itself, sorted; None where none were seen."""
+    """The libraries among these needs that the wheel does not bring; None where no member told its needs."""
     if not seen:
         return None
     own = {member.rpartition("/")[2] for member in wheel.members}
@@ -166,6 +166,8 @@ def capabilities(text: str) -> tuple[str, ...]:
 def sources(**members: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """Facts with where they were read, in the order given; one that was not found has none."""
     told = {
-        fact: where if isinstance(where, str) else ", ".join(where) for fact, where in members.items() if where
+        fact: where if isinstance(where, str) else ", ".join(where)
+        for fact, where in members.items()
+        if where
     }
     return tuple(told.items())

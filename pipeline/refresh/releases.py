@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 if TYPE_CHECKING:
@@ -28,8 +33,9 @@ _CPYTHON = re.compile(r"cp3(\d+)")
 
 @dataclass(frozen=True)
 class Project:
-    """A project whose releases are read, from ``oldest`` on; of a ``toolkit`` only each CUDA minor's newest,
-    and for one machine: what we read of it is the same for all.
+    """A project whose releases are read, from ``oldest`` on.
+
+    Of a ``toolkit`` only each CUDA minor's newest is, and for one machine: what we want is the same for all.
     """
 
     name: str
@@ -41,8 +47,8 @@ class Project:
 class Offer:
     """One release on one machine, as the index's page tells it. ``file`` is the wheel that stands for it.
 
-    ``pythons`` are those that a wheel is made for by name, ``stable_abi`` the oldest of a wheel for that and all
-    newer ones; both within Requires-Python, ``requires``. ``sdist`` is the release's source archive.
+    ``pythons`` are those that a wheel is made for by name, ``stable_abi`` the oldest of a wheel for that and
+    all newer ones, ``requires`` is Requires-Python. ``sdist`` is the release's source archive.
     """
 
     project: str
@@ -95,11 +101,17 @@ class _Wheel:
         return next((_python(tag.interpreter) for tag in self.tags if tag.abi == "abi3"), None)
 
     @property
-    def rank(self) -> tuple[bool, int, tuple[int | str, ...], str]:
+    def rank(self) -> tuple[bool, int, int, str]:
         """Whether it comes before another one to stand for the release: the oldest Python, the last build."""
         named = sorted(_minor(one) for one in self.pythons)
+        build = -int(self.build[0]) if self.build else 0
         free_threaded = not named and not self.stable_abi and any(tag.abi.endswith("t") for tag in self.tags)
-        return free_threaded, named[0] if named else 0, tuple(-part for part in self.build[:1]), self.file.name
+        return (
+            free_threaded,
+            named[0] if named else 0,
+            build,
+            self.file.name,
+        )
 
 
 def newest(files: Iterable[IndexFile]) -> Version | None:
@@ -109,7 +121,7 @@ def newest(files: Iterable[IndexFile]) -> Version | None:
 
 
 def offers(project: Project, files: Sequence[IndexFile], known: Mapping[str, object]) -> tuple[Offer, ...]:
-    """The releases of a project, oldest first. A wheel whose hash is known goes on standing for its release."""
+    """The releases of a project, oldest first. A wheel that is known goes on standing for its release."""
     releases: dict[Version, list[IndexFile]] = {}
     for file in files:
         version = _version(file.name)
@@ -171,7 +183,7 @@ def _wheels(files: Iterable[IndexFile]) -> Iterator[_Wheel]:
 
 
 def _version(name: str) -> Version | None:
-    """The version in the name of a wheel or source archive; None for any other file, and for odd old names."""
+    """The version in the name of a wheel or source archive; None for any other file and for odd names."""
     try:
         return parse_wheel_filename(name)[1] if name.endswith(".whl") else parse_sdist_filename(name)[1]
     except (InvalidWheelFilename, InvalidSdistFilename):

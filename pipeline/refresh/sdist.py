@@ -18,7 +18,7 @@ _PIPELINE = ".buildkite/release-pipeline.yaml"
 _CMAKE = "CMakeLists.txt"
 _DOCKERFILES = ("docker/Dockerfile", "Dockerfile")
 _ENOUGH = 3000
-"""Members after which an archive that lacks one of these has it nowhere; they stand in the order of their names."""
+"""Members after which an archive that lacks one of these has it nowhere: they are in order of their names."""
 
 _PYTHONS = re.compile(r"PYTHON_SUPPORTED_VERSIONS((?:\s+\"[0-9.]+\")+)")
 _SUPPORTED = re.compile(r"set\(CUDA_SUPPORTED_ARCHS \"([0-9.;]+)\"\)")
@@ -29,7 +29,7 @@ _CUDA = "CUDA_VERSION="
 
 @dataclass(frozen=True)
 class Built:
-    """A wheel that the release pipeline builds. ``listed`` are the architectures that it asks for by itself."""
+    """A wheel that the release pipeline builds. ``listed`` are architectures that it asks for by itself."""
 
     machine: str
     cuda: str
@@ -101,9 +101,14 @@ def wheels(pipeline: str) -> Iterator[Built]:
         machine = "aarch64" if "arm64" in str(step.get("agents")) else "x86_64"
         for command in _commands(step):
             words = shlex.split(command)
-            if "--target" not in words or words[words.index("--target") + 1 : ][:1] != ["build"]:
+            if "--target" not in words or words[words.index("--target") + 1 :][:1] != ["build"]:
                 continue
-            told = {key: word.removeprefix(key) for word in words for key in (_CUDA, _LIST) if word.startswith(key)}
+            told = {
+                key: word.removeprefix(key)
+                for word in words
+                for key in (_CUDA, _LIST)
+                if word.startswith(key)
+            }
             if _CUDA in told:
                 listed = told.get(_LIST)
                 yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)

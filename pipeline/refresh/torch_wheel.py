@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _VERSION = "torch/version.py"
 _CONFIG = "torch/include/ATen/cuda/CUDAConfig.h"
-"""The flags that its own build gave to nvcc: the same list that ``torch.cuda.get_arch_list()`` gives, but 1 kB."""
+"""The flags that its own build gave to nvcc, in 1 kB: the list that ``torch.cuda.get_arch_list()`` gives."""
 
 _LIBRARIES = ("torch/lib/libtorch_global_deps.so", "torch/lib/libshm.so", "torch/lib/libc10.so")
 """Small ones. The first links what PyTorch wants loaded before itself: CUDA's own libraries."""
@@ -57,7 +57,7 @@ def strings(source: bytes) -> dict[str, str]:
 
 
 def archs(config: bytes) -> tuple[str, ...] | None:
-    """What nvcc was told to make, from ``-gencode;arch=compute_90,code=sm_90;…``; None where nothing is said."""
+    """What nvcc was told to make, from ``-gencode;arch=compute_90,code=sm_90;…``; None where it says none."""
     flags = re.search(rb'NVCC_FLAGS_EXTRA\s+"([^"]+)"', config)
     codes = re.findall(r"code=\[?((?:sm|compute)_[0-9a-z]+)", flags[1].decode()) if flags else []
     return tuple(codes) or None

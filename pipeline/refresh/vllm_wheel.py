@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EXTENSION = re.compile(r"vllm/[^/]+\.so")
 _KERNELS = re.compile(r"vllm/_(flashmla_extension|moe)_C\b.*\.so")
-"""The smallest members that hold kernels: nvcc writes its version beside them, until CUDA 13 packs it away."""
+"""The smallest members with kernels: nvcc writes its version beside them (CUDA 13 packs it away)."""
 
 _NVCC = re.compile(rb"Cuda compilation tools, release ([0-9]+\.[0-9]+), V[0-9.]+")
 _CUDART = re.compile(r"libcudart\.so\.([0-9]+)(\.[0-9]+)?")
@@ -61,7 +61,7 @@ def is_for_cpu(offer: Offer) -> bool:
 
 
 def compiled_for(wheel: RemoteWheel, seen: Mapping[str, Needs]) -> tuple[str | None, str]:
-    """The CUDA that compiled it, and where that was read: nvcc's own words, else vLLM's, else the runtime's major."""
+    """The CUDA that compiled it, and where it stands: nvcc's words, else vLLM's, else the runtime's."""
     members = sorted(filter(_KERNELS.fullmatch, wheel.members), key=wheel.members.__getitem__)
     said = strings(wheel.read(_ENVS)).get("VLLM_MAIN_CUDA_VERSION") if _ENVS in wheel.members else None
     for member in members[:1] if said else members:
