@@ -120,6 +120,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def refresh(session: nox.Session) -> None:
+    """Read what is new on the index into the facts on which the rules stand."""
+    pipeline(session, "refresh")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead."""
     started = time.monotonic()
