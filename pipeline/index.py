@@ -24,7 +24,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import httpx
 from packaging.utils import canonicalize_name
@@ -77,12 +77,23 @@ class IndexFile:
 
 
 class Index:
-    """The index, asked by one client for all threads; ``requests`` and ``received`` bytes are its cost."""
+    """The index, asked by one client for all threads; ``requests`` and ``received`` bytes are its cost.
+
+    Use it as a context manager.
+    """
 
     def __init__(self) -> None:
         self.requests = 0
         self.received = 0
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every connection."""
+        if "_http" in self.__dict__:
+            self._http.close()
 
     def files(self, project: str) -> tuple[IndexFile, ...] | Reason:
         """The files of a project, or why its page cannot be believed.
@@ -329,14 +340,17 @@ def _readable(file: IndexFile, member: str = "") -> Iterator[None]:
 
 def _parsed(answer: httpx.Response, project: str) -> ProjectPage:
     """The page in whichever form it came. Raises ValueError where it is not what its type says."""
-    from pypi_simple import ProjectPage  # noqa: PLC0415
+    from pypi_simple import ProjectPage, UnsupportedRepoVersionError  # noqa: PLC0415
 
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
-    if kind.endswith("json"):
-        return ProjectPage.from_json_data(answer.json(), str(answer.url))
-    if not kind.endswith("html"):
-        raise ValueError(f"its type is {kind or 'unknown'}, neither HTML nor JSON")
-    return ProjectPage.from_html(project, answer.text, str(answer.url))
+    try:
+        if kind.endswith("json"):
+            return ProjectPage.from_json_data(answer.json(), str(answer.url))
+        if kind.endswith("html"):
+            return ProjectPage.from_html(project, answer.text, str(answer.url))
+    except UnsupportedRepoVersionError as error:
+        raise ValueError(str(error)) from error
+    raise ValueError(f"its type is {kind or 'unknown'}, neither HTML nor JSON")
 
 
 def _listed(page: ProjectPage) -> Iterator[IndexFile]:

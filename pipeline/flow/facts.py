@@ -37,15 +37,15 @@ def update(
 
     Raises FactsError where the index or an artefact on it cannot be read; nothing is written then.
     """
-    index = Index()
     before = _verdicts(path, specs)
-    done = refresh(
-        index,
-        document.read(path),
-        Journal(places.facts()),
-        lambda text: narrator.note("", text),
-        fresh=fresh,
-    )
+    with Index() as index:
+        done = refresh(
+            index,
+            document.read(path),
+            Journal(places.facts()),
+            lambda text: narrator.note("", text),
+            fresh=fresh,
+        )
     narrator.note("", f"asked the index {index.requests} times for {index.received / 1e6:.1f} MB")
     if done.problems:
         return Update(summary(done.before, done.before), done.problems)
