@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import compat, matrix, plan, report
+from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
 from pipeline.nouns import PROJECT, Conditions, Level, State, plain
 from pipeline.report import planned
@@ -191,6 +192,23 @@ def _report(options: argparse.Namespace) -> int:
     return _seen(statuses, options)
 
 
+def _refresh(options: argparse.Namespace) -> int:
+    from pipeline.flow.facts import update  # noqa: PLC0415 - the other commands have no use for it
+    from pipeline.report import refreshed  # noqa: PLC0415
+
+    specs = matrix.load(options.matrix, options.repository).specs if options.matrix.is_file() else ()
+    with Narrator() as narrator:
+        done = update(narrator, specs, path=options.facts, fresh=options.fresh)
+    for problem in done.problems:
+        print(problem, file=sys.stderr)
+    if options.json:
+        told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
+        print(json.dumps(told, indent=2))
+    elif not done.problems:
+        print(refreshed.markdown(done.summary), end="")
+    return REFUSED if done.problems else GOOD
+
+
 _PLAIN_WIDTH = 240
 """Columns of a table that goes to a file or a log, where nothing should be folded."""
 
@@ -284,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
-        if name not in {"gate", "explain"}:
+        if name not in {"gate", "explain", "refresh"}:
             added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
@@ -297,10 +315,15 @@ def _parser() -> argparse.ArgumentParser:
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
     published = command("publish", _publish, "give proven images their tags; never builds")
     command("report", _report, "write Markdown, JUnit and JSON of what the registry says")
+    read = command(
+        "refresh", _refresh, "read what is new on the index into the facts; print what that changes"
+    )
+    read.add_argument("--facts", type=Path, default=FACTS, help="default: the facts in this checkout")
     judged = command("gate", _gate, "exit 0 if this digest may carry a tag, 1 with all reasons if not")
     judged.add_argument("ref", help="host/path@sha256:…")
     for one in (built, verified):
         one.add_argument("--fresh", action="store_true", help="build without BuildKit's cache")
+    read.add_argument("--fresh", action="store_true", help="read every artefact again, also those known")
     for one in (verified, published):
         one.add_argument(
             "--require-all", action="store_true", help="a cell that is pending here is a failure"

@@ -30,14 +30,18 @@ Confidence = Literal["verified", "documented", "secondary", "unsure"]
 class Artefact:
     """One wheel of the default index, as it was read. None is "not known", an empty tuple "known to be none".
 
-    ``machine`` is ``x86_64`` or ``aarch64``; ``size`` in bytes; ``released`` a day. ``pythons`` are those
-    that can install this release (all its wheels for this machine, within Requires-Python),
-    ``pythons_built`` those that its own build names. ``cuda`` is the version that it was compiled for,
-    ``13.0``, or ``12`` where only the major is known; None for a build without CUDA. ``archs`` are
-    ``sm_90`` for machine code and ``compute_90`` for PTX. ``glibc`` is what the file name's tag asks
-    for, ``glibc_seen`` the newest symbol version seen inside. ``needs`` are shared libraries that it
-    links and does not bring. ``pins`` are requirements as METADATA has them, markers included.
-    ``read_from`` says for each fact which member it was read from.
+    One wheel stands for a release on a machine (``x86_64`` or ``aarch64``): ``file`` is its name, ``size``
+    its bytes. ``released`` is the day of the release's first file, None where the index does not tell.
+    ``pythons`` are those that can install this release: what its wheels for this machine are tagged with,
+    within Requires-Python, and for the stable ABI within those of the torch that it pins; none where a
+    wheel holds nothing for Python. ``pythons_built`` are those that its own build names. ``cuda`` is the
+    version that it was compiled for, ``13.0``, or ``12`` where only the major is known; None for a build
+    without CUDA. ``archs`` are ``sm_90`` for machine code and ``compute_90`` for PTX. ``glibc`` is what
+    the file name's tag asks for, ``glibc_seen`` the newest symbol version seen inside, a lower bound.
+    ``needs`` are shared libraries that it links and does not bring, as far as they were seen. ``pins`` are
+    METADATA's requirements on what decides whether things fit, markers included. ``read_from`` says for
+    each fact which member it was read from. ``max_gcc`` is the newest gcc that a CUDA compiler accepts.
+    ``damaged`` says why nobody can unpack this wheel: what lies on the index is broken, by its own hash.
     """
 
     package: str
@@ -46,7 +50,7 @@ class Artefact:
     file: str
     sha256: str
     size: int
-    released: str
+    released: str | None
     yanked: bool
     pythons: tuple[str, ...]
     pythons_built: tuple[str, ...] | None
@@ -57,6 +61,8 @@ class Artefact:
     needs: tuple[str, ...] | None
     pins: tuple[str, ...]
     read_from: tuple[tuple[str, str], ...]
+    max_gcc: int | None = None
+    damaged: str | None = None
 
     @property
     def variant(self) -> str:
