@@ -136,16 +136,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Compiler:
-    """The newest gcc that a toolkit's nvcc takes as its host compiler."""
-
-    toolkit: str
-    max_gcc: int
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
 class KnownBad:
     """A combination that goes wrong although nothing forbids it: where every range named here holds."""
 
@@ -173,7 +163,6 @@ class Facts:
     variants: tuple[Variants, ...] = ()
     variant_archs: tuple[VariantArchs, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    compilers: tuple[Compiler, ...] = ()
     known_bad: tuple[KnownBad, ...] = ()
 
     def artefact(self, package: str, version: str, machine: str) -> Artefact | None:
@@ -206,6 +195,10 @@ class Facts:
     def toolkit(self, cuda: str) -> Floor | None:
         """The driver that came with this toolkit, which PTX made by it needs."""
         return next((row for row in self.toolkit_drivers if row.cuda == cuda), None)
+
+    def compiler(self, cuda: str) -> Artefact | None:
+        """The row that says which gcc the nvcc of this toolkit takes."""
+        return next((row for row in self.artefacts if row.max_gcc and row.cuda == cuda), None)
 
     def gpu(self, name: str) -> Gpu | None:
         """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090")."""
@@ -250,7 +243,6 @@ def load(facts: Path, overlay: Path) -> Facts:
         "variants": Variants,
         "variant_archs": VariantArchs,
         "pairs": Pair,
-        "compilers": Compiler,
         "known_bad": KnownBad,
     }
     rows: Any = {name: tuple(row_of(kind)(row) for row in kept[name]) for name, kind in tables.items()}
