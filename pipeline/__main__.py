@@ -196,9 +196,8 @@ def _refresh(options: argparse.Namespace) -> int:
     from pipeline.flow.facts import update  # noqa: PLC0415 - the other commands have no use for it
     from pipeline.report import refreshed  # noqa: PLC0415
 
-    specs = matrix.load(options.matrix, options.repository).specs if options.matrix.is_file() else ()
     with Narrator() as narrator:
-        done = update(narrator, specs, path=options.facts, fresh=options.fresh)
+        done = update(narrator, options.matrix, path=options.facts, fresh=options.fresh)
     for problem in done.problems:
         print(problem, file=sys.stderr)
     if options.json:

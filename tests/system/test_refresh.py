@@ -360,6 +360,31 @@ def test_the_summary_is_there_for_programs_too(refresh: Refresh) -> None:
     assert told["problems"] == []
 
 
+MATRIX = """\
+schema: 1
+torch: ["2.13.0"]
+cuda: [cu130]
+python: ["3.10"]
+vllm: [auto]
+base: {image: "127.0.0.1:5000/base@sha256:%s", glibc: "2.36"}
+publish: {repository: 127.0.0.1:5000/a}
+""" % ("0" * 64)
+
+
+def test_the_cells_whose_verdict_changes_are_listed(shelf: Shelf, refresh: Refresh, tmp_path: Path) -> None:
+    """Here that of ``auto``: a newer vLLM puts a cell in an older one's place."""
+    (tmp_path / "matrix.yaml").write_text(MATRIX)
+    matrix = ("--matrix", str(tmp_path / "matrix.yaml"))
+    refresh(*matrix)
+    newer = VLLM.replace("0.32.0", "0.32.1")
+    shelf.files[newer] = vllm(newer)
+    told = json.loads(refresh(*matrix, "--json").out)["changed"]
+    assert [(row["cell"][:10], row["before"], row["now"]) for row in told] == [
+        ("vllm0.32.0", "ok", "-"),
+        ("vllm0.32.1", "-", "ok"),
+    ]
+
+
 # -- whose index ------------------------------------------------------------------------------------
 
 
