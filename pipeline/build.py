@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from pipeline.nouns import ImageRef
 
-SCRIPTS = ("environment.sh", "install.sh", "serve")
+SCRIPTS = ("environment.sh", "install.sh")
+SERVE = "serve"
+"""The script that starts vLLM's server; an image without vLLM has none."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cuda", ("nvidia-*", "cuda-*")),
@@ -47,10 +50,14 @@ _EPOCH = 1577836800
 
 def layer_of(pin: Pin) -> str:
     """The layer of the image that holds this wheel."""
-    for layer, patterns in LAYERS:
-        if any(fnmatchcase(pin.name, pattern) for pattern in patterns):
-            return layer
-    return "common" if pin.size >= COMMON_BYTES else "rest"
+    return _named_layer(pin.name) or ("common" if pin.size >= COMMON_BYTES else "rest")
+
+
+@cache
+def _named_layer(name: str) -> str | None:
+    """The layer that takes wheels of this name."""
+    taking = (layer for layer, patterns in LAYERS if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return next(taking, None)
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
@@ -63,17 +70,17 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
     """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
-    files = {
-        name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in (*SCRIPTS, "tools.txt")
-    }
+    names = (*_scripts(spec.cell), "tools.txt")
+    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in names}
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
     recipe = [recipe_of(spec, images), files, spec.cell.platform]
     return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
 
 
 def recipe_of(spec: Spec, images: Path) -> str:
-    """The Dockerfile of all cells and, after it, this cell's environment, which no argument can carry."""
-    return "\n".join([(images / "Dockerfile").read_text(encoding="utf-8"), *_env_lines(spec), ""])
+    """The Dockerfile of all cells and, after it, what no argument can carry: environment and entrypoint."""
+    common = (images / "Dockerfile").read_text(encoding="utf-8")
+    return "\n".join([common, *_env_lines(spec), *_entry_lines(spec.cell), ""])
 
 
 def home(build_key: str, staging: Repository) -> TagRef:
@@ -136,7 +143,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
         here = Path(scratch)
         contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
-        contexts["tools"] = _tool_folder(here, images, wheels.path_of(uv_wheel, cache))
+        contexts["tools"] = _tool_folder(here, spec.cell, images, wheels.path_of(uv_wheel, cache))
         (here / "Dockerfile").write_text(recipe_of(spec, images), encoding="utf-8")
         recipe = buildx.Recipe(
             dockerfile=here / "Dockerfile",
@@ -169,10 +176,15 @@ def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
     return folder
 
 
-def _tool_folder(here: Path, images: Path, uv_wheel: Path) -> Path:
+def _scripts(cell: Cell) -> tuple[str, ...]:
+    """The scripts that a build of this cell is handed."""
+    return (*SCRIPTS, SERVE) if cell.vllm else SCRIPTS
+
+
+def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
     folder = here / "tools"
     folder.mkdir()
-    for name in SCRIPTS:
+    for name in _scripts(cell):
         shutil.copy(images / name, folder / name)
         (folder / name).chmod(0o755)
     with zipfile.ZipFile(uv_wheel) as wheel:
@@ -187,7 +199,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def _env_lines(spec: Spec) -> Iterator[str]:
     gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
-    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve else {}
+    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve and spec.cell.vllm else {}
     for name, value in {**gpu, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
             raise UsageError(
@@ -195,6 +207,13 @@ def _env_lines(spec: Spec) -> Iterator[str]:
             )
         quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
         yield f'ENV {name}="{quoted}"'
+
+
+def _entry_lines(cell: Cell) -> tuple[str, ...]:
+    """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init."""
+    if cell.vllm:
+        return ("EXPOSE 8000", f'ENTRYPOINT ["/usr/local/bin/{SERVE}"]')
+    return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
 
 
 def _for_nvidia(cell: Cell) -> dict[str, str]:

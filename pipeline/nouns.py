@@ -468,11 +468,24 @@ CheckName = Literal[
     "stream",
     "correct",
     "batch",
+    "compile",
     "limits",
     "shutdown",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-"""The checks of the suite, in the order in which they run; all are required unless the matrix says less."""
+"""Every check that the suite knows; those that a cell has are required unless the matrix says less."""
+
+_OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
+_OF_PYTORCH_ALONE = {"compile"}
+
+
+def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
+    """The checks of a cell with this vLLM, or with none, in the order in which they run.
+
+    Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
+    """
+    of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
+    return tuple(name for name in CHECKS if name not in of_others)
 
 
 class Outcome(StrEnum):
@@ -506,7 +519,7 @@ class Host(Frozen):
 
 
 class Expected(Frozen):
-    """What the image must say of itself, from cell and lock."""
+    """What the image must say of itself, from cell and lock. ``vllm`` is None where it has to have none."""
 
     torch: str
     cuda: str | None

@@ -9,12 +9,12 @@ from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from pipeline.nouns import Cell, Level, Outcome, Reason, Result, Stage, State, Status
+from pipeline.nouns import Cell, Outcome, Reason, Result, Stage, State, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pipeline.nouns import Decision, Estimate, Observed, Record, Verdict
+    from pipeline.nouns import Decision, Estimate, Observed, Pruned, Record
 
 MOST_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
@@ -65,10 +65,12 @@ def status(
     )
 
 
-def impossible(cell: Cell, verdict: Verdict) -> Status:
-    """The row of a cell that cannot exist, with every reason."""
-    reasons = (Reason(one.rule, one.text, one.hint) for one in verdict.at(Level.IMPOSSIBLE))
-    return Status(cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=verdict)
+def left_out(one: Pruned) -> Status:
+    """The row of a combination that becomes no cell, with every reason."""
+    reasons = [Reason(found.rule, found.text, found.hint) for found in one.findings]
+    if one.excluded:
+        reasons.append(Reason("excluded", one.excluded, "remove the exclude that names it from matrix.yaml"))
+    return Status(one.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(one.findings))
 
 
 def _state(

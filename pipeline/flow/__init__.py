@@ -86,7 +86,7 @@ class Flow:
             observed.proofs,
             policy=self.matrix.policy,
             suite=suite.digest(),
-            model=self.machine.model[1],
+            model=self.machine.model_digest_of(observed.spec.cell),
             now=datetime.now(UTC),
         )
 
@@ -208,7 +208,7 @@ class Flow:
             run=self.machine.settings.run,
             target=PythonTarget(python=str(found.python)),
             expected=found.expected.model_copy(update={"excused": self._excused(found.cell)}),
-            model=self.machine.model[0],
+            model=self.machine.model_of(found.cell),
             gpu=found.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
@@ -352,7 +352,7 @@ class Flow:
             run=self.machine.settings.run,
             target=ImageTarget(ref=str(image.ref)),
             expected=verify.expected(spec.cell, lock, labels),
-            model=self.machine.model[0],
+            model=self.machine.model_of(spec.cell),
             gpu=spec.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
@@ -370,7 +370,7 @@ class Flow:
         earlier: Sequence[Proof],
         started: str,
     ) -> Record:
-        here, model = self.machine.here, self.machine.model[1]
+        here, model = self.machine.here, self.machine.model_digest_of(image.cell)
         proof_key = key_of([image.ref.digest.value, suite.digest(), model, here.hardware])
         before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
         passed = all(check.outcome is Outcome.PASSED for check in checks)

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 
 from pipeline import build, buildx, compat, distribution, evidence, gpu, host, keys, places
 from pipeline import lock as locks
-from pipeline.engine import Engine
 from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
-from pipeline.suite import tiny_model
-from pipeline.suite.model import locate
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.engine import Facts
+    from pipeline.engine import Engine, Facts
     from pipeline.nouns import Cell, Host, Matrix
 
 
@@ -99,6 +98,8 @@ class Machine:
     @cached_property
     def engine(self) -> Engine:
         """The container engine. Raises EngineError where it is down."""
+        from pipeline.engine import Engine  # noqa: PLC0415 - a plan needs no engine, and waits for no import
+
         return Engine.connect()
 
     @property
@@ -140,16 +141,33 @@ class Machine:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    @cached_property
-    def model(self) -> tuple[str, str]:
-        """The model that the suite serves, by name or folder, and the digest of its files.
+    def model_of(self, cell: Cell) -> str:
+        """The model that the suite tries this cell with, by name or folder.
 
-        It is the one that the matrix names, or the tiny one, which is written into a cache.
+        It is the one that the matrix names, or the tiny one, which is written into a cache. Without vLLM
+        it is always the tiny one: no other's architecture is known to the suite's own forward pass.
         """
-        if self.matrix.model:
-            return self.matrix.model, tiny_model.digest(locate(self.matrix.model).folder)
+        return self._named_model(cell) or self._tiny_model
+
+    def model_digest_of(self, cell: Cell) -> str:
+        """The digest of that model's files; nothing is written for it."""
+        named = self._named_model(cell)
+        return self._digest_of_named if named else golden.read().model
+
+    def _named_model(self, cell: Cell) -> str | None:
+        return self.matrix.model if cell.vllm else None
+
+    @cached_property
+    def _digest_of_named(self) -> str:
+        return digest_of(locate(self.matrix.model or "").folder)
+
+    @cached_property
+    def _tiny_model(self) -> str:
+        from pipeline.suite import tiny_model  # noqa: PLC0415 - numpy: only a trial needs it
+
         folder = places.models() / "tiny"
-        return str(folder), tiny_model.write(folder)
+        tiny_model.write(folder)
+        return str(folder)
 
     @property
     def cache(self) -> Path:

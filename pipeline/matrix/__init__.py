@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline import compat
 from pipeline.errors import UsageError
 from pipeline.matrix import judging, names, rules
 from pipeline.matrix.cells import expand, idle_archs, wrong_pythons
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from pipeline.compat.facts import Facts
     from pipeline.matrix.cells import Written
     from pipeline.matrix.tree import Tree
     from pipeline.nouns import Pruned, Spec
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
 MOST_TOLD = 50
 """Problems that one error tells."""
 
-__all__ = ["chosen", "load", "matching", "no_match", "select"]
+__all__ = ["chosen", "load", "matching", "no_match", "select", "survey"]
 
 
-def load(path: Path, repository: str | None = None) -> Matrix:
+def load(path: Path, repository: str | None = None, facts: Facts | None = None) -> Matrix:
     """Read the matrix. ``repository`` stands in for ``publish.repository``, and its staging follows it.
 
+    Its cells are judged by ``facts``, which are the shipped ones unless others are given.
     Raises UsageError that holds every problem of the file, each with line, column, value and remedy.
     """
     understood = understand(read(path))
@@ -45,7 +48,7 @@ def load(path: Path, repository: str | None = None) -> Matrix:
     file, tree, problems = understood.file, understood.tree, list(understood.problems)
     if file is None:
         raise _usage_error(path, problems)
-    cells = _cells(file, tree, understood.faulty)
+    cells = _cells(file, tree, understood.faulty, facts or compat.shipped())
     problems += [*cells.problems, *_wrong_places(file, tree, cells.asked, path, understood.faulty)]
     if problems:
         raise _usage_error(path, problems)
@@ -59,6 +62,14 @@ def select(matrix: Matrix, patterns: Iterable[str]) -> tuple[Spec, ...]:
     """
     ids = frozenset(chosen([cell.id for cell in matrix.cells], patterns, matrix.pruned))
     return tuple(spec for spec in matrix.specs if spec.cell.id in ids)
+
+
+def survey(matrix: Matrix, patterns: Iterable[str]) -> tuple[tuple[Spec, ...], tuple[Pruned, ...]]:
+    """The same, and beside it what these globs match of the combinations that become no cell."""
+    ids = [cell.id for cell in (*matrix.cells, *(one.cell for one in matrix.pruned))]
+    found = frozenset(chosen(ids, patterns))
+    specs = tuple(spec for spec in matrix.specs if spec.cell.id in found)
+    return specs, tuple(one for one in matrix.pruned if one.cell.id in found)
 
 
 # -- cells ------------------------------------------------------------------------------------------
@@ -78,16 +89,16 @@ class _Cells:
     problems: tuple[Problem, ...] = ()
 
 
-def _cells(file: File, tree: Tree, faulty: frozenset[str]) -> _Cells:
+def _cells(file: File, tree: Tree, faulty: frozenset[str], facts: Facts) -> _Cells:
     if not faulty <= _BESIDE_CELLS:
         return _Cells()
-    written, problems = expand(file, tree)
+    written, problems = expand(file, tree, facts)
     asked = tuple(one for one in written if not one.excluded)
     there = [one.cell for one in asked if one.cell.vllm != AUTO]
     matches, unclear = rules.match(file, [cell.id for cell in there], tree)
-    judged = judging.judge(written, rules.specs_of(file, there, matches, faulty))
+    judged = judging.judge(written, rules.specs_of(file, there, matches, faulty), facts)
     left = [spec.cell for spec in judged.specs] + [one.written.cell for one in judged.refused]
-    problems += [*unclear, *judging.impossible(judged.refused, tree)]
+    problems += [*unclear, *judging.impossible(judged.refused, tree, facts)]
     if left:
         ids = [cell.id for cell in left]
         problems += rules.wrong_matches(file, matches, ids, judged.pruned, tree)

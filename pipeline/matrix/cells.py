@@ -16,6 +16,7 @@ from pipeline.nouns import Cell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pipeline.compat.facts import Facts
     from pipeline.matrix.shape import File
     from pipeline.matrix.tree import Loc, Place, Tree
 
@@ -47,16 +48,16 @@ class Written:
         return dict(self.axes).get(axis, self.loc)
 
 
-def expand(file: File, tree: Tree) -> tuple[tuple[Written, ...], list[Problem]]:
+def expand(file: File, tree: Tree, facts: Facts) -> tuple[tuple[Written, ...], list[Problem]]:
     """All that the file asks for, each once and in its order, and what is wrong with how it is written."""
     problems = [*_repeated_values(file, tree), *_missing_axes(file, tree)]
     count = math.prod(len(set(values)) for values in _axes(file).values()) + len(file.include)
     if count > MOST:
         what = f"the axes make {count} cells, and {MOST} is the most"
         return (), [*problems, Problem(first_axis(file, tree), what, "list fewer versions, or use include")]
-    full = () if _missing_axes(file, tree) else tuple(_product(file))
+    full = () if _missing_axes(file, tree) else tuple(_product(file, facts))
     full, vain = _less_excluded(file, full, tree)
-    cells, repeated = _each_once((*full, *_included(file)), tree)
+    cells, repeated = _each_once((*full, *_included(file, facts)), tree)
     return cells, [*problems, *vain, *repeated]
 
 
@@ -96,7 +97,7 @@ def _repeated_values(file: File, tree: Tree) -> Iterator[Problem]:
 # -- the product, and what is included --------------------------------------------------------------
 
 
-def _product(file: File) -> Iterator[Written]:
+def _product(file: File, facts: Facts) -> Iterator[Written]:
     axes = _axes(file)
     numbered = [
         [(axis, value, values.index(value)) for value in dict.fromkeys(values)]
@@ -104,21 +105,21 @@ def _product(file: File) -> Iterator[Written]:
     ]
     for row in product(*numbered) if axes else ():
         where: tuple[tuple[str, Loc], ...] = tuple((axis, (axis, index)) for axis, _, index in row)
-        yield _written({axis: value for axis, value, _ in row}, where[0][1], where)
+        yield _written({axis: value for axis, value, _ in row}, where[0][1], where, facts)
 
 
-def _included(file: File) -> Iterator[Written]:
+def _included(file: File, facts: Facts) -> Iterator[Written]:
     for index, entry in enumerate(file.include):
         loc: Loc = ("include", index)
-        yield _written(entry.model_dump(), loc, tuple((axis, (*loc, axis)) for axis in AXES))
+        yield _written(entry.model_dump(), loc, tuple((axis, (*loc, axis)) for axis in AXES), facts)
 
 
-def _written(values: Mapping[str, str], loc: Loc, axes: tuple[tuple[str, Loc], ...]) -> Written:
+def _written(values: Mapping[str, str], loc: Loc, axes: tuple[tuple[str, Loc], ...], facts: Facts) -> Written:
     vllm = values.get("vllm", NONE)
     platform = values.get("platform", "linux/amd64")
     cell = Cell(values["torch"], values["cuda"], values["python"], None if vllm == NONE else vllm, platform)
     if vllm == AUTO:
-        cell = replace(cell, vllm=compat.newest_vllm(cell) or AUTO)
+        cell = replace(cell, vllm=compat.newest_vllm(cell, facts) or AUTO)
     return Written(cell, loc, vllm, axes)
 
 

@@ -15,6 +15,7 @@ from pipeline.nouns import Conditions, Finding, Level, Pruned
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.compat.facts import Facts
     from pipeline.matrix.cells import Written
     from pipeline.matrix.shape import File
     from pipeline.matrix.tree import Loc, Tree
@@ -52,7 +53,7 @@ class Refused:
     findings: tuple[Finding, ...]
 
 
-def judge(asked: Sequence[Written], specs: Mapping[str, tuple[Spec, Conditions]]) -> Judged:
+def judge(asked: Sequence[Written], specs: Mapping[str, tuple[Spec, Conditions]], facts: Facts) -> Judged:
     """Judge every cell that is asked for and not excluded, under the conditions that the file sets."""
     kept: list[Spec] = []
     pruned: list[Pruned] = []
@@ -62,7 +63,7 @@ def judge(asked: Sequence[Written], specs: Mapping[str, tuple[Spec, Conditions]]
             pruned.append(Pruned(one.cell, excluded=one.excluded))
             continue
         spec, conditions = specs.get(one.cell.id, (None, Conditions()))
-        findings = _impossible(one.cell, conditions)
+        findings = _impossible(one.cell, conditions, facts)
         if spec and not findings:
             kept.append(spec)
         elif one.is_explicit:
@@ -72,26 +73,26 @@ def judge(asked: Sequence[Written], specs: Mapping[str, tuple[Spec, Conditions]]
     return Judged(tuple(kept), tuple(pruned), tuple(refused))
 
 
-def _impossible(cell: Cell, conditions: Conditions) -> tuple[Finding, ...]:
+def _impossible(cell: Cell, conditions: Conditions, facts: Facts) -> tuple[Finding, ...]:
     """All that makes a cell impossible."""
     if cell.vllm != AUTO:
-        return compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
+        return compat.judge(cell, conditions, facts).at(Level.IMPOSSIBLE)
     text = f"no vLLM that was read pins torch {cell.torch} and runs with {cell.cuda} on Python {cell.python}"
-    source = (f"the index, read {compat.shipped().read}",)
+    source = (f"the index, read {facts.read}",)
     hint = "take another PyTorch or CUDA, or vllm: none for an image without vLLM"
     nothing = Finding("auto", Level.IMPOSSIBLE, text, source, hint)
-    return (nothing, *_impossible(replace(cell, vllm=None), conditions))
+    return (nothing, *_impossible(replace(cell, vllm=None), conditions, facts))
 
 
 # -- what is wrong with that ------------------------------------------------------------------------
 
 
-def impossible(refused: Sequence[Refused], tree: Tree) -> list[Problem]:
+def impossible(refused: Sequence[Refused], tree: Tree, facts: Facts) -> list[Problem]:
     """Each cell that is written out and impossible, with all reasons and the nearest that is possible."""
     problems = []
     for number, one in enumerate(refused):
         what = f"the cell {one.written.cell.id} is impossible: {_sentences(one.findings)}"
-        near = _nearest(one.written.cell, one.conditions) if number < _MOST_SEARCHED else ""
+        near = _nearest(one.written.cell, one.conditions, facts) if number < _MOST_SEARCHED else ""
         problems.append(Problem(tree.place(_at_fault(one)), what, near or _remedies(one.findings)))
     return problems
 
@@ -126,10 +127,10 @@ def _remedies(findings: Sequence[Finding]) -> str:
     return "; ".join(dict.fromkeys(one.hint for one in findings if one.hint))
 
 
-def _nearest(cell: Cell, conditions: Conditions) -> str:
+def _nearest(cell: Cell, conditions: Conditions, facts: Facts) -> str:
     """The possible cells that are nearest to this one, in words; empty where there is none."""
     wish = replace(cell, vllm="0") if cell.vllm == AUTO else cell  # any release will do
-    near = [one.id for one in compat.nearest(wish, conditions)]
+    near = [one.id for one in compat.nearest(wish, conditions, facts)]
     return f"the nearest possible: {', or '.join(near)}" if near else ""
 
 

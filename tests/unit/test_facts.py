@@ -67,6 +67,16 @@ def test_every_vllm_that_was_read_pins_a_pytorch_that_was_read(row: Artefact) ->
     assert pin.source[0].startswith(row.file)
 
 
+@pytest.mark.parametrize("row", [row for row in FACTS.artefacts if row.max_gcc], ids=named)
+def test_every_compiler_that_was_read_judges_the_gcc_of_a_base(row: Artefact) -> None:
+    assert row.cuda
+    cell = Cell("2.13.0", variant_of(row.cuda), "3.11", None)
+    for gcc, level in ((row.max_gcc, Level.OK), ((row.max_gcc or 0) + 1, Level.WARN)):
+        (finding,) = [one for one in judge(cell, Conditions(gcc=str(gcc))).findings if one.rule == "compiler"]
+        assert finding.level is level
+        assert finding.source[0].startswith(row.file)
+
+
 def _cuda_of(torch: str, vllm: Artefact) -> str:
     """A build of this PyTorch with the CUDA major of this vLLM."""
     own = FACTS.artefact("torch", torch, "x86_64")

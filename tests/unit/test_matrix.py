@@ -118,7 +118,7 @@ def test_another_repository_brings_its_own_staging(tmp_path: Path) -> None:
 
 
 def test_the_policy_requires_every_check_unless_it_says_otherwise(tmp_path: Path) -> None:
-    """All eleven by default; what is named replaces them; keys of signers are found from the file."""
+    """All of them by default; what is named replaces them; keys of signers are found from the file."""
     assert load(tmp_path, GOOD).policy.required == CHECKS
     (tmp_path / "team.pub").touch()
     text = (
@@ -156,11 +156,12 @@ def test_a_glibc_without_a_named_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shipped_matrix_has_the_promised_cells() -> None:
-    """Two CPU cells, three CUDA cells, on loopback, with a CPU and a CUDA alias."""
+    """Two CPU cells with vLLM, one with PyTorch alone, three CUDA cells, and two aliases, on loopback."""
     shipped = matrix.load(ROOT / "matrix.yaml")
     assert [cell.id for cell in shipped.cells] == [
         CPU,
         OLD_CPU,
+        "torch2.13.0-cpu-py3.11",
         "vllm0.33.0-torch2.14.0-cu130-py3.11",
         CUDA,
         "vllm0.26.0-torch2.11.0-cu130-py3.11",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from pipeline.nouns import (
     Outcome,
     Pin,
     Proof,
+    Pruned,
     Reason,
     Record,
     Repository,
@@ -189,8 +191,10 @@ def test_only_tags_of_this_image_are_told() -> None:
 def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     """Also one with nothing to do; not one that cannot be."""
     arm = Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")
+    pytorch = Cell("2.13.0", "cpu", "3.11", None)
     statuses = (
         Status(CPU, State.PUBLISHED),
+        Status(pytorch, State.UNBUILT),
         Status(CUDA, State.UNLOCKED, pending="needs a GPU"),
         Status(arm, State.UNBUILT),
         Status(Cell("2.12.0", "cpu", "3.11", "0.32.0"), State.IMPOSSIBLE),
@@ -199,6 +203,7 @@ def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     assert found == {
         "include": [
             {"name": CPU.id, "cells": CPU.id, "runner": "ubuntu-latest"},
+            {"name": pytorch.id, "cells": pytorch.id, "runner": "ubuntu-latest"},
             {"name": CUDA.id, "cells": CUDA.id, "runner": ["self-hosted", "gpu"]},
             {"name": arm.id, "cells": arm.id, "runner": "ubuntu-24.04-arm"},
         ]
@@ -236,14 +241,21 @@ def test_cells_that_share_layers_are_built_on_one_machine() -> None:
 
 # -- compatibility and what a build takes -----------------------------------------------------------
 
-BAD = Verdict((Finding("pin", Level.IMPOSSIBLE, "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", (), "take it"),))
+ODD = Cell("2.12.0", "cpu", "3.11", "0.32.0")
+PINNED = Finding("pin", Level.IMPOSSIBLE, "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", (), "take it")
+BAD = Pruned(ODD, (PINNED,))
 TAKES = Estimate(download=1, disk=9, compressed=1, installed=2)
 
 
 def test_a_cell_that_cannot_exist_keeps_every_reason_and_has_nothing_to_do() -> None:
-    found = plan.impossible(CPU, BAD)
+    found = plan.left_out(BAD)
     assert (found.state, found.steps) == (State.IMPOSSIBLE, ())
-    assert found.reasons == (Reason("pin", "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", "take it"),)
+    assert found.reasons == (Reason("pin", PINNED.text, "take it"),)
+
+
+def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
+    found = plan.left_out(Pruned(ODD, excluded="never released"))
+    assert [(one.code, one.text) for one in found.reasons] == [("excluded", "never released")]
 
 
 @pytest.mark.parametrize(
@@ -275,14 +287,20 @@ def test_the_plan_shows_verdict_state_sizes_and_what_is_next() -> None:
             CPU, State.UNBUILT, steps=LAST, verdict=fine, estimate=Estimate(857_000_000, 8_000_000_000, 1, 2)
         ),
         Status(CUDA, State.UNBUILT, steps=LAST, pending="needs a GPU"),
-        plan.impossible(Cell("2.12.0", "cpu", "3.11", "0.32.0"), BAD),
     )
-    head, cpu, cuda, bad = planned.text_of(rows).splitlines()
+    head, cpu, cuda = planned.text_of(rows).splitlines()
     assert head.split() == ["cell", "verdict", "state", "download", "disk", "next"]
     assert cpu.split() == [CPU.id, "ok", "unbuilt", "857", "MB", "8.0", "GB", "verify", "publish"]
     assert cuda.endswith("pending: needs a GPU")
-    assert "impossible" in bad
-    assert bad.endswith("pins torch 2.13.0, not 2.12.0")
+
+
+def test_the_plan_ends_with_what_was_left_out_and_why() -> None:
+    """Each reason once, with some of those that it is about."""
+    many = [replace(BAD, cell=replace(ODD, python=f"3.{n}")) for n in range(20)]
+    text = planned.text_of((Status(CPU, State.UNBUILT),), (*many, Pruned(ODD, excluded="too slow")))
+    assert text.count(PINNED.text) == 1
+    assert "and 14 more" in text
+    assert f"excluded: too slow\n  {ODD.id}\n" in text
 
 
 def test_a_warning_that_several_cells_share_is_told_once_with_their_names() -> None:

@@ -82,6 +82,14 @@ def _unlisted_on_arm(cell: Cell, torch: Artefact) -> Finding:
     )
 
 
+def whole(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """What lies on the index can be unpacked: some wheels are broken as they were uploaded."""
+    for part in (torch_of(cell, facts), vllm_of(cell, facts)):
+        if part is not None and part.damaged:
+            text = f"{part.package} {part.version} for {part.machine}: {part.damaged}"
+            yield Finding("whole", Level.IMPOSSIBLE, text, (part.file,), "take another release")
+
+
 def python_of_torch(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     """PyTorch has wheels for this Python."""
     if torch := torch_of(cell, facts):

@@ -62,22 +62,16 @@ def compiler(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Findi
     """The base's gcc is one that nvcc of this CUDA takes, where kernels are compiled at run time."""
     if cell.cuda_version is None or conditions.gcc is None:
         return
-    row = next((row for row in facts.compilers if row.toolkit == cell.cuda_version), None)
-    if row is None:
+    nvcc = facts.compiler(cell.cuda_version)
+    if nvcc is None or nvcc.max_gcc is None:
         text = f"which gcc nvcc of CUDA {cell.cuda_version} takes is not known; the base has {conditions.gcc}"
         yield Finding(
             "compiler", Level.WARN, text, (), "it matters to kernels that nvcc compiles at run time only"
         )
-    elif int(conditions.gcc) > row.max_gcc:
-        text = (
-            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
-        )
-        hint = (
-            f"kernels that nvcc compiles at run time (FlashInfer) fail: add g++-{row.max_gcc} under `system:`"
-        )
-        yield Finding("compiler", Level.WARN, text, row.source, hint)
+        return
+    text = f"nvcc of CUDA {cell.cuda_version} takes gcc up to {nvcc.max_gcc}, the base has {conditions.gcc}"
+    if int(conditions.gcc) <= nvcc.max_gcc:
+        yield Finding("compiler", Level.OK, text, nvcc.source("max_gcc"))
     else:
-        text = (
-            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
-        )
-        yield Finding("compiler", Level.OK, text, row.source)
+        hint = f"kernels compiled at run time (FlashInfer's) fail: add g++-{nvcc.max_gcc} under `system:`"
+        yield Finding("compiler", Level.WARN, text, nvcc.source("max_gcc"), hint)
