@@ -9,12 +9,12 @@ from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from pipeline.nouns import Cell, Outcome, Reason, Result, Stage, State, Status, Verdict
+from pipeline.nouns import Cell, Finding, Level, Outcome, Reason, Result, Stage, State, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pipeline.nouns import Decision, Estimate, Observed, Pruned, Record
+    from pipeline.nouns import Budget, Decision, Estimate, Observed, Pruned, Record
 
 MOST_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
@@ -62,6 +62,25 @@ def status(
         tags=_carried(observed),
         verdict=verdict,
         estimate=estimate if Stage.BUILD in steps else None,
+    )
+
+
+def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[Finding, ...]:
+    """What is larger, by the sizes of its wheels, than the matrix wants it to be: a warning for each."""
+    kinds = (
+        ("compressed", budget and budget.compressed, estimate.compressed),
+        ("installed", budget and budget.installed, estimate.installed),
+    )
+    return tuple(
+        Finding(
+            "budget",
+            Level.WARN,
+            f"{cell.id}: its wheels are {seen / 1e6:.0f} MB {kind}, its budget is {most / 1e6:.0f} MB",
+            (f"locks/{cell.id}.txt",),
+            "leave packages out, or raise it under `budgets:`",
+        )
+        for kind, most, seen in kinds
+        if most and seen > most
     )
 
 

@@ -41,6 +41,7 @@ from pipeline.nouns import (
     State,
     Status,
     Trial,
+    Verdict,
     key_of,
 )
 from pipeline.registry import Registry
@@ -98,14 +99,15 @@ class Flow:
     def _row(self, observed: Observed, decision: Decision | None) -> Status:
         cell = observed.spec.cell
         why_not = self.machine.why_not(cell)
+        estimate = self._estimate(observed.lock) if observed.lock else None
         return plan.status(
             observed,
             decision,
             can_prove=not why_not,
             why_not=why_not,
             channels=self.matrix.channels_of(cell),
-            verdict=compat.judge(cell, compat.conditions_of(observed.spec)),
-            estimate=self._estimate(observed.lock) if observed.lock else None,
+            verdict=_verdict(observed.spec, estimate),
+            estimate=estimate,
         )
 
     def _estimate(self, lock: Lock) -> Estimate:
@@ -426,6 +428,13 @@ def _inconclusive(status: Status, checks: tuple[Check, ...]) -> Status:
         "nothing is held against the image; mend the machine and run it again",
     )
     return replace(status, state=State.INCONCLUSIVE, reasons=(reason,))
+
+
+def _verdict(spec: Spec, estimate: Estimate | None) -> Verdict:
+    """What the rules of compatibility say of a cell and, where it is locked, what its budget says."""
+    verdict = compat.judge(spec.cell, compat.conditions_of(spec))
+    over = plan.over_budget(spec.cell, spec.budget, estimate) if estimate else ()
+    return Verdict((*verdict.findings, *over))
 
 
 def _seen(record: Record) -> State:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline import build, plan
 from pipeline.nouns import (
     Base,
+    Budget,
     Cell,
     Check,
     Decision,
@@ -275,6 +276,21 @@ def test_a_build_is_estimated_from_the_locked_wheels() -> None:
     found = build.estimate(Lock(CPU, pins), missing=100)
     assert (found.download, found.compressed, found.installed) == (100, 300, 690)
     assert found.disk == 100 + 9 * 300
+
+
+@pytest.mark.parametrize(
+    ("budget", "kinds"),
+    [
+        (None, []),
+        (Budget(compressed=1, installed=2), []),
+        (Budget(installed=1), ["installed"]),
+        (Budget(compressed=0, installed=1), ["installed"]),
+    ],
+)
+def test_what_is_larger_than_its_budget_is_warned_about(budget: Budget | None, kinds: list[str]) -> None:
+    found = plan.over_budget(CPU, budget, TAKES)
+    assert [kind for kind in ("compressed", "installed") for one in found if kind in one.text] == kinds
+    assert all(one.level is Level.WARN for one in found)
 
 
 # -- the plan as text -------------------------------------------------------------------------------
