@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,18 @@ def test_a_cell_is_judged_with_its_own_packages(tmp_path: Path) -> None:
         UsageError, match=r"only cells that are impossible: vllm0\.31\.0-.*transformers: vLLM"
     ):
         load(tmp_path, f'vllm: ["0.32.0", "0.31.0"]\n{packages}')
+
+
+def test_ten_thousand_cells_are_judged_in_a_second(tmp_path: Path) -> None:
+    """In CPU time, with room for a busy machine; ``nox -s bench -- matrix`` measures it."""
+    facts = compat.shipped()
+    torch = json.dumps([row.version for row in facts.releases("torch", "x86_64")][-25:])
+    vllm = json.dumps([row.version for row in facts.releases("vllm", "x86_64")][-50:])
+    cuda = "[cpu, cu118, cu121, cu126, cu128, cu129, cu130, cu132]"
+    start = time.process_time()
+    found = load(tmp_path, f"vllm: {vllm}", torch=torch, cuda=cuda)
+    assert time.process_time() - start < 3
+    assert len(found.cells) + len(found.pruned) == 10_000
 
 
 # -- what is said of cells --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import build, plan
@@ -213,6 +213,7 @@ def test_each_possible_cell_is_a_row_with_its_runner() -> None:
 
 
 @given(cpu=st.integers(0, 1500), cuda=st.integers(0, 1500))
+@settings(deadline=None)
 def test_no_matrix_has_more_rows_than_github_takes(cpu: int, cuda: int) -> None:
     """Beyond that a row holds several cells: each cell once, and never two kinds of runner together."""
     cells = [Cell(f"2.{n}.0", "cpu", "3.11", None) for n in range(cpu)]
