@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MILLISECONDS = 50
 """The most of CPU that a refusal takes, in the median, on two cores with nothing else to do."""
 
-MARGIN = 3
+MARGIN = 5
 """How much slower the machine of the tests may be."""
 
 MEGABYTES = 8
