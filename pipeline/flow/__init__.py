@@ -21,6 +21,7 @@ from pipeline.nouns import (
     PROJECT,
     Check,
     Decision,
+    Estimate,
     Image,
     ImageRef,
     ImageTarget,
@@ -40,6 +41,7 @@ from pipeline.nouns import (
     State,
     Status,
     Trial,
+    Verdict,
     key_of,
 )
 from pipeline.registry import Registry
@@ -85,7 +87,7 @@ class Flow:
             observed.proofs,
             policy=self.matrix.policy,
             suite=suite.digest(),
-            model=self.machine.model[1],
+            model=self.machine.model_digest_of(observed.spec.cell),
             now=datetime.now(UTC),
         )
 
@@ -97,12 +99,19 @@ class Flow:
     def _row(self, observed: Observed, decision: Decision | None) -> Status:
         cell = observed.spec.cell
         why_not = self.machine.why_not(cell)
-        channels = self.channels(cell)
-        return plan.status(observed, decision, can_prove=not why_not, why_not=why_not, channels=channels)
+        estimate = self._estimate(observed.lock) if observed.lock else None
+        return plan.status(
+            observed,
+            decision,
+            can_prove=not why_not,
+            why_not=why_not,
+            channels=self.matrix.channels_of(cell),
+            verdict=_verdict(observed.spec, estimate),
+            estimate=estimate,
+        )
 
-    def channels(self, cell: Cell) -> tuple[str, ...]:
-        """The tags that move to a cell's newest proven image: its id and its aliases."""
-        return (cell.id, *self.matrix.aliases_of(cell))
+    def _estimate(self, lock: Lock) -> Estimate:
+        return build.estimate(lock, fetch.bytes_missing(lock.pins, self.machine.cache))
 
     # -- the stages ---------------------------------------------------------------------------------
 
@@ -182,7 +191,7 @@ class Flow:
                 decision,
                 self.machine.staging,
                 self.machine.destination,
-                self.channels(spec.cell),
+                self.matrix.channels_of(spec.cell),
                 moves=self.matrix.policy.moves,
                 evidence=self.machine.evidence,
                 on_step=say,
@@ -201,7 +210,7 @@ class Flow:
             run=self.machine.settings.run,
             target=PythonTarget(python=str(found.python)),
             expected=found.expected.model_copy(update={"excused": self._excused(found.cell)}),
-            model=self.machine.model[0],
+            model=self.machine.model_of(found.cell),
             gpu=found.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
@@ -285,7 +294,7 @@ class Flow:
 
     def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
         """The image's tags in the destination, unless the digest is broken or unproven there."""
-        names = (image.immutable_tag, *self.channels(image.cell))
+        names = (image.immutable_tag, *self.matrix.channels_of(image.cell))
         tags = publish.published(self.machine.destination, names)
         digest = image.ref.digest
         if all(named != digest for _, named in tags):
@@ -345,7 +354,7 @@ class Flow:
             run=self.machine.settings.run,
             target=ImageTarget(ref=str(image.ref)),
             expected=verify.expected(spec.cell, lock, labels),
-            model=self.machine.model[0],
+            model=self.machine.model_of(spec.cell),
             gpu=spec.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
@@ -363,7 +372,7 @@ class Flow:
         earlier: Sequence[Proof],
         started: str,
     ) -> Record:
-        here, model = self.machine.here, self.machine.model[1]
+        here, model = self.machine.here, self.machine.model_digest_of(image.cell)
         proof_key = key_of([image.ref.digest.value, suite.digest(), model, here.hardware])
         before = [proof.record for proof in earlier if proof.record.proof_key == proof_key]
         passed = all(check.outcome is Outcome.PASSED for check in checks)
@@ -419,6 +428,13 @@ def _inconclusive(status: Status, checks: tuple[Check, ...]) -> Status:
         "nothing is held against the image; mend the machine and run it again",
     )
     return replace(status, state=State.INCONCLUSIVE, reasons=(reason,))
+
+
+def _verdict(spec: Spec, estimate: Estimate | None) -> Verdict:
+    """What the rules of compatibility say of a cell and, where it is locked, what its budget says."""
+    verdict = compat.judge(spec.cell, compat.conditions_of(spec))
+    over = plan.over_budget(spec.cell, spec.budget, estimate) if estimate else ()
+    return Verdict((*verdict.findings, *over))
 
 
 def _seen(record: Record) -> State:

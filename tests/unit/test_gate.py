@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from pipeline.gate import decide
 from pipeline.nouns import (
+    CHECKS,
     Cell,
     Check,
     Decision,
@@ -25,10 +26,12 @@ from pipeline.nouns import (
     Record,
     Repository,
     Result,
+    checks_of,
 )
 
 CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
 GPU_CELL = replace(CELL, cuda="cu130")
+PYTORCH_CELL = replace(CELL, vllm=None)
 HERE = Repository("127.0.0.1:5000", "tagproof")
 SUITE, MODEL, LOCK = (f"sha256:{digit * 64}" for digit in "567")
 IMAGE = Image(CELL, ImageRef(HERE, Digest(f"sha256:{'a' * 64}")), "b" * 64, LOCK)
@@ -184,6 +187,38 @@ def test_a_cuda_cell_needs_a_gpu() -> None:
     host = Host(hardware="sm_90-amd64", system="Linux", cpu="", memory_bytes=1)
     on_gpu = judge(proof(cell=GPU_CELL.id, host=host), image=image, cell=GPU_CELL)
     assert (codes(on_cpu), on_gpu.allowed) == ({"other-hardware"}, True)
+
+
+def judge_pytorch_alone(*names: str, required: tuple[str, ...] = CHECKS) -> Decision:
+    """What is said of a cell without vLLM whose record names these checks, all passed."""
+    told = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)))
+    image = replace(IMAGE, cell=PYTORCH_CELL)
+    return judge(told, image=image, cell=PYTORCH_CELL, policy=Policy(required=required))
+
+
+def test_a_cell_without_a_server_is_not_refused_for_want_of_one() -> None:
+    """A policy that requires every check requires those that such a cell has."""
+    assert judge_pytorch_alone(*checks_of(None)).allowed
+
+
+@pytest.mark.parametrize("missing", checks_of(None))
+def test_each_check_of_a_cell_without_a_server_is_required(missing: str) -> None:
+    """Also those that a cell with vLLM does not have."""
+    decision = judge_pytorch_alone(*(name for name in checks_of(None) if name != missing))
+    assert (decision.allowed, codes(decision)) == (False, {"required-missing"})
+    assert f"did not pass: {missing}" in decision.reasons[0].text
+
+
+def test_a_cell_with_vllm_is_not_asked_for_the_checks_of_another_kind() -> None:
+    """Its eleven are enough."""
+    told = proof(checks=tuple(map(check, checks_of("0.32.0"))))
+    assert judge(told, policy=Policy(required=CHECKS)).allowed
+
+
+def test_a_policy_that_speaks_of_servers_only_leaves_all_checks_required_where_there_is_none() -> None:
+    """Else a cell without vLLM would get its tag for nothing."""
+    assert codes(judge_pytorch_alone("versions", required=("serve", "chat"))) == {"required-missing"}
+    assert judge_pytorch_alone(*checks_of(None), required=("serve", "chat")).allowed
 
 
 @given(some.permutations(range(4)))

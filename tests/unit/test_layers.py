@@ -19,6 +19,7 @@ HANDS = {
     "engine",
     "gpu",
     "host",
+    "index",
     "keys",
     "places",
     "registry",
@@ -37,6 +38,7 @@ VERBS = {
     "matrix",
     "plan",
     "publish",
+    "refresh",
     "report",
     "verify",
 }

@@ -55,14 +55,26 @@ def listed(project: Path, *arguments: str) -> list[dict[str, Any]]:
 def test_every_stage_and_every_kind_of_check_is_a_session(project: Path) -> None:
     """A user finds each step of the path, and each check of the project, under its own name."""
     shown = nox(project, "--list")
-    for name in ("plan", "lock", "build", "verify", "publish", "report", "tests", "lint", "types", "bench"):
+    for name in (
+        "plan",
+        "lock",
+        "build",
+        "verify",
+        "publish",
+        "report",
+        "refresh",
+        "tests",
+        "lint",
+        "types",
+        "bench",
+    ):
         assert f" {name} -> " in shown
 
 
 def test_each_session_is_described_in_one_line(project: Path) -> None:
     """``nox -l`` stays readable."""
     lines = [line for line in nox(project, "--list").splitlines() if line.startswith(("- ", "* "))]
-    assert len(lines) == 10 + len(CELLS)
+    assert len(lines) == 11 + len(CELLS)
     assert all(" -> " in line and line.endswith(".") and len(line) < 110 for line in lines)
 
 
