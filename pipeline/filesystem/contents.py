@@ -40,39 +40,39 @@ class Contents:
     """The entries of a layer as they come, the last of each path, and what it hides of the layers below."""
 
     def __init__(self, number: int, meter: Meter) -> None:
-        self._number = number
+        self.number = number
         self._meter = meter
-        self._folders: set[str] = {"/"}
-        """Folders that hold an entry of this layer."""
-        self._opaque: set[str] = set()
+        self._removed: set[str] = set()
+        self.opaque: set[str] = set()
+        """Folders whose content in lower layers is not seen."""
+        self.folders: set[str] = {"/"}
+        """Folders that hold an entry of it, named or not."""
         self.found: dict[str, Found] = {}
-        self.removed: set[str] = set()
-        """Paths that it takes away from the layers below."""
 
     def take(self, entry: Entry, ordinal: int) -> Found | None:
         """One more entry; None where it is no node but a mark. Raises BrokenError where it contradicts an earlier one."""
         folder, name = dirname(entry.path), basename(entry.path)
         if name == OPAQUE:
-            self._opaque.add(folder)
+            self.opaque.add(folder)
         elif f"/{META}" in entry.path:
             pass
         elif name.startswith(WHITEOUT):
             self._remove(folder, name.removeprefix(WHITEOUT))
         else:
-            self._enter(entry.path, entry.kind == "directory")
+            self._enter(entry.path, is_folder=entry.kind == "directory")
             self.found[entry.path] = found = self._found(entry, ordinal)
             return found
         return None
 
-    def closed(self) -> set[str]:
-        """The paths below which no lower layer shows."""
+    def gone(self) -> set[str]:
+        """The paths of lower layers that are not seen below this one, nor what is in them."""
         solid = {path for path, found in self.found.items() if found.node.kind != "directory"}
-        return solid | self._opaque | self.removed
+        return solid | self._removed
 
     def _found(self, entry: Entry, ordinal: int) -> Found:
         kind = "file" if entry.kind == "hard link" else entry.kind
         node = Node(
-            entry.path, kind, entry.mode, entry.uid, entry.gid, entry.size, self._number, _target(entry)
+            entry.path, kind, entry.mode, entry.uid, entry.gid, entry.size, self.number, _target(entry)
         )
         if entry.kind != "hard link":
             return Found(node, ordinal)
@@ -84,21 +84,26 @@ class Contents:
     def _remove(self, folder: str, name: str) -> None:
         if name in ("", ".", ".."):
             raise BrokenError(f"a whiteout in {folder} that names {name!r}")
-        self.removed.add(join(folder, name))
+        self._removed.add(join(folder, name))
 
-    def _enter(self, path: str, is_folder: bool) -> None:
-        """Note the folders that an entry is in. One that this layer also holds as something else is a contradiction."""
-        if path in self._folders and not is_folder:
+    def _enter(self, path: str, *, is_folder: bool) -> None:
+        """Note the folders that an entry is in, and what it replaces.
+
+        A folder with something in it that this layer also holds as something else is a contradiction.
+        """
+        if path in self.folders and not is_folder:
             raise BrokenError(f"{path} is a folder with something in it, and then none")
+        if is_folder and path in self.found and self.found[path].node.kind != "directory":
+            self.opaque.add(path)  # the file that it replaces has hidden what lower layers have there
         for folder in above(path):
-            if folder in self._folders:
+            if folder in self.folders:
                 break
             found = self.found.get(folder)
             if found and found.node.kind != "directory":
                 raise BrokenError(f"{path} is in {folder}, which is no folder")
             self._meter.entry()
             self._meter.name(folder)
-            self._folders.add(folder)
+            self.folders.add(folder)
 
 
 def _target(entry: Entry) -> str:

@@ -101,7 +101,7 @@ class _Walk:
         self._spool = spool
         self._unreadable = unreadable
         self._meter = Meter()
-        self._overlay = Overlay(self._meter)
+        self._overlay = Overlay()
         self._sought: defaultdict[str, list[Node]] = defaultdict(list)
         """Hard links of upper layers, by the path that holds their bytes in a lower one."""
 
@@ -137,11 +137,11 @@ class _Walk:
 
     def _settled(self, contents: Contents) -> Iterator[Found]:
         """The hard links of upper layers whose file is here."""
-        closed = contents.closed() if self._sought else set()
+        gone = contents.gone() if self._sought else set()
         for path in tuple(self._sought):
             found = contents.found.get(path)
             if found is None:
-                if path in contents.removed or any(folder in closed for folder in above(path)):
+                if path in gone or any(one in gone or one in contents.opaque for one in above(path)):
                     raise BrokenError(
                         f"{self._sought[path][0].path} is a hard link to {path}, which is removed"
                     )
@@ -157,12 +157,14 @@ class _Walk:
         for found in contents.found.values():
             if not self._is_visible(found.node):
                 continue
-            self._overlay.show(found.node.path, found.node.layer)
+            self._overlay.show(found.node.path)
             if found.further:
                 self._sought[found.further].append(found.node)
             elif not found.given:
                 yield found
-        self._overlay.end_layer(contents.removed, contents.closed())
+        for folder in contents.folders:
+            self._overlay.imply(folder, contents.number)
+        self._overlay.end_layer(contents.gone(), contents.opaque)
 
     def _again(self, blob: Blob, wanted: Mapping[int, list[Node]]) -> Iterator[Given]:
         """Stream the layer once more, for the files that hard links are."""

@@ -28,7 +28,7 @@ DEPTH = 256
 UNPACKED_BYTES = 256 << 30
 """Bytes of all layers unpacked. The largest images, with model weights in them, have a third of that."""
 
-RATIO = 250
+RATIO = 100
 """Times that a layer may grow when unpacked, counted beyond ``GRACE`` bytes: files grow two- to tenfold,
 zeros a thousandfold with gzip and thirty-thousandfold with zstd."""
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pipeline.filesystem.limits import Meter
-
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 META = ".wh..wh."
 """How names begin by which AUFS kept its own books; some old layers still hold them."""
@@ -30,39 +28,37 @@ def above(path: str) -> Iterator[str]:
 class Overlay:
     """What is visible of the layers so far."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self) -> None:
         self._shown: set[str] = set()
-        self._removed: set[str] = set()
-        self._closed: set[str] = set()
+        self._gone: set[str] = set()
+        self._opaque: set[str] = set()
         self._implied: dict[str, int] = {}
-        self._folders: dict[str, bool] = {}
+        self._open: dict[str, bool] = {}
+        """Folders by whether layers below still show in them; for the layer that is being read."""
 
     def shows(self, path: str, *, folder: bool) -> bool:
-        """Whether a path of the next layer is visible. A folder that upper layers imply is shown if it is one here."""
-        if path in self._shown or path in self._removed or (path in self._implied and not folder):
+        """Whether a path of the next layer is visible. What upper layers need as a folder must be one."""
+        if path in self._shown or path in self._gone or (path in self._implied and not folder):
             return False
         parent = dirname(path)
-        visible = self._folders.get(parent)
-        if visible is None:
-            visible = self._folders[parent] = all(folder not in self._closed for folder in above(path))
-        return visible or path == "/"
+        if parent not in self._open:
+            self._open[parent] = not any(one in self._gone or one in self._opaque for one in above(path))
+        return self._open[parent] or path == "/"
 
-    def show(self, path: str, layer: int) -> None:
-        """From here on this path is shown, and so are the folders that it is in."""
+    def show(self, path: str) -> None:
+        """From here on this path is shown."""
         self._shown.add(path)
-        for folder in above(path):
-            if folder in self._implied or folder in self._shown:
-                break
-            self._meter.entry()
-            self._meter.name(folder)
-            self._implied[folder] = layer
 
-    def end_layer(self, removed: Iterable[str], closed: Iterable[str]) -> None:
-        """The layer is over: below it, ``removed`` paths are gone, and so is all that is in ``closed`` ones."""
-        self._removed.update(removed)
-        self._closed.update(closed)
-        self._folders.clear()
+    def imply(self, folder: str, layer: int) -> None:
+        """The layer holds something in a folder, named or not: that is there, whatever becomes of its content."""
+        if self.shows(folder, folder=True):
+            self._implied.setdefault(folder, layer)
+
+    def end_layer(self, gone: Iterable[str], opaque: Iterable[str]) -> None:
+        """The layer is over: below it ``gone`` paths are not seen, nor what is in them or in ``opaque`` ones."""
+        self._gone.update(gone)
+        self._opaque.update(opaque)
+        self._open.clear()
 
     def unnamed(self) -> Iterator[tuple[str, int]]:
         """The folders that no layer names but that hold something, and the layer that does."""

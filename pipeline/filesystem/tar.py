@@ -117,8 +117,8 @@ def entries(tape: Tape, meter: Meter) -> Iterator[Entry]:
         if block == _END:
             break
         meter.entry()
-        kind, size = block[156:157], _number(block[124:136])
         _check(block)
+        kind, size = block[156:157], _number(block[124:136])
         if kind in _PAX:
             said |= _keywords(_content(tape, size, meter))
         elif kind in _LONG:
