@@ -13,11 +13,11 @@ Kind = Literal["file", "directory", "link", "other"]
 """``other`` is a device, a pipe or a socket; a hard link is the file that it names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """One visible thing. ``path`` is absolute, normalised and without ``..``; ``target`` is a link's text.
 
-    ``mode`` holds the permission bits, set-user and sticky bits included; ``size`` is in bytes; ``layer`` is
+    Bytes of a name that are not UTF-8 are written as ``\\xff``, so that every name can be printed. ``mode`` holds the permission bits, set-user and sticky bits included; ``size`` is in bytes; ``layer`` is
     the number of the layer that brings it, 0 at the bottom.
     """
 
@@ -62,11 +62,14 @@ class FileSystem(Protocol):
     """``sha256:…`` of the manifest; empty where there is none."""
     config: Config
     layers: tuple[Layer, ...]
+    unreadable: list[tuple[str, str]]
+    """Filled while walking: each path that could not be read, and why. The walk goes on without it."""
 
     def walk(self, wants: Callable[[Node], bool]) -> Iterator[tuple[Node, memoryview | None]]:
-        """Every visible node, each once, in no particular order; with its bytes where it is a file that is wanted.
+        """Every visible node, the root too, in no particular order; with its bytes where it is a file that is wanted.
 
-        The bytes are valid until the next node is asked for. Raises ImageError where the image cannot be read.
+        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a path
+        that one layer holds twice, the later node counts. Raises ImageError where the image cannot be read.
         """
 
     def __enter__(self) -> FileSystem: ...
