@@ -1,0 +1,96 @@
+"""An object as the dynamic loader maps it: what lies at an address, the dynamic section, and names."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.certify.layout import DYNAMIC, ElfError, Segment, many
+
+if TYPE_CHECKING:
+    from pipeline.certify.layout import Records
+
+_MOST_ENTRIES = 1 << 14
+"""Of a dynamic section; the longest known has a few hundred."""
+LONGEST = 1 << 12
+"""Of a name in bytes, as a path on Linux. Symbols may be longer."""
+_MOST_TEXT = 1 << 27
+"""Of all symbols' names in bytes; the richest object known, Triton's, has 14 MB."""
+
+
+class Mapped:
+    """The segments of a file that the loader maps. Raises ElfError where one of them is cut off."""
+
+    def __init__(self, data: memoryview, segments: Records) -> None:
+        self._data, self._segments = data, segments
+        loaded = segments[segments["kind"] == Segment.LOAD]
+        self._loaded: list[tuple[int, int, int]] = loaded[["address", "offset", "size"]].tolist()
+        for address, offset, size in self._loaded:
+            if offset + size > len(data):
+                what = f"the segment at address {address:#x} ends at byte {offset + size}"
+                raise ElfError(f"truncated: {what}, and there are {len(data)}")
+
+    def at(self, address: int, what: str) -> memoryview:
+        """The bytes from an address to the end of its segment in the file."""
+        for start, offset, size in self._loaded:
+            if start <= address < start + size:
+                return self._data[offset + address - start : offset + size]
+        raise ElfError(f"{what} would be at address {address:#x}, which no segment of the file holds")
+
+    def dynamic(self) -> dict[int, list[int]]:
+        """The values of the dynamic section by tag, in order; none where the loader has nothing to link."""
+        found = self._segments[(self._segments["kind"] == Segment.DYNAMIC) & (self._segments["size"] > 0)]
+        if not len(found):
+            return {}
+        what, address, size = "the dynamic section", int(found[0]["address"]), int(found[0]["size"])
+        entries = many(self.at(address, what), DYNAMIC, size // DYNAMIC.itemsize, what)
+        ends = np.flatnonzero(entries["tag"] == 0)
+        entries = entries[: ends[0]] if len(ends) else entries
+        if len(entries) > _MOST_ENTRIES:
+            raise ElfError(f"{what} has more than {_MOST_ENTRIES} entries")
+        values: dict[int, list[int]] = {}
+        for tag, value in entries.tolist():
+            values.setdefault(tag, []).append(value)
+        return values
+
+
+class Names:
+    """A table of names, each ended by a zero byte, and found by the byte at which it begins."""
+
+    def __init__(self, table: memoryview) -> None:
+        if len(table) > _MOST_TEXT:
+            raise ElfError(f"a table of names of {len(table)} bytes, more than {_MOST_TEXT}")
+        self._table = table
+
+    def one(self, at: int, what: str, longest: int = LONGEST) -> str:
+        """The name at a byte, what is no UTF-8 by number. Raises ElfError where it does not end in time."""
+        name, end, _ = bytes(self._table[at : at + longest]).partition(b"\0")
+        if not end:
+            raise ElfError(f"{what}: no name of at most {longest} bytes at byte {at} of {len(self._table)}")
+        return name.decode("utf-8", "backslashreplace")
+
+    def many(self, at: Records) -> frozenset[str]:
+        """The names of symbols at these bytes, one character for each byte, without the empty one.
+
+        Raises ElfError where a name does not end, or where all of them would fill the memory.
+        """
+        after = np.searchsorted(self._ends, at)
+        if after.max(initial=0) == len(self._ends):
+            raise ElfError(
+                f"a symbol's name at byte {at.max(initial=0)} has no end in {len(self._table)} bytes"
+            )
+        ends = self._ends[after]
+        if (length := int((ends - at).sum())) > _MOST_TEXT:
+            raise ElfError(f"names of symbols of {length} bytes, more than {_MOST_TEXT}")
+        names = {self._text[begin:end] for begin, end in zip(at.tolist(), ends.tolist(), strict=True)}
+        return frozenset(names - {""})
+
+    @cached_property
+    def _ends(self) -> Records:
+        return np.flatnonzero(np.frombuffer(self._table, "u1") == 0)
+
+    @cached_property
+    def _text(self) -> str:
+        return str(self._table, "latin-1")
