@@ -471,7 +471,7 @@ class DriverFloor(Frozen):
 
 
 class LibraryReach(Frozen):
-    """One library with device code: the toolkit that compiled it, if it says so, and what it reaches, and how.
+    """One library with device code: the toolkit that compiled it, if it says so, and what it reaches how.
 
     ``is_core`` marks those that every model runs; a GPU is reached as the worst of them reaches it.
     """
@@ -492,7 +492,7 @@ class GpuReach(Frozen):
 
 
 class LayerSize(Frozen):
-    """A layer: its digest, what made it, its compressed size and that of the visible files in it, in bytes."""
+    """A layer: its digest, what made it, its compressed size and that of its visible files, in bytes."""
 
     digest: Short
     made_by: Short
@@ -509,7 +509,7 @@ class PackageSize(Frozen):
 
 
 class Sizes(Frozen):
-    """How large an image is, in bytes: compressed in the registry, and its visible files; both also by part."""
+    """How large an image is, in bytes: compressed in the registry, and its visible files; also by part."""
 
     compressed: Annotated[int, Field(ge=0)]
     installed: Annotated[int, Field(ge=0)]

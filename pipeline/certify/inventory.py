@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceCode:
-    """Code for a GPU in one object: kind, architecture (``sm_90a``, ``compute_90``), how many pieces of it."""
+    """Code for a GPU in one object: kind, architecture (``sm_90a``, ``compute_90``), number of pieces."""
 
     kind: Literal["cubin", "ptx"]
     arch: str
@@ -49,7 +49,7 @@ class SharedObject:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One installed Python package, from its ``.dist-info``: normalised name, version, installer, that folder.
+    """One installed Python package, from its ``.dist-info``: normalised name, version, installer, folder.
 
     ``broken_files`` are those of RECORD whose size or presence differs from what is there; ``size`` are the
     bytes of those that are there.

@@ -51,8 +51,8 @@ DRIVER: dict[str, str] = {
 }
 """Libraries that belong to the driver: soname, and with what the names of its symbols begin. NVIDIA's
 container toolkit mounts the host's own into the container; an image must not bring them. Source:
-https://github.com/NVIDIA/libnvidia-container/blob/main/src/nvc_info.c: utility_libs, compute_libs, video_libs,
-graphics_libs, ngx_libs."""
+https://github.com/NVIDIA/libnvidia-container/blob/main/src/nvc_info.c: utility_libs, compute_libs,
+video_libs, graphics_libs, ngx_libs."""
 
 
 def is_drivers(soname: str) -> bool:

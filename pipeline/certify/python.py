@@ -22,7 +22,7 @@ _MINOR = re.compile(r"python(3\.[0-9]+)$")
 
 @dataclass(frozen=True)
 class Environment:
-    """A folder that Python imports from. ``python`` is the interpreter's real path, empty where none is there.
+    """A folder that Python imports from. ``python`` is the interpreter's real path, empty if there is none.
 
     ``version`` is "3.11", or "3" where neither folder nor interpreter tells.
     """

@@ -262,7 +262,7 @@ class Subject:
 
     @cached_property
     def cuda(self) -> str:
-        """The version of the CUDA runtime that is loaded ("13.0", or "13" if that is all); empty without one."""
+        """The version of the CUDA runtime that is loaded ("13.0", or "13" if that is all), or nothing."""
         if not self.uses_cuda:
             return ""
         majors = list(self.runtimes) or [""]

@@ -24,9 +24,9 @@ class Budget:
 class Wanted:
     """What is expected. None and empty mean that nothing is.
 
-    ``pins`` are names and versions of the lock: all that must be installed, and nothing else may be; ``archs``
-    the architectures that must be reached (``sm_90``); ``labels`` those that the image must carry with these
-    values; ``last`` the sizes of the last image of the same cell that was proven.
+    ``pins`` are names and versions of the lock: all that must be installed, and nothing else may be;
+    ``archs`` the architectures that must be reached (``sm_90``); ``labels`` those that the image must carry
+    with these values; ``last`` the sizes of the last image of the same cell that was proven.
     """
 
     cell: Cell | None = None

@@ -58,7 +58,7 @@ def claims(subject: Subject) -> Iterator[ImageFinding]:
         if seen is not None and said != seen:
             yield _finding(
                 severity=severity,
-                what=f"{where} says {part} {said}, inside is {seen}",
+                what=f"{where} says {said}, inside is {part} {seen}",
                 why="people choose an image by what it says of itself",
                 remedy="build it again, and change nothing in it after that",
             )
@@ -155,7 +155,7 @@ def copies(subject: Subject) -> Iterator[ImageFinding]:
                 severity=Severity.WARNING,
                 path=used[0],
                 what=f"{len(used)} copies of {soname} are loaded: {', '.join(used)}",
-                why="which one a process gets depends on what is imported first; of two releases one is wrong",
+                why="the first to be imported decides which one a process gets; of two releases one is wrong",
                 remedy="keep that of the wheels, and take the other out of LD_LIBRARY_PATH and the image",
             )
         elif len(paths) > 1:
@@ -203,8 +203,8 @@ def records(subject: Subject) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=one.path,
-                what=f"{one.name} {one.version}: {len(one.broken_files)} of its files are missing or changed, "
-                f"by its own RECORD: {names}{f' and {more} more' if more > 0 else ''}",
+                what=f"{one.name} {one.version}: {len(one.broken_files)} of its files are not as its RECORD "
+                f"says: {names}{f' and {more} more' if more > 0 else ''}",
                 why="something was written over it or removed from it after it was installed",
                 remedy="install it again, last; where that is meant, make an exception with the reason",
             )

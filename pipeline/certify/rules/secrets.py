@@ -2,8 +2,8 @@
 
 Only forms that nothing else has are looked for, so that a finding is worth a rotated key. detect-secrets was
 tried as a library: its last release is of May 2024, it knows neither Hugging Face's nor NVIDIA's tokens,
-and its entropy and keyword detectors, the larger part of it, answer for hashes and public keys (``GPG_KEY`` of
-Python's official image, for one).
+and its entropy and keyword detectors, the larger part of it, answer for hashes and public keys (``GPG_KEY``
+of Python's official image, for one).
 """
 
 from __future__ import annotations
