@@ -46,9 +46,11 @@ def page(certificate: Certificate) -> str:
     Notes are counted, not spelled out; Markdown and JSON have them in full.
     """
     parts = [[verdict(certificate), *_facts(certificate)]]
-    for severity in (Severity.ERROR, Severity.WARNING):
-        if found := certificate.at(severity):
-            parts.append([f"{_HEADINGS[severity]}:", *_entries(found)])
+    parts += [
+        [f"{_HEADINGS[severity]}:", *_entries(found)]
+        for severity in (Severity.ERROR, Severity.WARNING)
+        if (found := certificate.at(severity))
+    ]
     if notes := certificate.at(Severity.NOTE):
         parts.append(["notes:", *_counted(notes)])
     if certificate.waived:

@@ -337,7 +337,7 @@ def plain(path: str, *needs: str) -> SharedObject:
 
 
 def test_without_a_cache_the_folders_of_ld_so_conf_are_searched() -> None:
-    """In an image without ldconfig the loader has no cache; what the configuration names is what it would hold."""
+    """Where nobody ran ldconfig there is no cache; what the configuration names is what it would hold."""
     objects = {
         path: plain(path, *needs) for path, needs in {"/opt/a/liba.so": (), "/x": ("liba.so",)}.items()
     }
