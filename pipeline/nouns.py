@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -402,10 +402,23 @@ class Frozen(BaseModel):
 
 Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Short = Annotated[str, Field(max_length=4096)]
+LONGEST = 4096
+Short = Annotated[str, Field(max_length=LONGEST)]
 
 
 # -- what its files say -----------------------------------------------------------------------------
+
+
+def _clipped(value: Any) -> Any:
+    """Text from a stranger's image, cut to what a record holds; bytes that are no UTF-8 become ``?``."""
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+Told = Annotated[str, BeforeValidator(_clipped), Field(max_length=LONGEST)]
+"""Text that holds what an image says: whatever it says, a certificate can be made of it."""
 
 RuleName = Literal[
     "closure",
@@ -449,17 +462,17 @@ class ImageFinding(Frozen):
 
     rule: RuleName
     severity: Annotated[Severity, Field(strict=False)]
-    path: Short = ""
-    what: Short
-    why: Short
-    remedy: Short
+    path: Told = ""
+    what: Told
+    why: Told
+    remedy: Told
 
 
 class WaivedFinding(Frozen):
     """A finding that an exception in matrix.yaml covers: its reason, and the day on which it ends."""
 
     finding: ImageFinding
-    reason: Short
+    reason: Told
     expires: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 
 
@@ -467,7 +480,7 @@ class DriverFloor(Frozen):
     """The oldest Linux driver that runs what is inside ("580"), and why it is that one."""
 
     version: Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")]
-    reason: Short
+    reason: Told
 
 
 class LibraryReach(Frozen):
@@ -476,8 +489,8 @@ class LibraryReach(Frozen):
     ``is_core`` marks those that every model runs; a GPU is reached as the worst of them reaches it.
     """
 
-    path: Short
-    toolkit: Short = ""
+    path: Told
+    toolkit: Told = ""
     is_core: bool = False
     reach: dict[str, Reach]
 
@@ -485,17 +498,17 @@ class LibraryReach(Frozen):
 class GpuReach(Frozen):
     """One GPU by name and architecture ("sm_89"): how the image reaches it, and the oldest driver there."""
 
-    name: Short
-    arch: Short
+    name: Told
+    arch: Told
     reach: Reach
-    driver: Short = ""
+    driver: Told = ""
 
 
 class LayerSize(Frozen):
     """A layer: its digest, what made it, its compressed size and that of its visible files, in bytes."""
 
-    digest: Short
-    made_by: Short
+    digest: Told
+    made_by: Told
     compressed: Annotated[int, Field(ge=0)]
     installed: Annotated[int, Field(ge=0)]
 
@@ -503,8 +516,8 @@ class LayerSize(Frozen):
 class PackageSize(Frozen):
     """An installed package and the bytes of its files."""
 
-    name: Short
-    version: Short
+    name: Told
+    version: Told
     installed: Annotated[int, Field(ge=0)]
 
 
@@ -526,19 +539,19 @@ class Certificate(Frozen):
     """
 
     schema_number: Literal[1] = Field(1, alias="schema")
-    name: Short
+    name: Told
     digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
-    platform: Short = ""
+    platform: Told = ""
     findings: tuple[ImageFinding, ...]
     waived: tuple[WaivedFinding, ...] = ()
-    cuda: Short = ""
+    cuda: Told = ""
     driver: DriverFloor | None = None
-    architectures: tuple[Short, ...] = ()
+    architectures: tuple[Told, ...] = ()
     libraries: tuple[LibraryReach, ...] = ()
     gpus: tuple[GpuReach, ...] = ()
     sizes: Sizes
-    facts: Short
-    tool: Short
+    facts: Told
+    tool: Told
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)

@@ -19,7 +19,7 @@ _WORST_LAST: tuple[Reach, ...] = ("native", "PTX", "none")
 def coding(subject: Subject) -> tuple[tuple[str, SharedObject], ...]:
     """The objects with device code that something may load, by path; less those that bring it otherwise."""
     objects = subject.inventory.objects
-    loaded = (path for path in sorted(subject.in_use | subject.packaged.keys()) if objects[path].device_code)
+    loaded = (path for path in sorted(subject.reachable) if objects[path].device_code)
     return tuple((path, objects[path]) for path in loaded if not known.matching(known.JIT_LINKED, path))
 
 

@@ -148,6 +148,12 @@ PLUGINS: tuple[Row, ...] = (
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
     ),
     Row(
+        "*/torch_c_dlpack_ext/*.so",
+        "it has one for each release of PyTorch and opens that which fits",
+        "https://github.com/apache/tvm-ffi: addons/torch_c_dlpack_ext",
+    ),
+    Row("*/qt/plugins/*", "Qt opens a plugin where a window is shown", "https://doc.qt.io/qt-5/qpa.html"),
+    Row(
         "*/onnxruntime/capi/libonnxruntime_providers_*.so",
         "ONNX Runtime opens the execution providers that it is asked for",
         "https://onnxruntime.ai/docs/execution-providers/",

@@ -129,9 +129,10 @@ class Loader:
     def find(self, soname: str, here: Loaded) -> tuple[str, str] | None:
         """Where this object finds a soname: the path as the loader would build it, and the real one."""
         needer = self._objects[here.path]
-        if "/" in soname:
-            real = self._links.file(soname)
-            return (soname, real) if real and self._fits(real, needer.machine) else None
+        if "/" in soname:  # a path, which may hold tokens too
+            path = next(self._expanded((soname,), here))
+            real = self._links.file(path)
+            return (path, real) if real and self._fits(real, needer.machine) else None
         folders = (folder for folder in self._search(here) if folder.startswith("/"))
         for folder in folders:
             if real := self._in_folder(folder, soname, needer.machine):

@@ -38,6 +38,8 @@ _GLOBS = (
     "*.key",
 )
 _NOT = (
+    "*/lib/python3*",
+    "*/node_modules/*",
     "*/site-packages/*",
     "*/dist-packages/*",
     "/usr/share/*",

@@ -30,9 +30,11 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Subject:
     """One image under judgement. Objects are told apart by what brings them into a process.
 
-    *Programs* are on PATH; *modules* are extensions of a Python that is there; *packaged* libraries lie in a
-    folder of Python packages and are linked by none of these, so their package opens them itself, or nobody
-    does; *others* nobody is seen to load.
+    *Programs* are on PATH. *Modules* are extensions of a Python that is there, and of PyTorch, which opens
+    those with operators itself (``torch.ops.load_library``). *Packaged* libraries lie in a folder of Python
+    packages and are linked by none of these, so their package opens them itself, or nobody does. *Others*
+    nobody is seen to load, those among them that were put beside a package only for its own libraries to
+    link (``numpy.libs``).
     """
 
     inventory: Inventory
@@ -137,12 +139,18 @@ class Subject:
 
     @cached_property
     def modules(self) -> Mapping[str, Load]:
-        """What each extension module loads when its Python imports it, by real path."""
+        """What each extension loads when its Python or PyTorch opens it, by real path."""
         return {
             one.path: self._load_in(environment, one)
             for one, environment in self._in_environments()
-            if is_extension(one, environment)
+            if is_extension(one, environment) or self._has_operators(one, environment)
         }
+
+    def _has_operators(self, one: SharedObject, environment: Environment) -> bool:
+        """Whether it is an extension of PyTorch without being a module: it links PyTorch from outside."""
+        links_torch = bool(known.TORCH_SONAMES & set(one.needs))
+        is_torchs_own = environment.package(one.path) == "torch"
+        return links_torch and not is_torchs_own and not _is_of_other_python(one, environment)
 
     @cached_property
     def in_use(self) -> frozenset[str]:
@@ -151,12 +159,19 @@ class Subject:
         return frozenset(path for load in loads for path in load.order)
 
     @cached_property
+    def reachable(self) -> frozenset[str]:
+        """Every object in use, and every one that a packaged library would bring."""
+        return self.in_use | {path for load in self.packaged.values() for path in load.order}
+
+    @cached_property
     def packaged(self) -> Mapping[str, Load]:
         """What each packaged library would load, by real path."""
         return {
             one.path: self._load_in(environment, one)
             for one, environment in self._in_environments()
-            if one.path not in self.in_use and not _is_of_other_python(one, environment)
+            if one.path not in self.in_use
+            and not _is_of_other_python(one, environment)
+            and not is_grafted(one.path)
         }
 
     @cached_property
@@ -286,6 +301,14 @@ class Subject:
 
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
+
+
+def is_grafted(path: str) -> bool:
+    """Whether a wheel's maker put it there for the wheel's own libraries to link, under a name of its own.
+
+    auditwheel does so: https://github.com/pypa/auditwheel.
+    """
+    return path.rpartition("/")[0].endswith(".libs")
 
 
 def _is_of_other_python(one: SharedObject, environment: Environment) -> bool:

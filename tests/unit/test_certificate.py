@@ -82,6 +82,38 @@ def test_a_certificate_stays_small_whatever_is_found() -> None:
     assert found[-1].what == "7 more of rule closure are left out here"
 
 
+def test_names_that_are_endless_or_no_text_at_all_still_make_a_certificate() -> None:
+    """A hostile image names its files as it likes; its certificate can be made, written and read back."""
+    image = Image()
+    image.add(module(f"{SITE}/{'x' * 9000}.abi3.so", "libodd.so"))
+    image.add(module(f"{SITE}/\udcff.abi3.so", "lib\udcfe.so"))
+    certificate = image.judged()
+    assert len(certificate.at(ERROR)) == 2
+    assert Certificate.model_validate_json(as_json(certificate)) == certificate
+    assert page(certificate).encode() + markdown(certificate).encode() + sarif(certificate).encode()
+
+
+@pytest.mark.parametrize(
+    ("has", "asks", "words"),
+    [
+        ("_ZN3c105ErrorENSt7__cxx11E", "_ZN3c105ErrorERKSs", "the C++ ABI from before GCC 5"),
+        (
+            "_ZN3c105ErrorERKSs",
+            "_ZN3c105ErrorENSt7__cxx11E",
+            "the C++ ABI since GCC 5, which that inside has not",
+        ),
+        ("_ZN3c105ErrorENSt7__cxx11E", "_ZN3c105OtherENSt7__cxx11E", "another release of PyTorch"),
+        ("_ZN3c105ErrorE", "some_function", "other libraries than are there"),
+    ],
+)
+def test_a_missing_symbol_tells_what_an_extension_was_built_against(has: str, asks: str, words: str) -> None:
+    image = Image()
+    image.change(f"{TORCH}/libc10.so", defined=frozenset({has, "_ZN3c105ErrorE"}))
+    image.change(f"{VLLM}/_moe_C.abi3.so", undefined=frozenset({asks}))
+    found = [one for one in image.judged().findings if one.rule == "symbols"]
+    assert [words in one.why for one in found] == [True]
+
+
 # -- GPUs and drivers -------------------------------------------------------------------------------
 
 

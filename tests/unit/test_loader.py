@@ -120,13 +120,15 @@ class Workshop:
 
     def theirs(self, path: Path, library_path: str = "") -> dict[str, str | None]:
         """What ld.so says of the same, the links in its answer followed."""
-        env = {"LD_TRACE_LOADED_OBJECTS": "1"} | ({"LD_LIBRARY_PATH": library_path} if library_path else {})
-        listed = subprocess.run(
-            [INTERPRETER, "--inhibit-cache", str(path)],
-            env=env, check=False, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+        listed = self.traced(path, library_path)
         rows = re.findall(r"^\t(\S+) => (not found|\S+)", listed, re.MULTILINE)
         return {name: None if found == "not found" else os.path.realpath(found) for name, found in rows}
+
+    def traced(self, path: Path, library_path: str = "") -> str:
+        """What ld.so prints in place of running it."""
+        env = {"LD_TRACE_LOADED_OBJECTS": "1"} | ({"LD_LIBRARY_PATH": library_path} if library_path else {})
+        command = [INTERPRETER, "--inhibit-cache", str(path)]
+        return subprocess.run(command, env=env, check=False, capture_output=True, text=True).stdout
 
 
 def node(path: Path) -> Node:
@@ -243,6 +245,13 @@ def test_a_subdirectory_for_better_processors_comes_first(workshop: Workshop) ->
     workshop.library("y/liba.so")
     workshop.library("y/glibc-hwcaps/x86-64-v2/liba.so")
     assert agree(workshop, root) == {"liba.so": "y/glibc-hwcaps/x86-64-v2/liba.so"}
+
+
+def test_a_soname_with_a_slash_is_a_path_and_may_hold_tokens(workshop: Workshop) -> None:
+    root, found = workshop.library("x/root.so", "@ORIGIN-libb.so"), workshop.library("x/libb.so")
+    root.write_bytes(root.read_bytes().replace(b"@ORIGIN-libb.so", b"$ORIGIN/libb.so"))
+    assert workshop.ours(root) == {"$ORIGIN/libb.so": str(found)}
+    assert str(found) in workshop.traced(root)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -56,7 +56,7 @@ def _missing(subject: Subject, path: str, root: str, missing: list[str], there: 
     names = ", ".join(missing)
     verb = "is" if len(missing) == 1 else "are"
     if there:
-        where = f"is in {there.rpartition('/')[0]}, where it does not look"
+        where = f"{verb} in {there.rpartition('/')[0]}, where it does not look"
     else:
         where = f"{verb} nowhere in the image"
     if plugin:

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from pipeline.certify import known
 from pipeline.certify.python import site_of
+from pipeline.certify.subject import is_grafted
 from pipeline.nouns import PROJECT, ImageFinding, Severity
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def copies(subject: Subject) -> Iterator[ImageFinding]:
     loaded = {path for load in subject.modules.values() for path in load.order}
     for soname, paths in sorted(files.items()):
         used, where = sorted(paths & loaded), ", ".join(sorted(paths))
-        if len(used) > 1:
+        if sum(not is_grafted(path) for path in used) > 1:
             yield _finding(
                 severity=Severity.WARNING,
                 path=used[0],
@@ -163,7 +164,8 @@ def copies(subject: Subject) -> Iterator[ImageFinding]:
                 severity=Severity.NOTE,
                 path=min(paths - set(used), default=where),
                 what=f"there are {len(paths)} copies of {soname}: {where}",
-                why="the second costs room, and an LD_LIBRARY_PATH would bring it in",
+                why="a wheel's own, under its own name, is loaded beside the other and does no harm; one "
+                "that nothing loads costs room, and an LD_LIBRARY_PATH would bring it in",
                 remedy="leave out the one that nothing loads",
             )
 

@@ -11,6 +11,7 @@ from pipeline.nouns import ImageFinding, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pipeline.certify.loader import Load
     from pipeline.certify.subject import Subject
 
 _OLD_STRING, _NEW_STRING = "RKSs", "__cxx11"
@@ -27,7 +28,7 @@ def undefined(subject: Subject) -> Iterator[ImageFinding]:
     missing is passed over: that is said already, and its symbols are in there.
     """
     seen: set[str] = set()
-    for root, load in subject.modules.items():
+    for root, load in sorted(subject.modules.items(), key=_torch_first):
         if load.missing or known.matching(known.PLUGINS, root):
             continue
         environment = subject.environment_of(root)
@@ -41,7 +42,21 @@ def undefined(subject: Subject) -> Iterator[ImageFinding]:
             seen.add(path)
             missing = _undefined(subject, path, scope, tuple(assumed))
             if missing:
-                yield _finding(path, root, missing)
+                is_new = any(_NEW_STRING in name for one in scope for name in _exceptions(subject, one))
+                yield _finding(path, root, _reason(missing, is_new=is_new), missing)
+
+
+def _torch_first(item: tuple[str, Load]) -> tuple[bool, str]:
+    """What is wrong with torch itself is told of torch, not of the first module that loads it."""
+    return "/torch/_C." not in item[0], item[0]
+
+
+def _exceptions(subject: Subject, path: str) -> Iterator[str]:
+    """PyTorch's own exceptions, whose constructors take strings and so tell its C++ ABI."""
+    if path.endswith("/libc10.so"):
+        yield from (
+            name for name in subject.inventory.objects[path].defined if name.startswith("_ZN3c105Error")
+        )
 
 
 def _globally(subject: Subject, python: str) -> tuple[str, ...]:
@@ -67,7 +82,7 @@ def _undefined(subject: Subject, path: str, scope: Iterable[str], assumed: tuple
     return frozenset(one for one in missing if not one.startswith(assumed)) if assumed else missing
 
 
-def _finding(path: str, root: str, missing: frozenset[str]) -> ImageFinding:
+def _finding(path: str, root: str, reason: str, missing: frozenset[str]) -> ImageFinding:
     first = min(missing, key=lambda name: (not name.startswith(_TORCHS), name))
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     through = "" if path == root else f" (when {root} is imported)"
@@ -76,17 +91,18 @@ def _finding(path: str, root: str, missing: frozenset[str]) -> ImageFinding:
         severity=Severity.ERROR,
         path=path,
         what=f"nothing that it is loaded with defines {first[:200]}{more}",
-        why=f"the import fails{through}: undefined symbol; {_reason(missing)}",
+        why=f"the import fails{through}: undefined symbol; {reason}",
         remedy="install the build of this package for the PyTorch that is there, both in one resolve",
     )
 
 
-def _reason(missing: frozenset[str]) -> str:
+def _reason(missing: frozenset[str], *, is_new: bool) -> str:
+    """Why they are missing, as far as names tell; ``is_new``: the PyTorch inside has the ABI since GCC 5."""
     torchs = [name for name in missing if name.startswith(_TORCHS)]
-    if any(_OLD_STRING in name for name in torchs):
-        return "it was built against a PyTorch with the C++ ABI from before GCC 5, or an older one"
-    if any(_NEW_STRING in name for name in torchs):
-        return "it was built against a PyTorch with the newer C++ ABI, or another release"
+    if is_new and any(_OLD_STRING in name for name in torchs):
+        return "it was built against a PyTorch with the C++ ABI from before GCC 5"
+    if not is_new and any(_NEW_STRING in name for name in torchs):
+        return "it was built against a PyTorch with the C++ ABI since GCC 5, which that inside has not"
     if torchs:
         return "it was built against another release of PyTorch"
     return "it was built against other libraries than are there"
