@@ -16,6 +16,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -229,6 +230,35 @@ class Budget:
     reason: str = ""
 
 
+RuleName = Literal[
+    "closure",
+    "symbols",
+    "one-cuda",
+    "device-code",
+    "driver-floor",
+    "jit",
+    "shadow",
+    "contents",
+    "config",
+    "budget",
+    "exceptions",
+]
+RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
+"""The rules of a certificate, in the order in which they speak."""
+
+@dataclass(frozen=True)
+class Waiver:
+    """An exception that the matrix makes: findings of this rule on paths that the glob matches, until a day.
+
+    A finding without a path is about the image as a whole: only ``*`` matches it.
+    """
+
+    rule: RuleName
+    path: str
+    reason: str
+    expires: date
+
+
 @dataclass(frozen=True)
 class Spec:
     """A cell, and all that the matrix says of it: the one input of lock and build."""
@@ -244,6 +274,7 @@ class Spec:
     serve: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
     budget: Budget | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def wheel_platform(self) -> str:
@@ -474,22 +505,6 @@ def _clipped(value: Any) -> Any:
 Told = Annotated[str, BeforeValidator(_clipped), Field(max_length=LONGEST)]
 """Text that holds what an image says: whatever it says, a certificate can be made of it."""
 
-RuleName = Literal[
-    "closure",
-    "symbols",
-    "one-cuda",
-    "device-code",
-    "driver-floor",
-    "jit",
-    "shadow",
-    "contents",
-    "config",
-    "budget",
-    "exceptions",
-]
-RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
-"""The rules of a certificate, in the order in which they speak."""
-
 Reach = Literal["native", "PTX", "none"]
 """How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
 
@@ -587,13 +602,16 @@ class Sizes(Frozen):
 class Certificate(Frozen):
     """What the files of one image say of where it will run, judged without a GPU.
 
-    ``digest`` is empty for a folder. ``driver`` is None where nothing inside uses CUDA. ``libraries``
+    ``digest`` is empty for a folder. ``repository`` is where the image is to be published, ``inputs`` a key of
+    all that it was judged by; both empty for a stranger's image. ``driver`` is None where nothing inside uses CUDA. ``libraries``
     by ``architectures`` is the table of device code. ``facts`` is the day on which the facts of
     compatibility were read, ``created`` an RFC 3339 time in UTC.
     """
 
     schema_number: Literal[1] = Field(1, alias="schema")
     name: Told
+    repository: Told = ""
+    inputs: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
     platform: Told = ""
     findings: tuple[ImageFinding, ...]
@@ -804,10 +822,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a digest may carry a tag; if not, every reason."""
+    """Whether a digest may carry a tag; if not, every reason. What decided is the proof and the certificate."""
 
     reasons: tuple[Reason, ...]
     proof: Proof | None = None
+    certified: Certified | None = None
 
     @property
     def allowed(self) -> bool:
@@ -845,6 +864,7 @@ class Stage(StrEnum):
     FETCH = "fetch"
     BASE = "base"
     BUILD = "build"
+    CERTIFY = "certify"
     VERIFY = "verify"
     PUBLISH = "publish"
 
@@ -872,6 +892,7 @@ class Observed:
     image: Image | None
     proofs: tuple[Proof, ...] = ()
     tags: tuple[tuple[str, Digest], ...] = ()
+    certificates: tuple[Certified, ...] = ()
 
 
 @dataclass(frozen=True)

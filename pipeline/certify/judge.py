@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipeline.certify.inventory import Inventory
-    from pipeline.certify.wanted import Waiver, Wanted
+    from pipeline.certify.wanted import Wanted
     from pipeline.compat.facts import Facts
+    from pipeline.nouns import Waiver
 
 MOST_FINDINGS = 500
 """Findings of one rule and severity that a certificate holds; a hostile image could bring millions."""

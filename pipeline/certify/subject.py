@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.certify import known
-from pipeline.certify.links import Links
+from pipeline.filesystem.links import Links
 from pipeline.certify.loader import Loaded, Loader
 from pipeline.certify.python import environments, is_extension, site_of
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from pipeline.certify.wanted import Waiver
+    from pipeline.nouns import Waiver
 
 
 def applied(

@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.nouns import Budget
+
 if TYPE_CHECKING:
-    from datetime import date
-
-    from pipeline.nouns import Cell, RuleName, Sizes
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How large an image may be, in bytes, and by which fraction it may outgrow the last proven one."""
-
-    compressed: int | None = None
-    installed: int | None = None
-    growth: float = 0.1
+    from pipeline.nouns import Cell, Sizes
 
 
 @dataclass(frozen=True)
@@ -35,16 +26,3 @@ class Wanted:
     labels: tuple[tuple[str, str], ...] = ()
     budget: Budget = field(default_factory=Budget)
     last: Sizes | None = None
-
-
-@dataclass(frozen=True)
-class Waiver:
-    """An exception that matrix.yaml makes: findings of this rule on paths that the glob matches, until a day.
-
-    A finding without a path is about the image as a whole: only ``*`` matches it.
-    """
-
-    rule: RuleName
-    path: str
-    reason: str
-    expires: date

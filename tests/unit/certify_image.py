@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.certify.inventory import Cached, DeviceCode, Distribution, Inventory, SharedObject
 from pipeline.certify.judge import judge
-from pipeline.certify.wanted import Budget, Waiver, Wanted
+from pipeline.certify.wanted import Wanted
+from pipeline.nouns import Budget, Waiver
 from pipeline.compat.facts import Compiler, Facts, Floor, Gpu
 from pipeline.filesystem.nodes import Config, Layer, Node
 from pipeline.nouns import Cell

@@ -14,7 +14,8 @@ from pipeline.certify.inventory import DeviceCode, Inventory
 from pipeline.certify.judge import MOST_FINDINGS, judge
 from pipeline.certify.reads import reads
 from pipeline.certify.runs_on import runs_on
-from pipeline.certify.wanted import Waiver, Wanted
+from pipeline.certify.wanted import Wanted
+from pipeline.nouns import Waiver
 from pipeline.compat.architectures import Coverage
 from pipeline.filesystem.nodes import Config
 from pipeline.nouns import Certificate, Level, Severity

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _finding = partial(ImageFinding, rule="budget")
 
+GROWTH = 0.1
+"""By how much an image may outgrow the last proven one of its cell, before that is said."""
+
 _MOST_NAMES = 3
 _GIGABYTE = 1_000_000_000
 
@@ -38,18 +41,18 @@ def limits(subject: Subject) -> Iterator[ImageFinding]:
 
 def growth(subject: Subject) -> Iterator[ImageFinding]:
     """It has not outgrown the last image of its cell that was proven."""
-    last, now, allowed = subject.wanted.last, sizes(subject.inventory), subject.wanted.budget.growth
+    last, now = subject.wanted.last, sizes(subject.inventory)
     if last is None:
         return
     for what, size, before in (
         ("compressed", now.compressed, last.compressed),
         ("installed", now.installed, last.installed),
     ):
-        if before and size > before * (1 + allowed):
+        if before and size > before * (1 + GROWTH):
             yield _finding(
                 severity=Severity.WARNING,
                 what=f"{what} it has {gigabytes(size)}, the last proven image has {gigabytes(before)}",
-                why=f"it grew by {size / before - 1:.0%}, more than {allowed:.0%}: {_grown(now, last)}",
+                why=f"it grew by {size / before - 1:.0%}, more than {GROWTH:.0%}: {_grown(now, last)}",
                 remedy="look at what is new; if it is meant, nothing is to be done",
             )
 
