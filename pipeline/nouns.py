@@ -246,6 +246,7 @@ RuleName = Literal[
 RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
 """The rules of a certificate, in the order in which they speak."""
 
+
 @dataclass(frozen=True)
 class Waiver:
     """An exception that the matrix makes: findings of this rule on paths that the glob matches, until a day.

@@ -194,8 +194,9 @@ _NAMES = {Certified: "certificate", Proof: "record"}
 def _not_there(work: _Work) -> list[Certified | Proof]:
     """The certificate and the record, as far as the destination does not have them."""
     beside = work.evidence.beside(work.destination, work.digest)
-    there = {one.manifest for one in (*beside.proofs, *beside.certificates)}
-    return [one for one in (work.certified, work.proof) if one.manifest not in there]
+    there = {one.manifest for one in beside.proofs} | {one.manifest for one in beside.certificates}
+    wanted: tuple[Certified | Proof, ...] = (work.certified, work.proof)
+    return [one for one in wanted if one.manifest not in there]
 
 
 def _bring_image(work: _Work) -> bool:

@@ -5,6 +5,7 @@ Any in-toto reader knows that predicate; our whole record stands in it in one mo
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 

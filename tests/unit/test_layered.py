@@ -254,7 +254,9 @@ def stacks(draw: st.DrawFn) -> tuple[list[tuple[list[Item], list[Item]]], Unpack
             item = Item(
                 path,
                 kind,
-                f"{path} of {number}".encode() * draw(st.sampled_from([0, 1, 200])) if kind == "file" else b"",
+                f"{path} of {number}".encode() * draw(st.sampled_from([0, 1, 200]))
+                if kind == "file"
+                else b"",
                 {"link": "a/b", "hard link": draw(st.sampled_from(files or [""]))[1:]}.get(kind, ""),
                 draw(st.sampled_from([0o644, 0o755, 0o4711])),
             )

@@ -140,8 +140,8 @@ def host_compiler(subject: Subject) -> Iterator[ImageFinding]:
         return
     versions = [version for what, version, _ in subject.components if what == "nvcc"] or [subject.cuda]
     gcc, found = _gcc(subject), versions[-1]
-    row = next((row for row in subject.facts.compilers if row.toolkit == found), None)
-    if gcc is None or row is None or gcc <= row.max_gcc:
+    row = subject.facts.compiler(found)
+    if gcc is None or row is None or row.max_gcc is None or gcc <= row.max_gcc:
         return
     yield _finding(
         severity=Severity.WARNING,
