@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.certify.inventory import Inventory
-    from pipeline.certify.links import Links
+    from pipeline.filesystem.links import Links
 
 LEVELS = {"x86_64": ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
 """Subdirectories of glibc-hwcaps, the best first. Which of them a host takes depends on its processor."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pipeline.certify.inventory import Inventory, SharedObject
-    from pipeline.certify.links import Links
+    from pipeline.filesystem.links import Links
 
 _SITE = re.compile(
     r"(?P<site>(?P<prefix>/.*?|)/lib(?:64)?/python(?P<version>3(?:\.[0-9]+)?)"

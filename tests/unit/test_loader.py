@@ -16,8 +16,8 @@ import pytest
 
 from pipeline.certify import ldcache
 from pipeline.certify.inventory import Inventory, SharedObject
-from pipeline.certify.links import Links
 from pipeline.certify.loader import Loader
+from pipeline.filesystem.links import Links
 from pipeline.filesystem.nodes import Config, Node
 
 if TYPE_CHECKING:
