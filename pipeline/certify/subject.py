@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.certify import known
-from pipeline.filesystem.links import Links
 from pipeline.certify.loader import Loaded, Loader
 from pipeline.certify.python import environments, is_extension, site_of
+from pipeline.filesystem.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -102,7 +102,7 @@ def a_library_of_another_major_lies_there_unused(image: Image) -> None:
     image.add(library(f"{SITE}/nvidia/cublas/lib/libcublas.so.12"))
 
 
-@breaks("one-cuda", WARNING, "compiled by CUDA 12.8")
+@breaks("one-cuda", NOTE, "compiled by CUDA 12.8")
 def kernels_were_compiled_by_another_major(image: Image) -> None:
     image.change(f"{VLLM}/_moe_C.abi3.so", compiled_by="12.8")
 

@@ -8,6 +8,7 @@ import random
 import re
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ import pytest
 
 from pipeline.certify import ldcache
 from pipeline.certify.inventory import Inventory, SharedObject
-from pipeline.filesystem.links import Links
 from pipeline.certify.loader import Loader
+from pipeline.filesystem.links import Links
 from pipeline.filesystem.nodes import Config, Node
 
 if TYPE_CHECKING:
@@ -230,13 +231,13 @@ def test_links_to_files_and_folders_are_followed(workshop: Workshop) -> None:
     }
 
 
-def test_origin_is_the_folder_as_it_was_searched_not_the_real_one(workshop: Workshop) -> None:
-    root = workshop.library("root.so", "liba.so", rpath="$ORIGIN/deep/er/link")
-    workshop.library("y/liba.so", "libb.so", runpath="$ORIGIN/libs")
-    (workshop.root / "deep" / "er").mkdir(parents=True)
-    (workshop.root / "deep" / "er" / "link").symlink_to(workshop.root / "y")
-    workshop.library("y/libs/libb.so")
-    assert agree(workshop, root)["libb.so"] == "y/libs/libb.so"
+def test_origin_is_where_a_library_was_found_not_where_a_link_leads(workshop: Workshop) -> None:
+    root = workshop.library("root.so", "liba.so", rpath="$ORIGIN/p")
+    workshop.library("q/liba.so", "libb.so", runpath="$ORIGIN")
+    workshop.library("p/libb.so")
+    workshop.library("q/libb.so")
+    (workshop.root / "p" / "liba.so").symlink_to("../q/liba.so")
+    assert agree(workshop, root)["libb.so"] == "p/libb.so"
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="glibc-hwcaps has levels on this machine only")
@@ -367,6 +368,15 @@ def test_a_cache_counts_rather_than_the_configuration_that_it_was_made_from() ->
     }
     inventory = made(objects, texts={"/etc/ld.so.conf": "/opt/a\n"}, linker_cache=())
     assert Loader(inventory, Links(inventory.nodes)).load("/x").missing == (("liba.so", "/x"),)
+
+
+def test_rpath_beside_runpath_counts_for_nobody() -> None:
+    """The linker writes one of both; patchelf can leave both."""
+    objects = {one.path: one for one in (plain("/o/liba.so"), plain("/o/libb.so", "liba.so"))}
+    both = replace(plain("/x", "libb.so"), rpath=("/o",), runpath=("/o",))
+    inventory = made(objects | {"/x": both})
+    load = Loader(inventory, Links(inventory.nodes)).load("/x")
+    assert load.missing == (("liba.so", "/o/libb.so"),)
 
 
 def test_the_drivers_libraries_are_not_missing_but_the_hosts() -> None:

@@ -162,7 +162,7 @@ def copies(subject: Subject) -> Iterator[ImageFinding]:
         elif len(paths) > 1:
             yield _finding(
                 severity=Severity.NOTE,
-                path=min(paths - set(used), default=where),
+                path=min(paths - set(used), default=min(paths)),
                 what=f"there are {len(paths)} copies of {soname}: {where}",
                 why="a wheel's own, under its own name, is loaded beside the other and does no harm; one "
                 "that nothing loads costs room, and an LD_LIBRARY_PATH would bring it in",

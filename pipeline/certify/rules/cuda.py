@@ -61,12 +61,16 @@ def _unused(subject: Subject, main: str) -> Iterator[ImageFinding]:
 
 
 def _compiled(subject: Subject, main: str) -> Iterator[ImageFinding]:
-    """Kernels that another major's compiler made, in a library that brings a runtime of its own."""
+    """Kernels that another major's compiler made, in a library that brings a runtime of its own.
+
+    NVIDIA's own are left out: parts of a toolkit are often compiled by an older one.
+    """
     for path, one in sorted(subject.inventory.objects.items()):
         major = one.compiled_by.partition(".")[0]
-        if main and major and major != main and one.device_code and path in subject.in_use:
+        is_other = bool(main and major and major != main and one.device_code)
+        if is_other and path in subject.in_use and "/nvidia/" not in path:
             yield _finding(
-                severity=Severity.WARNING,
+                severity=Severity.NOTE,
                 path=path,
                 what=f"its kernels were compiled by CUDA {one.compiled_by}, the image is for CUDA {main}",
                 why="machine code runs all the same on a driver that is new enough; its PTX may not, and a "
