@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.certify import fatbin, layout
 from pipeline.certify.inventory import SharedObject
 from pipeline.certify.layout import Binding, ElfError, Segment, Tag, many, one, part
-from pipeline.certify.mapped import LONGEST, Mapped, Names
+from pipeline.certify.mapped import Mapped, Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ _IN_FILE = 1  # a section of another kind, such as those in a file of debug symb
 _VISIBLE = (0, 3)  # by default, and protected
 _WEAK_VERSION, _BASE_VERSION = 2, 1
 
+_WORD, _BLOOM_WORD = np.dtype("<u4"), 8
 _BLOCK = 1 << 12
 _LONGEST_LIST = 1 << 16
 """Of folders to search, in bytes."""
@@ -68,14 +69,13 @@ def read(path: str, data: memoryview) -> SharedObject | None:
     if found.machine not in _OURS:
         return found
     header = one(data, layout.FILE, "the file header")
-    segments = _table(data, header, "segment", layout.SEGMENT)
+    segments = _headers(data, header, "segment", layout.SEGMENT)
     mapped = Mapped(data, segments)
     found = replace(found, interpreter=_interpreter(data, segments))
     if (code := _section(data, header, b".nv_fatbin\0")) is not None:
         device_code, compiled_by = fatbin.read(code)
         found = replace(found, device_code=device_code, compiled_by=compiled_by)
-    dynamic = mapped.dynamic()
-    return _linked(found, mapped, dynamic) if dynamic else found
+    return _linked(found, mapped) if mapped.is_linked else found
 
 
 def _machine(data: memoryview) -> str:
@@ -89,7 +89,7 @@ def _machine(data: memoryview) -> str:
     return name
 
 
-def _table(data: memoryview, header: dict[str, int], of: str, record: Layout) -> Records:
+def _headers(data: memoryview, header: dict[str, int], of: str, record: Layout) -> Records:
     """The program headers ("segment") or the section headers ("section")."""
     count, size, what = header[f"{of}_count"], header[f"{of}_size"], f"the {of} headers"
     if count and size != record.itemsize:
@@ -106,7 +106,7 @@ def _interpreter(data: memoryview, segments: Records) -> str:
 
 def _section(data: memoryview, header: dict[str, int], name: bytes) -> memoryview | None:
     """The bytes of the first section of this name that has bytes in the file."""
-    sections = _table(data, header, "section", layout.SECTION)
+    sections = _headers(data, header, "section", layout.SECTION)
     if header["names"] >= len(sections):
         return None
     names = _bytes(data, sections[header["names"]], "the names of the sections")
@@ -121,121 +121,124 @@ def _bytes(data: memoryview, section: Records, what: str) -> memoryview:
     return part(data, int(section["offset"]), int(section["size"]), what)
 
 
-def _linked(found: SharedObject, mapped: Mapped, dynamic: dict[int, list[int]]) -> SharedObject:
+def _linked(found: SharedObject, mapped: Mapped) -> SharedObject:
     """The same with what the dynamic section says."""
-    if not {Tag.NAMES, Tag.NAMES_SIZE, Tag.SYMBOLS} <= dynamic.keys():
-        raise ElfError("the dynamic section names no symbols, or no table of names")
-    what = "the table of names"
-    names = Names(part(mapped.at(dynamic[Tag.NAMES][0], what), 0, dynamic[Tag.NAMES_SIZE][0], what))
-
-    def texts(tag: Tag, longest: int = LONGEST) -> list[str]:
-        """Of a tag that may stand once only, the loader takes the last."""
-        places = dynamic.get(tag, []) if tag is Tag.NEEDED else dynamic.get(tag, [])[-1:]
-        return [names.one(at, f"the dynamic section's {tag.name}", longest) for at in places]
-
-    symbols = _symbols(mapped, dynamic)
+    table, size = mapped.table(Tag.NAMES), mapped.value(Tag.NAMES_SIZE)
+    if table is None or size is None:
+        raise ElfError("the dynamic section has no table of names")
+    names = Names(part(table, 0, size, Tag.NAMES.what))
+    symbols = _symbols(mapped)
     binding, is_elsewhere = symbols["info"] >> 4, symbols["section"] == 0
     is_visible = np.isin(symbols["other"] & 3, _VISIBLE)
     undefined = symbols[is_elsewhere & np.isin(binding, (Binding.GLOBAL, Binding.UNIQUE))]
     defined = symbols[~is_elsewhere & is_visible & (binding != Binding.LOCAL)]
+    soname = mapped.value(Tag.SONAME)
     return replace(
         found,
-        soname="".join(texts(Tag.SONAME)),
-        needs=tuple(texts(Tag.NEEDED)),
-        rpath=_folders(texts(Tag.RPATH, _LONGEST_LIST)),
-        runpath=_folders(texts(Tag.RUNPATH, _LONGEST_LIST)),
+        soname="" if soname is None else names.one(soname, Tag.SONAME.what),
+        needs=tuple(names.one(at, Tag.NEEDED.what) for at in mapped.values(Tag.NEEDED)),
+        rpath=_folders(mapped, names, Tag.RPATH),
+        runpath=_folders(mapped, names, Tag.RUNPATH),
         undefined=names.many(undefined["name"]),
         defined=names.many(defined["name"]),
-        version_needs=tuple(_versions_needed(mapped, dynamic, names)),
-        version_defines=tuple(_versions_defined(mapped, dynamic, names)),
+        version_needs=tuple(_needed_versions(mapped, names)),
+        version_defines=tuple(_defined_versions(mapped, names)),
     )
 
 
-def _folders(paths: list[str]) -> tuple[str, ...]:
+def _folders(mapped: Mapped, names: Names, tag: Tag) -> tuple[str, ...]:
     """Folders as written: the loader ignores an empty list, and takes an empty folder for the current one."""
-    return tuple(folder for path in paths if path for folder in path.split(":"))
+    at = mapped.value(tag)
+    folders = "" if at is None else names.one(at, tag.what, _LONGEST_LIST)
+    return tuple(folders.split(":")) if folders else ()
 
 
 # -- symbols ------------------------------------------------------------------------------------------
 
 
-def _symbols(mapped: Mapped, dynamic: dict[int, list[int]]) -> Records:
-    what = "the symbols"
-    count = _symbol_count(mapped, dynamic)
+def _symbols(mapped: Mapped) -> Records:
+    table = mapped.table(Tag.SYMBOLS)
+    if table is None:
+        raise ElfError("the dynamic section has no table of symbols")
+    count = _symbol_count(mapped)
     if count > _MOST_SYMBOLS:
         raise ElfError(f"{count} symbols, more than {_MOST_SYMBOLS}")
-    return many(mapped.at(dynamic[Tag.SYMBOLS][0], what), layout.SYMBOL, count, what)
+    return many(table, layout.SYMBOL, count, Tag.SYMBOLS.what)
 
 
-def _symbol_count(mapped: Mapped, dynamic: dict[int, list[int]]) -> int:
+def _symbol_count(mapped: Mapped) -> int:
     """How many symbols there are, which no header says.
 
-    Either hash table reaches the last one, but a GNU one holds only what others may look up: where that is
-    nothing, the last symbol that counts is the last that a relocation asks for.
+    Either hash table leads to the last one, but a GNU one holds only what others may look up: where that is
+    nothing, the last symbol that matters is the last that a relocation asks for.
     """
-    if table := dynamic.get(Tag.HASH):
-        what = "the hash table"
-        return int(many(mapped.at(table[0], what), "<u4", 2, what)[1])
-    if table := dynamic.get(Tag.GNU_HASH):
-        return _hashed_count(mapped.at(table[0], "the GNU hash table")) or _related_count(mapped, dynamic)
-    return _related_count(mapped, dynamic)
+    if (table := mapped.table(Tag.HASH_TABLE)) is not None:
+        return one(table, layout.HASH, Tag.HASH_TABLE.what)["symbols"]
+    if (table := mapped.table(Tag.GNU_HASH_TABLE)) is not None and (count := _hashed_count(table)):
+        return count
+    return max(
+        _relocated_count(mapped, Tag.RELOCATIONS, Tag.RELOCATIONS_SIZE),
+        _relocated_count(mapped, Tag.LATE_RELOCATIONS, Tag.LATE_RELOCATIONS_SIZE),
+    )
 
 
 def _hashed_count(table: memoryview) -> int:
-    what = "the GNU hash table"
+    """One more than the number of the last symbol in the table; 0 where it is empty.
+
+    After the buckets, which name the first symbol of each chain, the table has a word for every symbol, from
+    the first that others may look up; its lowest bit says that a chain ends there.
+    """
+    what = Tag.GNU_HASH_TABLE.what
     header = one(table, layout.GNU_HASH, what)
-    at = layout.GNU_HASH.itemsize + 8 * header["bloom"]
-    last = int(many(table, "<u4", header["buckets"], what, at=at).max(initial=0))
-    if last < header["first"] or not last:
+    buckets = layout.GNU_HASH.itemsize + _BLOOM_WORD * header["bloom"]
+    last = int(many(table, _WORD, header["buckets"], what, at=buckets).max(initial=0))
+    if last < max(header["first"], 1):
         return 0
-    chain = table[at + 4 * header["buckets"] + 4 * (last - header["first"]) :]
-    for begin in range(0, len(chain) - 3, _BLOCK):
-        block = chain[begin : begin + _BLOCK]
-        ends = np.flatnonzero(many(block, "<u4", len(block) // 4, what) & 1)
+    words = table[buckets + _WORD.itemsize * (header["buckets"] + last - header["first"]) :]
+    for begin in range(0, len(words), _BLOCK):
+        block = words[begin : begin + _BLOCK]
+        ends = np.flatnonzero(many(block, _WORD, len(block) // _WORD.itemsize, what) & 1)
         if len(ends):
-            return last + begin // 4 + int(ends[0]) + 1
+            return last + begin // _WORD.itemsize + int(ends[0]) + 1
     raise ElfError(f"{what} does not end")
 
 
-def _related_count(mapped: Mapped, dynamic: dict[int, list[int]]) -> int:
-    count = 0
-    for start, size in ((Tag.RELOCATIONS, Tag.RELOCATIONS_SIZE), (Tag.PLT, Tag.PLT_SIZE)):
-        if start in dynamic and size in dynamic:
-            number = dynamic[size][0] // layout.RELOCATION.itemsize
-            what = "the relocations"
-            relocations = many(mapped.at(dynamic[start][0], what), layout.RELOCATION, number, what)
-            count = max(count, int(relocations["symbol"].max(initial=0)) + 1)
-    return count
+def _relocated_count(mapped: Mapped, start: Tag, size: Tag) -> int:
+    """One more than the number of the last symbol that these relocations ask for."""
+    table, length = mapped.table(start), mapped.value(size)
+    if table is None or length is None:
+        return 0
+    relocations = many(table, layout.RELOCATION, length // layout.RELOCATION.itemsize, start.what)
+    return int(relocations["symbol"].max(initial=0)) + 1
 
 
 # -- versions -----------------------------------------------------------------------------------------
 
 
-def _versions_needed(
-    mapped: Mapped, dynamic: dict[int, list[int]], names: Names
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """By soname, the versions without which the loader refuses; it lets weak ones go."""
-    what, left = "a needed version", iter(range(_MOST_VERSIONS))
-    for start in dynamic.get(Tag.VERSIONS_NEEDED, ()):
-        table = mapped.at(start, what)
-        for at, file in _chain(table, layout.NEEDED_FILE, 0, left, what):
-            versions = tuple(
-                names.one(version["name"], what)
-                for _, version in _chain(table, layout.NEEDED_VERSION, at + file["parts"], left, what)
-                if not version["flags"] & _WEAK_VERSION
-            )
-            if versions:
-                yield names.one(file["name"], what), versions
+def _needed_versions(mapped: Mapped, names: Names) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """By soname, the versions without which the loader refuses; weak ones it does without."""
+    what, left = Tag.NEEDED_VERSIONS.what, iter(range(_MOST_VERSIONS))
+    if (table := mapped.table(Tag.NEEDED_VERSIONS)) is None:
+        return
+    for at, file in _chain(table, layout.NEEDED_FILE, 0, left, what):
+        versions = tuple(
+            names.one(version["name"], what)
+            for _, version in _chain(table, layout.NEEDED_VERSION, at + file["parts"], left, what)
+            if not version["flags"] & _WEAK_VERSION
+        )
+        if versions:
+            yield names.one(file["name"], what), versions
 
 
-def _versions_defined(mapped: Mapped, dynamic: dict[int, list[int]], names: Names) -> Iterator[str]:
+def _defined_versions(mapped: Mapped, names: Names) -> Iterator[str]:
     """The versions that an object offers, without the one that is its own name."""
-    what, left = "a defined version", iter(range(_MOST_VERSIONS))
-    for start in dynamic.get(Tag.VERSIONS_DEFINED, ()):
-        table = mapped.at(start, what)
-        for at, version in _chain(table, layout.DEFINED_VERSION, 0, left, what):
-            if not version["flags"] & _BASE_VERSION:
-                yield names.one(one(table, layout.DEFINED_NAME, what, at=at + version["parts"])["name"], what)
+    what, left = Tag.DEFINED_VERSIONS.what, iter(range(_MOST_VERSIONS))
+    if (table := mapped.table(Tag.DEFINED_VERSIONS)) is None:
+        return
+    for at, version in _chain(table, layout.DEFINED_VERSION, 0, left, what):
+        if not version["flags"] & _BASE_VERSION:
+            name = one(table, layout.DEFINED_NAME, what, at=at + version["parts"])
+            yield names.one(name["name"], what)
 
 
 def _chain(
@@ -248,4 +251,4 @@ def _chain(
         if not values["next"]:
             return
         at += values["next"]
-    raise ElfError(f"{what} is one of more than {_MOST_VERSIONS}, which no symbol can tell apart")
+    raise ElfError(f"{what} are more than {_MOST_VERSIONS}, which no symbol can tell apart")

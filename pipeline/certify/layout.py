@@ -33,8 +33,8 @@ class Tag(IntEnum):
     """What an entry of the dynamic section says."""
 
     NEEDED = 1
-    PLT_SIZE = 2
-    HASH = 4
+    LATE_RELOCATIONS_SIZE = 2
+    HASH_TABLE = 4
     NAMES = 5
     SYMBOLS = 6
     RELOCATIONS = 7
@@ -42,11 +42,16 @@ class Tag(IntEnum):
     NAMES_SIZE = 10
     SONAME = 14
     RPATH = 15
-    PLT = 23
+    LATE_RELOCATIONS = 23
     RUNPATH = 29
-    GNU_HASH = 0x6FFFFEF5
-    VERSIONS_DEFINED = 0x6FFFFFFC
-    VERSIONS_NEEDED = 0x6FFFFFFE
+    GNU_HASH_TABLE = 0x6FFFFEF5
+    DEFINED_VERSIONS = 0x6FFFFFFC
+    NEEDED_VERSIONS = 0x6FFFFFFE
+
+    @property
+    def what(self) -> str:
+        """What it is about, in words."""
+        return f"the {self.name.lower().replace('_', ' ')}"
 
 
 class Binding(IntEnum):
@@ -101,6 +106,7 @@ SECTION = _layout(
 DYNAMIC = _layout(tag="i8", value="u8")
 SYMBOL = _layout(name="u4", info="u1", other="u1", section="u2", value="u8", size="u8")
 RELOCATION = _layout(offset="u8", kind="u4", symbol="u4", addend="i8")
+HASH = _layout(buckets="u4", symbols="u4")
 GNU_HASH = _layout(buckets="u4", first="u4", bloom="u4", shift="u4")
 NEEDED_FILE = _layout(version="u2", count="u2", name="u4", parts="u4", next="u4")
 NEEDED_VERSION = _layout(hash="u4", flags="u2", index="u2", name="u4", next="u4")

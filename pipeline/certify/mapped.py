@@ -7,53 +7,69 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.certify.layout import DYNAMIC, ElfError, Segment, many
+from pipeline.certify.layout import DYNAMIC, ElfError, Segment, Tag, many, part
 
 if TYPE_CHECKING:
     from pipeline.certify.layout import Records
 
 _MOST_ENTRIES = 1 << 14
 """Of a dynamic section; the longest known has a few hundred."""
-LONGEST = 1 << 12
+_LONGEST = 1 << 12
 """Of a name in bytes, as a path on Linux. Symbols may be longer."""
 _MOST_TEXT = 1 << 27
 """Of all symbols' names in bytes; the richest object known, Triton's, has 14 MB."""
 
 
 class Mapped:
-    """The segments of a file that the loader maps. Raises ElfError where one of them is cut off."""
+    """The segments of a file that the loader maps, and what it reads of them first, the dynamic section.
+
+    Raises ElfError where a segment is cut off, or the dynamic section is not in one.
+    """
 
     def __init__(self, data: memoryview, segments: Records) -> None:
-        self._data, self._segments = data, segments
+        self._data = data
         loaded = segments[segments["kind"] == Segment.LOAD]
         self._loaded: list[tuple[int, int, int]] = loaded[["address", "offset", "size"]].tolist()
         for address, offset, size in self._loaded:
-            if offset + size > len(data):
-                what = f"the segment at address {address:#x} ends at byte {offset + size}"
-                raise ElfError(f"truncated: {what}, and there are {len(data)}")
+            part(data, offset, size, f"the segment at address {address:#x}")
+        self._dynamic = self._read_dynamic(segments)
+        self._last = dict(self._dynamic)
 
-    def at(self, address: int, what: str) -> memoryview:
-        """The bytes from an address to the end of its segment in the file."""
+    @property
+    def is_linked(self) -> bool:
+        """Whether there is anything for the loader to link."""
+        return bool(self._dynamic)
+
+    def values(self, tag: Tag) -> list[int]:
+        """What the dynamic section says under a tag that may stand there several times, in order."""
+        return [value for other, value in self._dynamic if other == tag]
+
+    def value(self, tag: Tag) -> int | None:
+        """What it says under a tag that should stand there once; of several, the loader takes the last."""
+        return self._last.get(tag)
+
+    def table(self, tag: Tag) -> memoryview | None:
+        """The bytes from the address under a tag to its segment's end; None where there is no such tag."""
+        address = self.value(tag)
+        return None if address is None else self._at(address, tag.what)
+
+    def _at(self, address: int, what: str) -> memoryview:
         for start, offset, size in self._loaded:
             if start <= address < start + size:
                 return self._data[offset + address - start : offset + size]
         raise ElfError(f"{what} would be at address {address:#x}, which no segment of the file holds")
 
-    def dynamic(self) -> dict[int, list[int]]:
-        """The values of the dynamic section by tag, in order; none where the loader has nothing to link."""
-        found = self._segments[(self._segments["kind"] == Segment.DYNAMIC) & (self._segments["size"] > 0)]
-        if not len(found):
-            return {}
-        what, address, size = "the dynamic section", int(found[0]["address"]), int(found[0]["size"])
-        entries = many(self.at(address, what), DYNAMIC, size // DYNAMIC.itemsize, what)
-        ends = np.flatnonzero(entries["tag"] == 0)
-        entries = entries[: ends[0]] if len(ends) else entries
-        if len(entries) > _MOST_ENTRIES:
-            raise ElfError(f"{what} has more than {_MOST_ENTRIES} entries")
-        values: dict[int, list[int]] = {}
-        for tag, value in entries.tolist():
-            values.setdefault(tag, []).append(value)
-        return values
+    def _read_dynamic(self, segments: Records) -> list[tuple[int, int]]:
+        what = "the dynamic section"
+        for segment in segments[(segments["kind"] == Segment.DYNAMIC) & (segments["size"] > 0)][:1]:
+            table = self._at(int(segment["address"]), what)
+            entries = many(table, DYNAMIC, int(segment["size"]) // DYNAMIC.itemsize, what)
+            ends = np.flatnonzero(entries["tag"] == 0)
+            entries = entries[: ends[0]] if len(ends) else entries
+            if len(entries) > _MOST_ENTRIES:
+                raise ElfError(f"{what} has more than {_MOST_ENTRIES} entries")
+            return list(map(tuple, entries.tolist()))
+        return []
 
 
 class Names:
@@ -64,7 +80,7 @@ class Names:
             raise ElfError(f"a table of names of {len(table)} bytes, more than {_MOST_TEXT}")
         self._table = table
 
-    def one(self, at: int, what: str, longest: int = LONGEST) -> str:
+    def one(self, at: int, what: str, longest: int = _LONGEST) -> str:
         """The name at a byte, what is no UTF-8 by number. Raises ElfError where it does not end in time."""
         name, end, _ = bytes(self._table[at : at + longest]).partition(b"\0")
         if not end:
@@ -77,10 +93,8 @@ class Names:
         Raises ElfError where a name does not end, or where all of them would fill the memory.
         """
         after = np.searchsorted(self._ends, at)
-        if after.max(initial=0) == len(self._ends):
-            raise ElfError(
-                f"a symbol's name at byte {at.max(initial=0)} has no end in {len(self._table)} bytes"
-            )
+        if len(at) and after.max() == len(self._ends):
+            raise ElfError(f"a symbol's name at byte {at.max()} has no end in {len(self._table)} bytes")
         ends = self._ends[after]
         if (length := int((ends - at).sum())) > _MOST_TEXT:
             raise ElfError(f"names of symbols of {length} bytes, more than {_MOST_TEXT}")
