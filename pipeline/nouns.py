@@ -16,13 +16,13 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
 PROJECT = "tagproof"
@@ -603,10 +603,10 @@ class Sizes(Frozen):
 class Certificate(Frozen):
     """What the files of one image say of where it will run, judged without a GPU.
 
-    ``digest`` is empty for a folder. ``repository`` is where the image is to be published, ``inputs`` a key of
-    all that it was judged by; both empty for a stranger's image. ``driver`` is None where nothing inside uses CUDA. ``libraries``
-    by ``architectures`` is the table of device code. ``facts`` is the day on which the facts of
-    compatibility were read, ``created`` an RFC 3339 time in UTC.
+    ``digest`` is empty for a folder. ``repository`` is where the image is to be published, ``inputs`` a
+    key of all that it was judged by; both are empty for a stranger's image. ``driver`` is None where
+    nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code. ``facts`` is
+    the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
     """
 
     schema_number: Literal[1] = Field(1, alias="schema")
@@ -823,7 +823,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a digest may carry a tag; if not, every reason. What decided is the proof and the certificate."""
+    """Whether a digest may carry a tag; if not, every reason. By this proof and this certificate."""
 
     reasons: tuple[Reason, ...]
     proof: Proof | None = None

@@ -21,7 +21,7 @@ CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
 
 
 def statement(certificate: Certificate) -> bytes:
-    """What is signed: the in-toto statement of a certificate, about the image in its destination repository."""
+    """What is signed: the in-toto statement of a certificate, about the image where it is to be published."""
     digest = {"sha256": certificate.digest.removeprefix("sha256:")}
     value = {
         "_type": STATEMENT,

@@ -170,7 +170,7 @@ class Flow:
             )
 
     def certify(self, spec: Spec) -> Status:
-        """Judge the files of the cell's image, which is there, unless that was done; sign and keep the result."""
+        """Judge the files of the cell's image, unless that was done; sign what was found, and keep it."""
         observed = self.observe(spec)
         decision = self.decide(observed)
         image, lock = observed.image, observed.lock

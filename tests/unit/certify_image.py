@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.certify.inventory import Cached, DeviceCode, Distribution, Inventory, SharedObject
 from pipeline.certify.judge import judge
 from pipeline.certify.wanted import Wanted
-from pipeline.nouns import Budget, Waiver
-from pipeline.compat.facts import Compiler, Facts, Floor, Gpu
+from pipeline.compat.facts import Facts, Floor, Gpu
 from pipeline.filesystem.nodes import Config, Layer, Node
-from pipeline.nouns import Cell
+from pipeline.nouns import Budget, Cell, Waiver
 
 if TYPE_CHECKING:
     from pipeline.filesystem.nodes import Kind
@@ -20,9 +19,29 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HERE = ("https://example.org/source",)
+NVCC = Artefact(
+    package="nvidia-cuda-crt",
+    version="13.0.88",
+    machine="x86_64",
+    file="nvidia_cuda_crt-13.0.88.whl",
+    sha256="0" * 64,
+    size=1,
+    released="2025-09-04",
+    yanked=False,
+    pythons=(),
+    pythons_built=None,
+    cuda="13.0",
+    archs=None,
+    glibc="2.17",
+    glibc_seen=None,
+    needs=None,
+    pins=(),
+    read_from=(("max_gcc", "host_config.h"),),
+    max_gcc=15,
+)
 FACTS = Facts(
     read="2026-11-22",
-    artefacts=(),
+    artefacts=(NVCC,),
     driver_floors=(Floor("12", "525.60.13", "documented", HERE), Floor("13", "580", "documented", HERE)),
     toolkit_drivers=(
         Floor("12.8", "570.26", "documented", HERE),
@@ -36,7 +55,6 @@ FACTS = Facts(
         Gpu("H100", "sm_90", "Hopper", data_center=True, confidence="documented", source=HERE),
         Gpu("B200", "sm_100", "Blackwell", data_center=True, confidence="documented", source=HERE),
     ),
-    compilers=(Compiler("13.0", 15, "documented", HERE),),
 )
 
 LIB = "/usr/lib/x86_64-linux-gnu"

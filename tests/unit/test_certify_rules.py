@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.certify.inventory import Cached, DeviceCode, Distribution
-from pipeline.nouns import Budget
 from pipeline.filesystem.nodes import Layer, Node
-from pipeline.nouns import RULE_NAMES, PackageSize, Severity, Sizes
+from pipeline.nouns import RULE_NAMES, Budget, PackageSize, Severity, Sizes
 from tests.unit.certify_image import CUDART, LIB, SITE, TORCH, VLLM, Image, library, module, said
 
 ERROR, WARNING, NOTE = Severity
