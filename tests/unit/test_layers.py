@@ -30,6 +30,7 @@ HANDS = {
 VERBS = {
     "base",
     "build",
+    "certify",
     "evidence",
     "fetch",
     "gate",
