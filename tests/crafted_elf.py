@@ -167,7 +167,7 @@ class Crafted:
         return b"".join(parts)
 
     def _sections(self) -> tuple[int, int]:
-        """Where the section headers lie and how many they are: an empty one, those asked for, and their names."""
+        """Where the section headers lie and how many they are: an empty one, those asked for, their names."""
         if not self.sections:
             return 0, 0
         names = _Names()

@@ -98,7 +98,7 @@ def _headers(data: memoryview, header: dict[str, int], of: str, record: Layout) 
 
 
 def _interpreter(data: memoryview, segments: Records) -> str:
-    for segment in segments[segments["kind"] == Segment.INTERPRETER][:1]:
+    for segment in segments[(segments["kind"] == Segment.INTERPRETER) & (segments["size"] > 0)][:1]:
         what = "the interpreter's path"
         return Names(part(data, int(segment["offset"]), int(segment["size"]), what)).one(0, what)
     return ""

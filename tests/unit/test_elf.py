@@ -296,7 +296,7 @@ def test_headers_of_another_size_are_refused() -> None:
 
 
 ENDLESS_NEEDS = pack("<HHIII", 1, 1, 0, 16, 0) + pack("<IHHII", 0, 0, 2, 0, 16) * 40_000
-ENDLESS_OFFERS = pack("<HHHHIII", 1, 0, 2, 1, 0, 20, 20) * 40_000
+ENDLESS_OFFERS = pack("<HHHHIII", 1, 1, 2, 1, 0, 20, 20) * 40_000
 
 
 @pytest.mark.parametrize(("tag", "table"), [(0x6FFFFFFE, ENDLESS_NEEDS), (0x6FFFFFFC, ENDLESS_OFFERS)])
@@ -317,7 +317,13 @@ def test_names_that_would_fill_the_memory_are_refused() -> None:
     names = b"x" * 1_000_000 + b"\0"
     tables = ((4, pack("<II", 1, 10_000)), (6, symbols), (5, names))
     content = Crafted(symbols=BOTH, tables=tables, dynamic=((10, len(names)),)).build()
-    assert "names of symbols of 9950005000 bytes" in refused(content)
+    assert "names far longer than the table of 1000001 bytes" in refused(content)
+
+
+def test_repeated_names_that_would_fill_the_memory_are_refused() -> None:
+    """Ten thousand needs, each the same name of 4,000 bytes."""
+    content = Crafted(texts=((NEEDED, "x" * 4000),) * 10_000).build()
+    assert "names far longer than the table" in refused(content)
 
 
 def test_nothing_that_is_returned_holds_the_bytes() -> None:
@@ -331,3 +337,12 @@ def test_nothing_that_is_returned_holds_the_bytes() -> None:
     mapping.close()
     assert seen
     assert seen.needs == ("libc.so.6",)
+
+
+def test_a_file_of_debug_symbols_has_nothing_to_link() -> None:
+    """``objcopy --only-keep-debug`` leaves the headers of segments, and none of their bytes."""
+    content = bytearray(Crafted(interpreter="/lib64/ld-linux-x86-64.so.2", symbols=BOTH).build())
+    for number in range(3):
+        content[64 + 56 * number + 32 : 64 + 56 * number + 40] = bytes(8)
+    seen = read(bytes(content))
+    assert (seen.interpreter, seen.undefined) == ("", frozenset())
