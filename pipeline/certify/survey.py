@@ -34,7 +34,7 @@ _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTAL
 
 
 def survey(files: FileSystem) -> Inventory:
-    """What there is in an image, and what the files that matter say. Raises ImageError where it cannot be read."""
+    """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
     seen = _Seen()
     for node, data in files.walk(_wants):
         seen.nodes[node.path] = node
