@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, matrix, plan, report
 from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, Verdict, plain
+from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain
 from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
@@ -118,7 +118,6 @@ def _machine(options: argparse.Namespace) -> Machine | None:
 
 def _explain_image(options: argparse.Namespace) -> int:
     """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
-    from pipeline.certify.runs_on import runs_on  # noqa: PLC0415
     from pipeline.compat import question  # noqa: PLC0415
     from pipeline.flow import certificates  # noqa: PLC0415
     from pipeline.report import certificate as told  # noqa: PLC0415
@@ -133,10 +132,7 @@ def _explain_image(options: argparse.Namespace) -> int:
     if found is None:
         hint = f"python -m pipeline certify {text}"
         raise UsageError(f"no certificate beside {text} is signed by a key that is trusted here", hint=hint)
-    asked = question.parse(words, compat.shipped()).conditions
-    gpus = (*asked.gpus, *asked.archs) or (None,)
-    verdicts = [runs_on(found, gpu, asked.driver, compat.shipped()) for gpu in gpus]
-    verdict = Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
+    verdict = certificates.answer(found, question.parse(words, compat.shipped()).conditions)
     if options.json:
         answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
         print(json.dumps({**answer, "certificate": plain(found)}, indent=2))
@@ -380,9 +376,7 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
     asked = command("explain", _explain, "say what goes together, and why, for a cell or for axis=value…")
     asked.add_argument("words", nargs="+", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
-    certified = command(
-        "certify", _certify, "judge by its files alone whether an image will run, and where"
-    )
+    certified = command("certify", _certify, "judge by its files alone whether an image will run, and where")
     certified.add_argument("reference", nargs="?", metavar="IMAGE", help=_IMAGES)
     certified.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
     certified.add_argument("--markdown", action="store_true", help="print Markdown")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.certify.inventory import Cached, DeviceCode, Distribution, Inventory, SharedObject
 from pipeline.certify.judge import judge
 from pipeline.certify.wanted import Wanted
-from pipeline.compat.facts import Facts, Floor, Gpu
+from pipeline.compat.facts import Artefact, Facts, Floor, Gpu
 from pipeline.filesystem.nodes import Config, Layer, Node
 from pipeline.nouns import Budget, Cell, Waiver
 
