@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline import compat
 from pipeline import lock as locks
 from pipeline.certify.judge import judge
+from pipeline.certify.runs_on import runs_on
 from pipeline.certify.survey import survey
 from pipeline.certify.wanted import Wanted
 from pipeline.filesystem.folder import Folder
 from pipeline.filesystem.opening import open_image
-from pipeline.nouns import PROJECT, Budget
+from pipeline.nouns import PROJECT, Budget, Verdict
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.filesystem.nodes import FileSystem
     from pipeline.flow.machine import Machine
-    from pipeline.nouns import Certificate, ImageRef, Spec, Waiver
+    from pipeline.nouns import Certificate, Conditions, ImageRef, Spec, Waiver
 
 
 def of_image(reference: str, machine: Machine | None) -> Certificate:
@@ -44,6 +46,14 @@ def beside(ref: ImageRef, machine: Machine) -> Certificate | None:
     """The newest certificate that lies beside an image and is signed by a key that is trusted here."""
     found = machine.evidence.beside(Registry(ref.repository), ref.digest).certificates
     return found[0].certificate if found else None
+
+
+def answer(certificate: Certificate, asked: Conditions) -> Verdict:
+    """Whether the image of a certificate will run on these GPUs, with this driver."""
+    facts = compat.shipped()
+    gpus = (*asked.gpus, *asked.archs) or (None,)
+    verdicts = [runs_on(certificate, gpu, asked.driver, facts) for gpu in gpus]
+    return Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
 
 
 def _judged(files: FileSystem, wanted: Wanted, waivers: tuple[Waiver, ...]) -> Certificate:
