@@ -12,6 +12,7 @@ import ast
 import hashlib
 import io
 import os
+import re
 import ssl
 import struct
 import subprocess
@@ -59,6 +60,7 @@ _AS_IT_IS = {"Accept-Encoding": "identity"}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Answers that another try may not get."""
 
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+)")
 _UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError)
 _HINT = "check the network and run it again: what was read so far is kept"
 
@@ -148,21 +150,20 @@ class Index:
         """Bytes ``start`` up to ``stop`` of a file, or its last ``stop`` bytes; and the size of all of it."""
         wanted = f"bytes=-{stop}" if start is None else f"bytes={start}-{stop - 1}"
         answer = self._get(file.url, {"Range": wanted, **_AS_IT_IS}, file.name, httpx.codes.PARTIAL_CONTENT)
-        unit, _, total = answer.headers.get("content-range", "").rpartition("/")
-        first = unit.removeprefix("bytes ").partition("-")[0]
-        if not total.isdecimal() or first != str(
-            int(total) - len(answer.content) if start is None else start
-        ):
+        told = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+        first, total = (int(told[1]), int(told[2])) if told else (-1, 0)
+        expected = (max(0, total - stop), total) if start is None else (start, min(stop, total))
+        if (first, first + len(answer.content)) != expected:
             raise FactsError(
-                f"{file.name}: asked for {wanted}, got {unit!r} of {total!r}",
+                f"{file.name}: asked for {wanted}, got {len(answer.content)} bytes from {first} on",
                 hint="the server, or a proxy before it, answers range requests wrongly; name another index",
             )
-        if file.size not in (None, int(total)):
+        if file.size not in (None, total):
             raise FactsError(
                 f"{file.name} has {total} bytes, the index's page says {file.size}",
                 hint="the file is truncated, or not the one that is listed: ask whoever runs the index",
             )
-        return answer.content, int(total)
+        return answer.content, total
 
     def _get(
         self, url: str, headers: dict[str, str], what: str, wanted: int = httpx.codes.OK

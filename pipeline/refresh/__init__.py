@@ -8,7 +8,6 @@ the hash of its file. What only the page tells (yanked, Pythons) is taken anew e
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,11 +78,9 @@ def refresh(
 def _list(
     index: Index, projects: Sequence[Project]
 ) -> tuple[dict[str, tuple[IndexFile, ...]], tuple[Reason, ...]]:
-    with ThreadPoolExecutor(len(projects)) as pool:
-        pages = dict(
-            zip(projects, pool.map(lambda project: index.files(project.name), projects), strict=True)
-        )
-    listed = {project.name: page for project, page in pages.items() if not isinstance(page, Reason)}
+    """The files of each project; and what is wrong with the pages of the others."""
+    pages = {project.name: index.files(project.name) for project in projects}
+    listed = {name: page for name, page in pages.items() if not isinstance(page, Reason)}
     return listed, tuple(page for page in pages.values() if isinstance(page, Reason))
 
 

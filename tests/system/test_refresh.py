@@ -126,6 +126,7 @@ class Shelf:
     pages: dict[str, bytes] = field(default_factory=dict)
     form: str = "json"
     knows_ranges: bool = True
+    shifts_ranges: int = 0
     failing: dict[str, list[int]] = field(default_factory=dict)
     cut: Counter[str] = field(default_factory=Counter)
     silent: set[str] = field(default_factory=set)
@@ -187,6 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         start = int(wanted[1]) if wanted[1] else max(0, len(body) - int(wanted[2]))
         stop = min(int(wanted[2]) + 1, len(body)) if wanted[1] else len(body)
+        start += self.shelf.shifts_ranges
         self.answer(name, 206, body[start:stop], "application/zip", f"bytes {start}-{stop - 1}/{len(body)}")
 
     def answer(self, name: str, status: int, body: bytes, kind: str, content_range: str = "") -> None:
@@ -472,6 +474,13 @@ def test_a_server_without_ranges_is_told_so_and_sends_no_whole_wheel(shelf: Shel
     done = refresh()
     assert done.code == MACHINE
     assert "does not know range requests" in done.err
+
+
+def test_a_server_that_sends_other_bytes_than_asked_for_is_told_so(shelf: Shelf, refresh: Refresh) -> None:
+    shelf.shifts_ranges = 5
+    done = refresh()
+    assert done.code == MACHINE
+    assert "answers range requests wrongly" in done.err
 
 
 @pytest.mark.parametrize("form", ["json", "html"])
