@@ -137,8 +137,7 @@ def _explain_image(options: argparse.Namespace) -> int:
         answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
         print(json.dumps({**answer, "certificate": plain(found)}, indent=2))
     else:
-        print(told.answer(verdict), end="")
-        print(told.page(found), end="")
+        print(told.answer(verdict), told.page(found), sep="\n", end="")
     return _EXPLAINED.get(verdict.level, GOOD)
 
 
