@@ -17,22 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Found:
-    """An entry of a layer. ``ordinal`` counts the entry that holds the bytes; ``given``: they were handed out.
-
-    ``further`` is the path that holds them in a lower layer, for a hard link to what its own layer does not hold.
-    """
+    """An entry of a layer. ``ordinal`` counts the entry that holds the bytes; ``given``: they were handed out."""
 
     node: Node
     ordinal: int
     is_hard_link: bool = False
-    further: str = ""
     given: bool = False
-
-    def linked(self, node: Node) -> Found:
-        """The same file by the name of a hard link. Raises BrokenError where it is a folder."""
-        if self.node.kind == "directory":
-            raise BrokenError(f"{node.path} is a hard link to the folder {self.node.path}")
-        return Found(replace(self.node, path=node.path, layer=node.layer), self.ordinal, is_hard_link=True)
 
 
 class Contents:
@@ -69,16 +59,28 @@ class Contents:
         return solid | self._removed
 
     def _found(self, entry: Entry, ordinal: int) -> Found:
-        kind = "file" if entry.kind == "hard link" else entry.kind
+        if entry.kind == "hard link":
+            return self._linked(entry)
         node = Node(
-            entry.path, kind, entry.mode, entry.uid, entry.gid, entry.size, self.number, _target(entry)
+            path=entry.path,
+            kind=entry.kind,
+            mode=entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            size=entry.size,
+            layer=self.number,
+            target=entry.link,
         )
-        if entry.kind != "hard link":
-            return Found(node, ordinal)
+        return Found(node, ordinal)
+
+    def _linked(self, entry: Entry) -> Found:
+        """The file that a hard link names, by the link's name. Engines, too, know those of the same layer only."""
         named = self.found.get(entry.link)
-        if named is None or named.further:
-            return Found(node, ordinal, is_hard_link=True, further=named.further if named else entry.link)
-        return named.linked(node)
+        if named is None:
+            raise BrokenError(f"{entry.path} is a hard link to {entry.link}, which this layer does not hold")
+        if named.node.kind == "directory":
+            raise BrokenError(f"{entry.path} is a hard link to the folder {entry.link}")
+        return Found(replace(named.node, path=entry.path), named.ordinal, is_hard_link=True)
 
     def _remove(self, folder: str, name: str) -> None:
         if name in ("", ".", ".."):
@@ -104,6 +106,3 @@ class Contents:
             self._meter.name(folder)
             self.folders.add(folder)
 
-
-def _target(entry: Entry) -> str:
-    return entry.link if entry.kind == "link" else ""

@@ -1,7 +1,7 @@
 """An image in layers, read from the top down: each layer is streamed once, and nothing of it is unpacked to disk.
 
-A hard link names a file that came before it, whose bytes have passed by then. Where such a link is wanted, its
-layer is streamed once more, or the bytes are taken from the layer further down that holds the file.
+A hard link names a file of its layer that came before it, whose bytes have passed by then. Where such a link is
+wanted, its layer is streamed once more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.errors import ImageError
 from pipeline.filesystem.contents import Contents
 from pipeline.filesystem.limits import FILE_BYTES, BrokenError, Meter
 from pipeline.filesystem.nodes import Node
-from pipeline.filesystem.overlay import Overlay, above
+from pipeline.filesystem.overlay import Overlay
 from pipeline.filesystem.spool import Spool
 from pipeline.filesystem.stream import ahead, checked, unpacked
 from pipeline.filesystem.tar import Tape, entries
@@ -75,8 +75,7 @@ class Layered:
             for number in reversed(range(len(self._blobs))):
                 with self._told(number):
                     yield from walk.layer(number, self._blobs[number])
-            with self._told(0):
-                yield from walk.rest()
+            yield from walk.rest()
 
     @contextmanager
     def _told(self, number: int) -> Generator[None]:
@@ -102,8 +101,6 @@ class _Walk:
         self._unreadable = unreadable
         self._meter = Meter()
         self._overlay = Overlay()
-        self._sought: defaultdict[str, list[Node]] = defaultdict(list)
-        """Hard links of upper layers, by the path that holds their bytes in a lower one."""
 
     def layer(self, number: int, blob: Blob) -> Iterator[Given]:
         """What this layer shows."""
@@ -120,7 +117,7 @@ class _Walk:
                     found.given = True
                     yield from self._give([found.node], entry, tape)
         again: defaultdict[int, list[Node]] = defaultdict(list)
-        for found in [*self._settled(contents), *self._left(contents)]:
+        for found in self._left(contents):
             if found.is_hard_link and found.node.kind == "file" and self._wants(found.node):
                 again[found.ordinal].append(found.node)
             else:
@@ -130,27 +127,8 @@ class _Walk:
 
     def rest(self) -> Iterator[Given]:
         """What is left when all layers are read: the folders that none of them names."""
-        for path, nodes in self._sought.items():
-            raise BrokenError(f"{nodes[0].path} is a hard link to {path}, which is nowhere")
         for path, layer in self._overlay.unnamed():
             yield Node(path, "directory", UNNAMED, 0, 0, 0, layer), None
-
-    def _settled(self, contents: Contents) -> Iterator[Found]:
-        """The hard links of upper layers whose file is here."""
-        gone = contents.gone() if self._sought else set()
-        for path in tuple(self._sought):
-            found = contents.found.get(path)
-            if found is None:
-                if path in gone or any(one in gone or one in contents.opaque for one in above(path)):
-                    raise BrokenError(
-                        f"{self._sought[path][0].path} is a hard link to {path}, which is removed"
-                    )
-                continue
-            nodes = self._sought.pop(path)
-            if found.further:
-                self._sought[found.further] += nodes
-            else:
-                yield from (found.linked(node) for node in nodes)
 
     def _left(self, contents: Contents) -> Iterator[Found]:
         """The visible nodes of this layer that were not given yet; with them, the layer is over."""
@@ -158,9 +136,7 @@ class _Walk:
             if not self._is_visible(found.node):
                 continue
             self._overlay.show(found.node.path)
-            if found.further:
-                self._sought[found.further].append(found.node)
-            elif not found.given:
+            if not found.given:
                 yield found
         for folder in contents.folders:
             self._overlay.imply(folder, contents.number)
