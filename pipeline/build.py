@@ -9,19 +9,22 @@ import shutil
 import tempfile
 import zipfile
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import buildx, wheels
 from pipeline.errors import DiskError, UsageError
-from pipeline.nouns import PROJECT, Cell, Image, Lock, Pin, Repository, Spec, TagRef, key_of
+from pipeline.nouns import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.nouns import ImageRef
 
-SCRIPTS = ("environment.sh", "install.sh", "serve")
+SCRIPTS = ("environment.sh", "install.sh")
+SERVE = "serve"
+"""The script that starts vLLM's server; an image without vLLM has none."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cuda", ("nvidia-*", "cuda-*")),
@@ -38,6 +41,8 @@ WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
 _ROOM = {ENGINE: 8, REGISTRY: 1}
 """Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what each stage
 installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
+_INSTALLED = 2.3
+"""What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
 
 _EPOCH = 1577836800
 """2020-01-01, the modification time that the recipe gives to every file."""
@@ -45,10 +50,14 @@ _EPOCH = 1577836800
 
 def layer_of(pin: Pin) -> str:
     """The layer of the image that holds this wheel."""
-    for layer, patterns in LAYERS:
-        if any(fnmatchcase(pin.name, pattern) for pattern in patterns):
-            return layer
-    return "common" if pin.size >= COMMON_BYTES else "rest"
+    return _named_layer(pin.name) or ("common" if pin.size >= COMMON_BYTES else "rest")
+
+
+@cache
+def _named_layer(name: str) -> str | None:
+    """The layer that takes wheels of this name."""
+    taking = (layer for layer, patterns in LAYERS if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return next(taking, None)
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
@@ -61,17 +70,17 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
     """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
-    files = {
-        name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in (*SCRIPTS, "tools.txt")
-    }
+    names = (*_scripts(spec.cell), "tools.txt")
+    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in names}
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
     recipe = [recipe_of(spec, images), files, spec.cell.platform]
     return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
 
 
 def recipe_of(spec: Spec, images: Path) -> str:
-    """The Dockerfile of all cells and, after it, this cell's environment, which no argument can carry."""
-    return "\n".join([(images / "Dockerfile").read_text(encoding="utf-8"), *_env_lines(spec), ""])
+    """The Dockerfile of all cells and, after it, what no argument can carry: environment and entrypoint."""
+    common = (images / "Dockerfile").read_text(encoding="utf-8")
+    return "\n".join([common, *_env_lines(spec), *_entry_lines(spec.cell), ""])
 
 
 def home(build_key: str, staging: Repository) -> TagRef:
@@ -82,6 +91,16 @@ def home(build_key: str, staging: Repository) -> TagRef:
 def tool(pins: Iterable[Pin], cell: Cell) -> Pin:
     """The wheel of uv, out of images/tools.txt, that runs inside a build of this cell."""
     return next(pin for pin in pins if cell.machine in pin.filename)
+
+
+def estimate(lock: Lock, missing: int) -> Estimate:
+    """What a build of this lock would take; ``missing`` is what has yet to be downloaded, in bytes."""
+    return Estimate(
+        download=missing,
+        disk=missing + lock.size * sum(_ROOM.values()),
+        compressed=lock.size,
+        installed=round(lock.size * _INSTALLED),
+    )
 
 
 def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], int]) -> None:
@@ -124,7 +143,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
         here = Path(scratch)
         contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
-        contexts["tools"] = _tool_folder(here, images, wheels.path_of(uv_wheel, cache))
+        contexts["tools"] = _tool_folder(here, spec.cell, images, wheels.path_of(uv_wheel, cache))
         (here / "Dockerfile").write_text(recipe_of(spec, images), encoding="utf-8")
         recipe = buildx.Recipe(
             dockerfile=here / "Dockerfile",
@@ -157,10 +176,15 @@ def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
     return folder
 
 
-def _tool_folder(here: Path, images: Path, uv_wheel: Path) -> Path:
+def _scripts(cell: Cell) -> tuple[str, ...]:
+    """The scripts that a build of this cell is handed."""
+    return (*SCRIPTS, SERVE) if cell.vllm else SCRIPTS
+
+
+def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
     folder = here / "tools"
     folder.mkdir()
-    for name in SCRIPTS:
+    for name in _scripts(cell):
         shutil.copy(images / name, folder / name)
         (folder / name).chmod(0o755)
     with zipfile.ZipFile(uv_wheel) as wheel:
@@ -175,7 +199,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def _env_lines(spec: Spec) -> Iterator[str]:
     gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
-    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve else {}
+    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve and spec.cell.vllm else {}
     for name, value in {**gpu, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
             raise UsageError(
@@ -183,6 +207,13 @@ def _env_lines(spec: Spec) -> Iterator[str]:
             )
         quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
         yield f'ENV {name}="{quoted}"'
+
+
+def _entry_lines(cell: Cell) -> tuple[str, ...]:
+    """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init."""
+    if cell.vllm:
+        return ("EXPOSE 8000", f'ENTRYPOINT ["/usr/local/bin/{SERVE}"]')
+    return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
 
 
 def _for_nvidia(cell: Cell) -> dict[str, str]:

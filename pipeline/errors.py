@@ -7,6 +7,8 @@
         ├── RegistryError    the registry, or what it answered
         ├── ImageError       an image whose files cannot be read: malformed, hostile, or not what was asked for
         ├── ResolveError     uv found no set of packages, or could not ask the index
+        ├── FactsError       the index, or a file that lies there, could not be read
+        │   └── DamagedError a file there cannot be unpacked
         ├── WheelError       a wheel that cannot be had, or is not the locked one
         ├── DiskError        not enough room; said before the work starts
         └── SigningError     a signing key that is absent, unreadable or of another kind
@@ -61,6 +63,14 @@ class ImageError(MachineError):
 
 class ResolveError(MachineError):
     """uv found no set of packages for a cell, or could not ask the index."""
+
+
+class FactsError(MachineError):
+    """The index of packages does not answer, or a file that it lists cannot be read."""
+
+
+class DamagedError(FactsError):
+    """A file on the index cannot be unpacked."""
 
 
 class WheelError(MachineError):

@@ -1,6 +1,7 @@
 """Every type of the pipeline, in the order in which data flows.
 
     matrix.yaml -> Matrix -> Spec (one Cell and what the matrix says of it) -> Lock -> Image
+                -> Certificate (what its files say)
                 -> Trial (what the suite is given) -> Check... -> Record -> Decision -> Publication
                 -> Status (what plan and report tell)
 
@@ -15,11 +16,13 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
 PROJECT = "tagproof"
@@ -157,7 +160,7 @@ class Cell:
     vllm: str | None
     platform: str = "linux/amd64"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``vllm0.32.0-torch2.13.0-cpu-py3.11``: nox id, lock name, channel tag, CI job, JUnit suite."""
         parts = [f"vllm{self.vllm}"] if self.vllm else []
@@ -179,6 +182,20 @@ class Cell:
     def cuda_version(self) -> str | None:
         """``13.0`` for ``cu130``; None for ``cpu``."""
         return f"{self.cuda[2:-1]}.{self.cuda[-1]}" if self.needs_gpu else None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the template of a tag may name, and what it becomes: always something that a tag may hold."""
+        system, _, architecture = self.platform.partition("/")
+        return {
+            "cell": self.id,
+            "torch": self.torch,
+            "cuda": self.cuda,
+            "python": self.python,
+            "vllm": self.vllm or "none",
+            "platform": f"{system}-{architecture}",
+            "arch": architecture,
+        }
 
 
 @dataclass(frozen=True)
@@ -205,6 +222,45 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How large an image may become, in bytes: as layers in a registry, and installed. It is in no key."""
+
+    compressed: int | None = None
+    installed: int | None = None
+    reason: str = ""
+
+
+RuleName = Literal[
+    "closure",
+    "symbols",
+    "one-cuda",
+    "device-code",
+    "driver-floor",
+    "jit",
+    "shadow",
+    "contents",
+    "config",
+    "budget",
+    "exceptions",
+]
+RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
+"""The rules of a certificate, in the order in which they speak."""
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """An exception that the matrix makes: findings of this rule on paths that the glob matches, until a day.
+
+    A finding without a path is about the image as a whole: only ``*`` matches it.
+    """
+
+    rule: RuleName
+    path: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True)
 class Spec:
     """A cell, and all that the matrix says of it: the one input of lock and build."""
 
@@ -218,6 +274,8 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
+    budget: Budget | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def wheel_platform(self) -> str:
@@ -237,8 +295,29 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """A combination of the axes that becomes no cell, and why.
+
+    Either the file excludes it, and ``excluded`` is the reason written there, or ``findings`` are all that
+    make it impossible. Its vllm is ``auto`` where no release was found for it.
+    """
+
+    cell: Cell
+    findings: tuple[Finding, ...] = ()
+    excluded: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it becomes no cell: one sentence each, without the remedies."""
+        return (self.excluded,) if self.excluded else tuple(f"{f.rule}: {f.text}" for f in self.findings)
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """matrix.yaml, understood."""
+    """matrix.yaml, understood.
+
+    ``tags`` are templates over a cell's words: each makes one more channel of every cell.
+    """
 
     path: Path
     specs: tuple[Spec, ...]
@@ -248,6 +327,8 @@ class Matrix:
     policy: Policy
     model: str | None = None
     healthy_seconds: float = 300
+    tags: tuple[str, ...] = ()
+    pruned: tuple[Pruned, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -257,6 +338,12 @@ class Matrix:
     def aliases_of(self, cell: Cell) -> tuple[str, ...]:
         """The aliases that point to this cell."""
         return tuple(alias for alias, target in self.aliases if target == cell.id)
+
+    def channels_of(self, cell: Cell) -> tuple[str, ...]:
+        """The tags that move to a cell's newest proven image: its id, its templates' and its aliases."""
+        words = cell.words
+        made = (template.format_map(words) for template in self.tags)
+        return tuple(dict.fromkeys((cell.id, *made, *self.aliases_of(cell))))
 
 
 # -- whether a cell can exist -----------------------------------------------------------------------
@@ -299,7 +386,7 @@ class Verdict:
     @property
     def level(self) -> Level:
         """The worst of what was found; of nothing nothing is known."""
-        return max((one.level for one in self.findings), key=lambda level: level.rank, default=Level.UNKNOWN)
+        return max({one.level for one in self.findings}, key=lambda level: level.rank, default=Level.UNKNOWN)
 
     def at(self, *levels: Level) -> tuple[Finding, ...]:
         """The findings of these levels."""
@@ -390,18 +477,169 @@ class Image:
         return f"{self.cell.id}-{self.build_key[:12]}"
 
 
-# -- what was seen ----------------------------------------------------------------------------------
+# -- what is read back ------------------------------------------------------------------------------
 
 
 class Frozen(BaseModel):
     """A value that is read back from a file or a registry: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Short = Annotated[str, Field(max_length=4096)]
+LONGEST = 4096
+Short = Annotated[str, Field(max_length=LONGEST)]
+
+
+# -- what its files say -----------------------------------------------------------------------------
+
+
+def _clipped(value: Any) -> Any:
+    """Text from a stranger's image, cut to what a record holds; bytes that are no UTF-8 become ``?``."""
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+Told = Annotated[str, BeforeValidator(_clipped), Field(max_length=LONGEST)]
+"""Text that holds what an image says: whatever it says, a certificate can be made of it."""
+
+Reach = Literal["native", "PTX", "none"]
+"""How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
+
+
+class Severity(StrEnum):
+    """How much a finding on an image matters. Only an error refuses the image."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return tuple(Severity).index(self)
+
+
+class ImageFinding(Frozen):
+    """What one rule says of an image: where, what is wrong, why it matters, and the remedy.
+
+    ``path`` is absolute in the image; empty where it is about the image as a whole. Findings with the
+    same ``what`` at several paths are one matter.
+    """
+
+    rule: RuleName
+    severity: Annotated[Severity, Field(strict=False)]
+    path: Told = ""
+    what: Told
+    why: Told
+    remedy: Told
+
+
+class WaivedFinding(Frozen):
+    """A finding that an exception in matrix.yaml covers: its reason, and the day on which it ends."""
+
+    finding: ImageFinding
+    reason: Told
+    expires: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+
+
+class DriverFloor(Frozen):
+    """The oldest Linux driver that runs what is inside ("580"), and why it is that one."""
+
+    version: Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")]
+    reason: Told
+
+
+class LibraryReach(Frozen):
+    """One library with device code: the toolkit that compiled it, if it says so, and what it reaches how.
+
+    ``is_core`` marks those that every model runs; a GPU is reached as the worst of them reaches it.
+    """
+
+    path: Told
+    toolkit: Told = ""
+    is_core: bool = False
+    reach: dict[str, Reach]
+
+
+class GpuReach(Frozen):
+    """One GPU by name and architecture ("sm_89"): how the image reaches it, and the oldest driver there."""
+
+    name: Told
+    arch: Told
+    reach: Reach
+    driver: Told = ""
+
+
+class LayerSize(Frozen):
+    """A layer: its digest, what made it, its compressed size and that of its visible files, in bytes."""
+
+    digest: Told
+    made_by: Told
+    compressed: Annotated[int, Field(ge=0)]
+    installed: Annotated[int, Field(ge=0)]
+
+
+class PackageSize(Frozen):
+    """An installed package and the bytes of its files."""
+
+    name: Told
+    version: Told
+    installed: Annotated[int, Field(ge=0)]
+
+
+class Sizes(Frozen):
+    """How large an image is, in bytes: compressed in the registry, and its visible files; also by part."""
+
+    compressed: Annotated[int, Field(ge=0)]
+    installed: Annotated[int, Field(ge=0)]
+    layers: tuple[LayerSize, ...] = ()
+    packages: tuple[PackageSize, ...] = ()
+
+
+class Certificate(Frozen):
+    """What the files of one image say of where it will run, judged without a GPU.
+
+    ``digest`` is empty for a folder. ``repository`` is where the image is to be published, ``inputs`` a
+    key of all that it was judged by; both are empty for a stranger's image. ``driver`` is None where
+    nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code. ``facts`` is
+    the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
+    """
+
+    schema_number: Literal[1] = Field(1, alias="schema")
+    name: Told
+    repository: Told = ""
+    inputs: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+    platform: Told = ""
+    findings: tuple[ImageFinding, ...]
+    waived: tuple[WaivedFinding, ...] = ()
+    cuda: Told = ""
+    driver: DriverFloor | None = None
+    architectures: tuple[Told, ...] = ()
+    libraries: tuple[LibraryReach, ...] = ()
+    gpus: tuple[GpuReach, ...] = ()
+    sizes: Sizes
+    facts: Told
+    tool: Told
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @property
+    def passed(self) -> bool:
+        """True where nothing was found that would keep the image from running."""
+        return not self.at(Severity.ERROR)
+
+    def at(self, severity: Severity) -> tuple[ImageFinding, ...]:
+        """The findings of this severity."""
+        return tuple(one for one in self.findings if one.severity is severity)
+
+
+# -- what was seen ----------------------------------------------------------------------------------
 
 
 CheckName = Literal[
@@ -414,11 +652,24 @@ CheckName = Literal[
     "stream",
     "correct",
     "batch",
+    "compile",
     "limits",
     "shutdown",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-"""The checks of the suite, in the order in which they run; all are required unless the matrix says less."""
+"""Every check that the suite knows; those that a cell has are required unless the matrix says less."""
+
+_OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
+_OF_PYTORCH_ALONE = {"compile"}
+
+
+def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
+    """The checks of a cell with this vLLM, or with none, in the order in which they run.
+
+    Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
+    """
+    of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
+    return tuple(name for name in CHECKS if name not in of_others)
 
 
 class Outcome(StrEnum):
@@ -452,7 +703,7 @@ class Host(Frozen):
 
 
 class Expected(Frozen):
-    """What the image must say of itself, from cell and lock."""
+    """What the image must say of itself, from cell and lock. ``vllm`` is None where it has to have none."""
 
     torch: str
     cuda: str | None
@@ -520,7 +771,7 @@ class Record(Frozen):
     checks: tuple[Check, ...]
     result: Annotated[Result, Field(strict=False)]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""
@@ -534,6 +785,25 @@ class Proof:
     record: Record
     signer: str
     manifest: Digest
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.record.digest)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    certificate: Certificate
+    signer: str
+    manifest: Digest
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.certificate.digest)
 
 
 # -- what was decided and done ----------------------------------------------------------------------
@@ -553,10 +823,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a digest may carry a tag; if not, every reason."""
+    """Whether a digest may carry a tag; if not, every reason. By this proof and this certificate."""
 
     reasons: tuple[Reason, ...]
     proof: Proof | None = None
+    certified: Certified | None = None
 
     @property
     def allowed(self) -> bool:
@@ -594,8 +865,23 @@ class Stage(StrEnum):
     FETCH = "fetch"
     BASE = "base"
     BUILD = "build"
+    CERTIFY = "certify"
     VERIFY = "verify"
     PUBLISH = "publish"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+
+    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
+    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    """
+
+    download: int
+    disk: int
+    compressed: int
+    installed: int
 
 
 @dataclass(frozen=True)
@@ -607,11 +893,16 @@ class Observed:
     image: Image | None
     proofs: tuple[Proof, ...] = ()
     tags: tuple[tuple[str, Digest], ...] = ()
+    certificates: tuple[Certified, ...] = ()
 
 
 @dataclass(frozen=True)
 class Status:
-    """One row of plan and report. ``pending`` says why a step cannot be done here ("needs a GPU")."""
+    """One row of plan and report.
+
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    build is among the steps.
+    """
 
     cell: Cell
     state: State
@@ -624,6 +915,8 @@ class Status:
     seconds: tuple[tuple[Stage, float], ...] = ()
     log_tail: str = ""
     again: str = ""
+    verdict: Verdict | None = None
+    estimate: Estimate | None = None
 
 
 def plain(value: Any) -> Any:

@@ -30,3 +30,8 @@ def wheels() -> Path:
 def models() -> Path:
     """The cache of the test models that this project writes itself."""
     return _folder("XDG_CACHE_HOME", ".cache") / "models"
+
+
+def facts() -> Path:
+    """What a refresh has read of artefacts so far, so that one that was cut short goes on from there."""
+    return _folder("XDG_CACHE_HOME", ".cache") / "facts"

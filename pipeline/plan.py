@@ -5,22 +5,23 @@ Pure: it looks at values only, so the plan that a test sees is the plan that a m
 
 from __future__ import annotations
 
+from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from pipeline.nouns import Outcome, Result, Stage, State, Status
+from pipeline.nouns import Cell, Finding, Level, Outcome, Reason, Result, Stage, State, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from pipeline.nouns import Cell, Decision, Observed, Record
+    from pipeline.nouns import Budget, Decision, Estimate, Observed, Pruned, Record
 
 MOST_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
 
 _LEFT = {
     State.UNLOCKED: tuple(Stage),
-    State.UNBUILT: (Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.VERIFY, Stage.PUBLISH),
+    State.UNBUILT: tuple(Stage)[1:],
     State.UNPROVEN: (Stage.VERIFY, Stage.PUBLISH),
     State.FAILED: (Stage.VERIFY, Stage.PUBLISH),
     State.INCONCLUSIVE: (Stage.VERIFY, Stage.PUBLISH),
@@ -36,17 +37,20 @@ def status(
     can_prove: bool,
     why_not: str,
     channels: tuple[str, ...],
+    verdict: Verdict | None = None,
+    estimate: Estimate | None = None,
 ) -> Status:
     """The state of one cell, and the steps that are left.
 
     ``decision`` is the gate's on the image in staging; None where it was not asked, which proves
     nothing. ``can_prove`` says whether this machine could verify the cell; if it cannot, and the
     cell still has to be verified, ``why_not`` ("needs a GPU") becomes its ``pending``.
-    ``channels`` are the tags that ought to carry the cell's image beside its immutable one.
+    ``channels`` are the tags that ought to carry the cell's image beside its immutable one. ``verdict``
+    is compatibility's; ``estimate`` what a build would take.
     """
     record = _record(observed, decision)
     state = _state(observed, decision, record, channels)
-    steps = _LEFT[state]
+    steps = _steps(state, decision)
     return Status(
         cell=observed.spec.cell,
         state=state,
@@ -56,7 +60,36 @@ def status(
         image=observed.image,
         record=record,
         tags=_carried(observed),
+        verdict=verdict,
+        estimate=estimate if Stage.BUILD in steps else None,
     )
+
+
+def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[Finding, ...]:
+    """What is larger, by the sizes of its wheels, than the matrix wants it to be: a warning for each."""
+    kinds = (
+        ("compressed", budget and budget.compressed, estimate.compressed),
+        ("installed", budget and budget.installed, estimate.installed),
+    )
+    return tuple(
+        Finding(
+            "budget",
+            Level.WARN,
+            f"{cell.id}: its wheels are {seen / 1e6:.0f} MB {kind}, its budget is {most / 1e6:.0f} MB",
+            (f"locks/{cell.id}.txt",),
+            "leave packages out, or raise it under `budgets:`",
+        )
+        for kind, most, seen in kinds
+        if most and seen > most
+    )
+
+
+def left_out(one: Pruned) -> Status:
+    """The row of a combination that becomes no cell, with every reason."""
+    reasons = [Reason(found.rule, found.text, found.hint) for found in one.findings]
+    if one.excluded:
+        reasons.append(Reason("excluded", one.excluded, "remove the exclude that names it from matrix.yaml"))
+    return Status(one.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(one.findings))
 
 
 def _state(
@@ -69,9 +102,21 @@ def _state(
     if decision is not None and decision.allowed:
         wanted = {observed.image.immutable_tag, *channels}
         return State.PUBLISHED if wanted <= set(_carried(observed)) else State.PROVEN
+    if decision is not None and any(one.code == "certificate-refused" for one in decision.reasons):
+        return State.FAILED
     if record is None or record.result is not Result.FAILED:
         return State.UNPROVEN
     return State.FAILED if record.named(Outcome.FAILED) else State.INCONCLUSIVE
+
+
+def _steps(state: State, decision: Decision | None) -> tuple[Stage, ...]:
+    """What is left to do. An image that is there may lack its certificate, or its record, or both."""
+    if decision is None or state not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
+        return _LEFT[state]
+    codes = {reason.code for reason in decision.reasons}
+    certify = (Stage.CERTIFY,) if "no-certificate" in codes else ()
+    verify = (Stage.VERIFY,) if codes != {"no-certificate"} else ()
+    return (*certify, *verify, Stage.PUBLISH)
 
 
 def _record(observed: Observed, decision: Decision | None) -> Record | None:
@@ -100,16 +145,27 @@ def github(statuses: Iterable[Status]) -> dict[str, Any]:
 
     (A job that finds nothing to do ends in seconds, and a cell that is always there can be a
     required check.) A row has ``name``, ``cells`` (ids with blanks between them) and ``runner``, a
-    label or a list of labels. Beyond 256 cells a row holds several, all of one kind of runner.
+    label or a list of labels. Beyond 256 cells a row holds several that share layers, so that what
+    they share is fetched and built once, on one machine; a row never mixes kinds of runners.
     """
-    kinds: dict[tuple[str, ...], list[str]] = {}
-    for one in statuses:
-        if one.state is not State.IMPOSSIBLE:
-            kinds.setdefault(_runner(one.cell), []).append(one.cell.id)
-    size = 1
-    while sum(ceil(len(ids) / size) for ids in kinds.values()) > MOST_ROWS:
-        size += 1
-    return {"include": [row for runner, ids in kinds.items() for row in _rows(runner, ids, size)]}
+    cells = [one.cell for one in statuses if one.state is not State.IMPOSSIBLE]
+    return {"include": [_row(group) for group in _grouped(cells)]}
+
+
+def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells in at most 256 groups, as small and as close as that allows."""
+    if len(cells) <= MOST_ROWS:
+        return [[cell] for cell in cells]
+    families: list[list[Cell]] = []
+    for common in _SHARING:
+        found: dict[tuple[str, ...], list[Cell]] = {}
+        for cell in cells:
+            found.setdefault(common(cell), []).append(cell)
+        families = list(found.values())
+        if len(families) <= MOST_ROWS:
+            break
+    size = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MOST_ROWS)
+    return [family[start : start + size] for family in families for start in range(0, len(family), size)]
 
 
 def _runner(cell: Cell) -> tuple[str, ...]:
@@ -119,11 +175,19 @@ def _runner(cell: Cell) -> tuple[str, ...]:
     return ("ubuntu-24.04-arm",) if arm else ("ubuntu-latest",)
 
 
-def _rows(runner: tuple[str, ...], ids: Sequence[str], size: int) -> list[dict[str, Any]]:
-    label: str | list[str] = runner[0] if len(runner) == 1 else list(runner)
-    groups = [ids[start : start + size] for start in range(0, len(ids), size)]
-    return [{"name": _row_name(group), "cells": " ".join(group), "runner": label} for group in groups]
+_SHARING: tuple[Callable[[Cell], tuple[str, ...]], ...] = (
+    lambda cell: (cell.platform, cell.python, cell.cuda, cell.torch),
+    lambda cell: (cell.platform, cell.python, cell.cuda),
+    _runner,
+)
+"""What cells of one row have in common, the closest first: all but vLLM's layers, CUDA's, the machine."""
 
 
-def _row_name(group: Sequence[str]) -> str:
-    return group[0] if len(group) == 1 else f"{group[0]} and {len(group) - 1} more"
+def _row(group: Sequence[Cell]) -> dict[str, Any]:
+    runner = _runner(group[0])
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    return {
+        "name": f"{group[0].id}{more}",
+        "cells": " ".join(cell.id for cell in group),
+        "runner": runner[0] if len(runner) == 1 else list(runner),
+    }

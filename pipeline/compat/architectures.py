@@ -28,6 +28,7 @@ class Coverage(StrEnum):
     NONE = "none"
 
 
+@cache
 def coverage(archs: tuple[str, ...], device: str) -> Coverage:
     """How code for these architectures (``sm_80``, ``compute_90``) reaches a device (``sm_86``)."""
     kinds = {kind for arch in archs if (kind := _reaches(arch, device)) is not Coverage.NONE}

@@ -116,8 +116,13 @@ def _completed(question: Question, facts: Facts) -> Cell:
     cells = [replace(cell, python=python) for python in reversed(_pythons(cell, facts))]
     return min(
         cells or [replace(cell, python=_SOME_PYTHON)],
-        key=lambda one: judge(one, question.conditions, facts).level.rank,
+        key=lambda one: _trouble(judge(one, question.conditions, facts)),
     )
+
+
+def _trouble(verdict: Verdict) -> tuple[int, int]:
+    """How bad a verdict is: by the worst that was found, then by how much of it is not ok."""
+    return verdict.level.rank, sum(one.level is not Level.OK for one in verdict.findings)
 
 
 _SOME_PYTHON = "3.12"
@@ -204,12 +209,8 @@ def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal]) 
 
 def _is_better(one: tuple[Cell, Verdict], other: tuple[Cell, Verdict]) -> bool:
     """Of two cells of one build: the one with vLLM, then the newer vLLM, then the better verdict."""
-
-    def value(pair: tuple[Cell, Verdict]) -> tuple[bool, object, int]:
-        cell, verdict = pair
-        return bool(cell.vllm), version(cell.vllm or "0"), -verdict.level.rank
-
-    return value(one) > value(other)
+    ours, theirs = ((bool(cell.vllm), version(cell.vllm or "0")) for cell, _ in (one, other))
+    return ours > theirs or (ours == theirs and _trouble(one[1]) < _trouble(other[1]))
 
 
 def _rank(cell: Cell, verdict: Verdict, facts: Facts) -> tuple[bool, bool, object, object, bool]:
@@ -236,6 +237,8 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
     if not options:
         return "nothing that was read fits"
     first = options[0]
+    if first.level not in POSSIBLE:
+        return f"nothing is known to fit; not confirmed is {words(first.cell)}"
     if first.cell.vllm:
         return f"the newest that fits: {words(first.cell)}" + (
             f", driver {first.driver} or newer" if first.driver else ""

@@ -30,14 +30,18 @@ Confidence = Literal["verified", "documented", "secondary", "unsure"]
 class Artefact:
     """One wheel of the default index, as it was read. None is "not known", an empty tuple "known to be none".
 
-    ``machine`` is ``x86_64`` or ``aarch64``; ``size`` in bytes; ``released`` a day. ``pythons`` are those
-    that can install this release (all its wheels for this machine, within Requires-Python),
-    ``pythons_built`` those that its own build names. ``cuda`` is the version that it was compiled for,
-    ``13.0``, or ``12`` where only the major is known; None for a build without CUDA. ``archs`` are
-    ``sm_90`` for machine code and ``compute_90`` for PTX. ``glibc`` is what the file name's tag asks
-    for, ``glibc_seen`` the newest symbol version seen inside. ``needs`` are shared libraries that it
-    links and does not bring. ``pins`` are requirements as METADATA has them, markers included.
-    ``read_from`` says for each fact which member it was read from.
+    One wheel stands for a release on a machine (``x86_64`` or ``aarch64``): ``file`` is its name, ``size``
+    its bytes. ``released`` is the day of the release's first file, None where the index does not tell.
+    ``pythons`` are those that can install this release: what its wheels for this machine are tagged with,
+    within Requires-Python, and for the stable ABI within those of the torch that it pins; none where a
+    wheel holds nothing for Python. ``pythons_built`` are those that its own build names. ``cuda`` is the
+    version that it was compiled for, ``13.0``, or ``12`` where only the major is known; None for a build
+    without CUDA. ``archs`` are ``sm_90`` for machine code and ``compute_90`` for PTX. ``glibc`` is what
+    the file name's tag asks for, ``glibc_seen`` the newest symbol version seen inside, a lower bound.
+    ``needs`` are shared libraries that it links and does not bring, as far as they were seen. ``pins`` are
+    METADATA's requirements on what decides whether things fit, markers included. ``read_from`` says for
+    each fact which member it was read from. ``max_gcc`` is the newest gcc that a CUDA compiler accepts.
+    ``damaged`` says why nobody can unpack this wheel: what lies on the index is broken, by its own hash.
     """
 
     package: str
@@ -46,7 +50,7 @@ class Artefact:
     file: str
     sha256: str
     size: int
-    released: str
+    released: str | None
     yanked: bool
     pythons: tuple[str, ...]
     pythons_built: tuple[str, ...] | None
@@ -57,6 +61,8 @@ class Artefact:
     needs: tuple[str, ...] | None
     pins: tuple[str, ...]
     read_from: tuple[tuple[str, str], ...]
+    max_gcc: int | None = None
+    damaged: str | None = None
 
     @property
     def variant(self) -> str:
@@ -81,7 +87,10 @@ class Floor:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by the name people know it by. Forward compatibility is for data-centre GPUs only."""
+    """A GPU by the name people know it by, and the machine that it is built into, where that is one only.
+
+    Forward compatibility is for data-centre GPUs only.
+    """
 
     name: str
     sm: str
@@ -89,6 +98,7 @@ class Gpu:
     data_center: bool
     confidence: Confidence
     source: Source
+    machine: Literal["x86_64", "aarch64"] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,16 +136,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Compiler:
-    """The newest gcc that a toolkit's nvcc takes as its host compiler."""
-
-    toolkit: str
-    max_gcc: int
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
 class KnownBad:
     """A combination that goes wrong although nothing forbids it: where every range named here holds."""
 
@@ -163,7 +163,6 @@ class Facts:
     variants: tuple[Variants, ...] = ()
     variant_archs: tuple[VariantArchs, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    compilers: tuple[Compiler, ...] = ()
     known_bad: tuple[KnownBad, ...] = ()
 
     def artefact(self, package: str, version: str, machine: str) -> Artefact | None:
@@ -197,9 +196,15 @@ class Facts:
         """The driver that came with this toolkit, which PTX made by it needs."""
         return next((row for row in self.toolkit_drivers if row.cuda == cuda), None)
 
+    def compiler(self, cuda: str) -> Artefact | None:
+        """The row that says which gcc the nvcc of this toolkit takes."""
+        return next((row for row in self.artefacts if row.max_gcc and row.cuda == cuda), None)
+
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of this name, in any case, with or without its maker's words ("rtx 5090", "h200")."""
-        return self._by_gpu.get(plain_name(name))
+        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090")."""
+        plain = plain_name(name)
+        holding = [gpu for known, gpu in self._by_gpu.items() if plain and plain in known]
+        return self._by_gpu.get(plain) or (holding[0] if len(holding) == 1 else None)
 
     @cached_property
     def _by_release(self) -> dict[tuple[str, str, str], Artefact]:
@@ -238,7 +243,6 @@ def load(facts: Path, overlay: Path) -> Facts:
         "variants": Variants,
         "variant_archs": VariantArchs,
         "pairs": Pair,
-        "compilers": Compiler,
         "known_bad": KnownBad,
     }
     rows: Any = {name: tuple(row_of(kind)(row) for row in kept[name]) for name, kind in tables.items()}

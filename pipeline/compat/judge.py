@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped
@@ -10,8 +13,11 @@ from pipeline.compat.rules import RULES
 from pipeline.nouns import Conditions, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.compat.facts import Facts
-    from pipeline.nouns import Cell, Spec
+    from pipeline.compat.rules import Rule
+    from pipeline.nouns import Cell, Finding, Spec
 
 GCC_OF = {"bookworm": "12", "trixie": "14"}
 """The gcc that each distribution's g++ package is."""
@@ -21,8 +27,31 @@ _COMPAT = re.compile(r"cuda-compat-([0-9]+)-([0-9]+)")
 
 def judge(cell: Cell, conditions: Conditions | None = None, facts: Facts | None = None) -> Verdict:
     """What every rule says of this cell: every reason, not only the first."""
-    known, under = facts or shipped(), conditions or Conditions()
-    return Verdict(tuple(finding for rule in RULES for finding in rule(cell, known, under)))
+    rules = _rules(facts or shipped(), conditions or Conditions())
+    return Verdict(tuple(chain.from_iterable([rule(cell) for rule in rules])))
+
+
+@lru_cache(maxsize=256)
+def _rules(facts: Facts, conditions: Conditions) -> tuple[Callable[[Cell], tuple[Finding, ...]], ...]:
+    """All rules in their order; those that stand beside each other and look at the same axes as one."""
+    groups = groupby(RULES, key=attrgetter("axes"))
+    return tuple(_once(axes, tuple(rules), facts, conditions) for axes, rules in groups)
+
+
+def _once(
+    axes: tuple[str, ...], rules: tuple[Rule, ...], facts: Facts, conditions: Conditions
+) -> Callable[[Cell], tuple[Finding, ...]]:
+    """These rules, asked once for each combination of what they look at: a matrix has thousands of cells."""
+    seen: dict[tuple[str | None, ...], tuple[Finding, ...]] = {}
+    values_of = attrgetter(*axes)
+
+    def findings(cell: Cell) -> tuple[Finding, ...]:
+        values = values_of(cell)
+        if values not in seen:
+            seen[values] = tuple(one for rule in rules for one in rule.look(cell, facts, conditions))
+        return seen[values]
+
+    return findings
 
 
 def conditions_of(spec: Spec) -> Conditions:

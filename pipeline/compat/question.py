@@ -100,6 +100,9 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
         values[key] = (*values.get(key, ()), *read) if isinstance(read, tuple) else read
     conditions = {CONDITIONS[key]: value for key, value in values.items() if key in CONDITIONS}
     axes = {key: value for key, value in values.items() if key in AXES}
+    machines = {gpu.machine for name in values.get("gpu", ()) if (gpu := facts.gpu(name))}
+    if machines == {"aarch64"}:  # such a GPU is built into its machine, as Grace's and Jetson's are
+        axes.setdefault("platform", "linux/arm64")
     return Question(**axes, conditions=Conditions(**conditions))
 
 

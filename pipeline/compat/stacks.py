@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped, version
@@ -26,7 +27,7 @@ def newest_vllm(cell: Cell, facts: Facts | None = None) -> str | None:
     known = facts or shipped()
     rows = pinned_by(known, distribution(cell), cell.machine).get(cell.torch, ())
     for row in reversed(rows):
-        if judge(replace(cell, vllm=row.version), Conditions(), known).level is not Level.IMPOSSIBLE:
+        if not judge(replace(cell, vllm=row.version), Conditions(), known).at(Level.IMPOSSIBLE):
             return row.version
     return None
 
@@ -81,6 +82,7 @@ def changed(wish: Cell, other: Cell) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if getattr(wish, axis) != getattr(other, axis))
 
 
+@cache
 def _places(facts: Facts, platform: str) -> dict[str, list[str]]:
     """The values of each axis in their order."""
     found: dict[str, dict[str, None]] = {axis: {} for axis in AXES}

@@ -11,7 +11,6 @@ from pipeline.filesystem.nodes import Node
 from pipeline.filesystem.overlay import META, OPAQUE, WHITEOUT, above
 
 if TYPE_CHECKING:
-
     from pipeline.filesystem.limits import Meter
     from pipeline.filesystem.tar import Entry
 

@@ -12,17 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import build, buildx, distribution, evidence, gpu, host, keys, places
+from pipeline import build, buildx, compat, distribution, evidence, gpu, host, keys, places
 from pipeline import lock as locks
-from pipeline.engine import Engine
+from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
-from pipeline.suite import tiny_model
-from pipeline.suite.model import locate
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.engine import Facts
+    from pipeline.engine import Engine, Facts
     from pipeline.nouns import Cell, Host, Matrix
 
 
@@ -69,7 +69,14 @@ class Machine:
         """Why this machine cannot prove the cell, or nothing."""
         if cell.machine != os.uname().machine:
             return f"needs {cell.platform}"
-        return "needs a GPU" if cell.needs_gpu and not gpu.gpus() else ""
+        if not cell.needs_gpu:
+            return ""
+        here = gpu.gpus()
+        if not here:
+            return "needs a GPU"
+        conditions = Conditions(archs=tuple(one.architecture for one in here), driver=gpu.driver() or None)
+        against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
+        return "; ".join(one.text for one in against if one.rule in {"archs", "driver"})
 
     @cached_property
     def staging(self) -> Registry:
@@ -91,6 +98,8 @@ class Machine:
     @cached_property
     def engine(self) -> Engine:
         """The container engine. Raises EngineError where it is down."""
+        from pipeline.engine import Engine  # noqa: PLC0415 - a plan needs no engine, and waits for no import
+
         return Engine.connect()
 
     @property
@@ -132,16 +141,33 @@ class Machine:
         """Local folders of wheels."""
         return locks.folders_of(self.settings.find_links)
 
-    @cached_property
-    def model(self) -> tuple[str, str]:
-        """The model that the suite serves, by name or folder, and the digest of its files.
+    def model_of(self, cell: Cell) -> str:
+        """The model that the suite tries this cell with, by name or folder.
 
-        It is the one that the matrix names, or the tiny one, which is written into a cache.
+        It is the one that the matrix names, or the tiny one, which is written into a cache. Without vLLM
+        it is always the tiny one: no other's architecture is known to the suite's own forward pass.
         """
-        if self.matrix.model:
-            return self.matrix.model, tiny_model.digest(locate(self.matrix.model).folder)
+        return self._named_model(cell) or self._tiny_model
+
+    def model_digest_of(self, cell: Cell) -> str:
+        """The digest of that model's files; nothing is written for it."""
+        named = self._named_model(cell)
+        return self._digest_of_named if named else golden.read().model
+
+    def _named_model(self, cell: Cell) -> str | None:
+        return self.matrix.model if cell.vllm else None
+
+    @cached_property
+    def _digest_of_named(self) -> str:
+        return digest_of(locate(self.matrix.model or "").folder)
+
+    @cached_property
+    def _tiny_model(self) -> str:
+        from pipeline.suite import tiny_model  # noqa: PLC0415 - numpy: only a trial needs it
+
         folder = places.models() / "tiny"
-        return str(folder), tiny_model.write(folder)
+        tiny_model.write(folder)
+        return str(folder)
 
     @property
     def cache(self) -> Path:

@@ -1,254 +1,101 @@
-"""The shape of matrix.yaml: what each key may hold, in types from which editors can be taught.
+"""The shape of matrix.yaml: its sections and what each key may hold.
 
-Every text has a strict shape, so nothing that a shell, a Dockerfile or a workflow would take for
-more than text gets past this file.
+The text under a key is its description in the JSON Schema, which editors show.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.nouns import CHECKS, CheckName, ImageRef, Repository
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pipeline.matrix.texts import (
+    Alias,
+    Arch,
+    Argument,
+    Cuda,
+    Day,
+    EnvValue,
+    ExactPin,
+    Glibc,
+    Glob,
+    ImageByDigest,
+    Plain,
+    Platform,
+    Project,
+    Python,
+    Reason,
+    RepositoryName,
+    Requirement,
+    SecretFree,
+    Size,
+    SystemPackage,
+    Template,
+    Torch,
+    Vllm,
+    refusal,
+)
+from pipeline.nouns import CHECKS, CheckName, RuleName
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """The Python that each distribution's suite brings."""
 
-_LONGEST = 60
+AUTO, NONE = "auto", "none"
+"""What stands for a vLLM that is to be found, and for none at all."""
 
-
-def refusal(what: str, hint: str) -> PydanticCustomError:
-    """The error of a value that is not what its key asks for: what it is instead, and the remedy."""
-    return PydanticCustomError("refused", "{what}", {"what": what, "hint": hint})
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: quoted, on one line, not too long."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text of one shape: what it is called, an example, and how common slips are put right."""
-
-    pattern: str
-    name: str
-    example: str
-    slips: tuple[tuple[str, str], ...] = ()
-
-    def check(self, value: str) -> str:
-        """The value as it is; raises with what was probably meant."""
-        if re.fullmatch(self.pattern, value):
-            return value
-        meant = self._meant(value)
-        hint = f'did you mean "{meant}"?' if meant else f'write it like "{self.example}"'
-        raise refusal(f"{shown(value)} is no {self.name}", hint)
-
-    def _meant(self, value: str) -> str | None:
-        for slip, remedy in self.slips:
-            match = re.fullmatch(slip, value.strip(), re.IGNORECASE)
-            if match and re.fullmatch(self.pattern, meant := match.expand(remedy)):
-                return meant
-        return None
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
-
-
-_SUFFIX = r"((a|b|rc)[0-9]{1,4})?(\.post[0-9]{1,4})?(\.dev[0-9]{1,8})?"
-_NUMBER = "[0-9]{1,4}"
-_PROJECT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
-_EXTRAS = rf"(?:\[{_PROJECT}(?:,{_PROJECT})*\])?"
-_VERSION = r"[0-9][A-Za-z0-9.!+]{0,62}"
-_CLAUSE = rf"(?:(?:==|!=)\s?{_VERSION}(?:\.\*)?|(?:<=|>=|<|>|~=)\s?{_VERSION})"
-
-Torch = Annotated[
-    str,
-    Text(
-        rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}{_SUFFIX}",
-        "PyTorch release",
-        "2.13.0",
-        ((r"v?(\d+\.\d+\.\d+)\+.*", r"\1"), (r"v?(\d+\.\d+)", r"\1.0"), (r"v(\d+\.\d+\.\d+.*)", r"\1")),
-    ),
-]
-Cuda = Annotated[
-    str,
-    Text(
-        r"cpu|cu[0-9]{3}",
-        "CUDA variant (cpu, or cu and three digits)",
-        "cu130",
-        (
-            (r"(?:cu|cuda)?[ -]?(\d\d)\.?(\d)(?:\.\d+)?", r"cu\1\2"),
-            (r"(?:cu|cuda)?(\d\d)", r"cu\g<1>0"),
-            (r"cpu", "cpu"),
-        ),
-    ),
-]
-Glibc = Annotated[str, Text(r"2\.[0-9]{2}", "glibc version", "2.36")]
-Python = Annotated[
-    str,
-    Text(
-        r"3\.[0-9]{1,2}",
-        "Python version",
-        "3.11",
-        ((r"(?:py|python|cp)?(3)\.?(\d{1,2})(?:\.\d+)?", r"\1.\2"),),
-    ),
-]
-Vllm = Annotated[
-    str,
-    Text(
-        rf"{_NUMBER}\.{_NUMBER}(\.{_NUMBER})?(\.{_NUMBER})?{_SUFFIX}",
-        "vLLM release",
-        "0.32.0",
-        ((r"v(.+)", r"\1"), (r"(\d+\.\d+\.\d+)\+.*", r"\1")),
-    ),
-]
-Platform = Annotated[
-    str,
-    Text(
-        r"linux/(amd64|arm64)",
-        "platform",
-        "linux/amd64",
-        (
-            (r"(?:linux/)?(?:x86[_-]64|amd64|x64)", "linux/amd64"),
-            (r"(?:linux/)?(?:aarch64|arm64).*", "linux/arm64"),
-        ),
-    ),
-]
-ExactPin = Annotated[
-    str,
-    Text(
-        rf"{_PROJECT}{_EXTRAS}=={_VERSION}",
-        "exact pin (name==version)",
-        "numpy==2.3.4",
-        ((r"([\w.-]+)\s*={1,3}\s*([\w.!+]+)", r"\1==\2"),),
-    ),
-]
-Requirement = Annotated[
-    str,
-    Text(
-        rf"{_PROJECT}{_EXTRAS}\s?{_CLAUSE}(?:,\s?{_CLAUSE})*",
-        "requirement with a version",
-        "nvidia-cuda-nvcc<13.1",
-        ((r"([\w.-]+)\s*=\s*([\w.!+]+)", r"\1==\2"),),
-    ),
-]
-Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision")]
-SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
-Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
-Alias = Annotated[
-    str,
-    Text(r"(?!sha256-)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "tag (letters, digits, . _ -)", "latest"),
-]
-SecretFree = Annotated[
-    str,
-    Text(
-        r"(?!LD_PRELOAD$)(?!.*(?:TOKEN|SECRET|PASSWORD|API_KEY)$)[A-Za-z_][A-Za-z0-9_]{0,99}",
-        "environment variable for an image (secrets and LD_PRELOAD belong to the run)",
-        "VLLM_NO_USAGE_STATS",
-    ),
-]
-EnvValue = Annotated[
-    str,
-    Text(
-        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\\"]{0,1000}", 'plain value (no $, backtick, backslash, ")', "1"
-    ),
-]
-Argument = Annotated[
-    str,
-    Text(
-        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\]{1,1000}",
-        "plain argument (no $, backtick, backslash)",
-        "--seed=0",
-    ),
-]
-Plain = Annotated[
-    str, Text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "text on one line", "Qwen/Qwen3-0.6B")
-]
-
-
-def _one_line(value: str) -> str:
-    line = " ".join(value.split())
-    if not line or not line.isprintable():
-        raise refusal(f"{shown(value)} is no reason", "say in a sentence why this is here")
-    return line
-
-
-def _day(value: str) -> str:
-    try:
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) and date.fromisoformat(value):
-            return value
-    except ValueError:
-        pass
-    raise refusal(f"{shown(value)} is no day", 'write it like "2026-11-20"')
-
-
-def _repository(value: str) -> str:
-    try:
-        Repository.parse(value)
-    except ValueError as error:
-        raise refusal(str(error), 'write it like "registry.example.org/team/vllm", without a tag') from error
-    return value
-
-
-def _image(value: str) -> str:
-    try:
-        ImageRef.parse(value)
-    except ValueError as error:
-        hint = "name the image by digest: host/path@sha256:… (a tag can change)"
-        raise refusal(str(error), hint) from error
-    return value
-
-
-Reason = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
-Day = Annotated[str, AfterValidator(_day)]
-RepositoryName = Annotated[str, AfterValidator(_repository)]
-ImageByDigest = Annotated[str, AfterValidator(_image)]
 Some = Field(min_length=1, max_length=1000)
 """A list that says something."""
+
+
+def _listed(value: Any) -> Any:
+    """``vllm: auto`` as ``vllm: [auto]``: nobody lists one word."""
+    return [value] if value in (AUTO, NONE) else value
+
+
+_Releases = Annotated[tuple[Vllm, ...], Some]
+Releases = Annotated[
+    _Releases, BeforeValidator(_listed, json_schema_input_type=Literal["auto", "none"] | _Releases)
+]
 
 
 class Section(BaseModel):
     """A mapping whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True)
 
 
 class Include(Section):
-    """One more cell, written out."""
+    """One more cell, written out. If it is impossible, that is an error."""
 
     torch: Torch
+    """The release of PyTorch."""
     cuda: Cuda
+    """`cpu`, or the CUDA that PyTorch was compiled for: `cu130` is CUDA 13.0."""
     python: Python
-    vllm: Vllm | None = None
+    """The version of Python."""
+    vllm: Vllm = NONE
+    """The release of vLLM; `auto` for the newest that pins this PyTorch; left out or `none`: PyTorch only."""
     platform: Platform = "linux/amd64"
+    """The system and processor."""
 
 
 class Exclude(Section):
-    """Cells of the product that are not wanted: those that agree with every axis named here."""
+    """Combinations of the axes that are not wanted: those that agree with every axis named here."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2})
 
     reason: Reason
+    """Why these are not wanted; `plan` shows it."""
     torch: Torch | None = None
+    """The release of PyTorch."""
     cuda: Cuda | None = None
+    """`cpu`, or the CUDA that PyTorch was compiled for."""
     python: Python | None = None
+    """The version of Python."""
     vllm: Vllm | None = None
+    """The release of vLLM; `auto` for what `auto` in the axis stands for; `none` for images without vLLM."""
     platform: Platform | None = None
+    """The system and processor."""
 
     @property
     def axes(self) -> dict[str, str]:
@@ -256,89 +103,190 @@ class Exclude(Section):
         return self.model_dump(exclude={"reason"}, exclude_none=True)
 
 
+class Gpu(Section):
+    """What is asked of CUDA cells."""
+
+    archs: Annotated[tuple[Arch, ...], Some]
+    """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
+
+
 class BaseImage(Section):
     """What every image stands on: a distribution's suite as of a day, or an image by digest."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["refresh"]}, {"required": ["image"]}]}
+    )
+
     suite: Literal["bookworm", "trixie"] = "bookworm"
+    """Debian's suite: bookworm brings Python 3.11, trixie 3.13."""
     refresh: Day | None = None
+    """The day whose packages the base takes, quoted. A newer day makes new images."""
     image: ImageByDigest | None = None
+    """An image of yours instead, by digest."""
     glibc: Glibc = "2.28"
+    """The glibc that your image brings: wheels that ask for a newer one are not for it."""
 
 
 class Rule(Section):
     """What is said of some cells."""
 
     cells: Glob = "*"
+    """The cells that this is for: a glob over their ids, braces allowed."""
 
 
 class Packages(Rule):
     """Packages that are installed beside PyTorch and vLLM."""
 
     pins: Annotated[tuple[ExactPin, ...], Some]
+    """Exact versions, `name==version`."""
     reason: Reason | None = None
+    """Why they are installed."""
 
 
 class Bound(Rule):
     """Versions that the resolver must keep to (constraints), or take whatever was asked (overrides)."""
 
     pins: Annotated[tuple[Requirement, ...], Some]
+    """Requirements with a version, `name<version`."""
     reason: Reason
+    """Why; the lock shows it."""
 
 
 class Omit(Rule):
     """Packages that are left out although something asks for them."""
 
     packages: Annotated[tuple[Project, ...], Some]
+    """Their names."""
     reason: Reason
+    """Why; the lock shows it."""
+
+
+class Budget(Rule):
+    """How large the images of some cells may become. The last rule that matches a cell is its budget."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}]}
+    )
+
+    compressed: Size | None = None
+    """The layers in a registry, as they are pulled: `1.5 GB`."""
+    installed: Size | None = None
+    """The unpacked image on a disk: `5 GB`."""
+    reason: Reason | None = None
+    """Why it may not be larger."""
+
+    @model_validator(mode="after")
+    def _says_a_size(self) -> Self:
+        if self.compressed is None and self.installed is None:
+            raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, or `installed`')
+        return self
+
+
+class Waiver(Rule):
+    """A finding of a certificate that is known and accepted for some cells, until a day."""
+
+    rule: RuleName
+    """The rule of the certificate."""
+    path: Plain
+    """The files that it is about: a glob over absolute paths. `*` also matches the image as a whole."""
+    reason: Reason
+    """Why it may stay; the certificate shows it."""
+    expires: Day
+    """The last day on which it counts, quoted. Then it is found again."""
 
 
 class Publish(Section):
     """Where images go, and under which further names."""
 
     repository: RepositoryName
+    """The repository of published images, `host/path`."""
     staging: RepositoryName | None = None
+    """Where images wait for their proof; `<repository>-staging` unless it is named. The same registry."""
+    tags: Annotated[tuple[Template, ...], Field(max_length=100)] = ()
+    """Templates of further tags, one for every cell: `{torch}-{cuda}-py{python}`.
+
+    The words are {cell} {torch} {cuda} {python} {vllm} (`none` without vLLM) {platform} (`linux-amd64`) and
+    {arch} (`amd64`).
+    """
     aliases: dict[Alias, Glob] = {}
+    """Further tags, each for the one cell that its glob matches."""
     moves: Literal["forward", "never"] = "forward"
+    """Whether a tag moves to a newer proven image of its cell."""
 
 
 class Verify(Section):
     """What the gate asks of a proof."""
 
     required: Annotated[tuple[CheckName, ...], Some] = CHECKS
+    """The checks that must have passed; all unless they are named."""
     model: Plain | None = None
+    """A model to prove with instead of the tiny one."""
     signers: tuple[Plain, ...] = ()
+    """Files of the public keys whose records count, from this file's folder."""
     max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """How old a record may be, in days."""
     flaky: Literal["refuse", "accept"] = "refuse"
+    """Whether a pass after a failure of the same image counts."""
     healthy_seconds: Annotated[int, Field(ge=1, le=7200)] = 300
+    """How long a server may take until it is healthy, in seconds."""
 
 
 class File(Section):
-    """matrix.yaml as it is written."""
+    """What is published: every combination of the axes is a cell, and becomes one image."""
 
     schema_number: Annotated[int, Field(alias="schema", ge=1, le=1)]
+    """The version of this language: 1."""
     torch: Annotated[tuple[Torch, ...], Some] | None = None
+    """Axis: releases of PyTorch, quoted."""
     cuda: Annotated[tuple[Cuda, ...], Some] | None = None
+    """Axis: `cpu`, or the CUDA that PyTorch was compiled for: `cu130` is CUDA 13.0."""
     python: Annotated[tuple[Python, ...], Some] | None = None
-    vllm: Annotated[tuple[Vllm, ...], Some] | None = None
+    """Axis: versions of Python, quoted: to YAML, 3.10 without quotes is 3.1."""
+    vllm: Releases | None = None
+    """Axis: releases of vLLM, quoted.
+
+    `auto` is the newest that pins a cell's PyTorch and is compiled for its CUDA; `none` is an image with
+    PyTorch only, which is also what leaving this out means.
+    """
     platform: Annotated[tuple[Platform, ...], Some] | None = None
+    """Axis: systems and processors; `linux/amd64` unless they are named."""
     exclude: Annotated[tuple[Exclude, ...], Field(max_length=1000)] = ()
+    """Combinations of the axes that are not wanted, each with its reason."""
     include: Annotated[tuple[Include, ...], Field(max_length=1000)] = ()
+    """Cells beside the axes, written out."""
+    gpu: Gpu | None = None
+    """The GPUs that CUDA cells are for."""
     base: BaseImage
+    """What every image stands on."""
     packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()
+    """Packages that are installed beside PyTorch and vLLM, by exact version."""
     constraints: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
+    """Versions that the resolver must keep to, each with its reason."""
     overrides: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
+    """Requirements that replace what packages declare, each with its reason."""
     omit: Annotated[tuple[Omit, ...], Field(max_length=200)] = ()
+    """Packages that are left out although something asks for them, each with its reason."""
     system: tuple[SystemPackage, ...] = ()
+    """Packages of the distribution that the base gets beside its own."""
     env: dict[SecretFree, EnvValue] = {}
+    """Environment variables of every image. Secrets belong to the run."""
     serve: tuple[Argument, ...] = ()
+    """Arguments that every server starts with, before those of `docker run`."""
     publish: Publish
-    verify: Verify = Verify()
+    """Where images go, and under which names."""
+    verify: Verify = Field(default_factory=Verify)
+    """How images are proven, and which proof counts."""
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=200)] = ()
+    """How large images may become."""
+    exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
+    """Findings of a certificate that are known and accepted, each with its reason and its end."""
 
 
 AXES = ("torch", "cuda", "python", "vllm", "platform")
 SECTIONS: dict[str, type[Section]] = {
     "exclude": Exclude,
     "include": Include,
+    "gpu": Gpu,
     "base": BaseImage,
     "packages": Packages,
     "constraints": Bound,
@@ -346,6 +294,8 @@ SECTIONS: dict[str, type[Section]] = {
     "omit": Omit,
     "publish": Publish,
     "verify": Verify,
+    "budgets": Budget,
+    "exceptions": Waiver,
 }
 """The type of each section, by its key at the top of the file."""
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.composer import Composer
 
 from pipeline.errors import UsageError
+from pipeline.matrix.texts import quoted, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,9 @@ LARGEST = 256 * 1024
 
 DEEPEST = 20
 """How deep its values may be nested."""
+
+MOST_VALUES = 10_000
+"""Values and keys that it may hold."""
 
 Loc = tuple[str | int, ...]
 """The way to a value: keys and indexes from the top of the file."""
@@ -141,14 +146,27 @@ def _text(body: bytes, tree: Tree) -> str | None:
         )
         body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return body.decode("utf-8")
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         place = _place_after(body[: error.start].decode("utf-8"))
         what = f"byte 0x{body[error.start]:02x} is not UTF-8 text"
-        tree.problems.append(
-            Problem(place, what, "save the file as UTF-8 text; binary data has no place here")
-        )
+        hint = "save the file as UTF-8 text; binary data has no place here"
+        tree.problems.append(Problem(place, what, hint))
         return None
+    if unseen := _UNSEEN.search(text):
+        what = f"the character U+{ord(unseen[0]):04X} cannot be seen"
+        hint = "remove it; a text with such characters reads as something else than it is"
+        tree.problems.append(Problem(_place_after(text[: unseen.start()]), what, hint))
+        return None
+    return text
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters
+    "\u2028\u2029"  # like U+0085 above, these end a line for YAML, but not for editors
+    "\u202a-\u202e\u2066-\u2069"  # these show a text in another order than it is read
+    "\ufeff\ufffe\uffff]"
+)
 
 
 def _place_after(text: str) -> Place:
@@ -158,20 +176,29 @@ def _place_after(text: str) -> Place:
 # -- from text to nodes -----------------------------------------------------------------------------
 
 
-class _Composer(yaml.SafeLoader):
-    """Makes PyYAML's tree of nodes, with a hole wherever the file plays a trick on its reader."""
+class _Composer(Composer, yaml.CSafeLoader):
+    """Makes PyYAML's tree of nodes from libyaml's events, with a hole wherever a file tricks its reader."""
 
     def __init__(self, text: str, problems: list[Problem]) -> None:
-        super().__init__(text)
+        Composer.__init__(self)
+        yaml.CSafeLoader.__init__(self, text)
         self.problems = problems
         self.depth = 0
+        self.count = 0
+
+    def compose_document(self) -> yaml.Node | None:
+        event: Any = self.peek_event()
+        if event.version or event.tags:
+            self._refuse(event, "a directive (%) is not allowed", "remove it")
+        return super().compose_document()
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
+        start, end = event.start_mark, event.end_mark
         if isinstance(event, yaml.AliasEvent):
-            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            self.get_event()
             self._refuse(event, f"the alias *{event.anchor} hides a value", "write the value out")
-            return yaml.ScalarNode(_HOLE, "", mark, mark)
+            return yaml.ScalarNode(_HOLE, "", start, end)
         if event.anchor is not None:
             self._refuse(event, f"the anchor &{event.anchor} is not allowed", "remove it")
             event.anchor = None
@@ -179,8 +206,10 @@ class _Composer(yaml.SafeLoader):
             self._refuse(event, f"the tag {event.tag!r} is not allowed", "remove it and quote the value")
             event.tag = None
         self.depth += 1
-        if self.depth > DEPTH_OF_NODES:
-            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=event.start_mark)
+        self.count += 1
+        if self.depth > DEPTH_OF_NODES or self.count > MOST_VALUES:
+            problem = _TOO_DEEP if self.depth > DEPTH_OF_NODES else _TOO_MANY
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=start)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -192,12 +221,18 @@ class _Composer(yaml.SafeLoader):
 _STANDARD = "tag:yaml.org,2002:"
 _HOLE = "!hole"
 _TOO_DEEP = f"values are nested more than {DEEPEST} deep"
+_TOO_MANY = f"there are more than {MOST_VALUES} values"
 DEPTH_OF_NODES = DEEPEST + 1
 _SYNTAX_HINTS = {
-    "found character '\\t'": "indent with spaces: YAML allows no tab here",
+    "found a tab character": "indent with spaces: YAML allows no tab here",
+    "found character that cannot start any token": "quote the text; and indent with spaces, never with a tab",
     "expected a single document": "keep one document: remove the line of three dashes",
     _TOO_DEEP: "nothing in a matrix is nested that deep",
+    _TOO_MANY: "a matrix is small: say it shorter",
     "mapping values are not allowed": "a colon and a blank make a key: quote the text, or indent it right",
+    "nesting depth": "nothing in a matrix is nested that deep",
+    "directive": "remove it",
+    "incompatible YAML document": "remove the directive (%)",
 }
 
 
@@ -208,15 +243,11 @@ def _place(mark: Any) -> Place:
 def _grow(text: str, tree: Tree) -> None:
     try:
         root = _Composer(text, tree.problems).get_single_node()
-    except yaml.reader.ReaderError as error:
-        place = _place_after(text[: error.position])
-        what = f"the character U+{ord(text[error.position]):04X} is not printable"
-        tree.problems.append(Problem(place, what, "remove it; binary data has no place here"))
     except yaml.MarkedYAMLError as error:
         what = ", ".join(part for part in (error.context, error.problem) if part)
         hint = next((h for known, h in _SYNTAX_HINTS.items() if known in what), "correct the YAML there")
-        place = _place(error.problem_mark or error.context_mark)
-        tree.problems.append(Problem(place, f"this is no YAML: {what}", hint))
+        mark = error.problem_mark or error.context_mark
+        tree.problems.append(Problem(_place(mark) if mark else TOP, f"this is no YAML: {what}", hint))
     else:
         if root is None:
             hint = "begin with `schema: 1`; the project's own matrix.yaml shows the rest"
@@ -271,8 +302,10 @@ def _wrong_key(key: yaml.Node, loc: Loc, tree: Tree) -> Problem | None:
     if key.tag == f"{_STANDARD}merge":
         return Problem(place, "the merge key << is not allowed", "write the keys out")
     if key.tag != f"{_STANDARD}str":
-        return Problem(place, f"the key {key.value!r} is not text to YAML", f'quote it: "{key.value}"')
+        return Problem(
+            place, f"the key {shown(key.value)} is not text to YAML", f"quote it: {quoted(key.value)}"
+        )
     if loc in tree.keys:
-        what = f"the key {key.value!r} is given twice, first on line {tree.keys[loc].line}"
+        what = f"the key {shown(key.value)} is given twice, first on line {tree.keys[loc].line}"
         return Problem(place, what, "keep one of the two")
     return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.rules.releases import span
 from pipeline.nouns import Level
+from pipeline.report.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,10 +58,7 @@ def _names(names: Sequence[str]) -> str:
 
 def _table(options: Sequence[Option]) -> Iterator[str]:
     """The newest options, in columns."""
-    rows = [_COLUMNS, *map(_row, options[:MOST_OPTIONS])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from columns([_COLUMNS, *map(_row, options[:MOST_OPTIONS])])
     if len(options) > MOST_OPTIONS:
         yield f"and {len(options) - MOST_OPTIONS} more: --json has them all"
 

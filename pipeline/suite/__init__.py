@@ -1,6 +1,7 @@
 """The checks that every image must pass, and the maker of the tiny model that they run on.
 
-The checks are pytest's: ``python -m pytest pipeline/suite --trial trial.json --results results.jsonl``.
+The checks are pytest's: ``python -m pytest FILE… --trial trial.json --results results.jsonl``, with the
+files that the kind of cell has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from pathlib import Path
 _DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
 _SOURCES = ("engine.py", "nouns.py")
 """What the suite takes from the rest of the package."""
+
+
+def files_of(vllm: str | None) -> tuple[Path, ...]:
+    """The files with the checks of a cell with this vLLM, or with none, in the order in which they run."""
+    names = ("check_environment.py", "check_server.py" if vllm else "check_pytorch.py")
+    return tuple(Path(__file__).with_name(name) for name in names)
 
 
 def digest() -> str:

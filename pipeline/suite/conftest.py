@@ -10,10 +10,13 @@ import pytest
 from pipeline.errors import MachineError, Stop
 from pipeline.nouns import Check, Outcome, Trial
 from pipeline.suite.expect import Mismatch, brief
-from pipeline.suite.stage import Stage
+from pipeline.suite.inference import Inference
+from pipeline.suite.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipeline.suite.stage import Stage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,10 +35,10 @@ def trial(pytestconfig: pytest.Config) -> Trial:
 
 @pytest.fixture(scope="session")
 def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[Stage]:
-    """The trial under way."""
+    """The trial under way, with a server where the cell has one."""
     results: Path = pytestconfig.getoption("results")
     log: Path = pytestconfig.getoption("server_log") or results.with_suffix(".log")
-    stage = Stage(trial, log.absolute())
+    stage = (Serving if trial.expected.vllm else Inference)(trial, log.absolute())
     try:
         yield stage
     finally:
@@ -43,7 +46,7 @@ def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def up(stage: Stage) -> Stage:
+def up(stage: Serving) -> Serving:
     """The trial under way, its server healthy at some time."""
     stage.require_up()
     return stage
@@ -84,7 +87,7 @@ def _end_of_server(item: pytest.Item) -> str:
     """How the server had ended, where it had: often the cause of an unforeseen error."""
     stage = getattr(item, "funcargs", {}).get("up")
     try:
-        ended = stage.server.ended() if isinstance(stage, Stage) else None
+        ended = stage.server.ended() if isinstance(stage, Serving) else None
     except MachineError:
         return ""
     return f"; the server had {ended}" if ended else ""

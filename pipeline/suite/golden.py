@@ -12,8 +12,10 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.suite import tiny_model
+if TYPE_CHECKING:
+    from pipeline.suite.tiny_model import Forward
 
 FILE = Path(__file__).with_name("golden.json")
 STEPS = 64
@@ -37,6 +39,11 @@ class Answer:
     prompt: str
     tokens: tuple[int, ...]
 
+    @property
+    def prompt_tokens(self) -> list[int]:
+        """The prompt as the tiny model's tokenizer reads it: each byte is a token."""
+        return list(self.prompt.encode())
+
 
 @dataclass(frozen=True)
 class Golden:
@@ -54,11 +61,13 @@ def read() -> Golden:
 
 def make() -> Golden:
     """The golden answers, computed; the same on every machine."""
+    from pipeline.suite import tiny_model  # noqa: PLC0415 - to read them, as a plan does, takes no numpy
+
     forward = tiny_model.Forward()
     return Golden(tiny_model.contents_digest(), tuple(_first_clear(forward, text) for text in TEXTS))
 
 
-def _first_clear(forward: tiny_model.Forward, text: str) -> Answer:
+def _first_clear(forward: Forward, text: str) -> Answer:
     for number in itertools.count(1):
         prompt = f"{number}. {text}"
         tokens, margin = forward.generate(list(prompt.encode()), STEPS)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,23 @@ class Model:
         """The path of the model where its root is mounted at ``root``."""
         inside = self.folder.relative_to(self.root).as_posix()
         return root if inside == "." else f"{root}/{inside}"
+
+
+def digest_of(folder: Path) -> str:
+    """``sha256:…`` over the names and bytes of every file below ``folder``, links followed."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return digest_of_hashes({path.relative_to(folder).as_posix(): _hash(path) for path in files})
+
+
+def digest_of_hashes(hashes: Mapping[str, str]) -> str:
+    """The same, from the names and the SHA-256 of the files, in hex."""
+    listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def locate(name: str) -> Model:

@@ -1,66 +1,28 @@
-"""One trial under way: the target, its server, and the probes that run while the server loads."""
+"""One trial under way: the target, and the probes that every environment gets."""
 
 from __future__ import annotations
 
-import json
-import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import httpx
-from openai import DefaultHttpxClient, OpenAI
-
-from pipeline.errors import MachineError
-from pipeline.suite import golden, probes, tiny_model
-from pipeline.suite.expect import Mismatch, Task, within
-from pipeline.suite.model import locate
+from pipeline.suite import probes
+from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.target import Target, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.nouns import Trial
-    from pipeline.suite.expect import T
-
-SERVED = "under-test"
-"""The name by which the server knows the model."""
-CONTEXT = 512
-"""Tokens that the server is told to accept at most."""
-SEQUENCES = 16
-MESSAGE = "Say which wheel was compiled for which CUDA."
-CHAT_STEPS = 24
-USER_STEPS = 16
-"""Tokens for each prompt where the model is the user's own: its reference runs on the CPU."""
-
-_GLANCE_SECONDS = 5.0
-"""For one look at a server that may never answer."""
 
 
 class Stage:
-    """Starts the server and, beside it, the probes; hands out what they found, waiting where it must."""
+    """Starts the probes, and hands out what they found, waiting where it must."""
 
     def __init__(self, trial: Trial, log: Path) -> None:
         self.trial = trial
-        committed = golden.read()
-        is_tiny = tiny_model.digest(locate(trial.model).folder) == committed.model
-        self.golden = committed if is_tiny else None
-        self.steps = golden.STEPS if is_tiny else USER_STEPS
-        self.prompts = tuple(answer.prompt for answer in committed.answers)
+        self.imported = ("torch", "vllm") if trial.expected.vllm else ("torch",)
         self.target: Target = target_of(trial, log)
-        self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
-        self._is_up = False
-        # Our own questions go past any proxy of this machine: the server is on loopback.
-        self._http = httpx.Client(trust_env=False)
-        self._started = time.monotonic()
-        try:
-            self.server = self.target.serve(self._server_arguments())
-            self._packages = Task(lambda: self._probe("packages"))
-            self._facts = Task(lambda: self._probe("facts"))
-            self._reference = Task(self._compute_reference)
-        except BaseException:
-            self.target.close()
-            raise
+        self._packages = Task(lambda: self.probe("packages"))
+        self._facts = Task(lambda: self.probe("facts", *self.imported))
 
     def packages(self) -> Any:
         """What ``probes/packages.py`` found."""
@@ -68,109 +30,14 @@ class Stage:
 
     def facts(self) -> Any:
         """What ``probes/facts.py`` found."""
-        return self._facts.result(self.trial.healthy_seconds, "what torch and vLLM say of themselves")
+        told = f"what {' and '.join(self.imported)} say of themselves"
+        return self._facts.result(self.trial.healthy_seconds, told)
 
-    def reference(self) -> Any:
-        """What ``probes/reference.py`` found."""
-        return self._reference.result(2 * self.trial.healthy_seconds, "the answers of Transformers")
-
-    def await_health(self) -> float:
-        """Wait until the server is healthy; return the seconds since its start.
-
-        Raises Mismatch when it ends, or is not healthy in time, whatever it answers till then.
-        """
-        try:
-            self._await_health()
-        except MachineError as error:
-            self._not_up = error
-            raise
-        self._is_up = True
-        return time.monotonic() - self._started
-
-    def _await_health(self) -> None:
-        answer = "no look taken"
-        while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
-            if ended := self.server.ended():
-                raise Mismatch("a server that keeps running", f"it {ended}: {_last_line(self.server.log())}")
-            answer = self._health(min(left, _GLANCE_SECONDS))
-            if answer == "status 200":
-                return
-            time.sleep(0.1)
-        wanted = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
-        raise Mismatch(wanted, f"{answer}; log ends: {_last_line(self.server.log())}")
-
-    def require_up(self) -> None:
-        """Raise Mismatch where the server never came up, MachineError where that could not be seen."""
-        if not self._is_up:
-            raise self._not_up
-
-    def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
-        """Put a question through the official client; its deadline holds whatever the server does."""
-        answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
-        if isinstance(answer, str):  # the client hands on what is no JSON as it came
-            raise Mismatch(f"{what}, as JSON", repr(answer))
-        return answer
-
-    def get(self, path: str) -> str:
-        """The body at this path of the server."""
-        return self._fetch(self.trial.answer_seconds, "GET", path).text
-
-    def post(self, path: str, body: bytes) -> httpx.Response:
-        """What the server answers to these bytes."""
-        return self._fetch(self.trial.answer_seconds, "POST", path, body)
-
-    def close(self) -> None:
-        """End all that was started."""
-        self.target.close()
-        self._http.close()
-
-    def _health(self, seconds: float) -> str:
-        """What one look at /health saw."""
-        try:
-            return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
-        except httpx.HTTPError as error:
-            return type(error).__name__
-        except Mismatch as error:
-            return error.seen
-
-    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        """One request, whose deadline holds whatever the server does."""
-        url, headers = f"{self.server.base_url}{path}", {"content-type": "application/json"}
-
-        def answer() -> httpx.Response:
-            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
-
-        return within(seconds, f"an answer at {path}", answer)
-
-    @cached_property
-    def _client(self) -> OpenAI:
-        """The official client, which asks each question once only."""
-        seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
-        http = DefaultHttpxClient(trust_env=False)
-        return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
-
-    def _server_arguments(self) -> tuple[str, ...]:
-        return (
-            *("--model", self.target.model),
-            *("--served-model-name", SERVED),
-            *("--dtype", "float32"),
-            *("--max-model-len", f"{CONTEXT}"),
-            *("--max-num-seqs", f"{SEQUENCES}"),
-            *self.trial.serve,
-        )
-
-    def _compute_reference(self) -> Any:
-        # After the facts: on a small machine three loads of torch at once would starve the server.
+    def await_facts(self) -> None:
+        """Wait until ``probes/facts.py`` has come to an end, whatever that is."""
         self._facts.wait()
-        asked = {
-            "prompts": self.prompts,
-            "steps": self.steps,
-            "messages": [{"role": "user", "content": MESSAGE}],
-            "chat_steps": CHAT_STEPS,
-        }
-        return self._probe("reference", self.target.model, json.dumps(asked))
 
-    def _probe(self, name: str, *args: str) -> Any:
+    def probe(self, name: str, *args: str) -> Any:
         """What a probe found. Raises Mismatch where it came to no result."""
         seconds = self.trial.healthy_seconds
         done = self.target.python(probes.source(name), *args, seconds=seconds)
@@ -178,12 +45,16 @@ class Stage:
         if found is None:
             how = "no end" if done.exit_code is None else f"exit code {done.exit_code}"
             raise Mismatch(
-                f"a result of the {name} probe within {seconds:g} s", f"{how}: {_last_line(done.stderr)}"
+                f"a result of the {name} probe within {seconds:g} s", f"{how}: {last_line(done.stderr)}"
             )
         return found
 
+    def close(self) -> None:
+        """End all that was started."""
+        self.target.close()
 
-def _last_line(text: str) -> str:
+
+def last_line(text: str) -> str:
     """The last line that says something of an error, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line]

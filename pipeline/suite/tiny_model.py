@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from pipeline.suite.model import digest_of, digest_of_hashes
+
 SEED = "tiny-llama-1"
 LAYERS, HIDDEN, HEADS, HEAD_SIZE, INNER = 2, 128, 2, 64, 256
 BEGIN, END, PAD = 256, 257, 258
@@ -40,13 +42,13 @@ Array = NDArray[np.float32]
 
 
 def write(folder: Path) -> str:
-    """Write the model into ``folder``, in one step, where it is not there yet; return ``digest(folder)``.
+    """Write the model into ``folder``, in one step, where it is not there yet; return its digest.
 
     Every file can be read by any user. A folder of the same name that holds anything else is replaced.
     """
     files = contents()
     wanted = contents_digest()
-    if folder.is_dir() and digest(folder) == wanted:
+    if folder.is_dir() and digest_of(folder) == wanted:
         return wanted
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -58,25 +60,9 @@ def write(folder: Path) -> str:
     return wanted
 
 
-def digest(folder: Path) -> str:
-    """``sha256:…`` over the names and bytes of every file below ``folder``, links followed."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return _digest({path.relative_to(folder).as_posix(): _hash(path) for path in files})
-
-
 def contents_digest() -> str:
-    """What ``digest`` says of the folder that ``write`` makes."""
-    return _digest({name: hashlib.sha256(body).hexdigest() for name, body in contents().items()})
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(hashes: dict[str, str]) -> str:
-    listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+    """What ``digest_of`` says of the folder that ``write`` makes."""
+    return digest_of_hashes({name: hashlib.sha256(body).hexdigest() for name, body in contents().items()})
 
 
 def _replace(folder: Path, fresh: Path) -> None:

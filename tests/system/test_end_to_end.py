@@ -1,4 +1,4 @@
-"""The whole path for the two CPU cells: real engine, real registry, real PyTorch and vLLM.
+"""The whole path for the CPU cells: real engine, real registry, real PyTorch and vLLM.
 
 The tests of this file build on each other, in order: what the first built and proved, the next publish,
 leave alone, and sabotage.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.nouns import ImageRef, Repository
+from pipeline.nouns import ImageRef, Repository, checks_of
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FIRST = "vllm0.32.0-torch2.13.0-cpu-py3.11"
 SECOND = "vllm0.31.0-torch2.13.0-cpu-py3.11"
+PYTORCH = "torch2.13.0-cpu-py3.11"
+"""The cell without vLLM."""
 GPU = "vllm0.32.0-torch2.13.0-cu130-py3.11"
-CHECKS = 11
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,13 @@ def ended(done: subprocess.CompletedProcess[str], code: int) -> None:
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
 
 
-def test_both_cpu_cells_are_built_and_proven_by_inference(user: User) -> None:
+def test_every_cpu_cell_is_built_and_proven_by_inference(user: User) -> None:
     ended(user.types("verify"), 0)
     cells = user.cells("plan")
-    for cell in (FIRST, SECOND):
+    for cell in (FIRST, SECOND, PYTORCH):
         assert cells[cell]["state"] == "proven"
-        assert [check["outcome"] for check in cells[cell]["record"]["checks"]] == ["passed"] * CHECKS
+        checks = [(check["name"], check["outcome"]) for check in cells[cell]["record"]["checks"]]
+        assert checks == [(name, "passed") for name in checks_of(cells[cell]["cell"]["vllm"])]
     assert user.containers() == []
 
 
@@ -131,11 +133,11 @@ def test_nothing_is_published_before_publish(user: User) -> None:
 
 
 def test_publish_gives_the_tested_digest_its_tags(user: User) -> None:
-    tested = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
+    cells = user.cells("plan")
     ended(user.types("publish"), 0)
     registry = Registry(user.repository)
-    for tag in (FIRST, "cpu"):
-        assert str(registry.digest_of(tag)) == tested
+    for tag, cell in ((FIRST, FIRST), ("cpu", FIRST), (SECOND, SECOND), (PYTORCH, PYTORCH)):
+        assert str(registry.digest_of(tag)) == cells[cell]["image"]["ref"].rpartition("@")[2]
     assert any(re.fullmatch(rf"{FIRST}-[0-9a-f]{{12}}", tag) for tag in registry.tags())
     assert not any("cu130" in tag for tag in registry.tags())
 
@@ -162,19 +164,36 @@ def test_a_second_run_does_nothing_even_with_the_engine_down(user: User) -> None
     down = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
     before = Registry(user.repository).tags()
     started = time.monotonic()
-    ended(user.types("verify", FIRST, SECOND, **down), 0)
-    ended(user.types("publish", FIRST, SECOND, **down), 0)
+    ended(user.types("verify", FIRST, SECOND, PYTORCH, **down), 0)
+    ended(user.types("publish", FIRST, SECOND, PYTORCH, **down), 0)
     assert time.monotonic() - started < 30
     assert Registry(user.repository).tags() == before
 
 
 def test_losing_the_local_state_changes_nothing(user: User) -> None:
     shutil.rmtree(user.checkout / ".state")
-    cells = user.cells("plan", FIRST, SECOND)
+    cells = user.cells("plan", FIRST, SECOND, PYTORCH)
     assert {row["state"] for row in cells.values()} == {"published"}
 
 
-def test_the_two_cells_share_the_layers_that_hold_the_same_wheels(user: User) -> None:
+def test_an_image_with_pytorch_alone_runs_a_script_and_claims_no_port(user: User) -> None:
+    image = f"{user.repository}:{PYTORCH}"
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--network=none",
+        image,
+        "-c",
+        "import torch; print(torch.ones(2).sum())",
+    ]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "tensor(2.)\n"
+    inspect = ["docker", "image", "inspect", "--format", "{{json .Config}}", image]
+    config = json.loads(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout)
+    assert not config.get("ExposedPorts")
+
+
+def test_the_two_cells_with_vllm_share_the_layers_that_hold_the_same_wheels(user: User) -> None:
     first, second = (_layers(user, cell) for cell in (FIRST, SECOND))
     assert len(first & second) >= len(first) - 2  # vLLM's own, and the small wheels around it
 
@@ -194,27 +213,28 @@ def _layers(user: User, cell: str) -> set[str]:
 
 
 SABOTEURS = {
-    "torch-swapped": ("versions", "torch"),
-    "constant-answer": ("correct", "token"),
-    "never-answers": ("serve", "healthy"),
+    "torch-swapped": (FIRST, "versions", "torch"),
+    "constant-answer": (FIRST, "correct", "token"),
+    "never-answers": (FIRST, "serve", "healthy"),
+    "no-compiler": (PYTORCH, "compile", "InvalidCxxCompiler"),
 }
 
 
 @pytest.mark.parametrize("saboteur", SABOTEURS)
 def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur: str) -> None:
-    image = ImageRef.parse(user.cells("plan", FIRST)[FIRST]["image"]["ref"])
+    cell, check, word = SABOTEURS[saboteur]
+    image = ImageRef.parse(user.cells("plan", cell)[cell]["image"]["ref"])
     build_tag = _build_tag(user, image)
     before = Registry(user.repository).tags()
     _push_over(ROOT / "tests" / "saboteurs" / saboteur, image, build_tag)
     try:
-        done = user.types("verify", FIRST)
+        done = user.types("verify", cell)
         ended(done, 1)
-        check, word = SABOTEURS[saboteur]
         assert re.search(rf"check {check}: failed\n.*{word}", done.stderr, flags=re.DOTALL), done.stderr
-        assert f"python -m pipeline verify {FIRST}" in done.stderr
-        ended(user.types("publish", FIRST), 1)
+        assert f"python -m pipeline verify {cell}" in done.stderr
+        ended(user.types("publish", cell), 1)
         assert Registry(user.repository).tags() == before
-        assert Registry(user.repository).digest_of(FIRST) == image.digest
+        assert Registry(user.repository).digest_of(cell) == image.digest
         assert user.containers() == []
     finally:
         _tag_again(user, image, build_tag)

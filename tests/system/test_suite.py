@@ -1,4 +1,4 @@
-"""The suite on bare metal: a real environment passes it whole; servers that misbehave are found out."""
+"""The suite on bare metal: real environments pass it whole; what misbehaves is found out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import fetch, lock, matrix, places, verify, wheels
-from pipeline.nouns import CHECKS, Expected, Outcome, PythonTarget, Trial
+from pipeline.nouns import Expected, Outcome, PythonTarget, Trial, checks_of
 from pipeline.suite import tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.nouns import Check, Lock
+    from pipeline.nouns import Check, Lock, Spec
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = """
@@ -95,7 +95,7 @@ def _prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:
     """Every check by its name."""
     named: list[str] = []
     checks, _ = verify.prove(trial, progress=named.append, log=tmp_path / "server.log")
-    assert named == list(CHECKS)
+    assert named == list(checks_of(trial.expected.vllm))
     return {check.name: check for check in checks}
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_never_becomes_healthy_is_refused_in_time(
     assert time.monotonic() - started < 30
     assert checks["serve"].outcome is Outcome.FAILED
     assert seen in checks["serve"].seen
-    for name in CHECKS[4:]:
+    for name in checks_of("0.32.0")[4:]:
         assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
     assert _left(tmp_path) == []
 
@@ -187,51 +187,73 @@ def _await(look: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-# -- a real environment -----------------------------------------------------------------------------
+# -- real environments ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
-    """A virtual environment with exactly the packages of a CPU cell's lock, for the Python that runs us."""
-    cells = matrix.load(ROOT / "matrix.yaml").specs
-    spec = next(spec for spec in cells if not spec.cell.needs_gpu)
+def _shipped(cell: str) -> Spec:
+    """A CPU cell of the shipped matrix, for the Python that runs us."""
+    spec = next(spec for spec in matrix.load(ROOT / "matrix.yaml").specs if spec.cell.id == cell)
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    spec = replace(spec, cell=replace(spec.cell, python=running))
+    return replace(spec, cell=replace(spec.cell, python=running))
+
+
+def _install(spec: Spec, folder: Path) -> tuple[Path, Lock]:
+    """A virtual environment with exactly the packages of the cell's lock."""
     folders = lock.folders_of(())
     pins = lock.read(spec, ROOT / "locks") or lock.make(spec, default_cuda=None, folders=folders)
     cache = places.wheels()
     fetch.fetch(
         spec, pins.pins, cache, folders, lambda _: nullcontext(SimpleNamespace(advance=lambda _: None))
     )
-    folder = tmp_path_factory.mktemp("environment")
     files = [str(wheels.path_of(pin, cache)) for pin in pins.pins]
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
     subprocess.run([*install, "--no-index", "--python", python, *files], check=True)
-    yield python, pins
+    return python, pins
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
+    """An environment with vLLM."""
+    folder = tmp_path_factory.mktemp("environment")
+    yield _install(_shipped("vllm0.32.0-torch2.13.0-cpu-py3.11"), folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def pytorch_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
+    """An environment with PyTorch and what it requires, and nothing else."""
+    folder = tmp_path_factory.mktemp("pytorch")
+    yield _install(_shipped("torch2.13.0-cpu-py3.11"), folder)
+    shutil.rmtree(folder)
+
+
+def _patient(python: Path, pins: Lock, model: str, **changes: Any) -> Trial:
+    """A trial against a lock, with the deadlines that images get."""
+    seconds = {name: field.default for name, field in Trial.model_fields.items() if "_sec" in name}
+    return _trial(python, model, expected=verify.expected(pins.cell, pins, {}), **(seconds | changes))
+
+
+def _not_passed(checks: dict[str, Check]) -> set[str]:
+    return {name for name, check in checks.items() if check.outcome is not Outcome.PASSED}
 
 
 def test_a_real_environment_passes_the_whole_suite(
     locked: tuple[Path, Lock], model: str, tmp_path: Path
 ) -> None:
     """Real inference through vLLM's own server, against the lock that the environment was made from."""
-    python, pins = locked
-    expected = verify.expected(pins.cell, pins, {})
-    defaults = {
-        name: Trial.model_fields[name].default
-        for name in _trial(python, model).model_dump()
-        if "_sec" in name
-    }
     serve = () if _can_compile() else ("--enforce-eager",)
-    checks = _prove(_trial(python, model, expected=expected, serve=serve, **defaults), tmp_path)
+    checks = _prove(_patient(*locked, model, serve=serve), tmp_path)
     assert [check for check in checks.values() if check.outcome is not Outcome.PASSED] == []
 
 
-def test_an_environment_is_known_by_what_is_installed_in_it(locked: tuple[Path, Lock]) -> None:
+@pytest.mark.parametrize("kind", ["locked", "pytorch_alone"])
+def test_an_environment_is_known_by_what_is_installed_in_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
     """Without a lock its own metadata says which cell it amounts to."""
-    python, pins = locked
+    python, pins = request.getfixturevalue(kind)
     found = verify.environment(python)
     assert found.cell == pins.cell
     assert found.expected.pins == pins.versions
@@ -241,3 +263,70 @@ def test_an_environment_is_known_by_what_is_installed_in_it(locked: tuple[Path, 
 def _can_compile() -> bool:
     """Whether this machine has what torch.compile needs; an image of ours always has."""
     return bool(shutil.which("g++")) and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+
+
+# -- PyTorch alone ----------------------------------------------------------------------------------
+
+
+def test_an_environment_with_pytorch_alone_passes_the_checks_of_its_kind(
+    pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Real inference with nothing but torch. Without a compiler here, what needs one fails, and only that."""
+    checks = _prove(_patient(*pytorch_alone, model), tmp_path)
+    assert _not_passed(checks) == (set() if _can_compile() else {"compile"})
+    assert _left(tmp_path) == []
+
+
+def test_other_weights_than_the_golden_answers_were_made_with_are_found(
+    pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Answers that agree with each other are still wrong."""
+    weights = Path(model) / "model.safetensors"
+    body = bytearray(weights.read_bytes())
+    body[-4096:] = bytes(4096)
+    weights.write_bytes(body)
+    checks = _prove(_patient(*pytorch_alone, model), tmp_path)
+    assert _not_passed(checks) == {"correct", "compile"}
+    assert "golden" in checks["correct"].expected
+
+
+MIXES_ROWS = """
+import torch
+attend = torch.nn.functional.scaled_dot_product_attention
+def mixed(query, key, value, **more):
+    return attend(query, key, value.roll(1, 0), **more)
+torch.nn.functional.scaled_dot_product_attention = mixed
+"""
+COMPILES_NOTHING = """
+import torch
+torch.compile = lambda function, **_: function
+"""
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "expected"),
+    [
+        (MIXES_ROWS, {"batch": "beside others", "compile": "golden"}),
+        (COMPILES_NOTHING, {"compile": "code made by a compiler"}),
+    ],
+    ids=["mixes up what it answers together", "compiles nothing"],
+)
+def test_a_pytorch_that_misbehaves_is_found(
+    behaviour: str, expected: dict[str, str], pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Each prompt alone is answered rightly, so ``correct`` passes."""
+    python, pins = pytorch_alone
+    (tmp_path / "sitecustomize.py").write_text(behaviour)
+    saboteur = tmp_path / "python"
+    saboteur.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {python} "$@"\n')
+    saboteur.chmod(0o755)
+    checks = _prove(_patient(saboteur, pins, model), tmp_path)
+    assert _not_passed(checks) == set(expected)
+    assert all(words in checks[name].expected for name, words in expected.items())
+
+
+def test_a_compiler_that_fails_is_found(pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path) -> None:
+    """All that runs without one still passes."""
+    checks = _prove(_patient(*pytorch_alone, model, env={"CXX": "/bin/false"}), tmp_path)
+    assert _not_passed(checks) == {"compile"}
+    assert "InvalidCxxCompiler" in checks["compile"].seen

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
 CUDA_CELL = replace(CELL, cuda="cu130")
+PYTORCH_SPEC = Spec(replace(CELL, vllm=None), Base("bookworm", "2026-11-20"))
 SPEC = Spec(CELL, Base("bookworm", "2026-11-20"))
 LOCK = Lock(CELL, (Pin("torch", "2.13.0+cpu", "a" * 64, "torch-2.13.0+cpu-cp311-cp311-any.whl", 1),))
 BASE = Repository("127.0.0.1:5000", "team/vllm-staging/base").at(Digest.of(b"base"))
@@ -24,11 +25,33 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", *build.SCRIPTS, "tools.txt"])
+@pytest.mark.parametrize("name", ["Dockerfile", *build.SCRIPTS, build.SERVE, "tools.txt"])
 def test_another_recipe_is_another_image(name: str, tmp_path: Path) -> None:
     images = shutil.copytree(IMAGES, tmp_path / "images")
     (images / name).write_text((images / name).read_text() + "\n# changed\n")
     assert key(images=images) != key()
+
+
+def test_another_server_script_is_no_other_image_where_nothing_serves(tmp_path: Path) -> None:
+    images = shutil.copytree(IMAGES, tmp_path / "images")
+    (images / build.SERVE).write_text("#!/bin/sh\n# changed\n")
+    assert key(PYTORCH_SPEC, images=images) == key(PYTORCH_SPEC)
+
+
+def test_an_image_with_vllm_starts_its_server_on_its_port() -> None:
+    recipe = build.recipe_of(replace(SPEC, serve=("--seed=0",)), IMAGES)
+    assert 'ENTRYPOINT ["/usr/local/bin/serve"]' in recipe
+    assert "EXPOSE 8000" in recipe
+    assert 'ENV SERVE_ARGS="--seed=0"' in recipe
+
+
+def test_an_image_without_vllm_starts_python_and_claims_no_server() -> None:
+    recipe = build.recipe_of(replace(PYTORCH_SPEC, serve=("--seed=0",)), IMAGES)
+    assert [line for line in recipe.splitlines() if line.startswith("ENTRYPOINT")] == [
+        'ENTRYPOINT ["tini", "-g", "--", "python"]'
+    ]
+    assert "EXPOSE" not in recipe
+    assert "SERVE_ARGS" not in recipe
 
 
 def test_another_environment_is_another_image() -> None:

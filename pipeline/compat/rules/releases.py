@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.compat.facts import minor
+from pipeline.compat.facts import minor, version
 from pipeline.nouns import Finding, Level
 
 if TYPE_CHECKING:
@@ -82,24 +82,38 @@ def _unlisted_on_arm(cell: Cell, torch: Artefact) -> Finding:
     )
 
 
-def python(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
-    """Every part has wheels for this Python."""
+def whole(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """What lies on the index can be unpacked: some wheels are broken as they were uploaded."""
     for part in (torch_of(cell, facts), vllm_of(cell, facts)):
-        if part is None:
-            continue
-        named, source = f"{part.package} {part.version}", part.source("pythons")
-        if cell.python not in part.pythons:
-            text = f"{named} has no wheel for Python {cell.python}, but for {span(part.pythons)}"
-            yield Finding("python", Level.IMPOSSIBLE, text, source, f"use Python {span(part.pythons)}")
-        elif part.pythons_built is not None and cell.python not in part.pythons_built:
-            text = (
-                f"{named} installs on Python {cell.python}, but is built for {span(part.pythons_built)} only"
-            )
-            hint = f"use Python {part.pythons_built[-1]}" if part.pythons_built else ""
-            yield Finding("python", Level.WARN, text, part.source("pythons_built"), hint)
-        else:
-            text = f"{named} has wheels for Python {span(part.pythons)}"
-            yield Finding("python", Level.OK, text, source)
+        if part is not None and part.damaged:
+            text = f"{part.package} {part.version} for {part.machine}: {part.damaged}"
+            yield Finding("whole", Level.IMPOSSIBLE, text, (part.file,), "take another release")
+
+
+def python_of_torch(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """PyTorch has wheels for this Python."""
+    if torch := torch_of(cell, facts):
+        yield _on_python(torch, cell.python)
+
+
+def python_of_vllm(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """VLLM has wheels for this Python."""
+    if vllm := vllm_of(cell, facts):
+        yield _on_python(vllm, cell.python)
+
+
+def _on_python(part: Artefact, python: str) -> Finding:
+    named = f"{part.package} {part.version}"
+    if python not in part.pythons:
+        text = f"{named} has no wheel for Python {python}, but for {span(part.pythons)}"
+        hint = f"use Python {span(part.pythons)}"
+        return Finding("python", Level.IMPOSSIBLE, text, part.source("pythons"), hint)
+    if part.pythons_built is not None and python not in part.pythons_built:
+        text = f"{named} installs on Python {python}, but is built for {span(part.pythons_built)} only"
+        hint = f"use Python {part.pythons_built[-1]}" if part.pythons_built else ""
+        return Finding("python", Level.WARN, text, part.source("pythons_built"), hint)
+    text = f"{named} has wheels for Python {span(part.pythons)}"
+    return Finding("python", Level.OK, text, part.source("pythons"))
 
 
 def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
@@ -162,6 +176,8 @@ def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact
 
 def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """A Transformers that is pinned beside vLLM is within vLLM's range."""
+    if not conditions.pins:
+        return
     vllm, wanted = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
     allowed = specifier(vllm, "transformers", cell.python) if vllm else None
     if not vllm or not wanted or allowed is None:
@@ -175,6 +191,8 @@ def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[F
 
 def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """A torchvision or torchaudio that is pinned is the one that was released for this PyTorch."""
+    if not conditions.pins:
+        return
     vllm = vllm_of(cell, facts)
     row = next((row for row in facts.pairs if row.torch == cell.torch), None)
     for name in ("torchvision", "torchaudio"):
@@ -183,14 +201,14 @@ def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Fin
             continue
         wanted = vllm and pinned(vllm, name, cell.python)
         if wanted and vllm:
-            fits, source, bad = wanted == seen, vllm.source("pins"), Level.IMPOSSIBLE
+            source, bad = vllm.source("pins"), Level.IMPOSSIBLE
         elif row:
             wanted, source, bad = getattr(row, name), row.source, Level.WARN
-            fits = wanted == seen
         else:
             text = f"which {name} belongs to torch {cell.torch} is not known; {seen} is pinned"
             yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
             continue
+        fits = version(wanted) == version(seen)
         text = f"{name} {wanted} belongs to torch {cell.torch}, {seen} is pinned"
         hint = "" if fits else f"pin {name}=={wanted}: another one's operators do not register"
         yield Finding("companions", Level.OK if fits else bad, text, source, hint)

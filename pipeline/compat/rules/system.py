@@ -11,28 +11,36 @@ from pipeline.nouns import Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.compat.facts import Facts
+    from pipeline.compat.facts import Artefact, Facts
     from pipeline.nouns import Cell, Conditions
 
 
-def glibc(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
-    """The base's glibc is as new as wheels ask for, by their tags and by the symbols seen in them."""
-    for part in (torch_of(cell, facts), vllm_of(cell, facts)):
-        if part is None:
-            continue
-        seen = part.glibc_seen
-        is_by_tag = seen is None or version(seen) <= version(part.glibc)
-        needed, fact = (part.glibc, "glibc") if is_by_tag else (seen, "glibc_seen")
-        how = "its tag says" if is_by_tag else f"its symbols say, whatever its tag ({part.glibc})"
-        text = f"{part.package} {part.version} needs glibc {needed} ({how})"
-        source = part.source(fact)
-        if conditions.glibc is None:
-            yield Finding("glibc", Level.OK, text, source)
-        elif version(needed) <= version(conditions.glibc):
-            yield Finding("glibc", Level.OK, f"{text}, the base has {conditions.glibc}", source)
-        else:
-            hint = "take a newer base (Debian 12 has 2.36, Ubuntu 22.04 has 2.35), or another release"
-            yield Finding("glibc", Level.IMPOSSIBLE, f"{text}, the base has {conditions.glibc}", source, hint)
+def glibc_of_torch(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """The base's glibc is as new as PyTorch's wheel asks for."""
+    if torch := torch_of(cell, facts):
+        yield _on_glibc(torch, conditions.glibc)
+
+
+def glibc_of_vllm(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """The base's glibc is as new as vLLM's wheel asks for."""
+    if vllm := vllm_of(cell, facts):
+        yield _on_glibc(vllm, conditions.glibc)
+
+
+def _on_glibc(part: Artefact, base: str | None) -> Finding:
+    """A wheel asks by its tag, and by the symbols seen in it, whatever the tag."""
+    seen = part.glibc_seen
+    is_by_tag = seen is None or version(seen) <= version(part.glibc)
+    needed, fact = (part.glibc, "glibc") if seen is None or is_by_tag else (seen, "glibc_seen")
+    how = "its tag says" if is_by_tag else f"its symbols say, whatever its tag ({part.glibc})"
+    text = f"{part.package} {part.version} needs glibc {needed} ({how})"
+    if base is None:
+        return Finding("glibc", Level.OK, text, part.source(fact))
+    text = f"{text}, the base has {base}"
+    if version(needed) <= version(base):
+        return Finding("glibc", Level.OK, text, part.source(fact))
+    hint = "take a newer base (Debian 12 has 2.36, Ubuntu 22.04 has 2.35), or another release"
+    return Finding("glibc", Level.IMPOSSIBLE, text, part.source(fact), hint)
 
 
 def libnuma(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
@@ -54,22 +62,16 @@ def compiler(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Findi
     """The base's gcc is one that nvcc of this CUDA takes, where kernels are compiled at run time."""
     if cell.cuda_version is None or conditions.gcc is None:
         return
-    row = next((row for row in facts.compilers if row.toolkit == cell.cuda_version), None)
-    if row is None:
+    nvcc = facts.compiler(cell.cuda_version)
+    if nvcc is None or nvcc.max_gcc is None:
         text = f"which gcc nvcc of CUDA {cell.cuda_version} takes is not known; the base has {conditions.gcc}"
         yield Finding(
             "compiler", Level.WARN, text, (), "it matters to kernels that nvcc compiles at run time only"
         )
-    elif int(conditions.gcc) > row.max_gcc:
-        text = (
-            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
-        )
-        hint = (
-            f"kernels that nvcc compiles at run time (FlashInfer) fail: add g++-{row.max_gcc} under `system:`"
-        )
-        yield Finding("compiler", Level.WARN, text, row.source, hint)
+        return
+    text = f"nvcc of CUDA {cell.cuda_version} takes gcc up to {nvcc.max_gcc}, the base has {conditions.gcc}"
+    if int(conditions.gcc) <= nvcc.max_gcc:
+        yield Finding("compiler", Level.OK, text, nvcc.source("max_gcc"))
     else:
-        text = (
-            f"nvcc of CUDA {cell.cuda_version} takes gcc up to {row.max_gcc}, the base has {conditions.gcc}"
-        )
-        yield Finding("compiler", Level.OK, text, row.source)
+        hint = f"kernels compiled at run time (FlashInfer's) fail: add g++-{nvcc.max_gcc} under `system:`"
+        yield Finding("compiler", Level.WARN, text, nvcc.source("max_gcc"), hint)

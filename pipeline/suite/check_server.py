@@ -1,4 +1,4 @@
-"""The checks, in the order in which they run. Each shares the one server; the last one ends it."""
+"""What a cell with vLLM is asked, in this order. Each check shares the one server; the last one ends it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from packaging.version import InvalidVersion, Version
-
 from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens, poll, within
 from pipeline.suite.golden import MARGIN
-from pipeline.suite.stage import CHAT_STEPS, CONTEXT, MESSAGE, SERVED, Stage
+from pipeline.suite.serving import CHAT_STEPS, CONTEXT, MESSAGE, SERVED, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,53 +28,13 @@ _ROUNDS = 10
 """How often prompts are sent together before none is said to have met another."""
 
 
-def check_versions(stage: Stage) -> None:
-    """torch, its CUDA, Python and vLLM inside are those of lock and cell; so are the labels."""
-    expected, installed = stage.trial.expected, stage.packages()
-    torch, vllm = _found(stage.facts(), "torch"), _found(stage.facts(), "vllm")
-    expect("torch", _with_local(expected.torch, expected.cuda, torch["version"]), torch["version"])
-    expect("torch.version.cuda", expected.cuda, torch["cuda"])
-    depth = expected.python.count(".") + 1
-    expect("Python", expected.python, ".".join(installed["python"].split(".")[:depth]))
-    expect("vLLM", expected.vllm, _public(installed["vllm"]))
-    expect("vllm.__version__", expected.vllm, _public(vllm["version"]))
-    labels = stage.target.labels()
-    for name, value in expected.labels.items():
-        expect(f"label {name}", value, labels.get(name))
-
-
-def check_cuda(stage: Stage) -> None:
-    """CUDA is available where the cell claims it, the build covers the device, and the device computes."""
-    torch, claimed = _found(stage.facts(), "torch"), stage.trial.expected.cuda is not None
-    expect("torch.cuda.is_available()", claimed, torch["is_available"])
-    if claimed:
-        major, minor = torch["capability"]
-        archs = torch["archs"]
-        expect_that(f"code for sm_{major}{minor} in torch", _covers(archs, major, minor), f"only {archs}")
-        expect("product on the device equal to the CPU's:", True, torch["product_equal"])
-
-
-def check_imports(stage: Stage) -> None:
-    """Every compiled extension loads, exactly the lock's packages are installed, no requirement is broken."""
-    for name in ("torch", "vllm"):
-        extensions = _found(stage.facts()["extensions"], name)
-        expect_that(f"all extensions of {name} load", not extensions["failed"], extensions["failed"])
-        expect_that(f"extensions in {name}", extensions["count"] > 0, "none")
-    packages, expected = stage.packages(), stage.trial.expected
-    wrong = _differences(expected.pins, packages["installed"])
-    expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
-    broken = [row for row in packages["broken"] if _required(row[1]) not in expected.excused]
-    told = "; ".join(f"{owner} asks for {requirement}: {seen}" for owner, requirement, seen in broken)
-    expect_that("no broken requirement", not broken, told)
-
-
-def check_serve(stage: Stage, request: pytest.FixtureRequest) -> None:
+def check_serve(stage: Serving, request: pytest.FixtureRequest) -> None:
     """The server is healthy in time. The seconds of this check are those since the server's start."""
     seconds = stage.await_health()
     request.node.user_properties.append(("seconds", seconds))
 
 
-def check_complete(up: Stage) -> None:
+def check_complete(up: Serving) -> None:
     """A completion comes back, of the length asked for, from the model asked for."""
     answer = up.ask("a completion", lambda client: _complete(client, up.prompts[1], SHORT))
     choice = answer.choices[0]
@@ -88,7 +46,7 @@ def check_complete(up: Stage) -> None:
     expect_that(f"{SHORT} tokens, finish_reason length", count in wanted, told)
 
 
-def check_chat(up: Stage) -> None:
+def check_chat(up: Serving) -> None:
     """A chat answer is what Transformers says to the prompt that its own chat template makes."""
     answer = up.ask(
         "a chat answer",
@@ -110,7 +68,7 @@ def check_chat(up: Stage) -> None:
     _expect_reference("chat", reference, _tokens(answer.choices[0]))
 
 
-def check_stream(up: Stage) -> None:
+def check_stream(up: Serving) -> None:
     """A streamed answer comes in parts, which together are the answer that comes in one."""
     prompt = up.prompts[1]
     whole = up.ask("a completion", lambda client: _complete(client, prompt, SHORT)).choices[0].text
@@ -119,7 +77,7 @@ def check_stream(up: Stage) -> None:
     expect("streamed text", whole, "".join(parts))
 
 
-def check_correct(up: Stage) -> None:
+def check_correct(up: Serving) -> None:
     """Greedy tokens are those of Transformers on the same weights, and the golden ones of the tiny model."""
     reference = up.reference()["answers"]
     for index, prompt in enumerate(up.prompts):
@@ -136,7 +94,7 @@ def check_correct(up: Stage) -> None:
             expect_tokens(f"{what}, golden", up.golden.answers[index].tokens, seen)
 
 
-def check_batch(up: Stage) -> None:
+def check_batch(up: Serving) -> None:
     """Requests that run together are each answered as if alone; afterwards no memory is held for any.
 
     That they ran together is seen in the steps of the engine: alone, each token takes one of its own. A
@@ -156,7 +114,7 @@ def check_batch(up: Stage) -> None:
     )
 
 
-def _ask_together(up: Stage, alone: list[list[int]]) -> tuple[float, float]:
+def _ask_together(up: Serving, alone: list[list[int]]) -> tuple[float, float]:
     """Send all prompts at once, expect the answers they got alone; return tokens made and steps taken."""
     _settle(up)
     before = _work_done(up)
@@ -170,7 +128,7 @@ def _ask_together(up: Stage, alone: list[list[int]]) -> tuple[float, float]:
     return tokens, steps
 
 
-def check_limits(up: Stage) -> None:
+def check_limits(up: Serving) -> None:
     """What cannot be answered is refused with a 4xx, and the server lives on."""
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
     wrong = {
@@ -187,7 +145,7 @@ def check_limits(up: Stage) -> None:
     expect("end of the server:", None, up.server.ended())
 
 
-def check_shutdown(up: Stage) -> None:
+def check_shutdown(up: Serving) -> None:
     """SIGTERM ends the server in time, with a sane exit code, and nothing is left behind."""
     expect("end of the server before it was asked to:", None, up.server.ended())
     seconds = up.trial.shutdown_seconds
@@ -201,70 +159,6 @@ def check_shutdown(up: Stage) -> None:
         f"{stopped.exit_code} after {took:.1f} s",
     )
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
-
-
-# -- versions and packages --------------------------------------------------------------------------
-
-
-def _found(facts: Mapping[str, Any], name: str) -> Any:
-    """A part of what the probe found. Raises Mismatch where that part broke."""
-    part = facts[name]
-    if "error" in part:
-        raise Mismatch(f"import {name}", part["error"])
-    return part
-
-
-def _with_local(pinned: str, cuda: str | None, seen: str) -> str:
-    """What ``torch.__version__`` must say: a wheel of the general index names its CUDA there only."""
-    if "+" in pinned or "+" not in seen:
-        return pinned
-    local = "cpu" if cuda is None else "cu" + cuda.replace(".", "")
-    return f"{pinned}+{local}"
-
-
-def _public(version: str | None) -> str | None:
-    return version and version.partition("+")[0]
-
-
-def _covers(archs: list[str], major: int, minor: int) -> bool:
-    """Whether code of these architectures runs on the device: same major, or PTX that is not newer."""
-    for arch in archs:
-        if match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", arch):
-            kind, its_major, its_minor = match[1], int(match[2]), int(match[3])
-            if match[4]:
-                fits = (its_major, its_minor) == (major, minor)
-            elif kind == "sm":
-                fits = its_major == major and its_minor <= minor
-            else:
-                fits = (its_major, its_minor) <= (major, minor)
-            if fits:
-                return True
-    return False
-
-
-def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """How the installed set differs from the lock, in words."""
-    missing = [f"{name} is missing" for name in pins if name not in installed]
-    extra = [f"{name} {installed[name]} is not in the lock" for name in installed if name not in pins]
-    other = [
-        f"{name} {installed[name]} instead of {pins[name]}"
-        for name in pins
-        if name in installed and not _same(pins[name], installed[name])
-    ]
-    return [*missing, *extra, *other]
-
-
-def _same(one: str, other: str) -> bool:
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return one == other
-
-
-def _required(requirement: str) -> str:
-    """The normalised name in a requirement."""
-    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # -- questions and answers --------------------------------------------------------------------------
@@ -285,7 +179,7 @@ def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
     return lambda client: _complete(client, prompt, LONG, ignore_eos=True)
 
 
-def _beside(stage: Stage, prompt: str) -> Task[Any]:
+def _beside(stage: Serving, prompt: str) -> Task[Any]:
     return Task(lambda: stage.ask("an answer", _long_question(prompt)))
 
 
@@ -314,19 +208,19 @@ def _expect_reference(what: str, reference: Mapping[str, Any], seen: list[int]) 
 # -- the server's own metrics -----------------------------------------------------------------------
 
 
-def _settle(stage: Stage) -> None:
+def _settle(stage: Serving) -> None:
     """Wait until nothing runs and no cache block is in use. Raises Mismatch where that does not come."""
     poll(_SETTLE_SECONDS, lambda: _in_use(stage) == (0, 0))
     expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(stage))
 
 
-def _in_use(stage: Stage) -> tuple[float, float]:
+def _in_use(stage: Serving) -> tuple[float, float]:
     """Requests running, and the share of cache blocks in use."""
     body = stage.get("/metrics")
     return _metric(body, "vllm:num_requests_running"), _metric(body, "vllm:kv_cache_usage_perc")
 
 
-def _work_done(stage: Stage) -> tuple[float, float]:
+def _work_done(stage: Serving) -> tuple[float, float]:
     """Tokens generated, and steps of the engine, since the server's start."""
     body = stage.get("/metrics")
     return _metric(body, "vllm:generation_tokens_total"), _metric(body, "vllm:iteration_tokens_total_count")

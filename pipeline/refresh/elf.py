@@ -1,0 +1,133 @@
+"""What a shared object asks of the system that loads it: libraries, and versions of their symbols.
+
+A whole one is read by pyelftools. Of a large one only its head is at hand: its dynamic entries lie far
+behind, after code and GPU binaries, but the version needs (``.gnu.version_r``) and the names that they
+use stand near the start. They are found by what they hold: every record carries the System V hash of the
+name that it points to (Linux Standard Base, symbol versioning), so a record and its name prove each other.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_NAME = re.compile(rb"\0(GLIBC_[0-9.]+)(?=\0)")
+_NEED = struct.Struct("<HHIII")  # vn_version, vn_cnt, vn_file, vn_aux, vn_next
+_AUX = struct.Struct("<IHHII")  # vna_hash, vna_flags, vna_other, vna_name, vna_next
+_RECORD = 16
+"""Bytes of either record."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Libraries by name, and symbol versions such as ``GLIBC_2.17``.
+
+    Of a head the libraries are only those whose symbols have versions.
+    """
+
+    libraries: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+def of_whole(content: bytes) -> Needs:
+    """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none."""
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        dynamic = [segment for segment in elf.iter_segments() if isinstance(segment, DynamicSegment)]
+        tags = [tag for segment in dynamic for tag in segment.iter_tags("DT_NEEDED")]
+        libraries = [str(tag.needed) for tag in tags]  # type: ignore[attr-defined] # set by the tag's kind
+        sections = [section for section in elf.iter_sections() if isinstance(section, GNUVerNeedSection)]
+        versions = [aux.name for one in sections for _, each in one.iter_versions() for aux in each]
+    except ELFError as error:
+        raise ValueError(f"it is no ELF file: {error}") from error
+    return Needs(tuple(libraries), tuple(versions))
+
+
+def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
+    """The version needs of a shared object from as little of its start as holds them.
+
+    None where the first ``limit`` bytes do not hold all of them, as in a file that patchelf has rewritten.
+    """
+    head = bytearray()
+    for piece in pieces:
+        head += piece
+        found = _version_needs(bytes(head))
+        if found or len(head) >= limit:
+            return found
+    return None
+
+
+def _version_needs(head: bytes) -> Needs | None:
+    for match in _NAME.finditer(head):
+        mark = struct.pack("<I", _hash(match[1]))
+        at = head.find(mark)
+        while at >= 0:
+            base = match.start(1) - _AUX.unpack_from(head, at)[3] if at + _RECORD <= len(head) else -1
+            if at % 4 == 0 and base > 0 and head[base] == 0:
+                found = _table(head, base, at)
+                if found:
+                    return found
+            at = head.find(mark, at + 1)
+    return None
+
+
+def _table(head: bytes, names: int, at: int) -> Needs | None:
+    """The table around the record at this place; None where it is none, or the head ends before it does."""
+    start = end = at
+    while _is_record(head, names, start - _RECORD):
+        start -= _RECORD
+    while _is_record(head, names, end):
+        end += _RECORD
+    if end + _RECORD > len(head):
+        return None
+    needs = [place for place in range(start, end, _RECORD) if _is_need(head, names, place)]
+    libraries = tuple(_text(head, names + _NEED.unpack_from(head, place)[2]) for place in needs)
+    versions = tuple(name for place in needs for name in _versions(head, names, place))
+    return Needs(libraries, versions) if libraries else None
+
+
+def _versions(head: bytes, names: int, need: int) -> Iterator[str]:
+    _, count, _, aux, _ = _NEED.unpack_from(head, need)
+    at = need + aux
+    for _ in range(count):
+        *_, name, further = _AUX.unpack_from(head, at)
+        yield _text(head, names + name)
+        at += further
+
+
+def _is_record(head: bytes, names: int, at: int) -> bool:
+    if at < 0 or at + _RECORD > len(head):
+        return False
+    known, _, _, name, _ = _AUX.unpack_from(head, at)
+    text = _text(head, names + name)
+    return (text != "" and known == _hash(text.encode())) or _is_need(head, names, at)
+
+
+def _is_need(head: bytes, names: int, at: int) -> bool:
+    version, count, file, aux, _ = _NEED.unpack_from(head, at)
+    return version == 1 and count > 0 and aux >= _RECORD and ".so" in _text(head, names + file)
+
+
+def _text(head: bytes, at: int) -> str:
+    end = head.find(b"\0", at, at + 256)
+    return head[at:end].decode("ascii", "replace") if 0 <= at < end else ""
+
+
+def _hash(name: bytes) -> int:
+    """The hash of a symbol's name in System V's ABI."""
+    value = 0
+    for byte in name:
+        value = (value << 4) + byte
+        value = (value ^ (value >> 24) & 0xF0) & 0x0FFFFFFF
+    return value

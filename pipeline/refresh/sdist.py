@@ -1,0 +1,127 @@
+"""Reading vLLM's source archive: for which Pythons and architectures its released wheels were built."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pipeline.refresh.reading import capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PIPELINE = ".buildkite/release-pipeline.yaml"
+_CMAKE = "CMakeLists.txt"
+_DOCKERFILES = ("docker/Dockerfile", "Dockerfile")
+_ENOUGH = 3000
+"""Members after which an archive that lacks one of these has it nowhere: they are in order of their names."""
+
+_PYTHONS = re.compile(r"PYTHON_SUPPORTED_VERSIONS((?:\s+\"[0-9.]+\")+)")
+_SUPPORTED = re.compile(r"set\(CUDA_SUPPORTED_ARCHS \"([0-9.;]+)\"\)")
+_DEFAULT = re.compile(r"^ARG torch_cuda_arch_list='([^']+)'", re.MULTILINE)
+_LIST = "torch_cuda_arch_list="
+_CUDA = "CUDA_VERSION="
+
+
+@dataclass(frozen=True)
+class Built:
+    """A wheel that the release pipeline builds. ``listed`` are architectures that it asks for by itself."""
+
+    machine: str
+    cuda: str
+    listed: str | None
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a source archive says of the wheels built from it; each text with the file that it is from."""
+
+    pythons: tuple[str, ...] | None = None
+    pythons_from: str | None = None
+    default: str | None = None
+    default_from: str = ""
+    wheels: tuple[Built, ...] = ()
+
+    def archs(self, machine: str, cuda: str) -> tuple[tuple[str, ...] | None, str]:
+        """The architectures of the wheel for this machine and CUDA, and where they stand; None where unknown.
+
+        The pipeline's own list counts before the recipe's default, which is one for x86-64.
+        """
+        wheel = next(
+            (one for one in self.wheels if one.machine == machine and f"{one.cuda}.".startswith(f"{cuda}.")),
+            None,
+        )
+        if wheel and wheel.listed:
+            return capabilities(wheel.listed), f"sdist: {_PIPELINE}"
+        if self.default and machine == "x86_64":
+            return capabilities(self.default), f"sdist: {self.default_from}"
+        return None, ""
+
+
+def read(members: Iterable[tuple[str, bytes]]) -> Build:
+    """What the archive says; it is read only as far as that takes."""
+    build = Build()
+    for number, (name, content) in enumerate(members):
+        text = content.decode("utf-8", "replace") if name in (_PIPELINE, _CMAKE, *_DOCKERFILES) else ""
+        build = take(build, name, text)
+        needs_default = not (build.wheels and all(wheel.listed for wheel in build.wheels))
+        has_default = build.default_from in _DOCKERFILES
+        if (build.pythons and (has_default or not needs_default)) or number > _ENOUGH:
+            break
+    return build
+
+
+def take(build: Build, name: str, text: str) -> Build:
+    """The build with what this file adds to it."""
+    if name == _PIPELINE:
+        return replace(build, wheels=tuple(wheels(text)))
+    if name in _DOCKERFILES and (default := _DEFAULT.search(text)):
+        return replace(build, default=default[1], default_from=name)
+    if name == _CMAKE:
+        if pythons := _PYTHONS.search(text):
+            found = tuple(re.findall(r"[0-9.]+", pythons[1]))
+            build = replace(build, pythons=found, pythons_from=f"sdist: {_CMAKE}")
+        if archs := _SUPPORTED.search(text):  # what a build makes at most, until the recipe says more
+            build = replace(build, default=archs[1], default_from=_CMAKE)
+    return build
+
+
+def wheels(pipeline: str) -> Iterator[Built]:
+    """The wheels with CUDA that a release pipeline builds. Raises ValueError where it is no YAML."""
+    try:
+        document = yaml.safe_load(pipeline)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{_PIPELINE}: {error}") from error
+    names = {f"${{{name}}}": str(value) for name, value in (document.get("env") or {}).items()}
+    for step in _steps(document.get("steps") or ()):
+        machine = "aarch64" if "arm64" in str(step.get("agents")) else "x86_64"
+        for command in _commands(step):
+            words = shlex.split(command)
+            if "--target" not in words or words[words.index("--target") + 1 :][:1] != ["build"]:
+                continue
+            told = {
+                key: word.removeprefix(key)
+                for word in words
+                for key in (_CUDA, _LIST)
+                if word.startswith(key)
+            }
+            if _CUDA in told:
+                listed = told.get(_LIST)
+                yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)
+
+
+def _steps(steps: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    for step in steps:
+        if isinstance(step, dict):
+            yield from _steps(step["steps"]) if "steps" in step else iter((step,))
+
+
+def _commands(step: dict[str, Any]) -> Iterator[str]:
+    commands = step.get("commands") or step.get("command") or ()
+    for command in (commands,) if isinstance(commands, str) else commands:
+        if _CUDA in command and "docker build" in command and "\n" not in command.strip():
+            yield command

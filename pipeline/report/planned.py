@@ -1,0 +1,79 @@
+"""The plan, told to people: every cell with verdict and state, what is left to do, what that takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.nouns import Level, State
+from pipeline.report.columns import columns, size
+from pipeline.report.text import line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.nouns import Pruned, Status
+
+_HEAD = ("cell", "verdict", "state", "download", "disk", "next")
+_NUMBERS = frozenset({3, 4})
+_MOST_NAMED = 6
+"""Cells that a note names."""
+
+
+def text_of(statuses: Sequence[Status], pruned: Sequence[Pruned] = ()) -> str:
+    """One line for each cell; then every warning, and why some were left out, with those concerned."""
+    parts = [
+        list(columns([_HEAD, *map(_row, statuses)], right=_NUMBERS)),
+        _warnings(statuses),
+        _left_out(pruned),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _row(status: Status) -> tuple[str, ...]:
+    estimate = status.estimate
+    return (
+        status.cell.id,
+        str(status.verdict.level) if status.verdict else "-",
+        str(status.state),
+        size(estimate.download) if estimate else "-",
+        size(estimate.disk) if estimate else "-",
+        _next(status),
+    )
+
+
+def _next(status: Status) -> str:
+    """What would be done, or why nothing can be."""
+    if status.state in {State.IMPOSSIBLE, State.INCONCLUSIVE}:
+        return line("; ".join(reason.text for reason in status.reasons))
+    if status.pending:
+        return f"pending: {status.pending}"
+    steps = " ".join(status.steps) or "nothing"
+    return f"{steps} ({', '.join(reason.code for reason in status.reasons)})" if status.reasons else steps
+
+
+def _warnings(statuses: Sequence[Status]) -> list[str]:
+    """What was warned about or is not known, in the order of the cells."""
+    about: dict[str, list[str]] = {}
+    for status in statuses:
+        for one in status.verdict.at(Level.WARN, Level.UNKNOWN) if status.verdict else ():
+            about.setdefault(f"{one.level}: {one.rule}: {one.text}", []).append(status.cell.id)
+    return _noted(about)
+
+
+def _left_out(pruned: Sequence[Pruned]) -> list[str]:
+    """The combinations of the axes that become no cell, by the first reason against each."""
+    about: dict[str, list[str]] = {}
+    for one in pruned:
+        why = f"excluded: {one.excluded}" if one.excluded else f"impossible: {one.reasons[0]}"
+        about.setdefault(why, []).append(one.cell.id)
+    return _noted(about)
+
+
+def _noted(about: dict[str, list[str]]) -> list[str]:
+    """Each text on a line, and some of the cells that it is about on the next."""
+    return [text for note, cells in about.items() for text in (line(note), f"  {_some(cells)}")]
+
+
+def _some(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
+    return " ".join(cells[:_MOST_NAMED]) + more

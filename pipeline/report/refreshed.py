@@ -1,0 +1,146 @@
+"""What a refresh changed, told as the text of a pull request and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.compat.facts import Artefact
+
+    Changed = tuple[str, str, str]
+    """A cell's id, its verdict before and its verdict now."""
+
+SCHEMA = 1
+
+_OF_THE_FILE = {"file", "sha256", "size"}
+"""Fields that say only that another wheel stands for the release now."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One release on one machine whose row is another than before, by field."""
+
+    row: Artefact
+    fields: tuple[tuple[str, Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is new, what is different, and the cells of the matrix for which that makes a difference."""
+
+    new: tuple[Artefact, ...]
+    different: tuple[Difference, ...]
+    changed: tuple[Changed, ...] = ()
+
+
+def summary(before: Sequence[Artefact], rows: Sequence[Artefact], changed: Sequence[Changed] = ()) -> Summary:
+    """What these rows have that those before did not."""
+    known = {_key(row): row for row in before}
+    return Summary(
+        tuple(row for row in rows if _key(row) not in known),
+        tuple(
+            Difference(row, fields)
+            for row in rows
+            if _key(row) in known and (fields := tuple(_fields(known[_key(row)], row)))
+        ),
+        tuple(changed),
+    )
+
+
+def markdown(told: Summary) -> str:
+    """The text of a pull request."""
+    if not (told.new or told.different or told.changed):
+        return "The index has nothing new.\n"
+    parts = ["Read from the artefacts on the index by `nox -s refresh`."]
+    for package in dict.fromkeys(row.package for row in told.new):
+        rows = sorted(
+            (row for row in told.new if row.package == package), key=lambda row: Version(row.version)
+        )
+        parts.append(f"## New: {package}\n\n{_table(_HEAD, [_cells(row) for row in rows])}")
+    if told.different:
+        lines = [_line(one) for one in told.different]
+        parts.append("## Different\n\n" + "\n".join(lines))
+    if told.changed:
+        parts.append(f"## Cells with another verdict\n\n{_table(('cell', 'before', 'now'), told.changed)}")
+    elif told.new or told.different:
+        parts.append("No cell of the matrix gets another verdict.")
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(told: Summary) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "schema": SCHEMA,
+        "new": [asdict(row) for row in told.new],
+        "different": [
+            {
+                "package": one.row.package,
+                "version": one.row.version,
+                "machine": one.row.machine,
+                "fields": {name: {"before": before, "now": now} for name, before, now in one.fields},
+            }
+            for one in told.different
+        ],
+        "changed": [{"cell": cell, "before": before, "now": now} for cell, before, now in told.changed],
+    }
+
+
+def _key(row: Artefact) -> tuple[str, str, str]:
+    return row.package, row.version, row.machine
+
+
+def _fields(before: Artefact, now: Artefact) -> Iterator[tuple[str, Any, Any]]:
+    old, new = asdict(before), asdict(now)
+    for name, value in new.items():
+        if name != "read_from" and value != old[name]:
+            yield name, old[name], value
+
+
+_HEAD = ("release", "machine", "released", "CUDA", "torch", "Python", "architectures", "glibc", "remark")
+
+
+def _cells(row: Artefact) -> tuple[str, ...]:
+    torch = next(
+        (pin.partition("==")[2].partition(";")[0] for pin in row.pins if pin.startswith("torch==")), ""
+    )
+    pythons = f"{row.pythons[0]} to {row.pythons[-1]}" if row.pythons else ""
+    archs = " ".join(arch.removeprefix("sm_") for arch in row.archs or ())
+    what = (row.version, row.machine, row.released or "", row.cuda or "", torch)
+    return (*what, pythons, archs, row.glibc, _remark(row))
+
+
+def _remark(row: Artefact) -> str:
+    """What a reviewer should not overlook."""
+    remarks = ["yanked"] if row.yanked else []
+    if row.damaged:
+        remarks.append(f"damaged: {row.damaged}")
+    if row.glibc_seen and Version(row.glibc_seen) > Version(row.glibc):
+        remarks.append(f"needs glibc {row.glibc_seen}, whatever its tag says")
+    if row.max_gcc:
+        remarks.append(f"takes gcc up to {row.max_gcc}")
+    return "; ".join(remarks)
+
+
+def _line(one: Difference) -> str:
+    row = one.row
+    told = [
+        f"{name} {_text(before)} → {_text(now)}"
+        for name, before, now in one.fields
+        if name not in _OF_THE_FILE
+    ]
+    told += ["another wheel stands for it"] if any(name == "sha256" for name, _, _ in one.fields) else []
+    return f"- {row.package} {row.version} {row.machine}: {'; '.join(told)}"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

@@ -1,0 +1,121 @@
+"""What every environment is asked, whether it serves or not: is it what the lock says, and does it load."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import InvalidVersion, Version
+
+from pipeline.suite import requirements
+from pipeline.suite.expect import Mismatch, expect, expect_that
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.suite.stage import Stage
+
+
+def check_versions(stage: Stage) -> None:
+    """torch, its CUDA, Python and vLLM, or none, inside are those of lock and cell; so are the labels."""
+    expected, installed = stage.trial.expected, stage.packages()
+    torch = _found(stage.facts(), "torch")
+    expect("torch", _with_local(expected.torch, expected.cuda, torch["version"]), torch["version"])
+    expect("torch.version.cuda", expected.cuda, torch["cuda"])
+    depth = expected.python.count(".") + 1
+    expect("Python", expected.python, ".".join(installed["python"].split(".")[:depth]))
+    expect("vLLM", expected.vllm, _public(installed["vllm"]))
+    if expected.vllm:
+        expect("vllm.__version__", expected.vllm, _public(_found(stage.facts(), "vllm")["version"]))
+    labels = stage.target.labels()
+    for name, value in expected.labels.items():
+        expect(f"label {name}", value, labels.get(name))
+
+
+def check_cuda(stage: Stage) -> None:
+    """CUDA is available where the cell claims it, the build covers the device, and the device computes."""
+    torch, claimed = _found(stage.facts(), "torch"), stage.trial.expected.cuda is not None
+    expect("torch.cuda.is_available()", claimed, torch["is_available"])
+    if claimed:
+        major, minor = torch["capability"]
+        archs = torch["archs"]
+        expect_that(f"code for sm_{major}{minor} in torch", _covers(archs, major, minor), f"only {archs}")
+        expect("product on the device equal to the CPU's:", True, torch["product_equal"])
+
+
+def check_imports(stage: Stage) -> None:
+    """Every compiled extension loads, exactly the lock's packages are installed, no requirement is broken."""
+    for name in stage.imported:
+        extensions = _found(stage.facts()["extensions"], name)
+        expect_that(f"all extensions of {name} load", not extensions["failed"], extensions["failed"])
+        expect_that(f"extensions in {name}", extensions["count"] > 0, "none")
+    packages, expected = stage.packages(), stage.trial.expected
+    wrong = _differences(expected.pins, packages["installed"])
+    expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
+    broken = [row for row in requirements.broken(packages) if _required(row[1]) not in expected.excused]
+    told = "; ".join(f"{owner} asks for {requirement}: {seen}" for owner, requirement, seen in broken)
+    expect_that("no broken requirement", not broken, told)
+
+
+# -- judging ----------------------------------------------------------------------------------------
+
+
+def _found(facts: Mapping[str, Any], name: str) -> Any:
+    """A part of what the probe found. Raises Mismatch where that part broke."""
+    part = facts[name]
+    if "error" in part:
+        raise Mismatch(f"import {name}", part["error"])
+    return part
+
+
+def _with_local(pinned: str, cuda: str | None, seen: str) -> str:
+    """What ``torch.__version__`` must say: a wheel of the general index names its CUDA there only."""
+    if "+" in pinned or "+" not in seen:
+        return pinned
+    local = "cpu" if cuda is None else "cu" + cuda.replace(".", "")
+    return f"{pinned}+{local}"
+
+
+def _public(version: str | None) -> str | None:
+    return version and version.partition("+")[0]
+
+
+def _covers(archs: list[str], major: int, minor: int) -> bool:
+    """Whether code of these architectures runs on the device: same major, or PTX that is not newer."""
+    for arch in archs:
+        if match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", arch):
+            kind, its_major, its_minor = match[1], int(match[2]), int(match[3])
+            if match[4]:
+                fits = (its_major, its_minor) == (major, minor)
+            elif kind == "sm":
+                fits = its_major == major and its_minor <= minor
+            else:
+                fits = (its_major, its_minor) <= (major, minor)
+            if fits:
+                return True
+    return False
+
+
+def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
+    """How the installed set differs from the lock, in words."""
+    missing = [f"{name} is missing" for name in pins if name not in installed]
+    extra = [f"{name} {installed[name]} is not in the lock" for name in installed if name not in pins]
+    other = [
+        f"{name} {installed[name]} instead of {pins[name]}"
+        for name in pins
+        if name in installed and not _same(pins[name], installed[name])
+    ]
+    return [*missing, *extra, *other]
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+def _required(requirement: str) -> str:
+    """The normalised name in a requirement."""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,160 @@
+"""A trial with vLLM: its server, the questions to it, and what Transformers answers to the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from openai import DefaultHttpxClient, OpenAI
+
+from pipeline.errors import MachineError
+from pipeline.suite import golden
+from pipeline.suite.expect import Mismatch, Task, within
+from pipeline.suite.model import digest_of, locate
+from pipeline.suite.stage import Stage, last_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.nouns import Trial
+    from pipeline.suite.expect import T
+
+SERVED = "under-test"
+"""The name by which the server knows the model."""
+CONTEXT = 512
+"""Tokens that the server is told to accept at most."""
+SEQUENCES = 16
+MESSAGE = "Say which wheel was compiled for which CUDA."
+CHAT_STEPS = 24
+USER_STEPS = 16
+"""Tokens for each prompt where the model is the user's own: its reference runs on the CPU."""
+
+_GLANCE_SECONDS = 5.0
+"""For one look at a server that may never answer."""
+
+
+class Serving(Stage):
+    """Starts the server beside the probes, and asks it; hands out answers, waiting where it must."""
+
+    def __init__(self, trial: Trial, log: Path) -> None:
+        super().__init__(trial, log)
+        committed = golden.read()
+        is_tiny = digest_of(locate(trial.model).folder) == committed.model
+        self.golden = committed if is_tiny else None
+        self.steps = golden.STEPS if is_tiny else USER_STEPS
+        self.prompts = tuple(answer.prompt for answer in committed.answers)
+        self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
+        self._is_up = False
+        # Our own questions go past any proxy of this machine: the server is on loopback.
+        self._http = httpx.Client(trust_env=False)
+        self._started = time.monotonic()
+        try:
+            self.server = self.target.serve(self._server_arguments())
+        except BaseException:
+            self.close()
+            raise
+        self._reference = Task(self._compute_reference)
+
+    def reference(self) -> Any:
+        """What ``probes/reference.py`` found."""
+        return self._reference.result(2 * self.trial.healthy_seconds, "the answers of Transformers")
+
+    def await_health(self) -> float:
+        """Wait until the server is healthy; return the seconds since its start.
+
+        Raises Mismatch when it ends, or is not healthy in time, whatever it answers till then.
+        """
+        try:
+            self._await_health()
+        except MachineError as error:
+            self._not_up = error
+            raise
+        self._is_up = True
+        return time.monotonic() - self._started
+
+    def _await_health(self) -> None:
+        answer = "no look taken"
+        while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
+            if ended := self.server.ended():
+                raise Mismatch("a server that keeps running", f"it {ended}: {last_line(self.server.log())}")
+            answer = self._health(min(left, _GLANCE_SECONDS))
+            if answer == "status 200":
+                return
+            time.sleep(0.1)
+        wanted = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
+        raise Mismatch(wanted, f"{answer}; log ends: {last_line(self.server.log())}")
+
+    def require_up(self) -> None:
+        """Raise Mismatch where the server never came up, MachineError where that could not be seen."""
+        if not self._is_up:
+            raise self._not_up
+
+    def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
+        """Put a question through the official client; its deadline holds whatever the server does."""
+        answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
+        if isinstance(answer, str):  # the client hands on what is no JSON as it came
+            raise Mismatch(f"{what}, as JSON", repr(answer))
+        return answer
+
+    def get(self, path: str) -> str:
+        """The body at this path of the server."""
+        return self._fetch(self.trial.answer_seconds, "GET", path).text
+
+    def post(self, path: str, body: bytes) -> httpx.Response:
+        """What the server answers to these bytes."""
+        return self._fetch(self.trial.answer_seconds, "POST", path, body)
+
+    def close(self) -> None:
+        """End all that was started."""
+        super().close()
+        self._http.close()
+
+    def _health(self, seconds: float) -> str:
+        """What one look at /health saw."""
+        try:
+            return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        except Mismatch as error:
+            return error.seen
+
+    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        """One request, whose deadline holds whatever the server does."""
+        url, headers = f"{self.server.base_url}{path}", {"content-type": "application/json"}
+
+        def answer() -> httpx.Response:
+            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
+
+        return within(seconds, f"an answer at {path}", answer)
+
+    @cached_property
+    def _client(self) -> OpenAI:
+        """The official client, which asks each question once only."""
+        seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
+        http = DefaultHttpxClient(trust_env=False)
+        return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
+
+    def _server_arguments(self) -> tuple[str, ...]:
+        return (
+            *("--model", self.target.model),
+            *("--served-model-name", SERVED),
+            *("--dtype", "float32"),
+            *("--max-model-len", f"{CONTEXT}"),
+            *("--max-num-seqs", f"{SEQUENCES}"),
+            *self.trial.serve,
+        )
+
+    def _compute_reference(self) -> Any:
+        # After the facts: on a small machine three loads of torch at once would starve the server.
+        self.await_facts()
+        asked = {
+            "prompts": self.prompts,
+            "steps": self.steps,
+            "messages": [{"role": "user", "content": MESSAGE}],
+            "chat_steps": CHAT_STEPS,
+        }
+        return self.probe("reference", self.target.model, json.dumps(asked))
