@@ -13,8 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from pipeline import matrix
-from pipeline.lock import inputs_of
 from pipeline.errors import UsageError
+from pipeline.lock import inputs_of
 from pipeline.matrix import schema
 from pipeline.matrix.cells import MOST
 from pipeline.nouns import CHECKS, Reasoned, Waiver
