@@ -218,7 +218,7 @@ class Engine:
                     raise DockerException(event["error"])
 
     def save(self, name: str) -> Iterator[bytes]:
-        """An image of the engine's store, by name or id, as the archive that ``docker save`` writes, in pieces.
+        """An image of the engine's store, by name or id, as what ``docker save`` writes, in pieces.
 
         Raises EngineError.
         """

@@ -326,7 +326,7 @@ class Registry:
         return answer.body
 
     def stream(self, blob: Descriptor) -> Iterator[bytes]:
-        """The bytes of a blob of any size, a piece at a time; where the connection breaks, from there on once more.
+        """The bytes of a blob of any size, in pieces; where the connection breaks, from there on once more.
 
         Nobody hashes them here: compare when all have come. Raises RegistryError.
         """
@@ -531,7 +531,7 @@ class Registry:
     def _pause(busy: _BusyError, turn: int, deadline: float) -> float:
         """Seconds to wait before the next turn. Raises RegistryError where there is none."""
         growing = min(8.0, 0.1 * 2 ** min(turn, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
-        pause = growing if busy.after is None else busy.after + growing / 10
+        pause: float = growing if busy.after is None else busy.after + growing / 10
         if turn >= busy.tries or time.monotonic() + pause > deadline:
             raise RegistryError(busy.what, hint=busy.hint) from busy
         return pause
@@ -657,7 +657,7 @@ class Registry:
 
     @contextmanager
     def _open(self, digest: Digest, *, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """A large blob from this byte on, read a piece at a time while the block lasts; nobody hashes it here."""
+        """A large blob from this byte on, in pieces, while the block lasts; nobody hashes it here."""
         url = f"{self._root}/blobs/{digest}"
         self._once("HEAD", url, (200,))  # renews our authorization where that is needed
         headers = self._authorization(url, f"{self.repository.path} ")

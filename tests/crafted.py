@@ -6,18 +6,25 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import tarfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.filesystem.layered import Blob, Layered
-from pipeline.filesystem.nodes import Config, FileSystem, Layer, Node
-from pipeline.filesystem.stream import zstd
+from pipeline.filesystem.nodes import Config, Layer
 from pipeline.nouns import Digest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pipeline.filesystem.nodes import FileSystem, Node
 
 Packing = Literal["plain", "gzip", "zstd"]
 

@@ -16,7 +16,7 @@ PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 
 @dataclass
 class Unpacked:
-    """What an engine does: each layer over those before it, its whiteouts first. By path: kind, bytes, mode, link."""
+    """Each layer over those before it, its marks first, as engines do. By path: kind, bytes, mode, link."""
 
     tree: dict[str, tuple[str, bytes, int, str]] = field(default_factory=dict)
 
@@ -86,7 +86,9 @@ def stacks(draw: st.DrawFn) -> Stack:
                 {"link": "a/b", "hard link": draw(st.sampled_from(files or [""]))[1:]}.get(kind, ""),
                 0o777 if kind == "link" else draw(st.sampled_from([0o644, 0o755, 0o4711])),
             )
-            if kind == "hard link":  # as every program writes it; engines give the file the mode of its last name
+            if (
+                kind == "hard link"
+            ):  # as every program writes it; engines give the file the mode of its last name
                 item = replace(item, mode=unpacked.tree[f"/{item.to}"][2])
             items.append(item)
             unpacked.apply([], [item])

@@ -1,4 +1,4 @@
-"""Images in files: an OCI layout, as a folder or a tar archive, and what ``docker save`` writes, old and new."""
+"""Images in files: an OCI layout, as a folder or as a tar archive, and what ``docker save`` writes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def open_layout(folder: Path, platform: str | None = None) -> Layered:
 
 
 def open_archive(path: Path, platform: str | None = None) -> Layered:
-    """The image of an archive: an OCI layout, or what ``docker save`` wrote, packed or not. Raises ImageError."""
+    """The image of an archive, packed or not: a layout, or what ``docker save`` wrote. Raises ImageError."""
     return _opened(lambda: ArchiveParts(plain(path)), str(path), platform)
 
 
 def open_stream(pieces: Iterator[bytes], name: str, platform: str | None = None) -> Layered:
-    """The image of an archive that comes in pieces, once; it is written into the temporary folder, and read there.
+    """The image of an archive that comes in pieces, once. Raises ImageError.
 
-    Its layers come in the order of their digests, so that it cannot be read as it comes. Raises ImageError.
+    It is written into the temporary folder, as its layers come in another order than that of reading.
     """
     return _opened(lambda: ArchiveParts(spooled(pieces)), name, platform)
 
@@ -67,13 +67,16 @@ def _layout(parts: Parts, name: str, platform: str | None) -> Layered:
     index = Manifest(_small(parts, "index.json"), OCI_INDEX)
     manifest = image(index, lambda blob: Manifest(small(blob), blob.media_type), platform, name)
     blobs = [Blob(one.digest, one.size, partial(parts.pieces, _blob(one))) for one in manifest.layers]
-    return layered(name, str(manifest.digest), small(manifest.config), blobs, platform, parts.close)
+    return layered(
+        name, str(manifest.digest), small(manifest.config), blobs, platform=platform, close=parts.close
+    )
 
 
 def _saved(parts: Parts, name: str, platform: str | None) -> Layered:
-    """What ``docker save`` wrote before engine 25: layers are not packed, so that ``diff_ids`` are their digests."""
+    """What ``docker save`` wrote before engine 25: layers not packed, and ``diff_ids`` as their digests."""
+    listed = _small(parts, "manifest.json")
     try:
-        (entry,) = json.loads(_small(parts, "manifest.json"))
+        (entry,) = json.loads(listed)
         config, names = str(entry["Config"]), [str(layer) for layer in entry["Layers"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BrokenError("its manifest.json does not list one image") from error
@@ -86,7 +89,7 @@ def _saved(parts: Parts, name: str, platform: str | None) -> Layered:
         Blob(digest, size, partial(parts.pieces, layer))
         for digest, size, layer in zip(digests, sizes, names, strict=True)
     ]
-    return layered(name, "", body, blobs, platform, parts.close)
+    return layered(name, "", body, blobs, platform=platform, close=parts.close)
 
 
 def _blob(blob: Descriptor) -> str:

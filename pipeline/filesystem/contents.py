@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Found:
-    """An entry of a layer. ``ordinal`` counts the entry that holds the bytes; ``given``: they were handed out."""
+    """An entry of a layer. ``ordinal`` counts that which holds its bytes; ``given``: they were handed out."""
 
     node: Node
     ordinal: int
@@ -39,7 +39,7 @@ class Contents:
         self.found: dict[str, Found] = {}
 
     def take(self, entry: Entry, ordinal: int) -> Found | None:
-        """One more entry; None where it is no node but a mark. Raises BrokenError where it contradicts an earlier one."""
+        """One more entry; None for a mark. Raises BrokenError where it contradicts an earlier one."""
         folder, name = dirname(entry.path), basename(entry.path)
         if name == OPAQUE:
             self.opaque.add(folder)
@@ -74,7 +74,7 @@ class Contents:
         return Found(node, ordinal)
 
     def _linked(self, entry: Entry) -> Found:
-        """The file that a hard link names, by the link's name. Engines, too, know those of the same layer only."""
+        """The file that a hard link names, by the link's name; as for engines, one of the same layer."""
         named = self.found.get(entry.link)
         if named is None:
             raise BrokenError(f"{entry.path} is a hard link to {entry.link}, which this layer does not hold")
@@ -105,4 +105,3 @@ class Contents:
             self._meter.entry()
             self._meter.name(folder)
             self.folders.add(folder)
-

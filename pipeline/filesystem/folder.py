@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """A :class:`FileSystem`: all below a folder, on the file system that it is on itself. No link is followed.
+    """A :class:`FileSystem`: all below a folder, on the device that it is on itself. No link is followed.
 
     Raises UsageError where there is no such folder. Files are mapped, so only what is looked at is read.
     """
@@ -34,7 +34,7 @@ class Folder:
         self.name = str(root)
         self.digest = ""
         self.config = Config()
-        self.layers = (Layer("", 0),)
+        self.layers: tuple[Layer, ...] = (Layer("", 0),)
         self.unreadable: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Folder:
             with os.scandir(real) as listed:
                 for one in listed:
                     seen = one.stat(follow_symlinks=False)
-                    target = text(os.readlink(one.path)) if stat.S_ISLNK(seen.st_mode) else ""
+                    target = _target(one.path) if stat.S_ISLNK(seen.st_mode) else ""
                     node = _node(f"{path}/{text(one.name)}", seen, target)
                     meter.entry()
                     meter.name(node.path)
@@ -94,7 +94,7 @@ class Folder:
 def _bytes(real: bytes) -> Generator[memoryview]:
     """The bytes of a file, never of what a link, a pipe or a device would lead to. Raises OSError."""
     descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
         size = os.fstat(descriptor).st_size
         if size > FILE_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -104,6 +104,10 @@ def _bytes(real: bytes) -> Generator[memoryview]:
         else:
             with memoryview(file.read(size)) as view:
                 yield view
+
+
+def _target(link: bytes) -> str:
+    return text(os.readlink(link))  # noqa: PTH115 - pathlib knows no names that are bytes
 
 
 def _node(path: str, seen: os.stat_result, target: str) -> Node:

@@ -1,7 +1,7 @@
-"""An image in layers, read from the top down: each layer is streamed once, and nothing of it is unpacked to disk.
+"""An image in layers, read from the top down: each is streamed once, and nothing is unpacked to disk.
 
-A hard link names a file of its layer that came before it, whose bytes have passed by then. Where such a link is
-wanted, its layer is streamed once more.
+A hard link names a file of its layer that came before it, whose bytes have passed by then. Where such a link
+is wanted, its layer is streamed once more.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Blob:
 
 
 class Layered:
-    """A :class:`FileSystem` of layers, the lowest first. ``close`` gives back what the blobs are read from."""
+    """A :class:`FileSystem` of layers, the lowest first. ``close`` ends what the blobs are read from."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ RATIO = 100
 zeros a thousandfold with gzip and thirty-thousandfold with zstd."""
 
 GRACE = 4 << 30
-"""Unpacked bytes of a layer that may have any ratio: preallocated or sparse files do occur in honest images."""
+"""Unpacked bytes of a layer that may have any ratio: honest images do hold preallocated files."""
 
 FILE_BYTES = 8 << 30
 """Bytes of one file whose content is read. The largest libraries have two gigabytes."""
@@ -59,7 +59,7 @@ class Meter:
             raise BrokenError(f"more than {ENTRIES} entries")
 
     def name(self, text: str) -> None:
-        """One more name to keep; one letter that is not ASCII may make four bytes of every letter beside it."""
+        """One more name to keep; one letter beyond ASCII may make four bytes of every letter beside it."""
         self.name_bytes += len(text) if text.isascii() else 4 * len(text)
         if self.name_bytes > NAME_BYTES:
             raise BrokenError(f"more than {NAME_BYTES >> 20} MiB of names")
@@ -73,7 +73,7 @@ class Meter:
             raise BrokenError(f"more than {HEADER_BYTES >> 20} MiB of extended headers")
 
     def unpacked(self, more: int, *, layer: int, packed: int) -> None:
-        """More unpacked bytes; ``layer`` and ``packed`` are those of this layer so far, unpacked and as read."""
+        """More unpacked bytes; ``layer`` and ``packed`` are this layer's so far, unpacked and as read."""
         self.unpacked_bytes += more
         if self.unpacked_bytes > UNPACKED_BYTES:
             raise BrokenError(f"more than {UNPACKED_BYTES >> 30} GiB when unpacked")

@@ -15,14 +15,14 @@ MOST = 40
 
 
 class Links:
-    """Where paths lead among these nodes. Answers for folders are remembered, so the nodes must not change."""
+    """Where paths lead among these nodes, which must not change: answers for folders are remembered."""
 
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         self._nodes = nodes
         self._folders: dict[str, str | None] = {}
 
     def real(self, path: str) -> str | None:
-        """The path without any link in it, whether or not something is there; None where links lead in a circle.
+        """The path without any link in it, whether or not something is there; None for links in a circle.
 
         ``path`` is absolute. ``..`` at the root stays there, so nothing leads out of the image.
         """

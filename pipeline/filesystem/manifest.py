@@ -1,4 +1,4 @@
-"""What an image says of itself: its manifest, chosen by platform, and its configuration. A stranger wrote both."""
+"""What an image says of itself, and a stranger wrote: its manifest, by platform, and its configuration."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ImageConfig(_Lenient):
     @property
     def plain(self) -> Config:
         """What rules ask of it."""
-        run = self.config or _Run()
+        run = self.config or _Run.model_validate({})
         return Config(
             env=tuple((name, value) for name, _, value in (one.partition("=") for one in run.env or ())),
             entrypoint=run.entrypoint or (),
@@ -106,7 +106,7 @@ def image(
 ) -> Manifest:
     """The manifest of one image: this one, or of an index the one for ``platform`` (``linux/arm64``).
 
-    Without a platform it is Linux on a processor like this machine's. ``fetch`` gives the manifest of a descriptor.
+    Without one it is Linux on a processor like this machine's. ``fetch`` gives a descriptor's manifest.
     Raises ImageError where there is none, or not just one.
     """
     wanted = platform or f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
@@ -127,6 +127,7 @@ def layered(
     digest: str,
     config: bytes,
     blobs: Sequence[Blob],
+    *,
     platform: str | None,
     close: Callable[[], None] = lambda: None,
 ) -> Layered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,8 @@ Kind = Literal["file", "directory", "link", "other"]
 class Node:
     """One visible thing. ``path`` is absolute, normalised and without ``..``; ``target`` is a link's text.
 
-    Bytes of a name that are not UTF-8 are written as ``\\xff``, so that every name can be printed. ``mode`` holds the permission bits, set-user and sticky bits included; ``size`` is in bytes; ``layer`` is
+    Bytes of a name that are not UTF-8 are written out in hexadecimal, so that every name can be printed.
+    ``mode`` holds the permission bits, set-user and sticky bits included; ``size`` is in bytes; ``layer`` is
     the number of the layer that brings it, 0 at the bottom.
     """
 
@@ -33,7 +34,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its digest ("sha256:…", empty for a folder), its compressed size in bytes, and what made it."""
+    """A layer: its digest ("sha256:…", empty for a folder), its packed size in bytes, and what made it."""
 
     digest: str
     size: int
@@ -66,13 +67,13 @@ class FileSystem(Protocol):
     """Filled while walking: each path that could not be read, and why. The walk goes on without it."""
 
     def walk(self, wants: Callable[[Node], bool]) -> Iterator[tuple[Node, memoryview | None]]:
-        """Every visible node, the root too, in no particular order; with its bytes where it is a file that is wanted.
+        """Every visible node, the root too, in no particular order; with its bytes where it is a wanted file.
 
-        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a path
-        that one layer holds twice, the later node counts. Raises ImageError where the image cannot be read.
+        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a
+        path that one layer holds twice, the later node counts. Raises ImageError where it cannot be read.
         """
 
-    def __enter__(self) -> FileSystem: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

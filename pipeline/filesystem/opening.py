@@ -21,10 +21,10 @@ ENGINE = "engine:"
 def open_image(reference: str, *, platform: str | None = None) -> Layered:
     """The image that is meant: use it as a context manager.
 
-    ``reference`` is ``host/path@sha256:…`` or ``host/path:tag`` in a registry, ``engine:NAME`` in the engine's
-    store, or the path of an OCI layout or of an archive. ``platform`` is ``linux/amd64`` and the like; without one,
-    an index gives what fits this machine. Raises UsageError for what is none of these, and ImageError,
-    RegistryError or EngineError where it cannot be read.
+    ``reference`` is ``host/path@sha256:…`` or ``host/path:tag`` in a registry, ``engine:NAME`` in the
+    engine's store, or the path of an OCI layout or of an archive. ``platform`` is ``linux/amd64`` and the
+    like; without one, an index gives what fits this machine. Raises UsageError for what is none of these,
+    and ImageError, RegistryError or EngineError where it cannot be read.
     """
     if reference.startswith(ENGINE):
         name = reference.removeprefix(ENGINE)
@@ -44,6 +44,6 @@ def open_image(reference: str, *, platform: str | None = None) -> Layered:
     except ValueError as error:
         raise UsageError(
             f"{reference!r} names no image: {error}",
-            hint=f"write host/path@sha256:…, host/path:tag, {ENGINE}NAME, or the path of an archive or an OCI layout",
+            hint=f"write host/path@sha256:…, host/path:tag, {ENGINE}NAME, or the path of a layout or archive",
         ) from error
     return open_remote(tagged.repository, tagged.tag, platform)

@@ -1,8 +1,9 @@
 """Layers lie on each other: what those above show, and what they hide of those below.
 
-Layers are taken from the top down, so that what is hidden is never read. The rules are those of the OCI image
-specification (layer.md) as overlay file systems apply them: of a path the uppermost layer counts; ``.wh.NAME`` hides NAME,
-and ``.wh..wh..opq`` all that its folder holds further down; what is no folder hides all that lies below its path.
+Layers are taken from the top down, so that what is hidden is never read. The rules are those of the OCI
+image specification (layer.md) as overlay file systems apply them: of a path the uppermost layer counts;
+``.wh.NAME`` hides NAME, and ``.wh..wh..opq`` all that its folder holds further down; what is no folder hides
+all that lies below its path.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ class Overlay:
         self._shown.add(path)
 
     def imply(self, folder: str, layer: int) -> None:
-        """The layer holds something in a folder, named or not: that is there, whatever becomes of its content."""
+        """The layer holds something in this folder, named or not: it is there, whatever becomes of that."""
         if self.shows(folder, folder=True):
             self._implied.setdefault(folder, layer)
 
     def end_layer(self, gone: Iterable[str], opaque: Iterable[str]) -> None:
-        """The layer is over: below it ``gone`` paths are not seen, nor what is in them or in ``opaque`` ones."""
+        """The layer is over: below it ``gone`` paths and all in them are hidden, and all in ``opaque`` ones."""
         self._gone.update(gone)
         self._opaque.update(opaque)
         self._open.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from functools import partial
-from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -16,6 +15,7 @@ from pipeline.filesystem.tar import Tape, entries, located
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 class Parts(Protocol):
@@ -32,7 +32,7 @@ class Parts(Protocol):
 
 
 class FolderParts:
-    """The files of a folder. A name cannot leave it; a link could, and its bytes are compared with their digest."""
+    """The files of a folder. No name leads out of it; a link could, to bytes that their digest must fit."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,33 +40,35 @@ class FolderParts:
     def size(self, name: str) -> int | None:
         """See :class:`Parts`."""
         try:
-            found = os.stat(f"{self._folder}{located(name)}")
+            found = self._place(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """See :class:`Parts`."""
-        with open(f"{self._folder}{located(name)}", "rb", buffering=0) as file:
+        with self._place(name).open("rb", buffering=0) as file:
             yield from iter(partial(file.read, PIECE), b"")
 
     def close(self) -> None:
         """Nothing is held open."""
 
+    def _place(self, name: str) -> Path:
+        return self._folder / located(name)[1:]
+
 
 class ArchiveParts:
-    """The members of a tar archive, read where they lie. Raises BrokenError for a damaged one."""
+    """The members of a tar archive, whose file is its own. Raises BrokenError for a damaged one."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
-        tape = _SeekingTape(file)
-        for entry in entries(tape, Meter()):
-            if entry.kind == "file" and not entry.sparse:
-                self._members[entry.path] = tape.position, entry.size
-            elif entry.kind == "link":  # engines before 25 save a layer once, and link to it
-                self._links[entry.path] = normpath(join(dirname(entry.path), entry.link))
+        try:
+            self._list()
+        except BaseException:
+            file.close()
+            raise
 
     def size(self, name: str) -> int | None:
         """See :class:`Parts`."""
@@ -89,6 +91,14 @@ class ArchiveParts:
     def close(self) -> None:
         """Close the archive."""
         self._file.close()
+
+    def _list(self) -> None:
+        tape = _SeekingTape(self._file)
+        for entry in entries(tape, Meter()):
+            if entry.kind == "file" and not entry.sparse:
+                self._members[entry.path] = tape.position, entry.size
+            elif entry.kind == "link":  # engines before 25 save a layer once, and link to it
+                self._links[entry.path] = normpath(join(dirname(entry.path), entry.link))
 
     def _found(self, name: str) -> tuple[int, int] | None:
         path = located(name)
@@ -118,7 +128,7 @@ class _SeekingTape(Tape):
 
 
 def plain(path: Path) -> BinaryIO:
-    """The archive, open; where it is packed, as `docker load` takes it too, a nameless file of what it holds."""
+    """The archive, open; where it is packed, as `docker load` takes it too, a nameless file of its bytes."""
     file = path.open("rb", buffering=0)
     if not is_packed(os.pread(file.fileno(), 4, 0)):
         return file

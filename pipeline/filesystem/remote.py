@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def open_remote(repository: Repository, reference: Digest | str, platform: str | None = None) -> Layered:
-    """The image of a digest or a tag; a tag is resolved now, once. Of an index it is the one for this platform.
+    """The image of a digest or a tag, which is resolved now; of an index, the one for this platform.
 
-    Raises RegistryError where the registry does not have it, ImageError where it is no image that we can read.
+    Raises RegistryError where the registry does not have it, ImageError where we cannot read it.
     """
     registry = Registry(repository)
     named = f"{repository}:{reference}" if isinstance(reference, str) else f"{repository}@{reference}"
@@ -33,4 +33,4 @@ def open_remote(repository: Repository, reference: Digest | str, platform: str |
     manifest = image(fetch(reference), lambda one: fetch(one.digest), platform, named)
     config = registry.blob(manifest.config.digest)
     blobs = [Blob(one.digest, one.size, partial(registry.stream, one)) for one in manifest.layers]
-    return layered(f"{repository}@{manifest.digest}", str(manifest.digest), config, blobs, platform)
+    return layered(f"{repository}@{manifest.digest}", str(manifest.digest), config, blobs, platform=platform)

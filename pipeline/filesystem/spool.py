@@ -34,7 +34,7 @@ class Spool:
 
     @contextmanager
     def hold(self, parts: Iterable[memoryview], size: int) -> Generator[memoryview]:
-        """These parts, ``size`` bytes together, as one, while the block lasts. Raises ImageError for want of room."""
+        """These parts of ``size`` bytes as one, while the block lasts. Raises ImageError for want of room."""
         if size <= SMALL:
             with memoryview(b"".join(parts)) as whole:
                 yield whole

@@ -1,4 +1,4 @@
-"""The bytes of a layer as they come: hashed, unpacked, and made ready by a thread while others are worked on."""
+"""The bytes of a layer as they come: hashed, unpacked, and made ready by a thread while others are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from pipeline.filesystem.limits import Meter
     from pipeline.nouns import Digest
@@ -31,6 +31,9 @@ PIECE = 1 << 20
 AHEAD = 8
 """Pieces that lie ready."""
 
+_POLL = 0.1
+"""Seconds after which a thread that waits for another looks whether it is still needed."""
+
 _BITE = 1 << 16
 """Packed bytes given to a decompressor at once; it hands back what it did not use, a copy each time."""
 
@@ -38,7 +41,8 @@ _GZIP = b"\x1f\x8b"
 _GZIP_WRAPPER = 31
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = bytes.fromhex("2a4d18")
-_WINDOW = {zstd.DecompressionParameter.window_log_max: 27}
+_DAMAGED: tuple[type[Exception], ...] = (isal_zlib.error, zstd.ZstdError)  # type: ignore[assignment] # isal's own types take the first for an instance
+_WINDOW: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
 """128 MiB, the most that zstd itself takes when nobody asks for more."""
 
 
@@ -75,7 +79,7 @@ def unpacked(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
             layer += len(piece)
             meter.unpacked(len(piece), layer=layer, packed=packed)
             yield piece
-    except (isal_zlib.error, zstd.ZstdError) as error:
+    except _DAMAGED as error:
         raise BrokenError(f"its compression is damaged: {error}") from error
 
 
@@ -138,39 +142,54 @@ def _unzstd(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
 def ahead(pieces: Iterator[bytes]) -> Generator[Iterator[bytes]]:
     """The same pieces while the block lasts, made by a thread that keeps ``AHEAD`` of them ready.
 
-    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the
-    thread raises is raised here. After the block it is asked to end, and not waited for: it may be listening to a network.
+    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the thread
+    raises is raised here. When the block ends the thread is told to, and not waited for: it may be listening
+    to a network.
     """
-    ready: Queue[bytes | BaseException | None] = Queue(AHEAD)
-    over = Event()
-
-    def put(item: bytes | BaseException | None) -> None:
-        while not over.is_set():
-            with suppress(Full):
-                return ready.put(item, timeout=0.1)
-
-    def work() -> None:
-        try:
-            for piece in pieces:
-                put(piece)
-                if over.is_set():
-                    break
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
-            put(error)
-
-    def take() -> Iterator[bytes]:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = Thread(target=work, name="layer", daemon=True)
-    thread.start()
+    belt = _Belt(pieces)
+    Thread(target=belt.fill, name="layer", daemon=True).start()
     try:
-        yield take()
+        yield belt.take()
     finally:
-        over.set()
-        with suppress(Empty):
-            while True:
-                ready.get_nowait()
+        belt.stop()
+
+
+class _Belt:
+    """A queue between the thread that makes pieces and the one that takes them."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._ready: Queue[bytes | BaseException | None] = Queue(AHEAD)
+        self._stopped = Event()
+
+    def fill(self) -> None:
+        """Put all pieces there, and what ended them."""
+        try:
+            for piece in self._pieces:
+                self._put(piece)
+                if self._stopped.is_set():
+                    break
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
+            self._put(error)
+
+    def take(self) -> Iterator[bytes]:
+        """The pieces, as they come; none any more where nobody else is to take them."""
+        while not self._stopped.is_set():
+            with suppress(Empty):
+                item = self._ready.get(timeout=_POLL)
+                if isinstance(item, BaseException):
+                    raise item
+                if item is None:
+                    return
+                yield item
+
+    def stop(self) -> None:
+        """Nobody takes any more."""
+        self._stopped.set()
+
+    def _put(self, item: bytes | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            with suppress(Full):
+                self._ready.put(item, timeout=_POLL)
+                return

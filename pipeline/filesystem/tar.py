@@ -1,8 +1,8 @@
 """Layers are tar archives: their entries, in order, from a stream that only goes forward.
 
-Python's tarfile is not used: it reads an extended header whole whatever size that claims, keeps sparse maps of
-any length, matches headers with an expression that takes quadratic time before Python 3.11.10, and takes ten times
-as long for an entry. What is read here are the forms that engines read: ustar, pax and GNU's.
+Python's tarfile is not used: it reads an extended header whole whatever size that claims, keeps sparse maps
+of any length, searches headers in quadratic time before Python 3.11.10, and takes FACTOR times as long for an
+entry. What is read here are the forms that engines read: ustar, pax and GNU's.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _LONG = {b"L": b"path", b"K": b"linkpath"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. ``path`` is absolute and normalised; ``link`` is a link's text, or the path that a hard link is.
+    """One entry. ``path`` is absolute and normalised; ``link`` is a link's text, or what a hard link names.
 
-    ``size`` is in bytes, as the file has them when unpacked; where ``sparse``, the archive leaves its holes out.
+    ``size`` is in bytes, as the file has them unpacked; where ``sparse``, the archive leaves its holes out.
     """
 
     path: str
@@ -175,7 +175,7 @@ def _entry(block: bytes, size: int, said: dict[bytes, bytes], tape: Tape, meter:
 
 
 def text(name: bytes) -> str:
-    """A name as text; bytes that are not UTF-8 are written as ``\\xff``."""
+    r"""A name as text; bytes that are not UTF-8 are written out: ``\xff``."""
     return name.decode("utf-8", "backslashreplace")
 
 
@@ -251,7 +251,7 @@ def _content(tape: Tape, size: int, meter: Meter) -> bytes:
 
 
 def _keywords(body: bytes) -> dict[bytes, bytes]:
-    """The records ``LENGTH KEYWORD=VALUE\\n`` of a pax header."""
+    """The records of a pax header: ``LENGTH KEYWORD=VALUE`` and a line's end."""
     found, at = {}, 0
     while at < len(body):
         blank = body.find(b" ", at, at + 8)

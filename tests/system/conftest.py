@@ -148,12 +148,14 @@ class Proxy:
     """Stands before a registry and misbehaves as told.
 
     ``before`` may answer a request itself, or raise ConnectionError to hang up; ``after`` may change
-    what the registry answered. ``seen`` lists method and path of every request, in order.
+    what the registry answered. Where ``whole_length``, an answer that was cut short still claims its length,
+    and the connection ends there. ``seen`` lists method and path of every request, in order.
     """
 
     port: int
     before: Callable[[str, str], Answer | None] = lambda _method, _path: None
     after: Callable[[str, str, Answer], Answer] = lambda _method, _path, answer: answer
+    whole_length: bool = False
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -188,11 +190,13 @@ def fault_proxy(upstream: str) -> Iterator[Proxy]:
             for name, value in headers.items():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                     self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+            claimed = headers.get("Content-Length", "0")
+            length = claimed if self.command == "HEAD" or state.whole_length else str(len(body))
             self.send_header("Content-Length", length)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+            self.close_connection |= int(length) > len(body) and self.command != "HEAD"
 
         def _forward(self, sent: bytes) -> Answer:
             connection = http.client.HTTPConnection(upstream, timeout=30)

@@ -7,10 +7,11 @@ import subprocess
 import tarfile
 import time
 import tracemalloc
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.filesystem import limits
@@ -55,7 +56,6 @@ ITEMS = st.builds(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(ITEMS, max_size=5),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
@@ -257,7 +257,6 @@ def test_a_header_of_digits_takes_no_time() -> None:
     assert time.monotonic() - started < 2
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_a_damaged_archive_is_an_archive_or_an_error(data: st.DataObject) -> None:
     """Whatever bytes are changed or lost, nothing but BrokenError comes out."""
@@ -278,7 +277,5 @@ def test_a_damaged_archive_is_an_archive_or_an_error(data: st.DataObject) -> Non
             block = body[start : start + 512]
             block[148:156] = b" " * 8
             body[start + 148 : start + 156] = b"%06o\0 " % sum(block)
-    try:
+    with suppress(BrokenError):
         listed(bytes(body[: data.draw(st.integers(0, len(body)))]))
-    except BrokenError as error:
-        assert str(error)
