@@ -17,6 +17,7 @@ HANDS = {
     "buildx",
     "distribution",
     "engine",
+    "filesystem",
     "gpu",
     "host",
     "keys",
