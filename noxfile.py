@@ -155,7 +155,7 @@ def without_network(session: nox.Session) -> tuple[str, ...]:
 
 @nox.session
 def oracles(session: nox.Session) -> None:
-    """Hold what is read of GPU libraries against other tools, and certify a whole CUDA environment: 4 GB."""
+    """Hold our readers against other tools, and certify a whole CUDA environment: 4 GB."""
     install(session, "test")
     session.env["TAGPROOF_ORACLES"] = "all"
     run(
