@@ -77,7 +77,7 @@ class Mapped:
 class Names:
     """A table of names, each ended by a zero byte, and found by the byte at which it begins.
 
-    Together the names may be longer than the table that they share, but not without end: a small file must not
+    Together, names may be longer than the table that they share, but not without end: a small file must not
     fill the memory. Of 3,500 objects looked at, the names of none were twice as long as their table.
     """
 

@@ -56,7 +56,7 @@ class Overlay:
             self._implied.setdefault(folder, layer)
 
     def end_layer(self, gone: Iterable[str], opaque: Iterable[str]) -> None:
-        """The layer is over: below it ``gone`` paths and all in them are hidden, and all in ``opaque`` ones."""
+        """The layer is over: below it ``gone`` paths are hidden, and all in them and in ``opaque`` ones."""
         self._gone.update(gone)
         self._opaque.update(opaque)
         self._open.clear()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "minutes",
-    max_examples=30_000,
+    max_examples=10_000,
     deadline=timedelta(seconds=5),
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,

@@ -1,4 +1,4 @@
-"""Objects with bytes changed, cut off or put in are read, or refused in one way, in bounded time and memory."""
+"""Objects with bytes changed or cut off are read, or refused in one way, in bounded time and memory."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_a_folder_is_read_as_the_image_that_was_unpacked_there(tmp_path: Path) -
 
 
 def several(bench: Bench, platforms: Sequence[str]) -> tuple[Digest, list[Digest]]:
-    """An index of one image for each platform, and what BuildKit lists beside them; digests of it and of these."""
+    """An index of one image for each platform, and what BuildKit lists beside them; with their digests."""
     digests = [push(bench.staging, (LAYERS[0], tar(Item(platform[6:]))), "zstd") for platform in platforms]
     listed = []
     for platform, digest in zip(platforms, digests, strict=True):
@@ -248,7 +248,7 @@ def test_what_is_nowhere_or_no_name_is_said_so(bench: Bench, tmp_path: Path) -> 
         open_image(f"{bench.staging.repository}:nothing")
     with pytest.raises(EngineError, match="could not save test/nothing"):
         open_image("engine:test/nothing")
-    with pytest.raises(ImageError, match="it lacks manifest.json"):
+    with pytest.raises(ImageError, match=r"it lacks manifest\.json"):
         open_image(str(tmp_path))
     for name in ("ubuntu", str(tmp_path / "x"), "host/path@sha256:1", "127.0.0.1:5000/x"):
         with pytest.raises(UsageError, match=r"names no image: .*\nhint: write host/path@sha256"):
@@ -259,7 +259,7 @@ def test_what_is_nowhere_or_no_name_is_said_so(bench: Bench, tmp_path: Path) -> 
 
 
 def as_engines_write(stack: Stack) -> list[bytes]:
-    """The layers as engines write them: folders named, each mark once, for what is there and not made anew."""
+    """The layers as engines write them: folders named, a mark once, for what is there and not made anew."""
     before, bodies = Unpacked(), []
     for marks, items in stack.layers:
         own = {f"/{one.path}" for one in items}

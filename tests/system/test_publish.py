@@ -208,7 +208,7 @@ def test_ended_after_any_step_no_tag_lacks_its_proof_and_a_rerun_finishes(bench:
         else:
             break
         assert_every_tag_is_proven(bench, build_keys)
-    assert len(steps) == 4 + 2 * (1 + len(CHANNELS))
+    assert len(steps) == 5 + 2 * (1 + len(CHANNELS))
 
 
 def test_shut_out_after_any_write_no_tag_lacks_its_proof_and_a_rerun_finishes(

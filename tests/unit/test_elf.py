@@ -251,6 +251,13 @@ def test_an_object_that_is_cut_off_anywhere_is_refused() -> None:
         assert refused(whole[:length])
 
 
+def test_a_segment_that_is_cut_off_is_refused() -> None:
+    """Also where nothing that is read lies in the part that is missing."""
+    content = Crafted(symbols=BOTH).build()
+    longer = content[: 64 + 32] + pack("<Q", len(content) + 1) + content[64 + 40 :]
+    assert refused(longer).startswith("truncated: the segment at address 0x10000 would be bytes 0 to")
+
+
 @pytest.mark.parametrize(
     ("tag", "what"),
     [
