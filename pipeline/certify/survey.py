@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from pipeline.certify import elf, ldcache
 from pipeline.certify.inventory import Distribution, Inventory
 from pipeline.certify.reads import MOST_BYTES, reads
+from pipeline.errors import ImageError
+from pipeline.filesystem.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,18 @@ if TYPE_CHECKING:
 MOST_RECORD_BYTES = 16_000_000
 """Bytes of a RECORD that are read. That of torch, which lists 12,000 files, has 1.3 MB."""
 
+MOST_TEXT = 64 << 20
+"""Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
+
+MOST_ROWS = 1_000_000
+"""Rows of all RECORDs together. That environment has 60,000."""
+
+MOST_NAMES = 1 << 30
+"""Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
+
+_NAME = 100
+"""Bytes in memory of a name beside its letters: the string and its place in a set."""
+
 _MAGIC = b"\x7fELF"
 _SMALLEST = 64
 """Bytes of the header of a 64-bit ELF object: a smaller file is none."""
@@ -36,10 +50,17 @@ _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTAL
 def survey(files: FileSystem) -> Inventory:
     """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
     seen = _Seen()
-    for node, data in files.walk(_wants):
-        seen.nodes[node.path] = node
-        if data is not None:
-            seen.read(node, data)
+    try:
+        for node, data in files.walk(_wants):
+            seen.note(node)
+            if data is not None:
+                seen.read(node, data)
+        distributions = tuple(seen.distributions())
+    except _TooMuchError as error:
+        raise ImageError(
+            f"{files.name} cannot be surveyed: {error}",
+            hint="no honest image has as much; if it is yours, remove what is not needed to run it",
+        ) from error
     return Inventory(
         name=files.name,
         digest=files.digest,
@@ -47,7 +68,7 @@ def survey(files: FileSystem) -> Inventory:
         layers=files.layers,
         nodes=seen.nodes,
         objects=seen.objects,
-        distributions=tuple(seen.distributions()),
+        distributions=distributions,
         texts=seen.texts,
         linker_cache=seen.cached(),
         unreadable=(*seen.unreadable, *files.unreadable),
@@ -68,9 +89,13 @@ def _may_be_elf(node: Node) -> bool:
     return node.size >= _SMALLEST and (bool(node.mode & 0o111) or ".so" in node.path.rpartition("/")[2])
 
 
+class _TooMuchError(Exception):
+    """What was found does not fit into the memory that an image may take."""
+
+
 @dataclass
 class _Seen:
-    """What was found so far."""
+    """What was found so far. Its methods raise _TooMuchError."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     objects: dict[str, SharedObject] = field(default_factory=dict)
@@ -79,18 +104,36 @@ class _Seen:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
     """By the path of a ``.dist-info`` the texts of the files in it that say what it is."""
     cache: bytes | None = None
+    text_bytes: int = 0
+    rows: int = 0
+    name_bytes: int = 0
+
+    def note(self, node: Node) -> None:
+        """One more node. Of a path that comes twice the later counts, so what was said of it is forgotten."""
+        if node.path in self.nodes:
+            self.objects.pop(node.path, None)
+            self.texts.pop(node.path, None)
+            self.unreadable = [one for one in self.unreadable if one[0] != node.path]
+            info, _, file = node.path.rpartition("/")
+            self.packages.get(info, {}).pop(file, None)
+        self.nodes[node.path] = node
 
     def read(self, node: Node, data: memoryview) -> None:
         """Take from a file what the rules look at."""
         if found := _METADATA.fullmatch(node.path):
-            text = bytes(data).decode("utf-8", "replace")
-            self.packages.setdefault(found["info"], {})[found["file"]] = text
+            self.packages.setdefault(found["info"], {})[found["file"]] = self._text(data)
         elif node.path == ldcache.PATH:
             self.cache = bytes(data)
         elif bytes(data[: len(_MAGIC)]) == _MAGIC:
             self._read_object(node, data)
         elif reads(node.path):
-            self.texts[node.path] = bytes(data[:MOST_BYTES]).decode("utf-8", "replace")
+            self.texts[node.path] = self._text(data)
+
+    def _text(self, data: memoryview) -> str:
+        self.text_bytes += len(data)
+        if self.text_bytes > MOST_TEXT:
+            raise _TooMuchError(f"its metadata and small texts have more than {MOST_TEXT >> 20} MiB")
+        return bytes(data).decode("utf-8", "replace")
 
     def _read_object(self, node: Node, data: memoryview) -> None:
         try:
@@ -99,6 +142,9 @@ class _Seen:
             self.unreadable.append((node.path, str(error)))
         else:
             if found is not None:
+                self.name_bytes += _weight(found)
+                if self.name_bytes > MOST_NAMES:
+                    raise _TooMuchError(f"the names in its objects take more than {MOST_NAMES >> 20} MiB")
                 self.objects[node.path] = found
 
     def cached(self) -> tuple[Cached, ...] | None:
@@ -115,11 +161,12 @@ class _Seen:
 
     def distributions(self) -> Iterator[Distribution]:
         """The Python packages, each with the files of its RECORD held against what is there."""
+        links = Links(self.nodes)
         for info, texts in sorted(self.packages.items()):
             if "METADATA" not in texts:
                 continue
             said = HeaderParser().parsestr(texts["METADATA"])
-            size, broken = self._recorded(dirname(info), texts.get("RECORD", ""))
+            size, broken = self._recorded(dirname(info), texts.get("RECORD", ""), links)
             yield Distribution(
                 name=re.sub(r"[-_.]+", "-", str(said.get("Name", ""))).lower(),
                 version=str(said.get("Version", "")),
@@ -129,12 +176,20 @@ class _Seen:
                 size=size,
             )
 
-    def _recorded(self, site: str, record: str) -> tuple[int, list[str]]:
-        """The bytes of the files that a RECORD lists, and those that are absent or of another size."""
+    def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
+        """The bytes of the files that a RECORD lists, and those that are absent or of another size.
+
+        Bytecode is left out: images drop it to be smaller, and Python makes it again.
+        """
         size, broken = 0, []
         for row in _rows(record):
+            self.rows += 1
+            if self.rows > MOST_ROWS:
+                raise _TooMuchError(f"its RECORDs have more than {MOST_ROWS} rows")
             path = normpath(join(site, row[0]))
-            node = self.nodes.get(path)
+            if path.endswith(".pyc"):
+                continue
+            node = self.nodes.get(path) or self.nodes.get(links.file(path) or "")
             if node is None:
                 broken.append(path)
                 continue
@@ -142,6 +197,13 @@ class _Seen:
             if len(row) > 2 and row[2].isdecimal() and int(row[2]) != node.size:  # noqa: PLR2004 - path, hash, size
                 broken.append(path)
         return size, broken
+
+
+def _weight(one: SharedObject) -> int:
+    """About the bytes that its names take in memory."""
+    versions = [version for _, wanted in one.version_needs for version in wanted]
+    lists = (one.undefined, one.defined, one.version_defines, versions, one.needs, one.rpath, one.runpath)
+    return sum(sum(map(len, names)) + _NAME * len(names) for names in lists)
 
 
 def _rows(record: str) -> Iterator[list[str]]:

