@@ -76,7 +76,7 @@ def stacks(draw: st.DrawFn) -> Stack:
             kind = draw(st.sampled_from(["file", "file", "directory", "link", "hard link", "pipe"]))
             if solid or (inner and kind != "directory"):
                 continue
-            files = [f"/{one.path}" for one in items if one.kind != "directory"]
+            files = [f"/{one}" for one, what in kinds.items() if what != "directory"]
             if kind == "hard link" and not files:
                 continue
             item = Item(

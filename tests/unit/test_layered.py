@@ -288,6 +288,18 @@ def test_all_layers_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         read(image(*[tar(a("f", bytes(1 << 20)))] * 4), lambda _node: False)
 
 
+@pytest.mark.parametrize(("limit", "most"), [("ENTRIES", 300), ("NAME_BYTES", 100_000)])
+def test_folders_that_nobody_names_are_counted(
+    limit: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three files, each in two hundred folders of its own."""
+    monkeypatch.setattr(limits, limit, most)
+    deep = [a("/".join(letter * 200)) for letter in "abc"]
+    assert len(read(image(tar(deep[0])))) == 201
+    with pytest.raises(ImageError, match=r"entries|of names"):
+        read(image(tar(*deep)))
+
+
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_empty_members_without_end_are_stopped(packing: Packing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes a new decompressor, and gives nothing."""
