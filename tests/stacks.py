@@ -76,7 +76,7 @@ def stacks(draw: st.DrawFn) -> Stack:
             kind = draw(st.sampled_from(["file", "file", "directory", "link", "hard link", "pipe"]))
             if solid or (inner and kind != "directory"):
                 continue
-            files = [f"/{one}" for one, what in kinds.items() if what != "directory"]
+            files = [f"/{one}" for one, last in kinds.items() if last != "directory"]
             if kind == "hard link" and not files:
                 continue
             item = Item(
@@ -86,9 +86,7 @@ def stacks(draw: st.DrawFn) -> Stack:
                 {"link": "a/b", "hard link": draw(st.sampled_from(files or [""]))[1:]}.get(kind, ""),
                 0o777 if kind == "link" else draw(st.sampled_from([0o644, 0o755, 0o4711])),
             )
-            if (
-                kind == "hard link"
-            ):  # as every program writes it; engines give the file the mode of its last name
+            if kind == "hard link":  # as every program writes it: engines give a file its last name's mode
                 item = replace(item, mode=unpacked.tree[f"/{item.to}"][2])
             items.append(item)
             unpacked.apply([], [item])

@@ -9,19 +9,22 @@ an answer says exactly which tokens it was made of.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from pipeline.suite.model import digest_of, digest_of_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SEED = "tiny-llama-1"
 LAYERS, HIDDEN, HEADS, HEAD_SIZE, INNER = 2, 128, 2, 64, 256
@@ -45,37 +48,44 @@ def write(folder: Path) -> str:
     """Write the model into ``folder``, in one step, where it is not there yet; return its digest.
 
     Every file can be read by any user. A folder of the same name that holds anything else is replaced.
+    Of several that write at once, the first does, and the others wait and find it there.
     """
-    files = contents()
     wanted = contents_digest()
-    if folder.is_dir() and digest_of(folder) == wanted:
-        return wanted
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    for name, body in files.items():
-        (fresh / name).write_bytes(body)
-        (fresh / name).chmod(0o644)
-    fresh.chmod(0o755)
-    _replace(folder, fresh)
+    with _one_at_a_time(folder.parent):
+        if not folder.is_dir() or digest_of(folder) != wanted:
+            _replace(folder)
     return wanted
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Alone among processes and threads that ask for the same folder. The lock ends with its holder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(folder: Path) -> None:
+    """Written beside it first: whoever interrupts this leaves no half of a model at ``folder``."""
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        fresh = Path(beside) / "fresh"
+        fresh.mkdir(mode=0o755)
+        for name, body in contents().items():
+            (fresh / name).write_bytes(body)
+            (fresh / name).chmod(0o644)
+        fresh.chmod(0o755)
+        if folder.exists():
+            folder.rename(Path(beside) / "old")
+        fresh.rename(folder)
 
 
 def contents_digest() -> str:
     """What ``digest_of`` says of the folder that ``write`` makes."""
     return digest_of_hashes({name: hashlib.sha256(body).hexdigest() for name, body in contents().items()})
-
-
-def _replace(folder: Path, fresh: Path) -> None:
-    """Put ``fresh`` at ``folder``. Another process that does the same writes the same bytes: either wins."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(old / "old")
-        shutil.rmtree(old)
-    try:
-        os.rename(fresh, folder)  # noqa: PTH104 - the one call that fails where a full folder is in the way
-    except OSError:
-        shutil.rmtree(fresh)
 
 
 def contents() -> dict[str, bytes]:

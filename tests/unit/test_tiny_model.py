@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,12 +53,10 @@ def test_a_damaged_model_is_written_anew(tmp_path: Path) -> None:
 
 
 def test_many_may_write_at_once(tmp_path: Path) -> None:
-    """Whoever comes last finds a whole model, and nothing half-written stays."""
-    writers = [threading.Thread(target=tiny_model.write, args=(tmp_path / "model",)) for _ in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    """Everyone finds a whole model, and none takes away what another has just written."""
+    with ThreadPoolExecutor(8) as pool:
+        written = set(pool.map(tiny_model.write, [tmp_path / "model"] * 24))
+    assert written == {golden.read().model}
     assert digest_of(tmp_path / "model") == golden.read().model
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
