@@ -59,7 +59,7 @@ class Layered:
         self.config = config
         self.layers = tuple(layer for layer, _ in layers)
         self.unreadable: list[tuple[str, str]] = []
-        self._blobs = tuple(blob for _, blob in layers)
+        self.blobs = tuple(blob for _, blob in layers)
         self._close = close
 
     def __enter__(self) -> Self:
@@ -72,9 +72,9 @@ class Layered:
         """See :class:`FileSystem`."""
         with Spool() as spool:
             walk = _Walk(wants, spool, self.unreadable)
-            for number in reversed(range(len(self._blobs))):
+            for number in reversed(range(len(self.blobs))):
                 with self._told(number):
-                    yield from walk.layer(number, self._blobs[number])
+                    yield from walk.layer(number, self.blobs[number])
             yield from walk.rest()
 
     @contextmanager

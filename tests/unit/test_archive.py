@@ -79,6 +79,25 @@ def test_an_old_archive_saves_a_layer_once_and_links_to_it(tmp_path: Path) -> No
     assert {one.digest for one in files.layers} == {str(Digest.of(LAYERS[0]))}
 
 
+def test_an_old_archive_whose_configuration_counts_other_layers_is_refused(tmp_path: Path) -> None:
+    """Nothing would say which digest is whose."""
+    files = dict(saved_files(LAYERS))
+    files["2/layer.tar"] = LAYERS[0]
+    listed = json.loads(files["manifest.json"])
+    listed[0]["Layers"].append("2/layer.tar")
+    files["manifest.json"] = json.dumps(listed).encode()
+    with pytest.raises(ImageError, match="3 layers, and 2 digests of them"):
+        open_archive(archive(tmp_path / "saved.tar", files.items()))
+
+
+def test_an_archive_that_ends_before_its_index_is_said_to_end(tmp_path: Path) -> None:
+    """Engines write the index last; that it is not there is not what is wrong."""
+    body = tar(Item("blobs/sha256/x", content=bytes(9000)), Item("index.json"))
+    (tmp_path / "x").write_bytes(body[:4000])
+    with pytest.raises(ImageError, match="it ends 5728 bytes too early"):
+        open_archive(tmp_path / "x")
+
+
 def test_an_index_within_an_index_is_followed(tmp_path: Path) -> None:
     """As archives have it that list images by name."""
     blobs, named = stored(LAYERS)

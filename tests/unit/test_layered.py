@@ -83,6 +83,14 @@ def test_a_file_in_place_of_a_folder_hides_what_was_in_it() -> None:
     assert set(read(image(*layers))) == {"/", "/d", "/d/new"}
 
 
+def test_a_file_that_its_own_layer_replaces_by_a_folder_hides_nothing_less() -> None:
+    """What lower layers have in that folder is gone, as if the file stood alone."""
+    layers = tar(folder("d"), a("d/old")), tar(a("d"), folder("d", 0o711), a("d/new"))
+    tree = read(image(*layers))
+    assert set(tree) == {"/", "/d", "/d/new"}
+    assert tree["/d"][0].mode == 0o711
+
+
 def test_a_link_to_a_folder_hides_the_folder_and_is_not_followed() -> None:
     """As overlay file systems see it."""
     tree = read(image(tar(folder("d"), a("d/x"), folder("e")), tar(link("d", "e"))))
@@ -286,6 +294,18 @@ def test_all_layers_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(limits, "UNPACKED_BYTES", 3 << 20)
     with pytest.raises(ImageError, match="when unpacked"):
         read(image(*[tar(a("f", bytes(1 << 20)))] * 4), lambda _node: False)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("ENTRIES", 300), ("NAME_BYTES", 100_000)])
+def test_folders_that_nobody_names_are_counted(
+    limit: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three files, each in two hundred folders of its own."""
+    monkeypatch.setattr(limits, limit, most)
+    deep = [a("/".join(letter * 200)) for letter in "abc"]
+    assert len(read(image(tar(deep[0])))) == 201
+    with pytest.raises(ImageError, match=r"entries|of names"):
+        read(image(tar(*deep)))
 
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])

@@ -215,6 +215,7 @@ def endless(block: bytes) -> Iterator[bytes]:
         (raw(b"g", b"%011o" % (500 << 10), content=bytes(500 << 10)), "extended headers"),
         (raw(b"0", b"0", name=b"n" * 90), "of names"),
         (raw(b"2", b"0", name="\u00e4".encode() * 40), "of names"),
+        (tar(link("l", "t" * 90))[:512], "of names"),
     ],
 )
 def test_what_never_ends_is_ended(block: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
