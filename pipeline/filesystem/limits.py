@@ -13,7 +13,7 @@ ENTRIES = 2_000_000
 NAME_BYTES = 256 << 20
 """Bytes of all names and link targets together: they stay in memory, and 80,000 of them take 8 MB."""
 
-HEADER_BYTES = 512 << 20
+HEADER_BYTES = 256 << 20
 """Bytes of all extended headers together. They are read and forgotten, so this bounds time, not memory."""
 
 ONE_HEADER = 1 << 20
