@@ -135,7 +135,7 @@ def tests(session: nox.Session) -> None:
         run(session, *pytest, *session.posargs)
         return
     installed = time.monotonic()
-    run(session, *without_network(session), *pytest, "tests/unit", "--durations=10")
+    run(session, *without_network(session), *pytest, "tests/unit", "tests/fuzz", "--durations=10")
     cut = time.monotonic()
     run(session, *pytest, "tests/system", "--durations=25", "--durations-min=1")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
@@ -151,6 +151,30 @@ def without_network(session: nox.Session) -> tuple[str, ...]:
             return cut
     session.warn("The network cannot be cut here (unshare --net): these unit tests could have used it.")
     return ()
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Hold our readers against other tools, and certify a whole CUDA environment: 4 GB."""
+    install(session, "test")
+    session.env["TAGPROOF_ORACLES"] = "all"
+    run(
+        session,
+        PYTHON,
+        "-m",
+        "pytest",
+        "tests/system/test_elf_oracles.py",
+        "tests/oracles",
+        "--durations=10",
+        *session.posargs,
+    )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for files that the readers do not survive, for minutes instead of seconds."""
+    install(session, "test")
+    run(session, PYTHON, "-m", "pytest", "tests/fuzz", "--hypothesis-profile=minutes", *session.posargs)
 
 
 @nox.session

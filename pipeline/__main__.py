@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, matrix, plan, report
 from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import PROJECT, Conditions, Level, State, plain
+from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain
 from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pipeline.compat.question import Question
-    from pipeline.flow import Flow, Settings
+    from pipeline.flow import Flow, Machine, Settings
     from pipeline.nouns import Matrix, Spec, Status
 
 
@@ -88,8 +88,70 @@ def _plan(options: argparse.Namespace) -> int:
     return _seen(statuses, options)
 
 
+def _certify(options: argparse.Namespace) -> int:
+    """Judge the files of any image; the matrix is looked at where there is one."""
+    from pipeline.flow import certificates  # noqa: PLC0415 - only this command needs it
+    from pipeline.report import certificate as told  # noqa: PLC0415
+    from pipeline.report.sarif import sarif  # noqa: PLC0415
+
+    if bool(options.reference) is bool(options.root):
+        raise UsageError("certify takes one image, or --root DIR", hint="python -m pipeline certify --help")
+    if options.root:
+        found = certificates.of_folder(options.root)
+    else:
+        found = certificates.of_image(options.reference, _machine(options))
+    if options.sarif:
+        options.sarif.write_text(sarif(found), encoding="utf-8")
+    form = told.as_json if options.json else told.markdown if options.markdown else told.page
+    print(form(found), end="")
+    return GOOD if found.passed else REFUSED
+
+
+def _machine(options: argparse.Namespace) -> Machine | None:
+    """What there is to work with, where there is a matrix."""
+    from pipeline.flow import Machine  # noqa: PLC0415
+
+    if not options.matrix.is_file():
+        return None
+    return Machine(_settings(options, matrix.load(options.matrix, options.repository)))
+
+
+def _explain_image(options: argparse.Namespace) -> int:
+    """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
+    from pipeline.compat import question  # noqa: PLC0415
+    from pipeline.flow import certificates  # noqa: PLC0415
+    from pipeline.report import certificate as told  # noqa: PLC0415
+
+    text, *words = options.words
+    machine = _machine(options)
+    if machine is None:
+        hint = "name the matrix whose signers are trusted: --matrix FILE"
+        raise UsageError(f"{options.matrix}: there is no such file", hint=hint)
+    machine.ensure_local_registry()
+    found = certificates.beside(_image(text), machine)
+    if found is None:
+        hint = f"python -m pipeline certify {text}"
+        raise UsageError(f"no certificate beside {text} is signed by a key that is trusted here", hint=hint)
+    verdict = certificates.answer(found, question.parse(words, compat.shipped()).conditions)
+    if options.json:
+        answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
+        print(json.dumps({**answer, "certificate": plain(found)}, indent=2))
+    else:
+        print(told.answer(verdict), told.page(found), sep="\n", end="")
+    return _EXPLAINED.get(verdict.level, GOOD)
+
+
+def _image(text: str) -> ImageRef:
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write host/path@sha256:…") from error
+
+
 def _explain(options: argparse.Namespace) -> int:
     """Answer from the facts; the matrix is looked at where there is one."""
+    if "@" in options.words[0]:
+        return _explain_image(options)
     from pipeline.compat import explain, question  # noqa: PLC0415 - only this command asks
     from pipeline.report import explained  # noqa: PLC0415
 
@@ -154,8 +216,12 @@ def _lock(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     with _flow(options) as flow:
         statuses = flow.each(_selected(flow, options), flow.built)
+    for status in statuses:
+        if status.state is State.FAILED:
+            print(report.failure(status), file=sys.stderr)
     _print(statuses, options)
-    return _seen(statuses, options)
+    refused = any(status.state is State.FAILED for status in statuses)
+    return REFUSED if refused else _seen(statuses, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -301,14 +367,19 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(run=run, require_all=False)
-        if name not in {"gate", "explain", "refresh"}:
+        if name not in {"gate", "explain", "certify", "refresh"}:
             added.add_argument("select", nargs="*", metavar="CELL", help="ids or globs; none = all")
         return added
 
     told = command("plan", _plan, "list the cells with their state and what is left to do")
     told.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
     asked = command("explain", _explain, "say what goes together, and why, for a cell or for axis=value…")
-    asked.add_argument("words", nargs="+", metavar="CELL|KEY=VALUE", help=_QUESTIONS)
+    asked.add_argument("words", nargs="+", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
+    certified = command("certify", _certify, "judge by its files alone whether an image will run, and where")
+    certified.add_argument("reference", nargs="?", metavar="IMAGE", help=_IMAGES)
+    certified.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
+    certified.add_argument("--markdown", action="store_true", help="print Markdown")
+    certified.add_argument("--sarif", type=Path, metavar="FILE", help="write SARIF 2.1.0 too")
     command("lock", _lock, "resolve every dependency of a cell to one wheel, by hash")
     built = command("build", _build, "build images into staging")
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
@@ -334,6 +405,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _QUESTIONS = "torch= cuda= python= vllm= platform= gpu= arch= driver= glibc= gcc= compat=; or a cell's id"
+
+
+_IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive or an OCI layout"
 
 
 def _common() -> argparse.ArgumentParser:

@@ -35,6 +35,8 @@ OWNER_LABEL = f"{PROJECT}.owner"
 GpuAccess = Literal["runtime", "cdi"]
 
 _POLL = 0.1
+_PIECE = 1 << 20
+"""Bytes of a saved image in memory at a time."""
 _SHARED_MEMORY = "1g"
 _LOG = LogConfig(type="json-file", config={"max-size": "16m", "max-file": "1"})
 
@@ -214,6 +216,14 @@ class Engine:
             for event in self._client.api.pull(f"{ref}", stream=True, decode=True):
                 if "error" in event:
                     raise DockerException(event["error"])
+
+    def save(self, name: str) -> Iterator[bytes]:
+        """An image of the engine's store, by name or id, as what ``docker save`` writes, in pieces.
+
+        Raises EngineError.
+        """
+        with _told(f"save {name}", hint="check the name with `docker images`, or pull the image first"):
+            yield from self._client.images.get(name).save(chunk_size=_PIECE)
 
     def release(self, ref: ImageRef) -> None:
         """Give back the room that this image takes here: remove every name that its repository gave it.

@@ -5,6 +5,7 @@
     └── MachineError (3)     the machine, the network or a tool failed: we could not find out
         ├── EngineError      the container engine or BuildKit
         ├── RegistryError    the registry, or what it answered
+        ├── ImageError       an image whose files cannot be read: malformed, hostile, or another one
         ├── ResolveError     uv found no set of packages, or could not ask the index
         ├── FactsError       the index, or a file that lies there, could not be read
         │   └── DamagedError a file there cannot be unpacked
@@ -54,6 +55,10 @@ class EngineError(MachineError):
 
 class RegistryError(MachineError):
     """The registry does not answer, refuses, or answers what is not true."""
+
+
+class ImageError(MachineError):
+    """The files of an image cannot be read: it is malformed, asks too much, or is not what was asked for."""
 
 
 class ResolveError(MachineError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.nouns import (
     Cell,
+    Certified,
     Decision,
     Image,
     Outcome,
@@ -18,6 +19,7 @@ from pipeline.nouns import (
     Reason,
     Repository,
     Result,
+    Severity,
     checks_of,
 )
 
@@ -29,38 +31,49 @@ if TYPE_CHECKING:
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a machine that made a record may be."""
 
+MOST_ERRORS = 10
+"""Errors of a certificate that a refusal names."""
+
 
 def decide(
     cell: Cell,
     image: Image,
     repository: Repository,
     proofs: Sequence[Proof],
+    certificates: Sequence[Certified],
     *,
     policy: Policy,
     suite: str,
     model: str | None,
+    inputs: str,
     now: datetime,
     build_key: str | None = None,
 ) -> Decision:
-    """Whether ``image`` may be published as ``cell`` in ``repository``, by these proofs.
+    """Whether ``image`` may be published as ``cell`` in ``repository``, by these proofs and certificates.
 
-    ``suite`` and ``model`` are the digests that count today (no model: any), ``build_key`` the key
-    that today's inputs of the cell give (None: the image's own is not questioned), ``now`` is aware
-    of its time zone. The proof that decides is the newest that was made with today's suite and
-    model, or else the newest; a later failure of the same image outweighs it.
+    ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of all
+    that a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
+    the cell give (None: the image's own is not questioned), ``now`` is aware of its time zone. The
+    proof that decides is the newest that was made with today's suite and model, or else the newest; a
+    later failure of the same image outweighs it.
     """
     remedy = f"python -m pipeline verify {cell.id}"
-    reasons = [*_image_reasons(cell, image, build_key, f"python -m pipeline build {cell.id}")]
+    again = f"python -m pipeline build {cell.id}"
+    certified = _current(certificates, image, inputs)
+    reasons = [
+        *_image_reasons(cell, image, build_key, again),
+        *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
+    ]
     chosen = _chosen(proofs, suite, model)
     if chosen is None:
         text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
-        return Decision((*reasons, Reason("no-proof", text, remedy)))
+        return Decision((*reasons, Reason("no-proof", text, remedy)), certified=certified)
     record = chosen.record
     reasons += _identity_reasons(cell, image, repository, record, remedy)
     reasons += _result_reasons(cell, record, policy, remedy)
     reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
     reasons += _later_failures(chosen, proofs, remedy)
-    return Decision(tuple(reasons), chosen)
+    return Decision(tuple(reasons), chosen, certified)
 
 
 def _chosen(proofs: Sequence[Proof], suite: str, model: str | None) -> Proof | None:
@@ -81,6 +94,44 @@ def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str)
             f"{cell.id}: {image.ref} was built from {image.build_key[:12]}; its inputs now give {build_key}"
         )
         yield Reason("other-build", text, remedy)
+
+
+def _current(certificates: Sequence[Certified], image: Image, inputs: str) -> Certified | None:
+    """The newest certificate of this very image that was judged by what counts today."""
+    fitting = [
+        one
+        for one in certificates
+        if one.certificate.inputs == inputs and one.certificate.digest == str(image.ref.digest)
+    ]
+    return max(fitting, key=lambda one: one.certificate.created, default=None)
+
+
+def _file_reasons(
+    cell: Cell,
+    image: Image,
+    repository: Repository,
+    certified: Certified | None,
+    *,
+    now: datetime,
+    remedy: str,
+) -> Iterator[Reason]:
+    """What the certificate says of the image's files: whatever runs once may still lack what others need."""
+    if certified is None:
+        text = f"{cell.id}: no certificate of {image.ref} was judged by what counts today"
+        yield Reason("no-certificate", text, remedy)
+        return
+    certificate = certified.certificate
+    if certificate.repository != str(repository):
+        text = f"{cell.id}: the certificate is for {certificate.repository}, not for {repository}"
+        yield Reason("no-certificate", text, remedy)
+    for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
+        where = f" at {one.path}" if one.path else ""
+        yield Reason("certificate-refused", f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
+    today = now.astimezone(UTC).date().isoformat()
+    for waived in certificate.waived:
+        if waived.expires < today:
+            text = f"{cell.id}: the exception for {waived.finding.what} ended on {waived.expires}"
+            yield Reason("exception-ended", text, "repair it, or give the exception another day")
 
 
 def _identity_reasons(

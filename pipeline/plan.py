@@ -21,7 +21,7 @@ MOST_ROWS = 256
 
 _LEFT = {
     State.UNLOCKED: tuple(Stage),
-    State.UNBUILT: (Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.VERIFY, Stage.PUBLISH),
+    State.UNBUILT: tuple(Stage)[1:],
     State.UNPROVEN: (Stage.VERIFY, Stage.PUBLISH),
     State.FAILED: (Stage.VERIFY, Stage.PUBLISH),
     State.INCONCLUSIVE: (Stage.VERIFY, Stage.PUBLISH),
@@ -50,7 +50,7 @@ def status(
     """
     record = _record(observed, decision)
     state = _state(observed, decision, record, channels)
-    steps = _LEFT[state]
+    steps = _steps(state, decision)
     return Status(
         cell=observed.spec.cell,
         state=state,
@@ -102,9 +102,21 @@ def _state(
     if decision is not None and decision.allowed:
         wanted = {observed.image.immutable_tag, *channels}
         return State.PUBLISHED if wanted <= set(_carried(observed)) else State.PROVEN
+    if decision is not None and any(one.code == "certificate-refused" for one in decision.reasons):
+        return State.FAILED
     if record is None or record.result is not Result.FAILED:
         return State.UNPROVEN
     return State.FAILED if record.named(Outcome.FAILED) else State.INCONCLUSIVE
+
+
+def _steps(state: State, decision: Decision | None) -> tuple[Stage, ...]:
+    """What is left to do. An image that is there may lack its certificate, or its record, or both."""
+    if decision is None or state not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
+        return _LEFT[state]
+    codes = {reason.code for reason in decision.reasons}
+    certify = (Stage.CERTIFY,) if "no-certificate" in codes else ()
+    verify = (Stage.VERIFY,) if codes != {"no-certificate"} else ()
+    return (*certify, *verify, Stage.PUBLISH)
 
 
 def _record(observed: Observed, decision: Decision | None) -> Record | None:

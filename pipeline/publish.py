@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import Publication, Reason, Result
+from pipeline.nouns import Certified, Proof, Publication, Reason, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Literal
 
-    from pipeline.nouns import Decision, Digest, Image, Proof
+    from pipeline.nouns import Decision, Digest, Image
     from pipeline.registry import Manifest, Registry
 
 PARALLEL = 8
@@ -31,11 +31,23 @@ HEAL = "see to the registry's disk, then run the same command again"
 class Evidence(Protocol):
     """How signed records are read and copied; the evidence stage does it, this one only asks it to."""
 
-    def proofs(self, registry: Registry, digest: Digest) -> Sequence[Proof]:
-        """The records beside this digest whose signatures hold, newest first."""
+    def beside(self, registry: Registry, digest: Digest) -> Beside:
+        """The statements beside this digest whose signatures hold, newest first."""
 
-    def copy(self, proof: Proof, source: Registry, destination: Registry) -> None:
-        """Store the very bytes of a record in another repository."""
+    def copy(self, found: Proof | Certified, source: Registry, destination: Registry) -> None:
+        """Store the very bytes of a statement in another repository."""
+
+
+class Beside(Protocol):
+    """What lies beside a digest."""
+
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """Records of the suite."""
+
+    @property
+    def certificates(self) -> Sequence[Certified]:
+        """What its files say."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class _Work:
 
     image: Image
     proof: Proof
+    certified: Certified
     source: Registry
     destination: Registry
     evidence: Evidence
@@ -74,8 +87,10 @@ def publish(
     told each step that others can see, once it is done. Raises RegistryError where a registry does
     not answer, or does not keep what it said it has; a tag that it broke is set back first.
     """
-    proof = decision.proof
-    if proof is None or not decision.allowed or proof.record.digest != str(image.ref.digest):
+    proof, certified = decision.proof, decision.certified
+    if proof is None or certified is None or not decision.allowed:
+        return _not_allowed(image)
+    if {proof.subject, certified.subject} != {image.ref.digest}:
         return _not_allowed(image)
     tags = (image.immutable_tag, *channels)
     before = dict(published(destination, tags))
@@ -85,7 +100,7 @@ def publish(
     manifest = source.manifest(image.ref.digest)
     if manifest is None:
         raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
-    work = _Work(image, proof, source, destination, evidence, on_step, manifest, before)
+    work = _Work(image, proof, certified, source, destination, evidence, on_step, manifest, before)
     _bring_proof(work)
     is_new = _bring_image(work)
     wanting = [tag for tag in tags if before.get(tag) != image.ref.digest]
@@ -130,7 +145,7 @@ def _refusal(
         if moves == "never":
             text = f"{name} names {digest}, and the matrix says that tags never move"
             return Reason("tag-fixed", text, "set publish.moves to forward, or publish under another alias")
-        newer = _newer_than(proof, evidence.proofs(destination, digest))
+        newer = _newer_than(proof, evidence.beside(destination, digest).proofs)
         if newer:
             text = (
                 f"{name} names {digest}, proven at {newer.record.finished}; "
@@ -157,24 +172,31 @@ def _age(proof: Proof) -> datetime:
 
 
 def _bring_proof(work: _Work) -> None:
-    """The signed record first: what has a tag must never lack it, whenever we are ended."""
-    if _is_proven(work):
+    """What was signed first: what has a tag must never lack it, whenever we are ended."""
+    missing = _not_there(work)
+    for found in missing:
+        work.evidence.copy(found, work.source, work.destination)
+        work.on_step(f"{_NAMES[type(found)]} stored")
+    if not missing:
         return
-    work.evidence.copy(work.proof, work.source, work.destination)
-    work.on_step("record stored")
-    if not _is_proven(work):
+    for found in _not_there(work):
         raise RegistryError(
-            f"{work.destination.repository} took the record {work.proof.manifest} of {work.digest}"
+            f"{work.destination.repository} took the {_NAMES[type(found)]} {found.manifest} of {work.digest}"
             " and does not give it back",
             hint="run the same command again; if it stays so, name another registry with --repository",
         )
-    work.on_step("record read back")
+    work.on_step("what was signed read back")
 
 
-def _is_proven(work: _Work) -> bool:
-    return any(
-        one.manifest == work.proof.manifest for one in work.evidence.proofs(work.destination, work.digest)
-    )
+_NAMES = {Certified: "certificate", Proof: "record"}
+
+
+def _not_there(work: _Work) -> list[Certified | Proof]:
+    """The certificate and the record, as far as the destination does not have them."""
+    beside = work.evidence.beside(work.destination, work.digest)
+    there = {one.manifest for one in beside.proofs} | {one.manifest for one in beside.certificates}
+    wanted: tuple[Certified | Proof, ...] = (work.certified, work.proof)
+    return [one for one in wanted if one.manifest not in there]
 
 
 def _bring_image(work: _Work) -> bool:

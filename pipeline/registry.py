@@ -325,6 +325,24 @@ class Registry:
         _compare(digest, Digest.of(answer.body), answer)
         return answer.body
 
+    def stream(self, blob: Descriptor) -> Iterator[bytes]:
+        """The bytes of a blob of any size, in pieces; where the connection breaks, from there on once more.
+
+        Nobody hashes them here: compare when all have come. Raises RegistryError.
+        """
+        at, turn, deadline = 0, 0, time.monotonic() + self.patience
+        while True:
+            try:
+                with self._open(blob.digest, start=at) as pieces:
+                    for piece in pieces:
+                        at, turn, deadline = at + len(piece), 0, time.monotonic() + self.patience
+                        yield piece
+            except _BusyError as busy:
+                turn += 1
+                time.sleep(self._pause(busy, turn, deadline))
+            else:
+                return
+
     def tags(self) -> tuple[str, ...]:
         """Every tag of the repository, sorted; none where the repository does not exist."""
         names: set[str] = set()
@@ -506,12 +524,17 @@ class Registry:
             try:
                 return operation()
             except _BusyError as busy:
-                growing = min(8.0, 0.1 * 2 ** min(turn, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
-                pause = growing if busy.after is None else busy.after + growing / 10
-                if turn >= busy.tries or time.monotonic() + pause > deadline:
-                    raise RegistryError(busy.what, hint=busy.hint) from busy
-                time.sleep(pause)
+                time.sleep(self._pause(busy, turn, deadline))
         raise AssertionError("count() ended")
+
+    @staticmethod
+    def _pause(busy: _BusyError, turn: int, deadline: float) -> float:
+        """Seconds to wait before the next turn. Raises RegistryError where there is none."""
+        growing = min(8.0, 0.1 * 2 ** min(turn, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        pause: float = growing if busy.after is None else busy.after + growing / 10
+        if turn >= busy.tries or time.monotonic() + pause > deadline:
+            raise RegistryError(busy.what, hint=busy.hint) from busy
+        return pause
 
     def _once(
         self,
@@ -633,14 +656,18 @@ class Registry:
             self._once("DELETE", upload, (202, 204, 404))
 
     @contextmanager
-    def _open(self, digest: Digest) -> Iterator[Iterator[bytes]]:
-        """A large blob, read a piece at a time while the block lasts; nobody hashes it but who stores it."""
+    def _open(self, digest: Digest, *, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """A large blob from this byte on, in pieces, while the block lasts; nobody hashes it here."""
         url = f"{self._root}/blobs/{digest}"
         self._once("HEAD", url, (200,))  # renews our authorization where that is needed
         headers = self._authorization(url, f"{self.repository.path} ")
+        expected = httpx.codes.OK
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            expected = httpx.codes.PARTIAL_CONTENT
         try:
             with self._connections.client.stream("GET", url, headers=headers) as response:
-                if response.status_code != httpx.codes.OK:
+                if response.status_code != expected:
                     raise self._trouble(
                         Answer("GET", response.url, response.status_code, response.headers, b"")
                     )

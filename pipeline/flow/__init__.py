@@ -13,12 +13,30 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import base as base_image
-from pipeline import build, compat, distribution, evidence, fetch, gate, places, plan, publish, suite, verify
+from pipeline import (
+    build,
+    certify,
+    compat,
+    distribution,
+    evidence,
+    fetch,
+    gate,
+    places,
+    plan,
+    publish,
+    suite,
+    verify,
+)
 from pipeline import lock as locks
+from pipeline.certify.judge import judge
+from pipeline.certify.survey import survey
+from pipeline.certify.wanted import Wanted
 from pipeline.errors import EngineError, Stop, UsageError
+from pipeline.filesystem.opening import open_image
 from pipeline.flow.machine import IMAGES, Machine, Settings
 from pipeline.nouns import (
     PROJECT,
+    Budget,
     Check,
     Decision,
     Estimate,
@@ -50,7 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.nouns import Cell, Digest
+    from pipeline.nouns import Cell, Digest, Sizes
     from pipeline.report.progress import Narrator
 
 __all__ = ["IMAGES", "Flow", "Machine", "Settings"]
@@ -73,21 +91,26 @@ class Flow:
         image = self._image_in_staging(spec, lock, base) if lock and base else None
         if image is None:
             return Observed(spec, lock, None)
-        proofs = self.machine.evidence.proofs(self.machine.staging, image.ref.digest)
-        return Observed(spec, lock, image, proofs, self._tags(image) if proofs else ())
+        beside = self.machine.evidence.beside(self.machine.staging, image.ref.digest)
+        tags = self._tags(image) if beside.proofs else ()
+        return Observed(spec, lock, image, beside.proofs, tags, beside.certificates)
 
     def decide(self, observed: Observed) -> Decision | None:
         """What the gate says of the cell's image today; None where there is no image."""
-        if observed.image is None:
+        if observed.image is None or observed.lock is None:
             return None
+        spec = observed.spec
+        wanted = self._wanted(spec, observed.lock)
         return gate.decide(
-            observed.spec.cell,
+            spec.cell,
             observed.image,
             self.matrix.repository,
             observed.proofs,
+            observed.certificates,
             policy=self.matrix.policy,
             suite=suite.digest(),
-            model=self.machine.model_digest_of(observed.spec.cell),
+            model=self.machine.model_digest_of(spec.cell),
+            inputs=certify.inputs_of(observed.image.ref.digest, wanted, spec.waivers),
             now=datetime.now(UTC),
         )
 
@@ -146,10 +169,50 @@ class Flow:
                 progress=say,
             )
 
-    def built(self, spec: Spec) -> Status:
-        """The status of a cell after its image was built."""
-        self.build(spec)
+    def certify(self, spec: Spec) -> Status:
+        """Judge the files of the cell's image, unless that was done; sign what was found, and keep it."""
+        observed = self.observe(spec)
+        decision = self.decide(observed)
+        image, lock = observed.image, observed.lock
+        if image is None or lock is None or (decision and decision.certified):
+            return self._row(observed, decision)
+        key = self.machine.key
+        wanted = replace(self._wanted(spec, lock), last=self._last_sizes(spec.cell))
+        with self._stage(spec.cell, Stage.CERTIFY):
+            with open_image(str(image.ref)) as files:
+                inventory = survey(files)
+            judged = judge(inventory, wanted, spec.waivers, datetime.now(UTC))
+            certificate = judged.model_copy(
+                update={
+                    "repository": str(self.matrix.repository),
+                    "inputs": certify.inputs_of(image.ref.digest, wanted, spec.waivers),
+                }
+            )
+            evidence.attach(self.machine.staging, image.ref, evidence.certificates.sign(certificate, key))
         return self.status(spec)
+
+    def _wanted(self, spec: Spec, lock: Lock) -> Wanted:
+        """What the files of a cell's image must say."""
+        return Wanted(
+            cell=spec.cell,
+            pins=tuple(sorted(lock.versions.items())),
+            archs=spec.archs,
+            labels=tuple(build.labels(spec, lock, compat.driver_floor(spec.cell.cuda)).items()),
+            budget=spec.budget or Budget(),
+        )
+
+    def _last_sizes(self, cell: Cell) -> Sizes | None:
+        """How large the image is that carries the cell's tag now."""
+        digest = self.machine.destination.digest_of(cell.id)
+        if digest is None:
+            return None
+        found = self.machine.evidence.beside(self.machine.destination, digest).certificates
+        return found[0].certificate.sizes if found else None
+
+    def built(self, spec: Spec) -> Status:
+        """The status of a cell after its image was built, and its files were judged."""
+        self.build(spec)
+        return self.certify(spec)
 
     def verify(self, spec: Spec) -> Status:
         """Bring a cell to a signed record of the suite's checks, doing only what is left to do."""
@@ -158,6 +221,9 @@ class Flow:
             return status
         key = self.machine.key  # a key that cannot be used stops the work before anything is built
         image = self.build(spec)
+        status = self.certify(spec)
+        if Stage.VERIFY not in status.steps or _is_refused(status):
+            return status  # what the files tell already takes no time of a GPU
         observed = self.observe(spec)
         lock = observed.lock
         if lock is None or observed.image is None:
@@ -300,7 +366,8 @@ class Flow:
         if all(named != digest for _, named in tags):
             return tags
         whole = self.machine.destination.intact(self.matrix.repository.at(digest))
-        if whole and self.machine.evidence.proofs(self.machine.destination, digest):
+        beside = self.machine.evidence.beside(self.machine.destination, digest)
+        if whole and beside.proofs and beside.certificates:
             return tags
         return tuple((tag, named) for tag, named in tags if named != digest)
 
@@ -435,6 +502,11 @@ def _verdict(spec: Spec, estimate: Estimate | None) -> Verdict:
     verdict = compat.judge(spec.cell, compat.conditions_of(spec))
     over = plan.over_budget(spec.cell, spec.budget, estimate) if estimate else ()
     return Verdict((*verdict.findings, *over))
+
+
+def _is_refused(status: Status) -> bool:
+    """Whether the certificate speaks against the image."""
+    return any(reason.code == "certificate-refused" for reason in status.reasons)
 
 
 def _seen(record: Record) -> State:

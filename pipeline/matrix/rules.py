@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -12,7 +13,7 @@ from pipeline.compat.architectures import in_order
 from pipeline.matrix.globs import listed, matching, no_match
 from pipeline.matrix.texts import bytes_in, shown
 from pipeline.matrix.tree import Problem
-from pipeline.nouns import Base, Budget, ImageRef, Reasoned, Spec
+from pipeline.nouns import Base, Budget, ImageRef, Reasoned, Spec, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by the way to it, the ids that it matches."""
 
-SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets")
+SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets", "exceptions")
 """The sections that hold rules, each for the cells that its glob matches."""
 
 
@@ -152,6 +153,10 @@ def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) ->
         serve=file.serve,
         archs=in_order(file.gpu.archs) if file.gpu and cell.needs_gpu else (),
         budget=next((_budget(rule) for rule in reversed([*mine("budgets")])), None),
+        waivers=tuple(
+            Waiver(rule.rule, rule.path, rule.reason, date.fromisoformat(rule.expires))
+            for rule in mine("exceptions")
+        ),
     )
 
 

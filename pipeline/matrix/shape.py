@@ -35,7 +35,7 @@ from pipeline.matrix.texts import (
     Vllm,
     refusal,
 )
-from pipeline.nouns import CHECKS, CheckName
+from pipeline.nouns import CHECKS, CheckName, RuleName
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """The Python that each distribution's suite brings."""
@@ -182,6 +182,19 @@ class Budget(Rule):
         return self
 
 
+class Waiver(Rule):
+    """A finding of a certificate that is known and accepted for some cells, until a day."""
+
+    rule: RuleName
+    """The rule of the certificate."""
+    path: Plain
+    """The files that it is about: a glob over absolute paths. `*` also matches the image as a whole."""
+    reason: Reason
+    """Why it may stay; the certificate shows it."""
+    expires: Day
+    """The last day on which it counts, quoted. Then it is found again."""
+
+
 class Publish(Section):
     """Where images go, and under which further names."""
 
@@ -265,6 +278,8 @@ class File(Section):
     """How images are proven, and which proof counts."""
     budgets: Annotated[tuple[Budget, ...], Field(max_length=200)] = ()
     """How large images may become."""
+    exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
+    """Findings of a certificate that are known and accepted, each with its reason and its end."""
 
 
 AXES = ("torch", "cuda", "python", "vllm", "platform")
@@ -280,6 +295,7 @@ SECTIONS: dict[str, type[Section]] = {
     "publish": Publish,
     "verify": Verify,
     "budgets": Budget,
+    "exceptions": Waiver,
 }
 """The type of each section, by its key at the top of the file."""
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from pipeline.nouns import Outcome, State, plain
-from pipeline.report.text import line, printable
+from pipeline.report.text import escaped, line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +62,7 @@ def table(statuses: Iterable[Status]) -> Table:
 def markdown(statuses: Iterable[Status]) -> str:
     """The summary as a Markdown table."""
     rule = ("---", "---", "---:", "---", "---:", "---")
-    rows = (map(_escaped, _row(status)) for status in statuses)
+    rows = (map(escaped, _row(status)) for status in statuses)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (_COLUMNS, rule, *rows))
 
 
@@ -102,11 +101,6 @@ def _left(status: Status) -> str:
 def _troubled(status: Status) -> tuple[Check, ...]:
     checks = status.record.checks if status.record else ()
     return tuple(check for check in checks if check.outcome is not Outcome.PASSED)
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, whoever wrote it, in one cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line(text))
 
 
 # -- for machines -----------------------------------------------------------------------------------

@@ -19,3 +19,8 @@ def printable(text: str) -> str:
 def line(text: str) -> str:
     """The same on one line, each run of blanks as one."""
     return " ".join(printable(text).split())
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, whoever wrote it, in one cell of a table."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line(text))

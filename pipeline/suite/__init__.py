@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 _DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
-_SOURCES = ("engine.py", "nouns.py")
-"""What the suite takes from the rest of the package."""
+_SOURCES = ("suite", "nouns", "engine.py")
+"""The suite, and what it takes from the rest of the package."""
 
 
 def files_of(vllm: str | None) -> tuple[Path, ...]:
@@ -23,10 +23,10 @@ def files_of(vllm: str | None) -> tuple[Path, ...]:
 
 def digest() -> str:
     """``sha256:…`` over the suite's files, the sources it uses, and its dependencies' versions."""
-    suite = Path(__file__).parent
-    files = [path for path in suite.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    files += [suite.parent / name for name in _SOURCES]
-    listing = [f"{_sha256(path)}  {path.relative_to(suite.parent).as_posix()}" for path in files]
+    package = Path(__file__).parent.parent
+    found = (path for name in _SOURCES for path in (package / name, *(package / name).rglob("*")))
+    files = [path for path in found if path.is_file() and path.suffix != ".pyc"]
+    listing = [f"{_sha256(path)}  {path.relative_to(package).as_posix()}" for path in files]
     listing += [f"{version(name)}  {name}" for name in _DEPENDENCIES]
     text = "\n".join(sorted(listing))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

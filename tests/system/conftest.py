@@ -22,16 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from pipeline import evidence, keys
 from pipeline.nouns import (
     Cell,
+    Certificate,
+    Certified,
     Check,
     Decision,
     Digest,
     Host,
     Image,
     Outcome,
-    Reason,
+    Proof,
     Record,
     Repository,
     Result,
+    Sizes,
 )
 from pipeline.registry import OCI_MANIFEST, Manifest, Registry
 
@@ -39,11 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pipeline.nouns import Proof
-
 CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
 SUITE = f"sha256:{'5' * 64}"
 MODEL = f"sha256:{'6' * 64}"
+INPUTS = "7" * 64
 HOST = Host(hardware="cpu-amd64", system="Linux", cpu="two cores", memory_bytes=1)
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -146,12 +148,14 @@ class Proxy:
     """Stands before a registry and misbehaves as told.
 
     ``before`` may answer a request itself, or raise ConnectionError to hang up; ``after`` may change
-    what the registry answered. ``seen`` lists method and path of every request, in order.
+    what the registry answered. Where ``whole_length``, an answer that was cut short still claims its length,
+    and the connection ends there. ``seen`` lists method and path of every request, in order.
     """
 
     port: int
     before: Callable[[str, str], Answer | None] = lambda _method, _path: None
     after: Callable[[str, str, Answer], Answer] = lambda _method, _path, answer: answer
+    whole_length: bool = False
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -186,11 +190,13 @@ def fault_proxy(upstream: str) -> Iterator[Proxy]:
             for name, value in headers.items():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                     self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+            claimed = headers.get("Content-Length", "0")
+            length = claimed if self.command == "HEAD" or state.whole_length else str(len(body))
             self.send_header("Content-Length", length)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+            self.close_connection |= int(length) > len(body) and self.command != "HEAD"
 
         def _forward(self, sent: bytes) -> Answer:
             connection = http.client.HTTPConnection(upstream, timeout=30)
@@ -289,13 +295,37 @@ class Bench:
         bundle = evidence.sign(self.record(image, **changes), self.key)
         digest = evidence.attach(self.staging, image.ref, bundle)
         found = evidence.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
-        assert not isinstance(found, Reason), found
+        assert isinstance(found, Proof), found
         return found
+
+    def certify(self, image: Image) -> Certified:
+        """Sign a certificate without findings and attach it in staging, as a build does."""
+        certificate = Certificate(
+            schema=1,
+            name=str(image.ref),
+            repository=str(self.destination.repository),
+            inputs=INPUTS,
+            digest=str(image.ref.digest),
+            findings=(),
+            sizes=Sizes(compressed=1, installed=1),
+            facts="2026-11-24",
+            tool="tests",
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        bundle = evidence.certificates.sign(certificate, self.key)
+        digest = evidence.attach(self.staging, image.ref, bundle)
+        found = evidence.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
+        assert isinstance(found, Certified), found
+        return found
+
+    def decision(self, image: Image, proof: Proof) -> Decision:
+        """What the gate decides of an image with this proof and a certificate."""
+        return Decision((), proof, self.certify(image))
 
     def proven(self, build_key: str = "1" * 64, **changes: Any) -> tuple[Image, Decision]:
         """An image that the gate allows."""
         image = self.image(build_key)
-        return image, Decision((), self.prove(image, **changes))
+        return image, self.decision(image, self.prove(image, **changes))
 
     def digest_in_destination(self, tag: str) -> Digest | None:
         """What a tag names there."""

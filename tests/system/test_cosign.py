@@ -16,6 +16,7 @@ from pipeline import evidence, keys
 from pipeline.gate import decide
 from pipeline.nouns import Policy, Publication, Result
 from pipeline.publish import publish
+from tests.system.conftest import INPUTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,8 +124,9 @@ def test_a_forged_record_beside_a_good_one_hides_nothing(bench: Bench, layout: l
     stranger = generate_private_key(SECP256R1())
     attach(bench, image, evidence.sign(bench.record(image, result=Result.FAILED), stranger))
     assert accepts(bench, image.ref, layout)
-    found, reasons = evidence.proofs(bench.staging, image.ref.digest, bench.evidence.trusted)
-    assert (found, [reason.code for reason in reasons]) == ((decision.proof,), ["record-untrusted"])
+    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    assert found.proofs == (decision.proof,)
+    assert [reason.code for reason in found.worthless] == ["record-untrusted"]
 
 
 def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) -> None:
@@ -139,9 +141,11 @@ def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) 
         image,
         bench.destination.repository,
         found,
+        (bench.certify(image),),
         policy=Policy(required=("serve",)),
         suite=proof.record.suite,
         model=None,
+        inputs=INPUTS,
         now=datetime.fromisoformat(proof.record.finished),
     )
     assert [reason.code for reason in decision.reasons] == ["not-passed"]

@@ -14,6 +14,7 @@ from pipeline.errors import RegistryError
 from pipeline.gate import decide
 from pipeline.nouns import Cell, Decision, Image, Policy, Publication, Reason, Result
 from pipeline.publish import publish, published
+from tests.system.conftest import INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +46,23 @@ def assert_every_tag_is_proven(bench: Bench, build_keys: dict[str, str]) -> None
     """What must hold at every moment: the gate allows each tag, by what lies in the destination alone."""
     policy = Policy(required=("serve",))
     for tag, digest in published(bench.destination, tags(bench)):
-        proofs = bench.evidence.proofs(bench.destination, digest)
-        assert proofs, f"{tag} names {digest}, which has no record"
-        record = proofs[0].record
+        beside = bench.evidence.beside(bench.destination, digest)
+        assert beside.proofs, f"{tag} names {digest}, which has no record"
+        assert beside.certificates, f"{tag} names {digest}, which has no certificate"
+        record = beside.proofs[0].record
         image = Image(CELL, bench.destination.repository.at(digest), build_keys[str(digest)], record.lock)
         where, now = bench.destination.repository, datetime.fromisoformat(record.finished)
         assert decide(
-            CELL, image, where, proofs, policy=policy, suite=record.suite, model=None, now=now
+            CELL,
+            image,
+            where,
+            beside.proofs,
+            beside.certificates,
+            policy=policy,
+            suite=record.suite,
+            model=None,
+            inputs=INPUTS,
+            now=now,
         ).allowed
         assert bench.destination.intact(image.ref)
 
@@ -96,9 +107,16 @@ def test_blobs_are_mounted_not_sent(bench: Bench, proxy: Proxy) -> None:
 def test_without_the_gate_nothing_is_written(bench: Bench, proxy: Proxy, refused: Decision) -> None:
     """A decision that allows nothing publishes nothing."""
     image, allowed = bench.proven()
-    result = put(
-        bench.through(proxy), image, replace(refused, proof=allowed.proof if refused.reasons else None)
-    )
+    given = allowed if refused.reasons else Decision(())
+    result = put(bench.through(proxy), image, replace(given, reasons=refused.reasons))
+    assert isinstance(result, Reason)
+    assert (result.code, proxy.writes) == ("not-allowed", [])
+
+
+def test_without_a_certificate_nothing_is_written(bench: Bench, proxy: Proxy) -> None:
+    """A record alone is not enough, whatever the decision says."""
+    image, allowed = bench.proven()
+    result = put(bench.through(proxy), image, replace(allowed, certified=None))
     assert isinstance(result, Reason)
     assert (result.code, proxy.writes) == ("not-allowed", [])
 
@@ -129,7 +147,7 @@ def test_an_alias_may_leave_another_cell_whose_proof_is_newer(bench: Bench) -> N
     """The matrix says which cell an alias means; only proofs of one cell are compared."""
     other = replace(CELL, vllm="0.31.0")
     old = bench.image("3" * 64, other)
-    put(bench, old, Decision((), bench.prove(old, finished=LATER)), channels=("latest",))
+    put(bench, old, bench.decision(old, bench.prove(old, finished=LATER)), channels=("latest",))
     image, decision = bench.proven()
     assert isinstance(put(bench, image, decision), Publication)
     assert tags(bench)["latest"] == str(image.ref.digest)
@@ -190,7 +208,7 @@ def test_ended_after_any_step_no_tag_lacks_its_proof_and_a_rerun_finishes(bench:
         else:
             break
         assert_every_tag_is_proven(bench, build_keys)
-    assert len(steps) == 4 + 2 * (1 + len(CHANNELS))
+    assert len(steps) == 5 + 2 * (1 + len(CHANNELS))
 
 
 def test_shut_out_after_any_write_no_tag_lacks_its_proof_and_a_rerun_finishes(

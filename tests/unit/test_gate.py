@@ -14,11 +14,14 @@ from pipeline.gate import decide
 from pipeline.nouns import (
     CHECKS,
     Cell,
+    Certificate,
+    Certified,
     Check,
     Decision,
     Digest,
     Host,
     Image,
+    ImageFinding,
     ImageRef,
     Outcome,
     Policy,
@@ -26,6 +29,9 @@ from pipeline.nouns import (
     Record,
     Repository,
     Result,
+    Severity,
+    Sizes,
+    WaivedFinding,
     checks_of,
 )
 
@@ -33,6 +39,7 @@ CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
 GPU_CELL = replace(CELL, cuda="cu130")
 PYTORCH_CELL = replace(CELL, vllm=None)
 HERE = Repository("127.0.0.1:5000", "tagproof")
+INPUTS = "9" * 64
 SUITE, MODEL, LOCK = (f"sha256:{digit * 64}" for digit in "567")
 IMAGE = Image(CELL, ImageRef(HERE, Digest(f"sha256:{'a' * 64}")), "b" * 64, LOCK)
 POLICY = Policy(required=("serve", "correct"))
@@ -69,9 +76,40 @@ def proof(**changes: Any) -> Proof:
     return Proof(Record.model_validate(values | changes), "signer", Digest(f"sha256:{'d' * 64}"))
 
 
-def judge(*proofs: Proof, image: Image = IMAGE, cell: Cell = CELL, **changes: Any) -> Decision:
-    given_: dict[str, Any] = {"policy": POLICY, "suite": SUITE, "model": MODEL, "now": NOW}
-    return decide(cell, image, HERE, proofs, **{**given_, **changes})
+def certified(image: Image = IMAGE, **changes: Any) -> Certified:
+    """A certificate of this image with nothing against it, but for the changes."""
+    values = {
+        "schema": 1,
+        "name": str(image.ref),
+        "repository": str(HERE),
+        "inputs": INPUTS,
+        "digest": str(image.ref.digest),
+        "findings": (),
+        "sizes": Sizes(compressed=1, installed=1),
+        "facts": "2030-01-01",
+        "tool": "tests",
+        "created": at(NOW - timedelta(minutes=3)),
+    }
+    certificate = Certificate.model_validate(values | changes)
+    return Certified(certificate, "signer", Digest(f"sha256:{'f' * 64}"))
+
+
+def judge(
+    *proofs: Proof,
+    image: Image = IMAGE,
+    cell: Cell = CELL,
+    certificates: tuple[Certified, ...] | None = None,
+    **changes: Any,
+) -> Decision:
+    given_: dict[str, Any] = {
+        "policy": POLICY,
+        "suite": SUITE,
+        "model": MODEL,
+        "inputs": INPUTS,
+        "now": NOW,
+    }
+    found = (certified(image),) if certificates is None else certificates
+    return decide(cell, image, HERE, proofs, found, **{**given_, **changes})
 
 
 def codes(decision: Decision) -> set[str]:
@@ -81,7 +119,7 @@ def codes(decision: Decision) -> set[str]:
 def test_a_good_proof_is_allowed() -> None:
     """Nothing against it, so the decision names the proof and no reason."""
     good = proof()
-    assert judge(good) == Decision((), good)
+    assert judge(good) == Decision((), good, certified())
 
 
 def test_without_a_proof_nothing_is_allowed() -> None:
@@ -152,7 +190,7 @@ def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
 def test_an_older_suite_does_not_hide_an_older_proof_by_todays() -> None:
     """The proof that decides is one by today's suite, if there is one."""
     todays = proof(finished=at(NOW - timedelta(hours=2)))
-    assert judge(proof(suite=OTHER), todays) == Decision((), todays)
+    assert judge(proof(suite=OTHER), todays) == Decision((), todays, certified())
 
 
 @pytest.mark.parametrize("suite", [SUITE, OTHER])
@@ -226,3 +264,57 @@ def test_the_order_of_the_proofs_does_not_matter(order: list[int]) -> None:
     """Proofs come as the registry lists them; the decision is the same."""
     hours = [proof(finished=at(NOW - timedelta(hours=hour))) for hour in range(1, 5)]
     assert judge(*(hours[index] for index in order)) == judge(*hours)
+
+
+# -- the certificate --------------------------------------------------------------------------------
+
+MISSING = ImageFinding(
+    rule="closure",
+    severity=Severity.ERROR,
+    path="/opt/venv/lib/x.so",
+    what="libcudart.so.12 is nowhere",
+    why="it does not load",
+    remedy="install it",
+)
+
+
+@pytest.mark.parametrize(
+    "certificates",
+    [
+        (),
+        (certified(inputs="8" * 64),),
+        (certified(digest=OTHER),),
+        (certified(repository="127.0.0.1:5000/other"),),
+    ],
+    ids=["none", "judged by other rules", "of another image", "for another repository"],
+)
+def test_without_a_certificate_of_today_nothing_is_allowed(certificates: tuple[Certified, ...]) -> None:
+    """Absence is refusal here too."""
+    assert codes(judge(proof(), certificates=certificates)) == {"no-certificate"}
+
+
+def test_an_error_in_the_files_outweighs_a_run_that_went_well() -> None:
+    """It may run here and not there; the refusal says what is wrong, where, and the remedy."""
+    decision = judge(proof(), certificates=(certified(findings=(MISSING,)),))
+    (reason,) = decision.reasons
+    assert (decision.allowed, reason.code, reason.hint) == (False, "certificate-refused", "install it")
+    assert "closure: libcudart.so.12 is nowhere at /opt/venv/lib/x.so" in reason.text
+
+
+@pytest.mark.parametrize("severity", [Severity.WARNING, Severity.NOTE])
+def test_a_warning_in_the_files_refuses_nothing(severity: Severity) -> None:
+    finding = MISSING.model_copy(update={"severity": severity})
+    assert judge(proof(), certificates=(certified(findings=(finding,)),)).allowed
+
+
+@pytest.mark.parametrize(("expires", "allowed"), [("2030-01-02", True), ("2030-01-01", False)])
+def test_an_exception_counts_until_its_last_day(expires: str, allowed: bool) -> None:
+    waived = WaivedFinding(finding=MISSING, reason="known", expires=expires)
+    decision = judge(proof(), certificates=(certified(waived=(waived,)),))
+    assert decision.allowed is allowed
+    assert codes(decision) <= {"exception-ended"}
+
+
+def test_the_newest_certificate_counts() -> None:
+    older = certified(findings=(MISSING,), created=at(NOW - timedelta(hours=1)))
+    assert judge(proof(), certificates=(older, certified())).certified == certified()

@@ -17,6 +17,7 @@ HANDS = {
     "buildx",
     "distribution",
     "engine",
+    "filesystem",
     "gpu",
     "host",
     "index",
@@ -31,6 +32,7 @@ HANDS = {
 VERBS = {
     "base",
     "build",
+    "certify",
     "evidence",
     "fetch",
     "gate",
@@ -47,8 +49,9 @@ VERBS = {
 PURE = {"gate", "matrix", "plan", "report"}
 """Verbs that decide or tell from values alone (matrix reads its one file), so they need no hands."""
 
-HANDS_TOGETHER = {"host": {"gpu"}}
-"""The few hands that need another: what a host can prove depends on its GPUs."""
+HANDS_TOGETHER = {"host": {"gpu"}, "filesystem": {"engine", "registry"}}
+"""The few hands that need another: what a host can prove depends on its GPUs, and an image's files
+are read from where the image is."""
 
 ALLOWED: dict[str, set[str]] = {
     "": set(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from jsonschema import Draft202012Validator
 
 from pipeline import matrix
 from pipeline.errors import UsageError
+from pipeline.lock import inputs_of
 from pipeline.matrix import schema
 from pipeline.matrix.cells import MOST
-from pipeline.nouns import CHECKS, Reasoned
+from pipeline.nouns import CHECKS, Reasoned, Waiver
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,6 +173,17 @@ def test_the_shipped_matrix_has_the_promised_cells() -> None:
     assert "HF_HUB_OFFLINE" not in dict(shipped.specs[0].env)
 
 
+def test_an_exception_is_for_the_cells_that_its_glob_matches_until_its_day(tmp_path: Path) -> None:
+    """It reaches the spec as it is written; no key of lock or build knows of it."""
+    entry = "{rule: config, path: '/opt/*', cells: '*-cpu-*', reason: ours, expires: '2027-01-31'}"
+    found = load(tmp_path, f"{GOOD}exceptions: [{entry}]\n").specs
+    waivers = {spec.cell.cuda: spec.waivers for spec in found}
+    assert waivers["cpu"] == (Waiver("config", "/opt/*", "ours", date(2027, 1, 31)),)
+    assert waivers["cu130"] == ()
+    without = load(tmp_path, GOOD).specs
+    assert [inputs_of(one) for one in found] == [inputs_of(one) for one in without]
+
+
 # -- what is refused, one case for each: the text, and what is said of it ---------------------------
 
 BAD: dict[str, tuple[str | bytes, list[str]]] = {
@@ -312,6 +325,18 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "alias that no tag can be": (
         GOOD + f"  aliases: {{'a b': {CPU}, sha256-aa: {CPU}}}\n",
         ["matrix.yaml:9:13: publish.aliases.a b: 'a b' is no tag", "'sha256-aa' is no tag"],
+    ),
+    "exception without an end": (
+        GOOD + "exceptions: [{rule: config, path: '*', reason: r}]\n",
+        ["matrix.yaml:9:14: exceptions.expires is missing"],
+    ),
+    "exception for no rule": (
+        GOOD + "exceptions: [{rule: configs, path: '*', reason: r, expires: '2027-01-31'}]\n",
+        ["matrix.yaml:9:21: exceptions.rule:", "did you mean config?"],
+    ),
+    "exception that ends on no day": (
+        GOOD + "exceptions: [{rule: config, path: '*', reason: r, expires: never}]\n",
+        ["matrix.yaml:9:60: exceptions.expires: 'never' is no day"],
     ),
     "glob that matches none": (
         GOOD + "omit: [{packages: [a], cells: '*-gpu-*', reason: r}]\n",

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 NOXFILE = Path(__file__).parents[2] / "noxfile.py"
+STAGES = ("plan", "lock", "build", "verify", "publish", "report", "refresh")
+CHECKS = ("tests", "oracles", "fuzz", "lint", "types", "bench")
 CELLS = ("vllm0.32.0-torch2.13.0-cpu-py3.11", "vllm0.33.0-torch2.14.0-cu130-py3.11")
 
 SLOW_TO_CLEAN_UP = """
@@ -55,26 +57,14 @@ def listed(project: Path, *arguments: str) -> list[dict[str, Any]]:
 def test_every_stage_and_every_kind_of_check_is_a_session(project: Path) -> None:
     """A user finds each step of the path, and each check of the project, under its own name."""
     shown = nox(project, "--list")
-    for name in (
-        "plan",
-        "lock",
-        "build",
-        "verify",
-        "publish",
-        "report",
-        "refresh",
-        "tests",
-        "lint",
-        "types",
-        "bench",
-    ):
+    for name in STAGES + CHECKS:
         assert f" {name} -> " in shown
 
 
 def test_each_session_is_described_in_one_line(project: Path) -> None:
     """``nox -l`` stays readable."""
     lines = [line for line in nox(project, "--list").splitlines() if line.startswith(("- ", "* "))]
-    assert len(lines) == 11 + len(CELLS)
+    assert len(lines) == len(STAGES + CHECKS) + len(CELLS)
     assert all(" -> " in line and line.endswith(".") and len(line) < 110 for line in lines)
 
 

@@ -140,6 +140,29 @@ def test_the_state_says_how_far_a_cell_has_come(
     assert (found.state, found.steps) == (state, steps)
 
 
+UNCERTIFIED = Decision((Reason("no-certificate", "none", "build it"),), proof())
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "steps"),
+    [
+        (UNCERTIFIED, State.UNPROVEN, (Stage.CERTIFY, Stage.PUBLISH)),
+        (
+            replace(UNCERTIFIED, reasons=(*UNCERTIFIED.reasons, *NO.reasons)),
+            State.UNPROVEN,
+            (Stage.CERTIFY, Stage.VERIFY, Stage.PUBLISH),
+        ),
+        (Decision((Reason("certificate-refused", "closure", "install it"),), proof()), State.FAILED, LAST),
+    ],
+)
+def test_an_image_may_lack_its_certificate_or_be_refused_by_it(
+    decision: Decision, state: State, steps: tuple[Stage, ...]
+) -> None:
+    """A good record does not stand in for it, and what it refuses has failed."""
+    found = status(observed(proofs=(proof(),)), decision)
+    assert (found.state, found.steps) == (state, steps)
+
+
 def test_the_newest_record_of_this_very_image_counts() -> None:
     """Not an older one, and not that of another digest."""
     later = proof(Outcome.FAILED, Result.FAILED, finished="2026-11-21T10:00:00Z")

@@ -1,0 +1,43 @@
+"""The static certificate: will this image run, and where, told from its files alone, without a GPU.
+
+    FileSystem → survey → Inventory → judge (rules) → Certificate
+
+Nothing of the image is run, and only the files that a rule looks at are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.nouns import key_of, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.certify.wanted import Wanted
+    from pipeline.nouns import Digest, Waiver
+
+
+def inputs_of(digest: Digest, wanted: Wanted, waivers: Sequence[Waiver]) -> str:
+    """A key of all that a certificate is judged by: the image, what is expected of it, exceptions, the rules.
+
+    What the last proven image was like is not in it, or each publication would void the certificates.
+    """
+    expected = plain(replace(wanted, last=None))
+    accepted = [[one.rule, one.path, one.expires.isoformat()] for one in waivers]
+    return key_of([digest.value, expected, sorted(accepted), _rules()])
+
+
+def _rules() -> str:
+    """A digest of what judges: the files of this room and of the one that reads images."""
+    here = Path(__file__).parent
+    files = sorted([*here.rglob("*.py"), *(here.parent / "filesystem").rglob("*.py")])
+    hashes = [[path.relative_to(here.parent).as_posix(), _sha256(path)] for path in files]
+    return key_of(hashes)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,298 @@
+"""What files alone do not say: what the host brings, who loads what before whom, and what may be missing.
+
+Each row has its source. A row can only make a finding milder, or tell which libraries must have device code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Row:
+    """A glob on absolute paths, what is known of what it matches, and where that is from."""
+
+    glob: str
+    reason: str
+    source: str
+
+
+def matching(rows: tuple[Row, ...], path: str) -> Row | None:
+    """The first row that speaks of this path."""
+    return next((row for row in rows if fnmatchcase(path, row.glob)), None)
+
+
+# -- the host's driver ------------------------------------------------------------------------------
+
+DRIVER: dict[str, str] = {
+    "libcuda.so.1": "cu",
+    "libcudadebugger.so.1": "",
+    "libnvidia-ml.so.1": "nvml",
+    "libnvidia-cfg.so.1": "nvCfg",
+    "libnvidia-nscq.so.2": "nscq",
+    "libnvidia-nvvm.so.4": "nvvm",
+    "libnvidia-nvvm70.so.4": "nvvm",
+    "libnvidia-opencl.so.1": "",
+    "libnvidia-ptxjitcompiler.so.1": "",
+    "libnvidia-gpucomp.so": "",
+    "libnvidia-pkcs11.so": "",
+    "libnvidia-pkcs11-openssl3.so": "",
+    "libnvidia-sandboxutils.so.1": "nvSandbox",
+    "libnvidia-encode.so.1": "Nv",
+    "libnvidia-opticalflow.so.1": "Nv",
+    "libnvcuvid.so.1": "cuvid",
+    "libvdpau_nvidia.so.1": "vdp",
+    "libEGL_nvidia.so.0": "",
+    "libGLX_nvidia.so.0": "",
+    "libnvidia-ngx.so.1": "",
+    "libnvoptix.so.1": "",
+    "libnvidia-fbc.so.1": "NvFBC",
+}
+"""Libraries that belong to the driver: soname, and with what the names of its symbols begin. NVIDIA's
+container toolkit mounts the host's own into the container; an image must not bring them. Source:
+https://github.com/NVIDIA/libnvidia-container/blob/main/src/nvc_info.c: utility_libs, compute_libs,
+video_libs, graphics_libs, ngx_libs."""
+
+
+def is_drivers(soname: str) -> bool:
+    """Whether the host's driver provides it."""
+    return soname in DRIVER
+
+
+# -- who loads what before whom ---------------------------------------------------------------------
+
+TORCH_FIRST = frozenset({"vllm", "tilelang", "torchaudio", "torchvision"})
+"""Top-level packages that import torch before they open a library of theirs, so that all libraries of torch
+are known by soname then: vllm/env_override.py, and the others' ``__init__.py``. What links a library of torch
+can only be loaded after torch, and needs no entry."""
+
+TORCH_LOADS = ("torch/_C.*.so", "torch/lib/libtorch_global_deps.so")
+"""What ``import torch`` loads: the second first and with RTLD_GLOBAL, then the first, which brings all else.
+Source: torch/__init__.py, ``_load_global_deps``."""
+
+TORCH_SONAMES = frozenset(
+    {
+        "libc10.so",
+        "libc10_cuda.so",
+        "libtorch.so",
+        "libtorch_cpu.so",
+        "libtorch_cuda.so",
+        "libtorch_cuda_linalg.so",
+        "libtorch_python.so",
+        "libshm.so",
+    }
+)
+"""PyTorch's own libraries; what links one of them is compiled against one PyTorch."""
+
+# -- what may be missing ----------------------------------------------------------------------------
+
+_MAN_NVSHMEM = "https://docs.nvidia.com/nvshmem/api/gen/env.html: NVSHMEM_REMOTE_TRANSPORT, NVSHMEM_BOOTSTRAP"
+
+PLUGINS: tuple[Row, ...] = (
+    Row(
+        "*/lib-dynload/_tkinter.*",
+        "Tk draws windows, which no server opens",
+        "https://github.com/docker-library/python: slim variants leave libtk out on purpose",
+    ),
+    Row(
+        "*/lib-dynload/_*dbm.*",
+        "one of the databases that dbm tries in turn",
+        "https://docs.python.org/3/library/dbm.html",
+    ),
+    Row(
+        "*/numba/np/ufunc/*pool.*",
+        "Numba tries TBB, then OpenMP, then its own work queue",
+        "https://numba.readthedocs.io/en/stable/user/threading-layer.html",
+    ),
+    Row("*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that it is told to use", _MAN_NVSHMEM),
+    Row("*/nvshmem_bootstrap_*.so*", "NVSHMEM opens the bootstrap that it is told to use", _MAN_NVSHMEM),
+    Row(
+        "*/libcufile_rdma.so*",
+        "cuFile opens it where storage is reached over RDMA",
+        "https://docs.nvidia.com/gpudirect-storage/configuration-guide: libcufile_rdma",
+    ),
+    Row(
+        "*/libnccl-net*.so*",
+        "NCCL opens it where NCCL_NET_PLUGIN names it",
+        "https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html: NCCL_NET_PLUGIN",
+    ),
+    Row(
+        "*/openmpi*/mca_*.so",
+        "Open MPI opens the components whose libraries are there",
+        "https://docs.open-mpi.org/en/main/mca.html",
+    ),
+    Row(
+        "*/ucx/libuc[tmx]_*.so*",
+        "UCX opens the transports whose libraries are there",
+        "https://openucx.readthedocs.io/en/master/faq.html",
+    ),
+    Row(
+        "*/nixl*/plugins/*.so",
+        "NIXL opens the backend that it is told to use",
+        "https://github.com/ai-dynamo/nixl/blob/main/docs/BackendGuide.md",
+    ),
+    Row(
+        "*/torchcodec/libtorchcodec_*.so",
+        "torchcodec has one for each major of FFmpeg and uses that which loads",
+        "https://github.com/pytorch/torchcodec: src/torchcodec/_internally_replaced_utils.py",
+    ),
+    Row(
+        "*/torchaudio/lib/*sox*.so",
+        "torchaudio opens the backends whose libraries are there",
+        "https://docs.pytorch.org/audio/stable/torchaudio.html",
+    ),
+    Row(
+        "*/torio/lib/*ffmpeg*.so",
+        "torchaudio has one for each major of FFmpeg and uses that which loads",
+        "https://docs.pytorch.org/audio/stable/torchaudio.html",
+    ),
+    Row(
+        "*/torch_c_dlpack_ext/*.so",
+        "it has one for each release of PyTorch and opens that which fits",
+        "https://github.com/apache/tvm-ffi: addons/torch_c_dlpack_ext",
+    ),
+    Row("*/qt/plugins/*", "Qt opens a plugin where a window is shown", "https://doc.qt.io/qt-5/qpa.html"),
+    Row(
+        "*/onnxruntime/capi/libonnxruntime_providers_*.so",
+        "ONNX Runtime opens the execution providers that it is asked for",
+        "https://onnxruntime.ai/docs/execution-providers/",
+    ),
+    Row(
+        "*/bitsandbytes/libbitsandbytes_*.so",
+        "bitsandbytes has one for each CUDA and opens that of torch",
+        "https://github.com/bitsandbytes-foundation/bitsandbytes: bitsandbytes/cextension.py",
+    ),
+    Row(
+        "*/cupy*/*.so",
+        "CuPy opens optional libraries (cuTENSOR, cuSPARSELt, NCCL) where they are there",
+        "https://docs.cupy.dev/en/stable/install.html: additional CUDA libraries",
+    ),
+    Row(
+        "*/triton/backends/amd/*",
+        "Triton's part for AMD's GPUs",
+        "https://github.com/triton-lang/triton: third_party/amd",
+    ),
+    Row(
+        "*/cuda/core/*/_tensor_bridge.*",
+        "cuda.core imports it for torch's tensors only, once it has made torch's symbols global",
+        "cuda/core/_include/aoti_shim.h in its wheel",
+    ),
+    Row("*/gconv/*.so", "the C library opens converters by name", "iconv(3)"),
+)
+"""Objects that their own program opens only where it needs them, and can do without."""
+
+# -- what must have device code ---------------------------------------------------------------------
+
+_VLLM_KERNELS = "https://github.com/vllm-project/vllm/blob/main/CMakeLists.txt"
+
+CORE: tuple[Row, ...] = (
+    Row(
+        "*/torch/lib/libtorch_cuda.so",
+        "every operation of PyTorch on a GPU",
+        "https://github.com/pytorch/pytorch/blob/main/caffe2/CMakeLists.txt: torch_cuda",
+    ),
+    Row("*/vllm/_C.*so", "vLLM's kernels that every model runs", f"{_VLLM_KERNELS}: _C"),
+    Row(
+        "*/vllm/_C_stable_libtorch.*so",
+        "vLLM's kernels that every model runs",
+        f"{_VLLM_KERNELS}: _C_stable_libtorch",
+    ),
+)
+"""The libraries that every model runs: a GPU that one of them does not reach cannot be used."""
+
+KERNELS: tuple[Row, ...] = (
+    *CORE,
+    Row("*/vllm/_moe_C*.so", "vLLM's kernels for mixtures of experts", f"{_VLLM_KERNELS}: _moe_C"),
+    Row(
+        "*/vllm/vllm_flash_attn/_vllm_fa*_C*.so", "vLLM's FlashAttention", f"{_VLLM_KERNELS}: vllm-flash-attn"
+    ),
+    Row("*/vllm/_flashmla_*C*.so", "vLLM's FlashMLA", f"{_VLLM_KERNELS}: flashmla"),
+    Row("*/vllm/_qutlass_C*.so", "vLLM's QuTLASS", f"{_VLLM_KERNELS}: qutlass"),
+    Row(
+        "*/flash_attn_2_cuda*.so",
+        "FlashAttention 2",
+        "https://github.com/Dao-AILab/flash-attention: setup.py",
+    ),
+    Row(
+        "*/flash_attn_3/_C*.so",
+        "FlashAttention 3",
+        "https://github.com/Dao-AILab/flash-attention: hopper/setup.py",
+    ),
+    Row("*/xformers/_C*.so", "xFormers", "https://github.com/facebookresearch/xformers: setup.py"),
+    Row(
+        "*/sgl_kernel/*common_ops*.so",
+        "SGLang's kernels",
+        "https://github.com/sgl-project/sglang: sgl-kernel",
+    ),
+    Row(
+        "*/causal_conv1d_cuda*.so",
+        "causal convolutions",
+        "https://github.com/Dao-AILab/causal-conv1d: setup.py",
+    ),
+    Row("*/selective_scan_cuda*.so", "Mamba's scan", "https://github.com/state-spaces/mamba: setup.py"),
+)
+"""Libraries that are nothing without device code. One that was built where no GPU was seen can be empty:
+https://github.com/vllm-project/vllm/issues/21768."""
+
+JIT_LINKED: tuple[Row, ...] = (
+    Row(
+        "*/libcufft*.so*",
+        "it links its kernels at run time",
+        "https://docs.nvidia.com/cuda/cufft/: JIT LTO kernels, which are not in .nv_fatbin",
+    ),
+)
+"""Libraries that bring code for a GPU otherwise, so that what is in their .nv_fatbin tells nothing."""
+
+# -- CUDA's own names -------------------------------------------------------------------------------
+
+_CUDA_LIBRARIES = {
+    "libcudart.so": {"11.0": "11", "12": "12", "13": "13"},
+    "libcublas.so": {"11": "11", "12": "12", "13": "13"},
+    "libcublasLt.so": {"11": "11", "12": "12", "13": "13"},
+    "libnvrtc.so": {"11.2": "11", "12": "12", "13": "13"},
+    "libnvJitLink.so": {"12": "12", "13": "13"},
+    "libcufft.so": {"10": "11", "11": "12", "12": "13"},
+    "libnppc.so": {"11": "11", "12": "12", "13": "13"},
+}
+"""Libraries whose soname tells CUDA's major: soname's number to major. libcufft counts otherwise than CUDA.
+cuSPARSE, cuSOLVER and cuRAND have kept a number across a major, so they tell nothing.
+Source: the components' own sonames in NVIDIA's wheels of CUDA 11.8, 12.9 and 13.0."""
+
+
+def cuda_major(soname: str) -> str | None:
+    """The CUDA major that a library of this soname belongs to; None where the name does not tell."""
+    stem, so, number = soname.partition(".so.")
+    return _CUDA_LIBRARIES.get(f"{stem}.so", {}).get(number) if so else None
+
+
+CUDA_FAMILY = (
+    "libcudart.so*",
+    "libcublas.so*",
+    "libcublasLt.so*",
+    "libcudnn.so*",
+    "libcufft.so*",
+    "libcurand.so*",
+    "libcusolver.so*",
+    "libcusparse.so*",
+    "libnccl.so*",
+    "libnvrtc.so*",
+    "libnvJitLink.so*",
+)
+"""Sonames of CUDA's libraries of which a process must see one copy only."""
+
+COMPONENTS: dict[str, str] = {
+    "nvidia-cuda-runtime": "the runtime",
+    "nvidia-cuda-nvcc": "nvcc",
+    "nvidia-nvvm": "NVVM",
+    "nvidia-cuda-nvrtc": "NVRTC",
+    "nvidia-nvjitlink": "nvJitLink",
+    "nvidia-cuda-crt": "nvcc's headers",
+    "nvidia-cuda-cccl": "CCCL",
+    "cuda-bindings": "the Python bindings",
+}
+"""Distributions whose version begins with that of the toolkit, and what they are. A suffix such as ``-cu12``
+is left out here."""
+
+COMPILERS = ("nvcc", "NVVM", "NVRTC")
+"""The components that make PTX, which no driver older than their toolkit's reads."""

@@ -1,0 +1,57 @@
+"""Which small text files the rules read: the loader's configuration, users, places of credentials."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+MOST_BYTES = 1_000_000
+"""Bytes of a text that are read; what is kept in these files is far smaller."""
+
+_GLOBS = (
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d/*",
+    "/etc/ld.so.preload",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/etc/passwd",
+    "/etc/pip.conf",
+    "/etc/ssh/ssh_host_*_key",
+    "/etc/ssl/private/*",
+    "*/.netrc",
+    "*/.git-credentials",
+    "*/.pypirc",
+    "*/.npmrc",
+    "*/.pip/pip.conf",
+    "*/.config/pip/pip.conf",
+    "*/pip.conf",
+    "*/.config/uv/uv.toml",
+    "*/.docker/config.json",
+    "*/.aws/credentials",
+    "*/.ssh/id_*",
+    "*/.cache/huggingface/token",
+    "*/.cache/huggingface/stored_tokens",
+    "*/.huggingface/token",
+    "*/.kaggle/kaggle.json",
+    "*/.config/gcloud/application_default_credentials.json",
+    "*/.env",
+    "*.pem",
+    "*.key",
+)
+_NOT = (
+    "*/lib/python3*",
+    "*/node_modules/*",
+    "*/site-packages/*",
+    "*/dist-packages/*",
+    "/usr/share/*",
+    "/usr/lib/*",
+    "/usr/local/share/*",
+    "/etc/ssl/certs/*",
+    "*.pub",
+)
+"""Where certificates and the keys of test suites lie, which are public."""
+
+
+def reads(path: str) -> bool:
+    """Whether the rules want the text of the file at this absolute path."""
+    excluded = path != "/usr/lib/os-release" and any(fnmatchcase(path, glob) for glob in _NOT)
+    return not excluded and any(fnmatchcase(path, glob) for glob in _GLOBS)

@@ -1,0 +1,217 @@
+"""Configuration: how the image is started, by whom, and with what environment."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.filesystem.nodes import Config
+from pipeline.nouns import ImageFinding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.certify.subject import Subject
+    from pipeline.filesystem.nodes import Node
+
+_finding = partial(ImageFinding, rule="config")
+
+_STICKY = 0o1000
+_READ, _WRITE, _ENTER = 4, 2, 1
+
+
+def preload(subject: Subject) -> Iterator[ImageFinding]:
+    """Nothing is pushed into every process, the container toolkit's own among them."""
+    words = subject.env.get("LD_PRELOAD", "").replace(":", " ").split()
+    for word in words:
+        is_there = "/" not in word or subject.links.file(word) is not None
+        yield _finding(
+            severity=Severity.WARNING,
+            path=word if word.startswith("/") else "",
+            what=f"LD_PRELOAD brings {word} into every process"
+            + ("" if is_there else ", and it is not there"),
+            why="hooks of older container toolkits run with it outside the container (CVE-2025-23266), so "
+            "GPU hosts refuse such images; and it may replace what a library was tested with",
+            remedy="set it in the entrypoint, for the one program that needs it",
+        )
+    if text := subject.inventory.texts.get("/etc/ld.so.preload", "").strip():
+        yield _finding(
+            severity=Severity.WARNING,
+            path="/etc/ld.so.preload",
+            what=f"it brings {text.split()[0]} into every process",
+            why="it may replace what a library was tested with",
+            remedy="leave the file out",
+        )
+
+
+def start(subject: Subject) -> Iterator[ImageFinding]:
+    """There is something to start, and it can be."""
+    config = subject.inventory.config
+    if config == Config():
+        return
+    words = (*config.entrypoint, *config.command)
+    if not words:
+        yield _finding(
+            severity=Severity.WARNING,
+            what="neither an entrypoint nor a command is set",
+            why="`docker run` without a command fails: no command specified",
+            remedy="set ENTRYPOINT",
+        )
+        return
+    first = words[0]
+    if subject.on_path(first) or ("/" in first and not first.startswith("/")):
+        return
+    there = subject.links.file(first) if first.startswith("/") else None
+    yield _finding(
+        severity=Severity.ERROR,
+        path=first if first.startswith("/") else "",
+        what=f"{first} is what the image starts, and it {'may not be executed' if there else 'is not there'}",
+        why="the container does not start",
+        remedy="chmod +x it" if there else "install it, or correct ENTRYPOINT and PATH",
+    )
+
+
+def access(subject: Subject) -> Iterator[ImageFinding]:
+    """The image's user can reach what it starts and imports, and any other user in group 0 too."""
+    config = subject.inventory.config
+    if config == Config():
+        return
+    uid, gid = _user(subject)
+    for what, path in _needed(subject):
+        barrier = _barrier(subject, path, uid, gid)
+        if barrier:
+            yield _finding(
+                severity=Severity.ERROR,
+                path=barrier,
+                what=f"user {config.user} cannot get to {what} through it",
+                why="the container does not start: permission denied",
+                remedy=f"chmod a+rX {barrier}",
+            )
+        elif uid == 0 and (barrier := _barrier(subject, path, _ANYBODY, 0)):
+            yield _finding(
+                severity=Severity.NOTE,
+                path=barrier,
+                what=f"only root gets to {what} through it",
+                why="platforms that give each container a user of its own (OpenShift) cannot run it",
+                remedy=f"chmod a+rX {barrier}",
+            )
+    home = subject.links.real(subject.env.get("HOME", "")) if subject.env.get("HOME") else None
+    node = subject.inventory.nodes.get(home) if home else None
+    if node and uid != 0 and not _may(node, uid, gid, _WRITE):
+        yield _finding(
+            severity=Severity.WARNING,
+            path=node.path,
+            what=f"HOME is not writable for user {config.user}",
+            why="Triton, vLLM and the hub keep what they compile and download there",
+            remedy=f"chown {config.user} {node.path}",
+        )
+
+
+_ANYBODY = 1_000_670_000
+"""A user that no image knows, as OpenShift gives one."""
+
+
+def _user(subject: Subject) -> tuple[int, int]:
+    """The user and group that the image names; who cannot be looked up is nobody in particular."""
+    user, _, group = subject.inventory.config.user.partition(":")
+    rows = [row.split(":") for row in subject.inventory.texts.get("/etc/passwd", "").splitlines()]
+    ids = {row[0]: (row[2], row[3]) for row in rows if len(row) > 3}  # noqa: PLR2004 - name, x, uid, gid
+    by_uid = dict(ids.values())
+    uid, gid = ids.get(user, (user or "0", by_uid.get(user or "0", "0")))
+    if user == "root":
+        uid, gid = "0", "0"
+    gid = group if group.isdecimal() else gid
+    return int(uid) if uid.isdecimal() else _ANYBODY, int(gid) if gid.isdecimal() else _ANYBODY
+
+
+def _needed(subject: Subject) -> Iterator[tuple[str, str]]:
+    config = subject.inventory.config
+    for word in (*config.entrypoint, *config.command)[:1]:
+        if real := subject.on_path(word):
+            yield word, real
+    if subject.main:
+        yield "Python's packages", subject.main.site
+        if subject.main.python:
+            yield "Python", subject.main.python
+
+
+def _barrier(subject: Subject, path: str, uid: int, gid: int) -> str | None:
+    """The first folder on the way that this user may not enter, or the thing itself if it is unreadable."""
+    if uid == 0:
+        return None
+    parts = path.strip("/").split("/")
+    for depth in range(1, len(parts) + 1):
+        here = "/" + "/".join(parts[:depth])
+        node = subject.inventory.nodes.get(here)
+        needed = _READ if depth == len(parts) else _ENTER
+        if node and node.kind != "link" and not _may(node, uid, gid, needed):
+            return here
+    return None
+
+
+def _may(node: Node, uid: int, gid: int, what: int) -> bool:
+    shift = 6 if node.uid == uid else 3 if node.gid == gid else 0
+    return bool(node.mode >> shift & what)
+
+
+def writable(subject: Subject) -> Iterator[ImageFinding]:
+    """No folder that programs, libraries or modules are taken from can be written by everybody."""
+    folders = dict.fromkeys(subject.path, "PATH")
+    folders |= dict.fromkeys(subject.loader.folders(subject.machine), "the loader's path")
+    folders |= {subject.main.site: "Python's path"} if subject.main else {}
+    seen = set()
+    for folder, how in folders.items():
+        real = subject.links.real(folder)
+        node = subject.inventory.nodes.get(real) if real else None
+        if node and node.kind == "directory" and node.mode & 0o002 and node.path not in seen:
+            seen.add(node.path)
+            sticky = ", though not what others put there" if node.mode & _STICKY else ""
+            yield _finding(
+                severity=Severity.WARNING,
+                path=node.path,
+                what=f"everybody may write there{sticky}, and it is on {how}",
+                why="any process in the container can put its own code where others take theirs from",
+                remedy=f"chmod o-w {node.path}",
+            )
+
+
+def devices(subject: Subject) -> Iterator[ImageFinding]:
+    """The environment does not hide the GPUs that the image is for."""
+    if not subject.uses_cuda:
+        return
+    env = subject.env
+    for name, hiding in (
+        ("CUDA_VISIBLE_DEVICES", {"", "-1", "none", "NoDevFiles"}),
+        ("NVIDIA_VISIBLE_DEVICES", {"none", "void"}),
+    ):
+        value = env.get(name)
+        if value is None or value == "all" or (name.startswith("NVIDIA") and not value):
+            continue
+        hides_all = value in hiding
+        yield _finding(
+            severity=Severity.ERROR if hides_all else Severity.WARNING,
+            what=f"{name} is set to {value!r}",
+            why="no GPU is seen, and PyTorch falls back to the CPU or fails"
+            if hides_all
+            else "only these GPUs are seen, on whatever host it runs",
+            remedy="leave it to who starts the container",
+        )
+    asked = env.get("NVIDIA_DRIVER_CAPABILITIES", "")
+    lacking = [one for one in ("compute", "utility") if one not in asked.split(",")]
+    if asked and asked != "all" and lacking:
+        yield _finding(
+            severity=Severity.ERROR if "compute" in lacking else Severity.WARNING,
+            what=f"NVIDIA_DRIVER_CAPABILITIES is {asked!r}, without {' and '.join(lacking)}",
+            why="without compute there is no libcuda.so.1, without utility no NVML, which vLLM asks",
+            remedy="set it to compute,utility",
+        )
+    for name in ("CUDA_LAUNCH_BLOCKING", "NVIDIA_DISABLE_REQUIRE"):
+        if env.get(name) in {"1", "true"}:
+            yield _finding(
+                severity=Severity.WARNING,
+                what=f"{name} is set",
+                why="every kernel is waited for: a tool for debugging, many times slower"
+                if name.startswith("CUDA")
+                else "a driver that is too old is let in, and fails later",
+                remedy="leave it to who starts the container",
+            )

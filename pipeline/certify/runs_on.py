@@ -1,0 +1,85 @@
+"""Answers from a certificate: whether its image will run on that GPU, with that driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.rules.devices import MINOR_VERSIONS, PTX, older
+from pipeline.nouns import Finding, Level, Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts
+    from pipeline.nouns import Certificate, GpuReach
+
+
+def runs_on(certificate: Certificate, gpu: str | None, driver: str | None, facts: Facts) -> Verdict:
+    """What a certificate says to a GPU ("L4", "NVIDIA H100", "sm_89") and a driver ("550.54.14").
+
+    What is not asked for is not judged; a GPU that the certificate does not name is unknown, never good.
+    """
+    return Verdict(tuple(_findings(certificate, gpu, driver, facts)))
+
+
+def _findings(
+    certificate: Certificate, gpu: str | None, driver: str | None, facts: Facts
+) -> Iterator[Finding]:
+    source = (f"certificate of {certificate.name}, {certificate.created}",)
+    if errors := certificate.at(Severity.ERROR):
+        text = (
+            f"{len(errors)} errors in the image itself, the first: {errors[0].path} {errors[0].what}".replace(
+                "  ", " "
+            )
+        )
+        yield Finding("certificate", Level.IMPOSSIBLE, text, source, errors[0].remedy)
+    if certificate.driver is None:
+        level = Level.UNKNOWN if certificate.cuda else Level.IMPOSSIBLE if gpu else Level.OK
+        text = (
+            f"which driver CUDA {certificate.cuda} needs is not known"
+            if certificate.cuda
+            else "nothing inside uses CUDA: it runs on the CPU"
+        )
+        yield Finding("driver", level, text, source)
+        return
+    row = _row(certificate, gpu, facts) if gpu else None
+    if gpu:
+        yield _reached(gpu, row, source)
+    if driver:
+        yield _driven(certificate, row, driver, source)
+
+
+def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
+    known = facts.gpu(gpu)
+    name = known.name if known else gpu
+    return next((one for one in certificate.gpus if name in {one.name, one.arch}), None)
+
+
+def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding:
+    if row is None:
+        hint = "ask by its architecture: sm_90"
+        return Finding("archs", Level.UNKNOWN, f"the certificate says nothing of {gpu}", source, hint)
+    named = f"{gpu} ({row.arch})"
+    if row.reach == "none":
+        text = f"no code for {named} is inside: no kernel image"
+        return Finding("archs", Level.IMPOSSIBLE, text, source, "take an image that was built for it")
+    if row.reach == "PTX":
+        text = f"{named} is reached by PTX only, which the driver compiles"
+        return Finding(
+            "archs", Level.WARN, text, (*source, PTX), "the first start compiles, and takes minutes"
+        )
+    return Finding("archs", Level.OK, f"machine code for {named} is inside", source)
+
+
+def _driven(certificate: Certificate, row: GpuReach | None, driver: str, source: tuple[str, ...]) -> Finding:
+    floor = (row and row.driver) or (certificate.driver.version if certificate.driver else "")
+    text = (
+        f"it needs driver {floor} or newer there"
+        if row and row.driver
+        else f"it needs driver {floor} or newer"
+    )
+    sources = (*source, MINOR_VERSIONS)
+    if older(driver, floor):
+        hint = f"update the driver to {floor} or newer, or take an image for an older CUDA"
+        return Finding("driver", Level.IMPOSSIBLE, f"{text}; {driver} is there", sources, hint)
+    return Finding("driver", Level.OK, f"{text}; {driver} is there", sources)

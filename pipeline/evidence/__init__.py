@@ -1,0 +1,55 @@
+"""What was seen of an image, as others can check it: signed statements, stored beside the image.
+
+``records`` states what the suite saw, as in-toto's test-result; ``certificates`` what the files say;
+``envelope`` seals a statement (DSSE, ECDSA P-256, a sigstore bundle) and opens one with suspicion;
+``store`` keeps them in the registry. A signature says who stated it, not that it is good news.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.evidence import certificates, store
+from pipeline.evidence.records import BARE_METAL, PREDICATE, sign, statement
+from pipeline.evidence.store import Beside, attach, beside, copy, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.keys import PublicKey
+    from pipeline.nouns import Certified, Digest, Proof
+    from pipeline.registry import Registry
+
+__all__ = [
+    "BARE_METAL",
+    "PREDICATE",
+    "Beside",
+    "Evidence",
+    "attach",
+    "beside",
+    "certificates",
+    "copy",
+    "read",
+    "sign",
+    "statement",
+]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The signed statements beside images, as those see them who trust these keys (by fingerprint)."""
+
+    trusted: Mapping[str, PublicKey]
+
+    def beside(self, registry: Registry, digest: Digest) -> Beside:
+        """What lies beside an image. Raises RegistryError where the registry does not answer."""
+        return beside(registry, digest, self.trusted)
+
+    def proofs(self, registry: Registry, digest: Digest) -> tuple[Proof, ...]:
+        """The proofs alone, newest first. Raises RegistryError where the registry does not answer."""
+        return self.beside(registry, digest).proofs
+
+    def copy(self, found: Proof | Certified, source: Registry, destination: Registry) -> None:
+        """Store the very bytes of a statement elsewhere too. Raises RegistryError as :func:`copy` does."""
+        store.copy(found, source, destination)

@@ -1,0 +1,54 @@
+"""The certificate as others can check it: an in-toto statement of a type of our own, about one image."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pipeline.evidence.envelope import STATEMENT, FaultError, sealed
+from pipeline.nouns import PROJECT, Certificate, canonical, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.keys import PrivateKey
+    from pipeline.nouns import Digest
+
+CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
+"""The predicate of a static certificate."""
+
+
+def statement(certificate: Certificate) -> bytes:
+    """What is signed: the in-toto statement of a certificate, about the image where it is to be published."""
+    digest = {"sha256": certificate.digest.removeprefix("sha256:")}
+    value = {
+        "_type": STATEMENT,
+        "subject": [{"name": certificate.repository, "digest": digest}],
+        "predicateType": CERTIFICATE,
+        "predicate": plain(certificate),
+    }
+    return canonical(value)
+
+
+def sign(certificate: Certificate, key: PrivateKey) -> bytes:
+    """The signed certificate, as a bundle."""
+    return sealed(statement(certificate), key)
+
+
+def certificate_of(value: Mapping[str, Any], subject: Digest) -> Certificate:
+    """The certificate of a signed statement that is about this image. Raises FaultError for anything else."""
+    try:
+        certificate = Certificate.model_validate_json(canonical(value.get("predicate")))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FaultError("record-malformed", f"holds no certificate: {place}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise FaultError("record-malformed", f"holds no certificate: {error}") from error
+    if certificate.digest != str(subject):
+        raise FaultError("record-subject", f"is about {certificate.digest}, not about {subject}")
+    if value != json.loads(statement(certificate)):
+        raise FaultError("record-malformed", "states something else than the certificate in it")
+    return certificate

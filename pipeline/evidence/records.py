@@ -1,0 +1,86 @@
+"""The record as others can check it: an in-toto statement of type test-result v0.1, about one image.
+
+Any in-toto reader knows that predicate; our whole record stands in it in one more field.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pipeline.evidence.envelope import STATEMENT, FaultError, sealed, shown
+from pipeline.nouns import PROJECT, Outcome, Record, canonical, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.keys import PrivateKey
+    from pipeline.nouns import Digest
+
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
+"""The predicate of a record of an environment that is no image; no gate reads it."""
+EXTENSION = f"{PROJECT}_record"
+
+
+def statement(record: Record, predicate: str = PREDICATE) -> bytes:
+    """What is signed: the in-toto statement of a record, about the image in its destination repository."""
+    value = {
+        "_type": STATEMENT,
+        "subject": [{"name": record.repository, "digest": {"sha256": record.digest.removeprefix("sha256:")}}],
+        "predicateType": predicate,
+        "predicate": {
+            "result": record.result.value,
+            "configuration": [
+                {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
+                for name, digest in (("suite", record.suite), ("lock", record.lock), ("model", record.model))
+            ],
+            **_tests(record),
+            EXTENSION: plain(record),
+        },
+    }
+    return canonical(value)
+
+
+def sign(record: Record, key: PrivateKey, *, predicate: str = PREDICATE) -> bytes:
+    """The signed record, as a bundle."""
+    return sealed(statement(record, predicate), key)
+
+
+def record_of(value: Mapping[str, Any], subject: Digest) -> Record:
+    """The record of a signed statement that is about this image and says nothing that contradicts it.
+
+    Raises FaultError for anything else.
+    """
+    if value.get("predicateType") != PREDICATE:
+        raise FaultError("record-type", f"states {shown(value.get('predicateType'))}, not {PREDICATE}")
+    predicate = value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise FaultError("record-malformed", "has no predicate")
+    try:
+        record = Record.model_validate_json(canonical(predicate.get(EXTENSION)))
+        datetime.fromisoformat(record.started)
+        datetime.fromisoformat(record.finished)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FaultError("record-malformed", f"has no record of ours: {place}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise FaultError("record-malformed", f"has no record of ours: {error}") from error
+    if value != json.loads(statement(record)):
+        raise FaultError("record-malformed", "states something else than the record in it")
+    if record.digest != str(subject):
+        raise FaultError("record-subject", f"is about {record.digest}, not about {subject}")
+    return record
+
+
+def _tests(record: Record) -> dict[str, Sequence[str]]:
+    """The check names as test-result has them. What could not be found out is a warning, not a pass."""
+    return {
+        "passedTests": record.named(Outcome.PASSED),
+        "warnedTests": record.named(Outcome.INCONCLUSIVE),
+        "failedTests": record.named(Outcome.FAILED),
+    }

@@ -1,0 +1,80 @@
+"""What there is in an image: nodes, layers, and the configuration that the image says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+Kind = Literal["file", "directory", "link", "other"]
+"""``other`` is a device, a pipe or a socket; a hard link is the file that it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One visible thing. ``path`` is absolute, normalised and without ``..``; ``target`` is a link's text.
+
+    Bytes of a name that are not UTF-8 are written out in hexadecimal, so that every name can be printed.
+    ``mode`` holds the permission bits, set-user and sticky bits included; ``size`` is in bytes; ``layer`` is
+    the number of the layer that brings it, 0 at the bottom.
+    """
+
+    path: str
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    layer: int
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: its digest ("sha256:…", empty for a folder), its packed size in bytes, and what made it."""
+
+    digest: str
+    size: int
+    made_by: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an image says of how it is run. A folder says nothing."""
+
+    env: tuple[tuple[str, str], ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    user: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    history: tuple[str, ...] = ()
+    platform: str = ""
+
+
+class FileSystem(Protocol):
+    """The files of one image. Use it as a context manager."""
+
+    name: str
+    """What a report calls it: a reference by digest, an archive's or a folder's path."""
+    digest: str
+    """``sha256:…`` of the manifest; empty where there is none."""
+    config: Config
+    layers: tuple[Layer, ...]
+    unreadable: list[tuple[str, str]]
+    """Filled while walking: each path that could not be read, and why. The walk goes on without it."""
+
+    def walk(self, wants: Callable[[Node], bool]) -> Iterator[tuple[Node, memoryview | None]]:
+        """Every visible node, the root too, in no particular order; with its bytes where it is a wanted file.
+
+        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a
+        path that one layer holds twice, the later node counts. Raises ImageError where it cannot be read.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,75 @@
+"""Certificates outside of a build: of any image that somebody names, made now or read back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline import lock as locks
+from pipeline.certify.judge import judge
+from pipeline.certify.runs_on import runs_on
+from pipeline.certify.survey import survey
+from pipeline.certify.wanted import Wanted
+from pipeline.filesystem.folder import Folder
+from pipeline.filesystem.opening import open_image
+from pipeline.nouns import PROJECT, Budget, Verdict
+from pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.filesystem.nodes import FileSystem
+    from pipeline.flow.machine import Machine
+    from pipeline.nouns import Certificate, Conditions, ImageRef, Spec, Waiver
+
+
+def of_image(reference: str, machine: Machine | None) -> Certificate:
+    """The certificate of an image, wherever it lies.
+
+    One that says it is a cell of the matrix is judged by the cell's lock and by what the matrix expects
+    of it; any other by what it says of itself. Raises UsageError, ImageError, RegistryError or EngineError
+    where it cannot be read.
+    """
+    with open_image(reference) as files:
+        spec = _spec_of(files, machine)
+        return _judged(files, *_expected(spec, machine))
+
+
+def of_folder(root: Path) -> Certificate:
+    """The certificate of an unpacked root. Raises ImageError where it cannot be read."""
+    with Folder(root) as files:
+        return _judged(files, Wanted(), ())
+
+
+def beside(ref: ImageRef, machine: Machine) -> Certificate | None:
+    """The newest certificate that lies beside an image and is signed by a key that is trusted here."""
+    found = machine.evidence.beside(Registry(ref.repository), ref.digest).certificates
+    return found[0].certificate if found else None
+
+
+def answer(certificate: Certificate, asked: Conditions) -> Verdict:
+    """Whether the image of a certificate will run on these GPUs, with this driver."""
+    facts = compat.shipped()
+    gpus = (*asked.gpus, *asked.archs) or (None,)
+    verdicts = [runs_on(certificate, gpu, asked.driver, facts) for gpu in gpus]
+    return Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
+
+
+def _judged(files: FileSystem, wanted: Wanted, waivers: tuple[Waiver, ...]) -> Certificate:
+    return judge(survey(files), wanted, waivers, datetime.now(UTC))
+
+
+def _spec_of(files: FileSystem, machine: Machine | None) -> Spec | None:
+    """The cell of the matrix that an image's label names."""
+    named = dict(files.config.labels).get(f"{PROJECT}.cell")
+    specs = machine.matrix.specs if machine else ()
+    return next((spec for spec in specs if spec.cell.id == named), None)
+
+
+def _expected(spec: Spec | None, machine: Machine | None) -> tuple[Wanted, tuple[Waiver, ...]]:
+    lock = locks.read(spec, machine.settings.locks) if spec and machine else None
+    if spec is None or lock is None:
+        return Wanted(), ()
+    pins = tuple(sorted(lock.versions.items()))
+    return Wanted(spec.cell, pins, spec.archs, budget=spec.budget or Budget()), spec.waivers

@@ -1,0 +1,17 @@
+"""Keys: the same inputs give the same one, wherever it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical(value: Any) -> bytes:
+    """Bytes of a JSON value that are the same wherever it is written: sorted keys, no blanks, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def key_of(value: Any) -> str:
+    """A key derived from inputs: the SHA-256, in hex, of their canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()

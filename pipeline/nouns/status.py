@@ -1,0 +1,89 @@
+"""How far a cell has come, and what is left to do: what plan and report tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.nouns.cells import Cell, Spec
+    from pipeline.nouns.decisions import Reason
+    from pipeline.nouns.locks import Image, Lock
+    from pipeline.nouns.records import Certified, Proof, Record
+    from pipeline.nouns.references import Digest
+    from pipeline.nouns.verdicts import Verdict
+
+
+class State(StrEnum):
+    """How far a cell has come."""
+
+    IMPOSSIBLE = "impossible"
+    UNLOCKED = "unlocked"
+    UNBUILT = "unbuilt"
+    UNPROVEN = "unproven"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    PROVEN = "proven"
+    PUBLISHED = "published"
+
+
+class Stage(StrEnum):
+    """The stages of the path, in order; a step of a plan and a line of progress name one."""
+
+    LOCK = "lock"
+    FETCH = "fetch"
+    BASE = "base"
+    BUILD = "build"
+    CERTIFY = "certify"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+
+    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
+    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    """
+
+    download: int
+    disk: int
+    compressed: int
+    installed: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
+
+    spec: Spec
+    lock: Lock | None
+    image: Image | None
+    proofs: tuple[Proof, ...] = ()
+    tags: tuple[tuple[str, Digest], ...] = ()
+    certificates: tuple[Certified, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """One row of plan and report.
+
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    build is among the steps.
+    """
+
+    cell: Cell
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    steps: tuple[Stage, ...] = ()
+    pending: str = ""
+    image: Image | None = None
+    record: Record | None = None
+    tags: tuple[str, ...] = ()
+    seconds: tuple[tuple[Stage, float], ...] = ()
+    log_tail: str = ""
+    again: str = ""
+    verdict: Verdict | None = None
+    estimate: Estimate | None = None

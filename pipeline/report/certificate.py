@@ -1,0 +1,230 @@
+"""A certificate, told to people and to machines: a page for a terminal, Markdown, and JSON.
+
+What an image says (paths, names, settings) may be anybody's: it is made harmless before it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pipeline.nouns import Level, Severity, plain
+from pipeline.report.text import escaped, line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.nouns import Certificate, ImageFinding, LibraryReach, Reach, Verdict
+
+_MOST_PATHS = 3
+_MOST_NAMES = 3
+_MOST_PACKAGES = 3
+_MOST_ROWS = 12
+_GIGABYTE = 1_000_000_000
+
+_WORDS = {"native": "native", "PTX": "PTX", "none": "not on"}
+_MARKS: dict[Reach, str] = {"native": "native", "PTX": "PTX", "none": "-"}
+_HEADINGS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.NOTE: "notes"}
+
+
+def verdict(certificate: Certificate) -> str:
+    """The verdict in a line."""
+    counts = ", ".join(
+        f"{len(found)} {_HEADINGS[severity]}" for severity in Severity if (found := certificate.at(severity))
+    )
+    return f"{'passed' if certificate.passed else 'refused'}: {line(certificate.name)}" + (
+        f" ({counts})" if counts else ""
+    )
+
+
+# -- a page for a terminal --------------------------------------------------------------------------
+
+
+def page(certificate: Certificate) -> str:
+    """The certificate on a page: verdict, driver, GPUs, sizes, then what was found, the worst first.
+
+    Notes are counted, not spelled out; Markdown and JSON have them in full.
+    """
+    parts = [[verdict(certificate), *_facts(certificate)]]
+    parts += [
+        [f"{_HEADINGS[severity]}:", *_entries(found)]
+        for severity in (Severity.ERROR, Severity.WARNING)
+        if (found := certificate.at(severity))
+    ]
+    if notes := certificate.at(Severity.NOTE):
+        parts.append(["notes:", *_counted(notes)])
+    if certificate.waived:
+        parts.append(["exceptions used:", *_waived(certificate)])
+    if rows := _rows(certificate):
+        parts.append(["device code of what every model runs:", *_table(rows, _columns(certificate, rows))])
+    parts.append([f"{certificate.tool}, {certificate.created}, facts of {certificate.facts}"])
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _facts(certificate: Certificate) -> Iterator[str]:
+    if certificate.digest and certificate.digest not in certificate.name:
+        yield f"digest   {certificate.digest}"
+    if certificate.driver:
+        yield f"driver   {certificate.driver.version} or newer: {line(certificate.driver.reason)}"
+    elif certificate.cuda:
+        yield f"driver   not known for CUDA {line(certificate.cuda)}"
+    else:
+        yield "driver   none: nothing inside uses CUDA"
+    for reach, label in _WORDS.items():
+        if named := ", ".join(_gpus(certificate, reach)):
+            yield f"{label:8} {named}"
+    yield f"size     {_sizes(certificate)}"
+
+
+def _gpus(certificate: Certificate, reach: str) -> Iterator[str]:
+    """The architectures that are reached so, each with names of GPUs."""
+    by_arch: dict[str, list[str]] = {}
+    for gpu in certificate.gpus:
+        if gpu.reach == reach:
+            by_arch.setdefault(gpu.arch, []).append(gpu.name.removeprefix("GeForce "))
+    for arch, names in by_arch.items():
+        more = " …" if len(names) > _MOST_NAMES else ""
+        yield f"{arch} ({', '.join(names[:_MOST_NAMES])}{more})"
+
+
+def _sizes(certificate: Certificate) -> str:
+    sizes = certificate.sizes
+    largest = ", ".join(
+        f"{line(one.name)} {_gigabytes(one.installed)}"
+        for one in sizes.packages[:_MOST_PACKAGES]
+        if one.installed
+    )
+    compressed = f"{_gigabytes(sizes.compressed)} compressed, " if sizes.compressed else ""
+    return f"{compressed}{_gigabytes(sizes.installed)} installed" + (f": {largest}" if largest else "")
+
+
+def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
+    """Each matter once, with the paths that it is found at."""
+    for (rule, what, why, remedy), paths in _matters(findings).items():
+        yield f"  {rule}: {line(what)}"
+        if shown := [path for path in paths if path][:_MOST_PATHS]:
+            more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+            yield f"    at {', '.join(map(line, shown))}{more}"
+        yield f"    why: {line(why)}"
+        yield f"    hint: {line(remedy)}"
+
+
+def _matters(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str], list[str]]:
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in findings:
+        found.setdefault((one.rule, one.what, one.why, one.remedy), []).append(one.path)
+    return found
+
+
+def _counted(notes: Sequence[ImageFinding]) -> Iterator[str]:
+    """A line for each reason, with how often it is given."""
+    counts: dict[tuple[str, str], int] = {}
+    for one in notes:
+        counts[one.rule, one.why] = counts.get((one.rule, one.why), 0) + 1
+    for (rule, why), count in counts.items():
+        yield f"  {rule}, {count} of these: {line(why)}"
+
+
+def _waived(certificate: Certificate) -> Iterator[str]:
+    for one in certificate.waived:
+        finding = one.finding
+        where = f" at {line(finding.path)}" if finding.path else ""
+        yield f"  {finding.rule}{where}: {line(finding.what)}"
+        yield f"    until {one.expires}: {line(one.reason)}"
+
+
+# -- the table of device code -----------------------------------------------------------------------
+
+
+def _rows(certificate: Certificate) -> tuple[LibraryReach, ...]:
+    return tuple(row for row in certificate.libraries if row.is_core)[:_MOST_ROWS]
+
+
+def _columns(certificate: Certificate, rows: Sequence[LibraryReach]) -> tuple[str, ...]:
+    """The architectures that one of these libraries reaches."""
+    return tuple(
+        arch
+        for arch in certificate.architectures
+        if any(row.reach.get(arch, "none") != "none" for row in rows)
+    )
+
+
+def _table(rows: Sequence[LibraryReach], columns: Sequence[str]) -> Iterator[str]:
+    cells = [("", *columns), *(_cells(row, columns) for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns) + 1)]
+    for row in cells:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _cells(row: LibraryReach, columns: Sequence[str]) -> tuple[str, ...]:
+    """A library by the last two parts of its path, and a word for each architecture."""
+    name = "/".join(line(row.path).split("/")[-2:])
+    return (name, *(_MARKS[row.reach.get(arch, "none")] for arch in columns))
+
+
+# -- for other readers ------------------------------------------------------------------------------
+
+
+def markdown(certificate: Certificate) -> str:
+    """The certificate as Markdown, with every finding and the whole table."""
+    parts = [
+        f"## {escaped(verdict(certificate))}\n",
+        *(f"- {escaped(fact)}\n" for fact in _facts(certificate)),
+    ]
+    for severity in Severity:
+        if found := certificate.at(severity):
+            parts += [f"\n### {_HEADINGS[severity].capitalize()}\n\n", *_markdown_findings(found)]
+    if certificate.waived:
+        parts += [
+            "\n### Exceptions used\n\n",
+            "| rule | path | what | until | reason |\n|---|---|---|---|---|\n",
+        ]
+        for one in certificate.waived:
+            finding = one.finding
+            parts.append(_row(finding.rule, finding.path, finding.what, one.expires, one.reason))
+    if certificate.libraries:
+        columns = _columns(certificate, certificate.libraries)
+        parts += ["\n### Device code\n\n", _row("library", *columns), "|---" * (len(columns) + 1) + "|\n"]
+        parts += [_row(one.path, *_cells(one, columns)[1:]) for one in certificate.libraries]
+    if certificate.sizes.layers:
+        parts += ["\n### Layers\n\n", "| layer | compressed | installed | made by |\n|---|---:|---:|---|\n"]
+        for layer in certificate.sizes.layers:
+            sizes = (_gigabytes(layer.compressed), _gigabytes(layer.installed))
+            parts.append(_row(layer.digest[:19], *sizes, layer.made_by))
+    parts.append(f"\n{certificate.tool}, {certificate.created}, facts of {certificate.facts}\n")
+    return "".join(parts)
+
+
+def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:
+    yield "| rule | path | what | why | hint |\n|---|---|---|---|---|\n"
+    for one in findings:
+        yield _row(one.rule, one.path, one.what, one.why, one.remedy)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(map(escaped, cells))} |\n"
+
+
+def as_json(certificate: Certificate) -> str:
+    """The certificate as JSON, with the number of its schema; what a signature is made over."""
+    return json.dumps(plain(certificate), indent=2) + "\n"
+
+
+def answer(verdict: Verdict) -> str:
+    """What a certificate said to a question about a GPU and a driver: yes or no, and why."""
+    said = {
+        Level.OK: "yes",
+        Level.WARN: "yes, with a warning",
+        Level.UNKNOWN: "not known",
+        Level.IMPOSSIBLE: "no",
+    }
+    lines = [said[verdict.level]]
+    for one in sorted(verdict.findings, key=lambda one: -one.level.rank):
+        lines.append(f"  {one.level:10} {one.rule}: {line(one.text)}")
+        if one.hint:
+            lines.append(f"             hint: {line(one.hint)}")
+    return "\n".join(lines) + "\n"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / _GIGABYTE:.2f} GB"

@@ -1,0 +1,73 @@
+"""A certificate as SARIF 2.1.0, which code-scanning services read.
+
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. A waived finding is a result that is
+suppressed, with its reason, so that it stays in sight.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pipeline.nouns import PROJECT, RULE_NAMES, key_of
+from pipeline.report.text import line
+
+if TYPE_CHECKING:
+    from pipeline.nouns import Certificate, ImageFinding, RuleName
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
+
+ABOUT: dict[RuleName, str] = {
+    "closure": "Every library that an object needs is where the loader looks, in a version that will do.",
+    "symbols": "What an extension leaves undefined is defined by something that is loaded with it.",
+    "one-cuda": "One CUDA major in a process, and no part of the toolkit newer than the runtime.",
+    "device-code": "Libraries of kernels hold code for every GPU architecture that is asked for.",
+    "driver-floor": "What the image says of the driver that it needs agrees with what is inside.",
+    "jit": "What run-time compilation calls is there, and its parts fit each other.",
+    "shadow": "Nothing in the image hides the host's driver.",
+    "contents": "What is installed is what the lock, the labels and the packages say, and is there once.",
+    "config": "The image starts, for its user, without secrets and without hiding GPUs.",
+    "budget": "The image is no larger than it may be.",
+    "exceptions": "Every exception in the matrix is needed and not out of date.",
+}
+"""What each rule asks, in a sentence."""
+
+
+def sarif(certificate: Certificate) -> str:
+    """The certificate as one run of SARIF, in JSON."""
+    name, _, version = certificate.tool.partition(" ")
+    found = [_result(one) for one in certificate.findings]
+    waived = [
+        {**_result(one.finding), "suppressions": [{"kind": "external", "justification": line(one.reason)}]}
+        for one in certificate.waived
+    ]
+    run = {
+        "tool": {
+            "driver": {
+                "name": name,
+                "version": version,
+                "rules": [
+                    {"id": rule, "name": rule, "shortDescription": {"text": ABOUT[rule]}}
+                    for rule in RULE_NAMES
+                ],
+            }
+        },
+        "automationDetails": {"id": f"certify/{line(certificate.name)}"},
+        "invocations": [{"executionSuccessful": True, "endTimeUtc": certificate.created}],
+        "results": [*found, *waived],
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _result(finding: ImageFinding) -> dict[str, Any]:
+    message = f"{line(finding.what)}: {line(finding.why)}. Remedy: {line(finding.remedy)}."
+    path = quote(finding.path.lstrip("/"), errors="replace") or "."
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": RULE_NAMES.index(finding.rule),
+        "level": finding.severity.value,
+        "message": {"text": message},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}],
+        "partialFingerprints": {f"{PROJECT}/v1": key_of([finding.rule, finding.path, finding.what])},
+    }
