@@ -51,8 +51,8 @@ def decide(
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by these proofs and certificates.
 
-    ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of all
-    that a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
+    ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of
+    what a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
     the cell give (None: the image's own is not questioned), ``now`` is aware of its time zone. The
     proof that decides is the newest that was made with today's suite and model, or else the newest; a
     later failure of the same image outweighs it.

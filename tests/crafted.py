@@ -21,7 +21,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.filesystem.nodes import FileSystem, Node
@@ -118,7 +118,11 @@ def without_layers(tree: dict[str, tuple[Node, bytes | None]]) -> dict[str, tupl
 # -- stored forms -----------------------------------------------------------------------------------
 
 
-def config_of(layers: Sequence[bytes]) -> bytes:
+OF_NOBODY = {"who": "me"}
+"""Labels that say nothing to us."""
+
+
+def config_of(layers: Sequence[bytes], labels: Mapping[str, str] = OF_NOBODY) -> bytes:
     """An image's configuration, which says something in each field that we read."""
     return json.dumps(
         {
@@ -129,7 +133,7 @@ def config_of(layers: Sequence[bytes]) -> bytes:
                 "Entrypoint": ["/bin/x"],
                 "Cmd": ["--help"],
                 "User": "1000:0",
-                "Labels": {"who": "me"},
+                "Labels": dict(labels),
             },
             "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer)) for layer in layers]},
             "history": [
@@ -140,9 +144,11 @@ def config_of(layers: Sequence[bytes]) -> bytes:
     ).encode()
 
 
-def stored(layers: Sequence[bytes], packing: Packing = "plain") -> tuple[dict[Digest, bytes], dict[str, Any]]:
+def stored(
+    layers: Sequence[bytes], packing: Packing = "plain", labels: Mapping[str, str] = OF_NOBODY
+) -> tuple[dict[Digest, bytes], dict[str, Any]]:
     """The blobs of an image with its manifest among them, and the manifest's descriptor."""
-    config, packed = config_of(layers), [pack(layer, packing) for layer in layers]
+    config, packed = config_of(layers, labels), [pack(layer, packing) for layer in layers]
     suffix = "" if packing == "plain" else f"+{packing}"
     manifest = json.dumps(
         {
@@ -179,9 +185,11 @@ def saved_files(layers: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
     yield "manifest.json", json.dumps([{"Config": name, "RepoTags": ["x:y"], "Layers": names}]).encode()
 
 
-def layout(place: Path, layers: Sequence[bytes], packing: Packing = "plain") -> Path:
+def layout(
+    place: Path, layers: Sequence[bytes], packing: Packing = "plain", labels: Mapping[str, str] = OF_NOBODY
+) -> Path:
     """Write an OCI layout into a folder."""
-    blobs, manifest = stored(layers, packing)
+    blobs, manifest = stored(layers, packing, labels)
     for name, body in layout_files(blobs, [manifest]):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(body)

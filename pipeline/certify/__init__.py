@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 
 def inputs_of(digest: Digest, wanted: Wanted, waivers: Sequence[Waiver]) -> str:
-    """A key of all that a certificate is judged by: the image, what is expected of it, exceptions, the rules.
+    """A key of what a certificate is judged by: the image, what is expected of it, exceptions, the rules.
 
-    What the last proven image was like is not in it, or each publication would void the certificates.
+    What the last proven image was like is not in it, or each publication would void the certificates; nor are
+    the facts of compatibility, or each refresh would: a certificate names the day of its own.
     """
     expected = plain(replace(wanted, last=None))
     accepted = [[one.rule, one.path, one.expires.isoformat()] for one in waivers]
     return key_of([digest.value, expected, sorted(accepted), _rules()])
 
 
+@cache
 def _rules() -> str:
-    """A digest of what judges: the files of this room and of the one that reads images."""
+    """A digest of what judges: the files of this room and of the one that reads images, read once."""
     here = Path(__file__).parent
     files = sorted([*here.rglob("*.py"), *(here.parent / "filesystem").rglob("*.py")])
     hashes = [[path.relative_to(here.parent).as_posix(), _sha256(path)] for path in files]

@@ -28,15 +28,11 @@ from pipeline import (
     verify,
 )
 from pipeline import lock as locks
-from pipeline.certify.judge import judge
-from pipeline.certify.survey import survey
-from pipeline.certify.wanted import Wanted
 from pipeline.errors import EngineError, Stop, UsageError
-from pipeline.filesystem.opening import open_image
 from pipeline.flow.machine import IMAGES, Machine, Settings
+from pipeline.flow.wanted import wanted
 from pipeline.nouns import (
     PROJECT,
-    Budget,
     Check,
     Decision,
     Estimate,
@@ -100,7 +96,6 @@ class Flow:
         if observed.image is None or observed.lock is None:
             return None
         spec = observed.spec
-        wanted = self._wanted(spec, observed.lock)
         return gate.decide(
             spec.cell,
             observed.image,
@@ -110,7 +105,7 @@ class Flow:
             policy=self.matrix.policy,
             suite=suite.digest(),
             model=self.machine.model_digest_of(spec.cell),
-            inputs=certify.inputs_of(observed.image.ref.digest, wanted, spec.waivers),
+            inputs=certify.inputs_of(observed.image.ref.digest, wanted(spec, observed.lock), spec.waivers),
             now=datetime.now(UTC),
         )
 
@@ -176,30 +171,19 @@ class Flow:
         image, lock = observed.image, observed.lock
         if image is None or lock is None or (decision and decision.certified):
             return self._row(observed, decision)
+        from pipeline.flow import certificates  # noqa: PLC0415 - numpy: a plan only reads what was certified
+
         key = self.machine.key
-        wanted = replace(self._wanted(spec, lock), last=self._last_sizes(spec.cell))
+        expected = replace(wanted(spec, lock), last=self._last_sizes(spec.cell))
         with self._stage(spec.cell, Stage.CERTIFY):
-            with open_image(str(image.ref)) as files:
-                inventory = survey(files)
-            judged = judge(inventory, wanted, spec.waivers, datetime.now(UTC))
-            certificate = judged.model_copy(
+            certificate = certificates.of_cell(image.ref, expected, spec.waivers).model_copy(
                 update={
                     "repository": str(self.matrix.repository),
-                    "inputs": certify.inputs_of(image.ref.digest, wanted, spec.waivers),
+                    "inputs": certify.inputs_of(image.ref.digest, expected, spec.waivers),
                 }
             )
             evidence.attach(self.machine.staging, image.ref, evidence.certificates.sign(certificate, key))
         return self.status(spec)
-
-    def _wanted(self, spec: Spec, lock: Lock) -> Wanted:
-        """What the files of a cell's image must say."""
-        return Wanted(
-            cell=spec.cell,
-            pins=tuple(sorted(lock.versions.items())),
-            archs=spec.archs,
-            labels=tuple(build.labels(spec, lock, compat.driver_floor(spec.cell.cuda)).items()),
-            budget=spec.budget or Budget(),
-        )
 
     def _last_sizes(self, cell: Cell) -> Sizes | None:
         """How large the image is that carries the cell's tag now."""

@@ -1,4 +1,7 @@
-"""Certificates outside of a build: of any image that somebody names, made now or read back."""
+"""Certificates: made of a cell's image or of any that somebody names, and read back.
+
+What surveys an image loads numpy and the engine's library, so whoever only plans does not import this file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from pipeline.certify.survey import survey
 from pipeline.certify.wanted import Wanted
 from pipeline.filesystem.folder import Folder
 from pipeline.filesystem.opening import open_image
-from pipeline.nouns import PROJECT, Budget, Verdict
+from pipeline.flow.wanted import wanted
+from pipeline.nouns import PROJECT, Verdict
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
     from pipeline.filesystem.nodes import FileSystem
     from pipeline.flow.machine import Machine
     from pipeline.nouns import Certificate, Conditions, ImageRef, Spec, Waiver
+
+
+def of_cell(ref: ImageRef, expected: Wanted, waivers: tuple[Waiver, ...]) -> Certificate:
+    """The certificate of a cell's image. Raises ImageError or RegistryError where it cannot be read."""
+    with open_image(str(ref)) as files:
+        return _judged(files, expected, waivers)
 
 
 def of_image(reference: str, machine: Machine | None) -> Certificate:
@@ -56,8 +66,8 @@ def answer(certificate: Certificate, asked: Conditions) -> Verdict:
     return Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
 
 
-def _judged(files: FileSystem, wanted: Wanted, waivers: tuple[Waiver, ...]) -> Certificate:
-    return judge(survey(files), wanted, waivers, datetime.now(UTC))
+def _judged(files: FileSystem, expected: Wanted, waivers: tuple[Waiver, ...]) -> Certificate:
+    return judge(survey(files), expected, waivers, datetime.now(UTC))
 
 
 def _spec_of(files: FileSystem, machine: Machine | None) -> Spec | None:
@@ -71,5 +81,4 @@ def _expected(spec: Spec | None, machine: Machine | None) -> tuple[Wanted, tuple
     lock = locks.read(spec, machine.settings.locks) if spec and machine else None
     if spec is None or lock is None:
         return Wanted(), ()
-    pins = tuple(sorted(lock.versions.items()))
-    return Wanted(spec.cell, pins, spec.archs, budget=spec.budget or Budget()), spec.waivers
+    return wanted(spec, lock), spec.waivers

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline import __main__ as command_line
-from pipeline.errors import GOOD, INTERRUPTED, MACHINE, USAGE
+from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, USAGE
+from pipeline.nouns import PROJECT
+from tests.crafted import Item, layout, tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 GOOD_MATRIX = """\
 schema: 1
@@ -163,3 +168,23 @@ def test_help_is_good(capsys: pytest.CaptureFixture[str]) -> None:
         command_line.main(["--help"])
     assert ended.value.code == GOOD
     assert "prove images by real inference" in capsys.readouterr().out
+
+
+def test_an_image_that_says_it_is_a_cell_is_judged_by_all_that_its_build_promised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its other labels too, as right after the build."""
+    cell = "torch2.13.0-cpu-py3.11"
+    place = layout(tmp_path, [tar(Item("f"))], labels={f"{PROJECT}.cell": cell, f"{PROJECT}.lock": "another"})
+    matrix = Path(__file__).parents[2] / "matrix.yaml"
+    assert command_line.main(["certify", str(place), "--json", "--matrix", str(matrix)]) == REFUSED
+    found = [one["what"] for one in json.loads(capsys.readouterr().out)["findings"]]
+    assert any(one.startswith(f"the label {PROJECT}.lock") for one in found)
+    assert any(one.startswith("torch 2.13.0") and "not installed" in one for one in found)
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "docker", "isal", "rich", "elftools"])
+def test_what_a_plan_needs_not_is_not_loaded(heavy: str) -> None:
+    """A plan reads what was judged and proven, and judges and proves nothing itself."""
+    script = f"import sys, pipeline.__main__, pipeline.flow; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
