@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from pipeline.evidence.envelope import STATEMENT, FaultError, sealed
+from pipeline.evidence.envelope import STATEMENT, FaultError, parsed, sealed
 from pipeline.nouns import PROJECT, Certificate, canonical, plain
 
 if TYPE_CHECKING:
@@ -39,14 +37,7 @@ def sign(certificate: Certificate, key: PrivateKey) -> bytes:
 
 def certificate_of(value: Mapping[str, Any], subject: Digest) -> Certificate:
     """The certificate of a signed statement that is about this image. Raises FaultError for anything else."""
-    try:
-        certificate = Certificate.model_validate_json(canonical(value.get("predicate")))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FaultError("record-malformed", f"holds no certificate: {place}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise FaultError("record-malformed", f"holds no certificate: {error}") from error
+    certificate = parsed(Certificate, value.get("predicate"), "holds no certificate")
     if certificate.digest != str(subject):
         raise FaultError("record-subject", f"is about {certificate.digest}, not about {subject}")
     if value != json.loads(statement(certificate)):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import ValidationError
 
 from pipeline.keys import fingerprint
-from pipeline.nouns import canonical
+from pipeline.nouns import Frozen, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,8 @@ LARGEST = 1 << 20
 
 SIGNATURES = 8
 DIGITS = 20
+
+Model = TypeVar("Model", bound=Frozen)
 
 
 class FaultError(ValueError):
@@ -71,6 +74,18 @@ def opened(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
 def predicate_type(bundle: bytes) -> str:
     """What kind of statement one of our own bundles holds."""
     return str(json.loads(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))["predicateType"])
+
+
+def parsed(kind: type[Model], value: Any, missing: str) -> Model:
+    """A part of a statement as one of our models; ``missing`` says in a FaultError what it has not."""
+    try:
+        return kind.model_validate_json(canonical(value))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FaultError("record-malformed", f"{missing}: {place}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise FaultError("record-malformed", f"{missing}: {error}") from error
 
 
 def shown(value: Any) -> str:

@@ -9,9 +9,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from pipeline.evidence.envelope import STATEMENT, FaultError, sealed, shown
+from pipeline.evidence.envelope import STATEMENT, FaultError, parsed, sealed, shown
 from pipeline.nouns import PROJECT, Outcome, Record, canonical, plain
 
 if TYPE_CHECKING:
@@ -60,15 +58,11 @@ def record_of(value: Mapping[str, Any], subject: Digest) -> Record:
     predicate = value.get("predicate")
     if not isinstance(predicate, dict):
         raise FaultError("record-malformed", "has no predicate")
+    record = parsed(Record, predicate.get(EXTENSION), "has no record of ours")
     try:
-        record = Record.model_validate_json(canonical(predicate.get(EXTENSION)))
         datetime.fromisoformat(record.started)
         datetime.fromisoformat(record.finished)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FaultError("record-malformed", f"has no record of ours: {place}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FaultError("record-malformed", f"has no record of ours: {error}") from error
     if value != json.loads(statement(record)):
         raise FaultError("record-malformed", "states something else than the record in it")
