@@ -46,10 +46,6 @@ class Evidence:
         """What lies beside an image. Raises RegistryError where the registry does not answer."""
         return beside(registry, digest, self.trusted)
 
-    def proofs(self, registry: Registry, digest: Digest) -> tuple[Proof, ...]:
-        """The proofs alone, newest first. Raises RegistryError where the registry does not answer."""
-        return self.beside(registry, digest).proofs
-
     def copy(self, found: Proof | Certified, source: Registry, destination: Registry) -> None:
         """Store the very bytes of a statement elsewhere too. Raises RegistryError as :func:`copy` does."""
         store.copy(found, source, destination)

@@ -101,7 +101,7 @@ def test_a_tampered_record_is_refused(bench: Bench, layout: list[str]) -> None:
     value["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
     attach(bench, image, json.dumps(value).encode())
     assert not accepts(bench, image.ref, layout)
-    assert not bench.evidence.proofs(bench.staging, image.ref.digest)
+    assert not bench.evidence.beside(bench.staging, image.ref.digest).proofs
 
 
 def test_a_record_of_another_image_is_refused(bench: Bench, layout: list[str]) -> None:
@@ -109,7 +109,7 @@ def test_a_record_of_another_image_is_refused(bench: Bench, layout: list[str]) -
     image = bench.image()
     attach(bench, image, evidence.sign(bench.record(bench.image()), bench.key))
     assert not accepts(bench, image.ref, layout)
-    assert not bench.evidence.proofs(bench.staging, image.ref.digest)
+    assert not bench.evidence.beside(bench.staging, image.ref.digest).proofs
 
 
 def test_another_type_of_predicate_is_not_found(bench: Bench, layout: list[str]) -> None:
@@ -134,7 +134,7 @@ def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) 
     image = bench.image()
     proof = bench.prove(image, result=Result.FAILED)
     assert accepts(bench, image.ref, [])
-    found = bench.evidence.proofs(bench.staging, image.ref.digest)
+    found = bench.evidence.beside(bench.staging, image.ref.digest).proofs
     assert found == (proof,)
     decision = decide(
         image.cell,
@@ -157,5 +157,5 @@ def test_records_come_newest_first(bench: Bench) -> None:
     times = ["2031-01-02T00:00:00Z", "2031-01-03T00:00:00Z", "2031-01-01T00:00:00Z"]
     for finished in times:
         bench.prove(image, finished=finished)
-    found = bench.evidence.proofs(bench.staging, image.ref.digest)
+    found = bench.evidence.beside(bench.staging, image.ref.digest).proofs
     assert [proof.record.finished for proof in found] == sorted(times, reverse=True)
