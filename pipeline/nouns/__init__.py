@@ -39,10 +39,10 @@ from pipeline.nouns.certificates import (
 )
 from pipeline.nouns.decisions import Decision, Publication, Reason
 from pipeline.nouns.frozen import LONGEST, Frozen, Key, Sha, Short
-from pipeline.nouns.keys import canonical, key_of
+from pipeline.nouns.hashes import canonical, key_of
+from pipeline.nouns.json_forms import plain
 from pipeline.nouns.locks import Image, Lock, Pin
 from pipeline.nouns.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
-from pipeline.nouns.plain import plain
 from pipeline.nouns.records import (
     CHECKS,
     Certified,

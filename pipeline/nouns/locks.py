@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.nouns.keys import key_of
+from pipeline.nouns.hashes import key_of
 
 if TYPE_CHECKING:
     from pipeline.nouns.cells import Cell, Reasoned

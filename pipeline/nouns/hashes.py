@@ -1,4 +1,4 @@
-"""Keys: the same inputs give the same one, wherever it is made."""
+"""The canonical form of a value, and the key that follows from it: the same wherever it is made."""
 
 from __future__ import annotations
 
