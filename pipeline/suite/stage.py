@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.nouns import Trial
+    from pipeline.suite.target import Completed
+
+_LAST_OWN_CODE = 128
+"""Exit codes above it are a shell's and an engine's: 128 and the signal that ended the process."""
 
 
 class Stage:
@@ -43,15 +47,20 @@ class Stage:
         done = self.target.python(probes.source(name), *args, seconds=seconds)
         found = probes.result(done.stdout)
         if found is None:
-            how = "no end" if done.exit_code is None else f"exit code {done.exit_code}"
-            raise Mismatch(
-                f"a result of the {name} probe within {seconds:g} s", f"{how}: {last_line(done.stderr)}"
-            )
+            raise Mismatch(f"a result of the {name} probe within {seconds:g} s", _end_of(done))
         return found
 
     def close(self) -> None:
         """End all that was started."""
         self.target.close()
+
+
+def _end_of(done: Completed) -> str:
+    """How a process ended, and its last words: of one that a signal ended, what it was doing just then."""
+    if done.exit_code is None or not 0 <= done.exit_code <= _LAST_OWN_CODE:
+        how = "no end" if done.exit_code is None else f"ended by a signal, exit code {done.exit_code}"
+        return f"{how}: {(done.stderr.strip().splitlines() or ['nothing was written'])[-1].strip()}"
+    return f"exit code {done.exit_code}: {last_line(done.stderr)}"
 
 
 def last_line(text: str) -> str:

@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import re
 import sys
 import traceback
 from functools import partial
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+TAG = re.compile(r"\.(?:cpython|pypy|graalpy|cp[0-9]|abi[0-9])[^.]*\.so$")
+"""What the name of an extension says of the Pythons that import it; a name without such a tag is for all."""
 
 
 def attempt(action: Callable[[], Any]) -> Any:
@@ -62,24 +66,38 @@ def vllm_facts() -> Any:
 def extensions(package: str) -> Any:
     """Load every compiled extension of a package; path to error for those that do not load.
 
+    A package may bring the same extension once for each Python, and this one imports its own only.
     vLLM's CPU build ships its kernels once for each instruction set and loads one of them; two in one
     process would register the same operators twice. So of the files that differ in ``_AVX…`` only, the
     one that vLLM chose must have been loaded.
     """
     spec = importlib.util.find_spec(package)
     root = Path(spec.origin if spec and spec.origin else os.devnull).resolve().parent
-    files = [file for file in root.rglob("*.so") if file.name.endswith(tuple(EXTENSION_SUFFIXES))]
+    found = set(root.rglob("*.so"))
+    others = {file for file in found if is_for_others(file)}
+    files = found - others
     families = {family(file) for file in files if "_AVX" in file.name}
     variants = {file for file in files if family(file) in families}
     failed = {
         str(file.relative_to(root.parent)): error
-        for file in set(files) - variants
+        for file in sorted(files - variants)
         if (error := loading(file))
     }
     loaded = variants & mapped()
     if variants and not loaded:
         failed["vLLM's own choice of kernels"] = f"none was loaded: {loading(min(variants)) or 'no error'}"
-    return {"count": len(files), "loaded": sorted(file.name for file in loaded), "failed": failed}
+    return {
+        "count": len(files),
+        "others": sorted(file.name for file in others),
+        "loaded": sorted(file.name for file in loaded),
+        "failed": failed,
+    }
+
+
+def is_for_others(file: Path) -> bool:
+    """Whether its tag is another Python's, build's or platform's, so that this one never imports it."""
+    tag = TAG.search(file.name)
+    return tag is not None and tag[0] not in EXTENSION_SUFFIXES
 
 
 def family(file: Path) -> tuple[Path, str]:
@@ -88,12 +106,23 @@ def family(file: Path) -> tuple[Path, str]:
 
 
 def loading(file: Path) -> str:
-    """Load a shared object with every symbol resolved at once; the error, or nothing."""
+    """Load a shared object with every symbol resolved at once; the error, or nothing.
+
+    One that is cut short ends the process, so what is about to be loaded is said before.
+    """
+    sys.stderr.write(f"loading {file}\n")
+    sys.stderr.flush()
     try:
         ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
         return str(error)
     return ""
+
+
+def has_gpu() -> bool:
+    """Whether a GPU of NVIDIA's shows itself here: as a device, in WSL, or of a Jetson."""
+    devices = Path("/dev")
+    return any(devices.glob("nvidia*")) or any((devices / name).exists() for name in ("dxg", "nvmap"))
 
 
 def mapped() -> set[Path]:
@@ -107,6 +136,7 @@ def main() -> None:
     facts, names = {"torch": torch_facts, "vllm": vllm_facts}, sys.argv[1:]
     found = {name: attempt(facts[name]) for name in names}
     found["extensions"] = {name: attempt(partial(extensions, name)) for name in names}
+    found["has_gpu"] = has_gpu()
     sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
     sys.stdout.flush()
     os._exit(0)
