@@ -1,0 +1,46 @@
+"""The registry: the one room that speaks the OCI distribution protocol.
+
+A :class:`Registry` is one repository of one registry. Every body that comes back is hashed and
+compared with the digest that was asked for; a registry that answers something else, or nothing,
+is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
+
+    documents   what a registry holds: manifests and descriptors
+    answers     what it answers, and what that means
+    transport   one request over the connections to one host
+    login       who we are
+    requests    with authorization and patience
+    client      Registry: reading and writing
+    referrers   what lies beside a manifest
+"""
+
+from pipeline.registry.client import Registry
+from pipeline.registry.documents import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    EMPTY,
+    INDEXES,
+    MANIFESTS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    SMALL,
+    Config,
+    ContentError,
+    Descriptor,
+    Manifest,
+)
+
+__all__ = [
+    "DOCKER_INDEX",
+    "DOCKER_MANIFEST",
+    "EMPTY",
+    "INDEXES",
+    "MANIFESTS",
+    "OCI_INDEX",
+    "OCI_MANIFEST",
+    "SMALL",
+    "Config",
+    "ContentError",
+    "Descriptor",
+    "Manifest",
+    "Registry",
+]

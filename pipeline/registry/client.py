@@ -1,0 +1,295 @@
+"""One repository of one registry: what is read from it, and what is written to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+from pipeline.errors import RegistryError
+from pipeline.nouns import Digest, ImageRef, Repository
+from pipeline.registry import referrers
+from pipeline.registry.answers import ELSEWHERE, BusyError, compare, digest_in
+from pipeline.registry.documents import (
+    INDEXES,
+    MANIFESTS,
+    Config,
+    ContentError,
+    Descriptor,
+    Manifest,
+    not_understood,
+)
+from pipeline.registry.requests import MANY, Requests
+from pipeline.registry.transport import PARALLEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.registry.answers import Answer
+
+
+class Registry:
+    """One repository of one registry. Cheap to make: connections are shared by all of the same host.
+
+    ``patience`` is the number of seconds for which one request is repeated while the registry is
+    away or busy. Every method raises RegistryError where we could not find out or could not write.
+    """
+
+    def __init__(self, repository: Repository, *, patience: float | None = None) -> None:
+        self.repository = repository
+        self._requests = Requests(repository, patience)
+        self.patience = self._requests.patience
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close: the connections belong to the host, and end with the process."""
+
+    def __repr__(self) -> str:
+        return f"Registry({self.repository})"
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def digest_of(self, tag: str) -> Digest | None:
+        """The digest that the registry says this tag (or this digest's text) names; None without one."""
+        answer = self._requests.ask("HEAD", f"/manifests/{tag}", ok=(200, 404), headers=_accept(MANIFESTS))
+        if answer.status == httpx.codes.NOT_FOUND:
+            return None
+        said = answer.headers.get("Docker-Content-Digest")
+        if said:
+            return digest_in(said, answer)
+        manifest = self.manifest(tag)
+        return manifest.digest if manifest else None
+
+    def manifest(self, reference: Digest | str) -> Manifest | None:
+        """The manifest under a digest or a tag, its bytes hashed and compared; None where there is none."""
+        answer = self._requests.ask(
+            "GET", f"/manifests/{reference}", ok=(200, 404), headers=_accept(MANIFESTS)
+        )
+        if answer.status == httpx.codes.NOT_FOUND:
+            return None
+        manifest = Manifest(answer.body, answer.headers.get("Content-Type", "").partition(";")[0].strip())
+        said = answer.headers.get("Docker-Content-Digest", str(manifest.digest))
+        wanted = reference if isinstance(reference, Digest) else digest_in(said, answer)
+        compare(wanted, manifest.digest, answer)
+        if manifest.media_type not in MANIFESTS:
+            raise not_understood(manifest)
+        return manifest
+
+    def config(self, ref: ImageRef) -> Config:
+        """The configuration of an image. Raises RegistryError also where the image is not there."""
+        manifest = self.manifest(ref.digest)
+        if manifest is None:
+            raise RegistryError(f"{ref} is not in the registry", hint="build it again, then verify it")
+        try:
+            document = json.loads(self.blob(manifest.config.digest))
+            labels = (document.get("config") or {}).get("Labels") or {}
+            return Config(dict(labels), str(document.get("created") or ""), document)
+        except (AttributeError, ValueError, TypeError, RecursionError) as error:
+            raise not_understood(manifest) from error
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes; None where it is not there."""
+        answer = self._requests.ask("HEAD", f"/blobs/{digest}", ok=(200, 404))
+        return int(answer.headers.get("Content-Length", -1)) if answer.status == httpx.codes.OK else None
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether the blob is there."""
+        return self.blob_size(digest) is not None
+
+    def blob(self, digest: Digest) -> bytes:
+        """A small blob, hashed and compared. Raises RegistryError also where it is absent or large."""
+        answer = self._requests.ask("GET", f"/blobs/{digest}", ok=(200, 404))
+        if answer.status == httpx.codes.NOT_FOUND:
+            raise ContentError(f"{self.repository} lacks the blob {digest}", hint="push the image again")
+        compare(digest, Digest.of(answer.body), answer)
+        return answer.body
+
+    def stream(self, blob: Descriptor) -> Iterator[bytes]:
+        """The bytes of a blob of any size, in pieces; where the connection breaks, from there on once more.
+
+        Nobody hashes them here: compare when all have come. Raises RegistryError.
+        """
+        at, turn, deadline = 0, 0, time.monotonic() + self.patience
+        while True:
+            try:
+                with self._requests.open(blob.digest, start=at) as pieces:
+                    for piece in pieces:
+                        at, turn, deadline = at + len(piece), 0, time.monotonic() + self.patience
+                        yield piece
+            except BusyError as busy:
+                turn += 1
+                time.sleep(self._requests.pause(busy, turn, deadline))
+            else:
+                return
+
+    def tags(self) -> tuple[str, ...]:
+        """Every tag of the repository, sorted; none where the repository does not exist."""
+        names: set[str] = set()
+        for page in self.pages(f"/tags/list?n={MANY}"):
+            names.update(str(name) for name in referrers.entries_of(page, "tags"))
+        return tuple(sorted(names))
+
+    def referrers(self, digest: Digest, artifact_type: str) -> tuple[Descriptor, ...]:
+        """See :func:`pipeline.registry.referrers.listed`."""
+        return referrers.listed(self, digest, artifact_type)
+
+    def intact(self, ref: ImageRef) -> bool:
+        """Whether the manifest, and every blob that it names in the size that it names, are there."""
+        manifest = self.manifest(ref.digest)
+        return manifest is not None and not self.missing(manifest)
+
+    def missing(self, manifest: Manifest) -> tuple[Descriptor, ...]:
+        """The blobs of a manifest that are absent here, or of another size; asked for in parallel."""
+        blobs = manifest.blobs
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            sizes = list(pool.map(self.blob_size, [blob.digest for blob in blobs]))
+        return tuple(blob for blob, size in zip(blobs, sizes, strict=True) if size not in (blob.size, -1))
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def put_blob(self, body: bytes) -> Descriptor:
+        """Store a small blob, unless it is there already; the descriptor has no media type yet."""
+        digest = Digest.of(body)
+
+        def upload() -> None:
+            if not self.has_blob(digest):
+                self._upload(digest, len(body), body)
+
+        self._requests.patiently(upload)
+        return Descriptor("application/octet-stream", digest, len(body))
+
+    def mount(self, digest: Digest, source: Repository) -> bool:
+        """Take over a blob of another repository of the same registry; False where the registry would not.
+
+        Only a 201 means that the blob is here. A 202 opened an upload instead, which is cancelled.
+        """
+        if source.host != self.repository.host:
+            return False
+        answer = self._requests.ask(
+            "POST", f"/blobs/uploads/?mount={digest}&from={source.path}", ok=(201, 202), source=source
+        )
+        if answer.status == httpx.codes.CREATED:
+            return True
+        self._cancel(self._location(answer))
+        return False
+
+    def copy_blob(self, blob: Descriptor, source: Registry) -> None:
+        """Stream a blob from another repository or registry, a piece at a time."""
+
+        def copy() -> None:
+            if not self.has_blob(blob.digest):
+                with source._requests.open(blob.digest) as pieces:
+                    self._upload(blob.digest, blob.size, pieces)
+
+        self._requests.patiently(copy)
+
+    def take_blob(self, blob: Descriptor, source: Registry) -> None:
+        """Have a blob here that another repository has: already there, else mounted, else copied."""
+        if not self.has_blob(blob.digest) and not self.mount(blob.digest, source.repository):
+            self.copy_blob(blob, source)
+
+    def take_blobs(self, blobs: Iterable[Descriptor], source: Registry) -> None:
+        """Have all these blobs here, in parallel."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(lambda blob: self.take_blob(blob, source), blobs))
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> Digest:
+        """Store a manifest under its digest, or under a tag, which then names it."""
+        self.store(manifest, tag)
+        return manifest.digest
+
+    def delete_manifest(self, digest: Digest) -> bool:
+        """Remove a manifest, and so every tag that names it; False where it cannot be."""
+        return (
+            self._requests.ask("DELETE", f"/manifests/{digest}", ok=(202, 404, 405)).status
+            == httpx.codes.ACCEPTED
+        )
+
+    def attach(
+        self, subject: Descriptor, artifact_type: str, body: bytes, annotations: Mapping[str, str]
+    ) -> Digest:
+        """See :func:`pipeline.registry.referrers.attach`."""
+        return referrers.attach(self, subject, artifact_type, body, annotations)
+
+    def put_referrer(self, manifest: Manifest) -> Digest:
+        """See :func:`pipeline.registry.referrers.put`."""
+        return referrers.put(self, manifest)
+
+    def enlist(self, tag: str, member: str, entry: Mapping[str, Any], empty: Mapping[str, Any]) -> None:
+        """See :func:`pipeline.registry.referrers.enlist`."""
+        referrers.enlist(self, tag, member, entry, empty)
+
+    # -- for the other files of this room ----------------------------------------------------------
+
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """The JSON of each page of a list; nothing where the registry knows no such list."""
+        return self._requests.pages(path)
+
+    # -- uploads ----------------------------------------------------------------------------------
+
+    def _upload(self, digest: Digest, size: int, content: bytes | Iterator[bytes]) -> None:
+        """One whole blob in one PUT; an upload that fails is cancelled, so that it leaves nothing."""
+        at = self._location(self._requests.once("POST", f"{self._requests.root}/blobs/uploads/", (202,)))
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        try:
+            answer = self._requests.once(
+                "PUT",
+                at.copy_merge_params({"digest": str(digest)}),
+                (201, 400, 404, 416),
+                headers=headers,
+                content=content,
+            )
+        except BaseException:
+            self._cancel(at)
+            raise
+        if answer.status != httpx.codes.CREATED:
+            # Two uploads of one small blob at once, or a registry that was restarted, answer this
+            # way though nothing is wrong with the bytes.
+            self._cancel(at)
+            raise BusyError(answer.complaint, tries=4)
+
+    def _location(self, answer: Answer) -> httpx.URL:
+        try:
+            return answer.url.join(answer.headers["Location"])
+        except (KeyError, httpx.InvalidURL) as error:
+            raise RegistryError(f"{answer.complaint} but not where to upload to", hint=ELSEWHERE) from error
+
+    def _cancel(self, upload: httpx.URL) -> None:
+        with suppress(RegistryError, BusyError):
+            self._requests.once("DELETE", upload, (202, 204, 404))
+
+    def store(self, manifest: Manifest, tag: str | None = None) -> Answer:
+        """Store a manifest, and hand back what the registry said to that."""
+        path = f"/manifests/{tag or manifest.digest}"
+        headers = {"Content-Type": manifest.media_type}
+
+        def put() -> Answer:
+            answer = self._requests.once(
+                "PUT", f"{self._requests.root}{path}", (201, 400, 404), headers=headers, content=manifest.body
+            )
+            if answer.status != httpx.codes.CREATED:
+                raise self._doubtful(answer, manifest)
+            return answer
+
+        answer = self._requests.patiently(put)
+        said = answer.headers.get("Docker-Content-Digest", str(manifest.digest))
+        compare(manifest.digest, digest_in(said, answer), answer)
+        return answer
+
+    def _doubtful(self, answer: Answer, manifest: Manifest) -> Exception:
+        """A registry under load denies blobs that it has: look for them before it is believed."""
+        absent = () if manifest.media_type in INDEXES else self.missing(manifest)
+        if absent:
+            names = ", ".join(str(blob.digest) for blob in absent)
+            return RegistryError(f"{answer.complaint}; absent: {names}", hint="push the image again")
+        return BusyError(answer.complaint, tries=4)
+
+
+def _accept(media_types: Iterable[str]) -> dict[str, str]:
+    return {"Accept": ", ".join(media_types)}
