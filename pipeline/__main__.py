@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, matrix, plan, report
 from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain
+from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain, shown_lines
 from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except Stop as stop:
-        print(f"error: {stop}", file=sys.stderr)
+        _say(f"error: {stop}")
         return stop.exit_code
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
             raise
-        print(f"error: {error}\nhint: free some room, or make that place writable", file=sys.stderr)
+        _say(f"error: {error}\nhint: free some room, or make that place writable")
         return MACHINE
     except KeyboardInterrupt:
         print("interrupted: what was started is ended, nothing was left half done", file=sys.stderr)
@@ -84,7 +84,7 @@ def _plan(options: argparse.Namespace) -> int:
     elif options.json:
         print(report.as_json((*statuses, *map(plan.left_out, pruned))), end="")
     else:
-        print(planned.text_of(statuses, pruned), end="")
+        print(shown_lines(planned.text_of(statuses, pruned)), end="")
     return _seen(statuses, options)
 
 
@@ -103,7 +103,7 @@ def _certify(options: argparse.Namespace) -> int:
     if options.sarif:
         options.sarif.write_text(sarif(found), encoding="utf-8")
     form = told.as_json if options.json else told.markdown if options.markdown else told.page
-    print(form(found), end="")
+    print(form(found) if options.json else shown_lines(form(found)), end="")
     return GOOD if found.passed else REFUSED
 
 
@@ -218,7 +218,7 @@ def _build(options: argparse.Namespace) -> int:
         statuses = flow.each(_selected(flow, options), flow.built)
     for status in statuses:
         if status.state is State.FAILED:
-            print(report.failure(status), file=sys.stderr)
+            _say(report.failure(status))
     _print(statuses, options)
     refused = any(status.state is State.FAILED for status in statuses)
     return REFUSED if refused else _seen(statuses, options)
@@ -243,7 +243,7 @@ def _gate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
     for reason in decision.reasons:
-        print(reason, file=sys.stderr)
+        _say(reason)
     return GOOD if decision.allowed else REFUSED
 
 
@@ -265,7 +265,7 @@ def _refresh(options: argparse.Namespace) -> int:
     with Narrator() as narrator:
         done = update(narrator, options.matrix, path=options.facts, fresh=options.fresh)
     for problem in done.problems:
-        print(problem, file=sys.stderr)
+        _say(problem)
     if options.json:
         told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
         print(json.dumps(told, indent=2))
@@ -281,11 +281,16 @@ _PLAIN_WIDTH = 240
 # -- printing ---------------------------------------------------------------------------------------
 
 
+def _say(text: object) -> None:
+    """Tell somebody, in lines that no terminal and no log obeys, whoever wrote parts of them."""
+    print(shown_lines(str(text)), file=sys.stderr)
+
+
 def _seen(statuses: Sequence[Status], options: argparse.Namespace) -> int:
     """What kept us from finding out; returns the exit code of a command that judges no cell."""
     for status in statuses:
         if status.state is State.INCONCLUSIVE:
-            print(report.failure(status), file=sys.stderr)
+            _say(report.failure(status))
     return _code(statuses, options, machine_only=True)
 
 
@@ -293,7 +298,7 @@ def _tell(statuses: Sequence[Status], options: argparse.Namespace) -> int:
     """The failures, the table and the files of a run; returns its exit code."""
     for status in statuses:
         if status.state in {State.FAILED, State.INCONCLUSIVE} or (status.reasons and not status.pending):
-            print(report.failure(status), file=sys.stderr)
+            _say(report.failure(status))
     report.write(statuses, _state(options))
     _print(statuses, options)
     return _code(statuses, options)

@@ -191,7 +191,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         path=path,
         specs=cells.specs,
         repository=there,
-        staging=Repository.parse(staging or f"{there}-staging"),
+        staging=Repository.parse(staging) if staging else _beside(there),
         aliases=tuple((alias, next(iter(found))) for alias, found in aliases.items()),
         policy=_policy(file, path),
         model=file.verify.model,
@@ -199,6 +199,14 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         tags=file.publish.tags,
         pruned=cells.pruned,
     )
+
+
+def _beside(there: Repository) -> Repository:
+    """Where images wait for their proof if nobody names another place."""
+    try:
+        return Repository.parse(f"{there}-staging")
+    except ValueError as error:
+        raise UsageError(f"staging: {error}", hint="choose a shorter repository") from error
 
 
 def _policy(file: File, path: Path) -> Policy:

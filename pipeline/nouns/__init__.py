@@ -60,6 +60,7 @@ from pipeline.nouns.records import (
     checks_of,
 )
 from pipeline.nouns.references import Digest, ImageRef, Repository, TagRef
+from pipeline.nouns.shown import shown, shown_lines
 from pipeline.nouns.status import Estimate, Observed, Stage, State, Status
 from pipeline.nouns.verdicts import Conditions, Finding, Level, Verdict
 
@@ -132,4 +133,6 @@ __all__ = [
     "checks_of",
     "key_of",
     "plain",
+    "shown",
+    "shown_lines",
 ]

@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
 from pipeline.nouns.names import LOOPBACK
+from pipeline.nouns.shown import shown
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_REPOSITORY = re.compile(
-    r"(?P<host>[A-Za-z0-9.\-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?)/(?P<path>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(
+    rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[(?P<v6>[0-9a-f:.]{{2,45}})\])(?::(?P<port>[1-9][0-9]{{0,4}}))?"
 )
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+"""What the OCI distribution specification takes for a name."""
+
+_LONGEST = 255
+"""Characters of host and path: many clients and registries take no more (the same specification)."""
+
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -24,7 +34,7 @@ class Digest:
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.value):
-            raise ValueError(f"{self.value!r} is no sha256 digest")
+            raise ValueError(f"'{shown(self.value)}' is no sha256 digest")
 
     @classmethod
     def of(cls, body: bytes) -> Self:
@@ -49,12 +59,18 @@ class Repository:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``host[:port]/path``. Raises ValueError where a host is missing: there is no default registry."""
-        match = _REPOSITORY.fullmatch(text)
-        host = match["host"] if match else ""
-        if not match or not (":" in host or "." in host or host == "localhost"):
-            raise ValueError(f"{text!r} is no repository of the form host[:port]/path, in lower case")
-        return cls(host, match["path"])
+        """``host[:port]/path``, by the grammar of the OCI distribution specification and of host names.
+
+        Raises ValueError for all else, and where a host is missing: there is no default registry.
+        """
+        host, _, path = text[: _LONGEST + 1].partition("/")
+        why = _no_host(host) or _no_path(path)
+        if len(text) > _LONGEST:
+            why = f"it has more than {_LONGEST} characters"
+        if why:
+            form = "is no repository of the form host[:port]/path, in lower case"
+            raise ValueError(f"'{shown(text)}' {form}: {why}")
+        return cls(host, path)
 
     @property
     def is_loopback(self) -> bool:
@@ -85,7 +101,7 @@ class ImageRef:
         """``host/path@sha256:…``. Raises ValueError for anything else, a tag included."""
         name, at, digest = text.partition("@")
         if not at:
-            raise ValueError(f"{text!r} names no digest; only host/path@sha256:… says which image")
+            raise ValueError(f"'{shown(text)}' names no digest; only host/path@sha256:… says which image")
         return cls(Repository.parse(name), Digest(digest))
 
     def __str__(self) -> str:
@@ -101,7 +117,34 @@ class TagRef:
 
     def __post_init__(self) -> None:
         if not _TAG.fullmatch(self.tag):
-            raise ValueError(f"{self.tag!r} is no tag: up to 128 of A-Z a-z 0-9 . _ -")
+            raise ValueError(f"'{shown(self.tag)}' is no tag: up to 128 of A-Z a-z 0-9 . _ -")
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}"
+
+
+def _no_host(host: str) -> str:
+    """What keeps a text from being a registry's host, or nothing."""
+    match = _HOST.fullmatch(host)
+    if not match:
+        return f"'{shown(host)}' is no host" if host else "it names no host"
+    if not (":" in host or "." in host or host == "localhost"):
+        return f"'{host}' is no host: a name with a dot, localhost, or one with a port"
+    if match["port"] and int(match["port"]) > _LAST_PORT:
+        return f"there is no port {match['port']}"
+    try:
+        if match["v6"]:
+            IPv6Address(match["v6"])
+        elif match["name"].rpartition(".")[2].isdigit():
+            IPv4Address(match["name"])
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _no_path(path: str) -> str:
+    """What keeps a text from being a path in a registry, or nothing."""
+    return "" if _PATH.fullmatch(path) else f"'{shown(path)}' is no path" if path else "it names no path"
+
+
+_LAST_PORT = 65535

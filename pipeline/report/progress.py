@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
+from pipeline.nouns import shown_lines
 from pipeline.report.text import printable
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ class Narrator:
 
     def note(self, cell_id: str, text: str) -> None:
         """Something worth a line of its own, about this cell; about all where the id is empty."""
-        self._voice.note(cell_id, printable(text))
+        self._voice.note(cell_id, shown_lines(printable(text)))
 
     def done(self, cell_id: str, stage: Stage, seconds: float, text: str = "") -> None:
         """The cell has left this stage, after so many seconds."""
         took = f"{stage} took {seconds:.1f} s"
-        self._voice.done(cell_id, f"{took}: {printable(text)}" if text else took)
+        self._voice.done(cell_id, f"{took}: {shown_lines(printable(text))}" if text else took)
 
     @contextmanager
     def bytes(self, total: int, what: str = "fetch") -> Iterator[Bytes]:

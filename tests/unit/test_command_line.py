@@ -115,6 +115,31 @@ def test_a_selection_that_matches_no_cell_is_refused(
     assert "hint:" in err
 
 
+@pytest.mark.parametrize(
+    "name", ["a..b/c", f"{'a' * 70}.org/c", f"a.org:{'4' * 4400}/c", "a.org:0/c", f"a.org/{'c' * 246}"]
+)
+def test_a_repository_that_cannot_be_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is wrong with its host, port or path, or with the staging that it would have."""
+    file = tmp_path / "matrix.yaml"
+    file.write_text(GOOD_MATRIX)
+    assert command_line.main(["plan", "--matrix", str(file), "--repository", name]) == USAGE
+    assert "is no repository" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ref", ["a..b/c", "a.org:70000/c", "a.org/x//y", "u:p@a.org/c", "::error::x"])
+def test_an_image_that_cannot_be_is_refused(
+    ref: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said as a mistake of whoever typed it."""
+    file = tmp_path / "matrix.yaml"
+    file.write_text(GOOD_MATRIX)
+    digest = f"sha256:{'0' * 64}"
+    assert command_line.main(["gate", "--matrix", str(file), f"{ref}@{digest}"]) == USAGE
+    assert "is no repository" in capsys.readouterr().err
+
+
 def test_a_repository_without_a_host_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is no default registry to push to by mistake."""
     file = tmp_path / "matrix.yaml"

@@ -90,6 +90,76 @@ def test_a_repository_names_its_host_and_no_tag(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a.org/x/../y", "is no path"),
+        ("a.org/x//y", "is no path"),
+        ("a.org/x/./y", "is no path"),
+        ("a.org//x", "is no path"),
+        ("a.org/x/", "is no path"),
+        ("a.org/x-", "is no path"),
+        ("a.org/x...y", "is no path"),
+        ("a.org/x___y", "is no path"),
+        ("a.org/x._y", "is no path"),
+        ("a.org/%2e%2e/y", "is no path"),
+        ("a.org/x?y", "is no path"),
+        ("a.org/ü", "is no path"),
+        ("a..b/c", "is no host"),
+        ("a.b./c", "is no host"),
+        (".a.b/c", "is no host"),
+        ("-a.b/c", "is no host"),
+        ("a-.b/c", "is no host"),
+        ("a_b.c/d", "is no host"),
+        ("A.org/b", "is no host"),
+        ("ü.org/b", "is no host"),
+        (f"{'a' * 70}.org/b", "is no host"),
+        ("user:word@a.org/b", "is no host"),
+        ("user@a.org/b", "is no host"),
+        ("https://a.org/b", "is no host"),
+        ("a.org:/b", "is no host"),
+        ("a.org:0/b", "is no host"),
+        ("a.org:05000/b", "is no host"),
+        ("a.org:\u0665/b", "is no host"),
+        ("a.org:65536/b", "no port 65536"),
+        ("a.org:70000/b", "no port 70000"),
+        (f"a.org:{'1' * 4400}/b", "more than 255"),
+        (f"a.org/{'b' * 250}", "more than 255"),
+        ("127.0.0.256/b", "256"),
+        ("127.1:5000/b", "127.1"),
+        ("0177.0.0.1:5000/b", "0177"),
+        ("[::1/b", "is no host"),
+        ("[]:5000/b", "is no host"),
+        ("[1::2::3]:5000/b", "1::2::3"),
+        ("[::1%25lo]:5000/b", "is no host"),
+        ("[::1]:99999/b", "no port"),
+        ("127.0.0.1:5000/a\n", "is no path"),
+        ("::error::x/y", "no host"),
+    ],
+)
+def test_what_no_registry_could_hold_is_no_repository(text: str, why: str) -> None:
+    """The grammar is that of the OCI distribution specification, and of host names; the message says why."""
+    with pytest.raises(ValueError, match="is no repository") as refused:
+        Repository.parse(text)
+    assert why in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ghcr.io/a/b",
+        "a.org:65535/b",
+        "xn--bcher-kva.example/a__b/c--d/e.f_g",
+        "192.0.2.7/b",
+        "[2001:db8::1]:443/b",
+    ],
+)
+def test_what_registries_hold_is_a_repository(text: str) -> None:
+    """Every form that the specification allows."""
+    assert str(Repository.parse(text)) == text
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("127.0.0.1:5000/a", True),
