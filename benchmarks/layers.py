@@ -14,7 +14,6 @@ import time
 from pipeline.certify.survey import survey
 from pipeline.filesystem.limits import Meter
 from pipeline.filesystem.opening import open_image
-from pipeline.filesystem.stream import ahead, checked, unpacked
 
 
 def streamed(reference: str) -> int:
@@ -22,8 +21,7 @@ def streamed(reference: str) -> int:
     with open_image(reference) as files:
         size = 0
         for blob in files.blobs:
-            packed = checked(blob.open(), blob.digest, blob.size)
-            with ahead(packed) as ready, ahead(unpacked(ready, Meter())) as pieces:
+            with blob.unpacked(Meter()) as pieces:
                 size += sum(map(len, pieces))
         return size
 

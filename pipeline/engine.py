@@ -25,7 +25,7 @@ from pipeline.errors import EngineError
 from pipeline.nouns import PROJECT, RUN_LABEL, ImageRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from docker.models.containers import Container as _DockerContainer
 
@@ -217,10 +217,10 @@ class Engine:
                 if "error" in event:
                     raise DockerException(event["error"])
 
-    def save(self, name: str) -> Iterator[bytes]:
+    def save(self, name: str) -> Generator[bytes]:
         """An image of the engine's store, by name or id, as what ``docker save`` writes, in pieces.
 
-        Raises EngineError.
+        Whoever does not take them all closes it. Raises EngineError.
         """
         with _told(f"save {name}", hint="check the name with `docker images`, or pull the image first"):
             yield from self._client.images.get(name).save(chunk_size=_PIECE)

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import tarfile
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,7 +85,9 @@ def pack(layer: bytes, packing: Packing) -> bytes:
 
 def blob(body: bytes, *, digest: Digest | None = None, size: int | None = None) -> Blob:
     """A layer in memory, which says of itself what is true unless told otherwise."""
-    return Blob(digest or Digest.of(body), len(body) if size is None else size, lambda: iter([body]))
+    return Blob(
+        digest or Digest.of(body), len(body) if size is None else size, lambda: nullcontext(iter([body]))
+    )
 
 
 def image(*layers: bytes | Blob) -> Layered:
@@ -101,8 +104,8 @@ def read(
     files: FileSystem, wants: Callable[[Node], bool] = everything
 ) -> dict[str, tuple[Node, bytes | None]]:
     """Every node with its bytes, by path; of a path that comes twice the later."""
-    with files:
-        return {node.path: (node, None if data is None else bytes(data)) for node, data in files.walk(wants)}
+    with files, closing(files.walk(wants)) as walk:
+        return {node.path: (node, None if data is None else bytes(data)) for node, data in walk}
 
 
 def contents(files: FileSystem) -> dict[str, bytes | None]:

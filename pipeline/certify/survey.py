@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from posixpath import dirname, join, normpath
@@ -51,10 +52,11 @@ def survey(files: FileSystem) -> Inventory:
     """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
     seen = _Seen()
     try:
-        for node, data in files.walk(_wants):
-            seen.note(node)
-            if data is not None:
-                seen.read(node, data)
+        with closing(files.walk(_wants)) as walk:
+            for node, data in walk:
+                seen.note(node)
+                if data is not None:
+                    seen.read(node, data)
         distributions = tuple(seen.distributions())
     except _TooMuchError as error:
         raise ImageError(

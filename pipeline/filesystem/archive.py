@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pipeline.filesystem.stream import checked
 from pipeline.registry import OCI_INDEX, SMALL, Descriptor, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from pipeline.filesystem.parts import Parts
@@ -35,12 +36,14 @@ def open_archive(path: Path, platform: str | None = None) -> Layered:
     return _opened(lambda: ArchiveParts(plain(path)), str(path), platform)
 
 
-def open_stream(pieces: Iterator[bytes], name: str, platform: str | None = None) -> Layered:
+def open_stream(pieces: Generator[bytes], name: str, platform: str | None = None) -> Layered:
     """The image of an archive that comes in pieces, once. Raises ImageError.
 
-    It is written into the temporary folder, as its layers come in another order than that of reading.
+    It is written into the temporary folder, as its layers come in another order than that of reading. Nothing
+    more is asked of the pieces then, and they are closed.
     """
-    return _opened(lambda: ArchiveParts(spooled(pieces)), name, platform)
+    with closing(pieces):
+        return _opened(lambda: ArchiveParts(spooled(pieces)), name, platform)
 
 
 def _opened(open_parts: Callable[[], Parts], name: str, platform: str | None) -> Layered:
@@ -55,7 +58,7 @@ def _opened(open_parts: Callable[[], Parts], name: str, platform: str | None) ->
     except BrokenError as error:
         raise ImageError(f"{name} cannot be read as an image: {error}", hint=_NO_IMAGE) from error
     except OSError as error:
-        raise ImageError(f"{name} cannot be read: {error.strerror}", hint=_NO_IMAGE) from error
+        raise ImageError(f"{name} cannot be read: {error.strerror or error}", hint=_NO_IMAGE) from error
 
 
 def _layout(parts: Parts, name: str, platform: str | None) -> Layered:
@@ -66,7 +69,7 @@ def _layout(parts: Parts, name: str, platform: str | None) -> Layered:
 
     index = Manifest(_small(parts, "index.json"), OCI_INDEX)
     manifest = image(index, lambda blob: Manifest(small(blob), blob.media_type), platform, name)
-    blobs = [Blob(one.digest, one.size, partial(parts.pieces, _blob(one))) for one in manifest.layers]
+    blobs = [Blob(one.digest, one.size, partial(parts.open, _blob(one))) for one in manifest.layers]
     return layered(
         name, str(manifest.digest), small(manifest.config), blobs, platform=platform, close=parts.close
     )
@@ -86,7 +89,7 @@ def _saved(parts: Parts, name: str, platform: str | None) -> Layered:
         raise BrokenError(f"{len(names)} layers, and {len(digests)} digests of them")
     sizes = [parts.size(layer) or 0 for layer in names]
     blobs = [
-        Blob(digest, size, partial(parts.pieces, layer))
+        Blob(digest, size, partial(parts.open, layer))
         for digest, size, layer in zip(digests, sizes, names, strict=True)
     ]
     return layered(name, "", body, blobs, platform=platform, close=parts.close)
@@ -103,4 +106,5 @@ def _small(parts: Parts, name: str) -> bytes:
         raise BrokenError(f"it lacks {name}")
     if size > SMALL:
         raise BrokenError(f"its {name} has {size} bytes, too many for what it should be")
-    return b"".join(parts.pieces(name))
+    with parts.open(name) as pieces:
+        return b"".join(pieces)

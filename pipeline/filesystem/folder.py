@@ -43,7 +43,7 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         """Nothing is held open between two nodes."""
 
-    def walk(self, wants: Callable[[Node], bool]) -> Iterator[tuple[Node, memoryview | None]]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, memoryview | None]]:
         """See :class:`FileSystem`."""
         meter = Meter()
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from pipeline.errors import ImageError
@@ -22,6 +23,7 @@ from pipeline.filesystem.tar import Tape, entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pipeline.filesystem.contents import Found
     from pipeline.filesystem.nodes import Config, Layer
@@ -36,11 +38,21 @@ UNNAMED = 0o755
 
 @dataclass(frozen=True)
 class Blob:
-    """Where the bytes of a layer come from, as packed, and what they must be; ``size`` is in bytes."""
+    """Where the bytes of a layer come from, as packed, and what they must be; ``size`` is in bytes.
+
+    What ``open`` gives is closed by whoever opened it, and read in no other thread than the one that does.
+    """
 
     digest: Digest
     size: int
-    open: Callable[[], Iterator[bytes]]
+    open: Callable[[], AbstractContextManager[Iterator[bytes]]]
+
+    @contextmanager
+    def unpacked(self, meter: Meter) -> Generator[Iterator[bytes]]:
+        """The layer while the block lasts, hashed and unpacked, by a thread each. Raises BrokenError."""
+        same, plain = partial(checked, digest=self.digest, size=self.size), partial(unpacked, meter=meter)
+        with self.open() as packed, ahead(packed, same) as ready, ahead(ready, plain) as pieces:
+            yield pieces
 
 
 class Layered:
@@ -68,7 +80,7 @@ class Layered:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def walk(self, wants: Callable[[Node], bool]) -> Iterator[Given]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[Given]:
         """See :class:`FileSystem`."""
         with Spool() as spool:
             walk = _Walk(wants, spool, self.unreadable)
@@ -83,7 +95,7 @@ class Layered:
             yield
         except (BrokenError, OSError) as error:
             where = f"layer {number + 1} of {len(self.layers)} ({self.layers[number].digest})"
-            why = error.strerror if isinstance(error, OSError) else error
+            why = getattr(error, "strerror", None) or error
             raise ImageError(
                 f"{self.name}: {where} cannot be read: {why}",
                 hint="build or pull it again; if it is not yours, do not trust it before this is explained",
@@ -170,6 +182,5 @@ class _Walk:
 
     @contextmanager
     def _opened(self, blob: Blob) -> Generator[Tape]:
-        packed = checked(blob.open(), blob.digest, blob.size)
-        with ahead(packed) as ready, ahead(unpacked(ready, self._meter)) as pieces:
+        with blob.unpacked(self._meter) as pieces:
             yield Tape(pieces)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
 Kind = Literal["file", "directory", "link", "other"]
@@ -66,11 +66,12 @@ class FileSystem(Protocol):
     unreadable: list[tuple[str, str]]
     """Filled while walking: each path that could not be read, and why. The walk goes on without it."""
 
-    def walk(self, wants: Callable[[Node], bool]) -> Iterator[tuple[Node, memoryview | None]]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, memoryview | None]]:
         """Every visible node, the root too, in no particular order; with its bytes where it is a wanted file.
 
         ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a
         path that one layer holds twice, the later node counts. Raises ImageError where it cannot be read.
+        Whoever does not walk to the end closes the walk.
         """
 
     def __enter__(self) -> Self: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -14,7 +15,8 @@ from pipeline.filesystem.stream import PIECE, is_packed, unpacked
 from pipeline.filesystem.tar import Tape, entries, located
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -24,8 +26,8 @@ class Parts(Protocol):
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where there is none of that name."""
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file that is there."""
+    def open(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes of a file that is there, in pieces, while the block lasts."""
 
     def close(self) -> None:
         """Give back what is held open."""
@@ -45,10 +47,11 @@ class FolderParts:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    @contextmanager
+    def open(self, name: str) -> Generator[Iterator[bytes]]:
         """See :class:`Parts`."""
         with self._place(name).open("rb", buffering=0) as file:
-            yield from iter(partial(file.read, PIECE), b"")
+            yield _pieces(file, 0, os.fstat(file.fileno()).st_size)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -75,18 +78,13 @@ class ArchiveParts:
         found = self._found(name)
         return found[1] if found else None
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    @contextmanager
+    def open(self, name: str) -> Generator[Iterator[bytes]]:
         """See :class:`Parts`."""
         found = self._found(name)
         if found is None:
             raise BrokenError(f"it lacks {name}")
-        at, left = found
-        while left:
-            piece = os.pread(self._file.fileno(), min(left, PIECE), at)
-            if not piece:
-                raise BrokenError(f"it ends {left} bytes too early")
-            yield piece
-            at, left = at + len(piece), left - len(piece)
+        yield _pieces(self._file, *found)
 
     def close(self) -> None:
         """Close the archive."""
@@ -103,6 +101,16 @@ class ArchiveParts:
     def _found(self, name: str) -> tuple[int, int] | None:
         path = located(name)
         return self._members.get(self._links.get(path, path))
+
+
+def _pieces(file: BinaryIO, at: int, left: int) -> Iterator[bytes]:
+    """So many bytes of a file, from this byte on; never more than that, whatever the file becomes."""
+    while left:
+        piece = os.pread(file.fileno(), min(left, PIECE), at)
+        if not piece:
+            raise BrokenError(f"it ends {left} bytes too early")
+        yield piece
+        at, left = at + len(piece), left - len(piece)
 
 
 class _SeekingTape(Tape):
@@ -129,21 +137,23 @@ class _SeekingTape(Tape):
 
 def plain(path: Path) -> BinaryIO:
     """The archive, open; where it is packed, as `docker load` takes it too, a nameless file of its bytes."""
-    file = path.open("rb", buffering=0)
-    if not is_packed(os.pread(file.fileno(), 4, 0)):
+    with ExitStack() as held:
+        file = held.enter_context(path.open("rb", buffering=0))
+        if is_packed(os.pread(file.fileno(), 4, 0)):
+            return spooled(iter(partial(file.read, PIECE), b""))
+        held.pop_all()
         return file
-    with file:
-        return spooled(unpacked(iter(partial(file.read, PIECE), b""), Meter()))
 
 
-def spooled(pieces: Iterable[bytes]) -> BinaryIO:
-    """A nameless file of the temporary folder that holds these pieces. Raises ImageError for want of room."""
-    file = temporary()
-    try:
-        for piece in pieces:
+def spooled(pieces: Iterator[bytes]) -> BinaryIO:
+    """A nameless file of the temporary folder that holds these pieces, unpacked where they are packed.
+
+    Raises ImageError for want of room, BrokenError for what is damaged or too much.
+    """
+    with ExitStack() as held:
+        file = held.enter_context(temporary())
+        for piece in unpacked(pieces, Meter()):
             write(file, piece)
         file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+        held.pop_all()
+        return file

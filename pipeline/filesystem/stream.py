@@ -1,14 +1,14 @@
-"""The bytes of a layer as they come: hashed, unpacked, and made ready by a thread while others are read."""
+"""The bytes of a layer as they come: hashed and unpacked by threads while those that are ready are read."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections import deque
 from contextlib import contextmanager, suppress
 from itertools import chain
-from queue import Empty, Full, Queue
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any
 
 from isal import isal_zlib
 
@@ -20,19 +20,18 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from pipeline.filesystem.limits import Meter
     from pipeline.nouns import Digest
+
+    Work = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 PIECE = 1 << 20
 """Unpacked bytes in one piece, at most."""
 
 AHEAD = 8
-"""Pieces that lie ready."""
-
-_POLL = 0.1
-"""Seconds after which a thread that waits for another looks whether it is still needed."""
+"""Pieces that lie ready before and behind a thread."""
 
 _BITE = 1 << 18
 """Packed bytes given to a decompressor at once; it hands back what it did not use, a copy each time."""
@@ -139,57 +138,96 @@ def _unzstd(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
 
 
 @contextmanager
-def ahead(pieces: Iterator[bytes]) -> Generator[Iterator[bytes]]:
-    """The same pieces while the block lasts, made by a thread that keeps ``AHEAD`` of them ready.
+def ahead(pieces: Iterator[bytes], work: Work) -> Generator[Iterator[bytes]]:
+    """What ``work`` makes of these pieces, made in a thread of its own while the block lasts.
 
-    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the thread
-    raises is raised here. When the block ends the thread is told to, and not waited for: it may be listening
-    to a network.
+    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the work
+    raises is raised here. The pieces are asked for here too, never in the thread: so it waits for nobody
+    outside and has ended when the block has, and a source is read and closed where it was opened.
     """
-    belt = _Belt(pieces)
-    Thread(target=belt.fill, name="layer", daemon=True).start()
+    given, made = _Belt(), _Belt()
+    thread = Thread(target=_make, args=(work, given, made), name="layer", daemon=True)
+    thread.start()
     try:
-        yield belt.take()
+        yield _taken(pieces, given, made)
     finally:
-        belt.stop()
+        given.close()
+        made.close()
+        thread.join()
+
+
+def _make(work: Work, given: _Belt, made: _Belt) -> None:
+    """Work until the pieces end, the work fails, or nobody wants any more."""
+    with suppress(_ClosedError):
+        try:
+            for piece in work(iter(given.take, None)):
+                made.put(piece)
+            made.put(None)
+        except _ClosedError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
+            made.put(error)
+
+
+def _taken(pieces: Iterator[bytes], given: _Belt, made: _Belt) -> Iterator[bytes]:
+    """What was made, as it comes; while nothing lies ready, the worker is given more."""
+    has_more = True
+    while True:
+        while has_more and made.is_empty and given.has_room:
+            piece = next(pieces, None)
+            given.put(piece)
+            has_more = piece is not None
+        item = made.take()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return
+        yield item
+
+
+class _ClosedError(Exception):
+    """Nobody puts or takes any more."""
 
 
 class _Belt:
-    """A queue between the thread that makes pieces and the one that takes them."""
+    """A short queue that can be closed, as those of Python 3.13 can: whoever waits at it is let go."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._ready: Queue[bytes | BaseException | None] = Queue(AHEAD)
-        self._stopped = Event()
+    def __init__(self) -> None:
+        self._items: deque[bytes | BaseException | None] = deque()
+        self._changed = Condition()
+        self._is_closed = False
 
-    def fill(self) -> None:
-        """Put all pieces there, and what ended them."""
-        try:
-            for piece in self._pieces:
-                self._put(piece)
-                if self._stopped.is_set():
-                    break
-            self._put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
-            self._put(error)
+    @property
+    def is_empty(self) -> bool:
+        """Whether taking would wait."""
+        return not self._items
 
-    def take(self) -> Iterator[bytes]:
-        """The pieces, as they come; none any more where nobody else is to take them."""
-        while not self._stopped.is_set():
-            with suppress(Empty):
-                item = self._ready.get(timeout=_POLL)
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    return
-                yield item
+    @property
+    def has_room(self) -> bool:
+        """Whether putting would not wait."""
+        return len(self._items) < AHEAD
 
-    def stop(self) -> None:
-        """Nobody takes any more."""
-        self._stopped.set()
+    def put(self, item: bytes | BaseException | None) -> None:
+        """Add an item when there is room. Raises _ClosedError."""
+        with self._when(lambda: self.has_room):
+            self._items.append(item)
 
-    def _put(self, item: bytes | BaseException | None) -> None:
-        while not self._stopped.is_set():
-            with suppress(Full):
-                self._ready.put(item, timeout=_POLL)
-                return
+    def take(self) -> Any:
+        """The next item, when there is one. Raises _ClosedError."""
+        with self._when(lambda: not self.is_empty):
+            return self._items.popleft()
+
+    def close(self) -> None:
+        """Let everybody go."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def _when(self, is_ready: Callable[[], bool]) -> Generator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or is_ready())
+            if self._is_closed:
+                raise _ClosedError
+            yield
+            self._changed.notify_all()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-import time
 import tracemalloc
 from collections import Counter
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
 from posixpath import dirname
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ImageError
+from pipeline.errors import ImageError, RegistryError
 from pipeline.filesystem import layered, limits
 from pipeline.filesystem.layered import Blob
 from pipeline.filesystem.nodes import Node
@@ -34,7 +37,7 @@ from tests.crafted import (
 from tests.stacks import Stack, stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tests.crafted import Packing
 
@@ -350,39 +353,64 @@ def test_a_large_file_lies_in_one_spool_and_is_whole() -> None:
     assert tree == {"/1": first, "/2": second, "/3": first}
 
 
-def test_a_reader_that_stops_leaves_no_thread_behind() -> None:
-    """Ends within a moment, though a piece lies ready that nobody takes."""
+@dataclass
+class Source:
+    """Where a layer comes from; it knows who read it last, and whether it was closed."""
 
-    def pieces() -> Iterator[bytes]:
-        while True:
-            yield bytes(1 << 20)
+    pieces: Callable[[], Iterator[bytes]]
+    reader: int | None = None
+    is_open: bool = False
 
-    endless = Blob(Digest.of(b""), 1 << 50, pieces)
-    walk = image(endless, tar(a("f"), a("g"))).walk(everything)
-    assert next(walk)[0].path == "/f"
-    walk.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 5
-    while any(thread.name == "layer" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    @contextmanager
+    def open(self) -> Generator[Iterator[bytes]]:
+        self.is_open = True
+        try:
+            yield self._read()
+        finally:
+            assert self.is_open
+            self.is_open = False
+
+    def _read(self) -> Iterator[bytes]:
+        for piece in self.pieces():
+            assert self.is_open
+            self.reader = threading.get_ident()
+            yield piece
 
 
-def test_a_reader_that_stops_leaves_no_thread_behind_a_slow_source() -> None:
-    """The threads wait for each other and for a source that gives nothing more."""
-    go = threading.Event()
+def is_at_work() -> bool:
+    return any(thread.name == "layer" for thread in threading.enumerate())
 
-    def pieces() -> Iterator[bytes]:
-        yield tar(a("f"))[:1024]
-        go.wait(30)
 
-    walk = image(Blob(Digest.of(b""), 1 << 50, pieces)).walk(everything)
-    assert next(walk)[0].path == "/f"
-    walk.close()  # type: ignore[attr-defined]
-    go.set()
-    deadline = time.monotonic() + 5
-    while any(thread.name == "layer" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_a_reader_that_stops_leaves_no_thread_and_no_source_behind() -> None:
+    """At once, though pieces lie ready that nobody takes; and no thread but the reader's asked for any."""
+    source = Source(lambda: chain([tar(a("f"))[:1024]], repeat(bytes(1 << 20))))
+    with closing(image(Blob(Digest.of(b""), 1 << 50, source.open)).walk(everything)) as walk:
+        assert next(walk)[0].path == "/f"
+        assert (source.is_open, is_at_work()) == (True, True)
+    assert (source.reader, source.is_open, is_at_work()) == (threading.get_ident(), False, False)
+
+
+@pytest.mark.parametrize("packing", ["plain", "gzip", "zstd"])
+def test_a_damaged_layer_leaves_no_thread_and_no_source_behind(packing: Packing) -> None:
+    """The damage is in its first header; much of it was never asked for."""
+    body = pack(b"damaged!" * 64 + secrets.token_bytes(64 << 20), packing)
+    source = Source(lambda: (body[at : at + (1 << 20)] for at in range(0, len(body), 1 << 20)))
+    with pytest.raises(ImageError, match="no tar archive"):
+        read(image(Blob(Digest.of(body), len(body), source.open)))
+    assert (source.reader, source.is_open, is_at_work()) == (threading.get_ident(), False, False)
+
+
+def test_what_a_source_raises_is_raised_and_nothing_is_left_behind() -> None:
+    """While one thread waits for pieces, and the other for room."""
+
+    def broken() -> Iterator[bytes]:
+        yield tar(a("f", bytes(1 << 20)))[: 1 << 19]
+        raise RegistryError("it hung up", hint="")
+
+    source = Source(broken)
+    with pytest.raises(RegistryError, match="it hung up"):
+        read(image(Blob(Digest.of(b""), 1 << 50, source.open)))
+    assert (source.is_open, is_at_work()) == (False, False)
 
 
 def test_layers_do_not_share_what_they_were_asked_for() -> None:
