@@ -174,6 +174,7 @@ def fault_proxy(upstream: str) -> Iterator[Proxy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each answer waits 40 ms for the other side's acknowledgement
 
         def handle_one_request(self) -> None:
             try:
