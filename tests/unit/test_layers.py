@@ -13,6 +13,9 @@ VALUES = {"nouns", "errors"}
 FACTS = {"compat"}
 """Pure look-ups in data with sources; any verb may ask them."""
 
+GROUND = {"environ", "files"}
+"""How files are read and written, and what a program that is started gets: the same for every room."""
+
 HANDS = {
     "buildx",
     "distribution",
@@ -58,13 +61,15 @@ ALLOWED: dict[str, set[str]] = {
     "nouns": set(),
     "errors": set(),
     **dict.fromkeys(FACTS, VALUES),
-    **{room: VALUES | HANDS_TOGETHER.get(room, set()) for room in HANDS},
-    **dict.fromkeys(VERBS, VALUES | FACTS | HANDS),
+    **dict.fromkeys(GROUND, VALUES),
+    **{room: VALUES | GROUND | HANDS_TOGETHER.get(room, set()) for room in HANDS},
+    **dict.fromkeys(VERBS, VALUES | FACTS | GROUND | HANDS),
     **dict.fromkeys(PURE, VALUES | FACTS),
-    "verify": VALUES | FACTS | HANDS | {"suite"},  # the stage that runs the suite
-    "suite": VALUES | {"engine", "gpu", "host"},
-    "flow": VALUES | FACTS | HANDS | VERBS | {"suite"},
-    "__main__": VALUES | FACTS | {"flow", "matrix", "plan", "report"},
+    "report": VALUES | FACTS | {"files"},  # it writes its pages
+    "verify": VALUES | FACTS | GROUND | HANDS | {"suite"},  # the stage that runs the suite
+    "suite": VALUES | GROUND | {"engine", "gpu", "host"},
+    "flow": VALUES | FACTS | GROUND | HANDS | VERBS | {"suite"},
+    "__main__": VALUES | FACTS | GROUND | {"flow", "matrix", "plan", "report"},
 }
 """For each room, the rooms that it may import beside itself. The empty name is the package itself."""
 
@@ -132,6 +137,6 @@ def late():
 
 def test_every_room_is_in_one_layer_only() -> None:
     """A room that were both hand and verb would have two rules."""
-    layers = [VALUES, FACTS, HANDS, VERBS, {"suite"}, {"flow"}, {"__main__"}, {""}]
+    layers = [VALUES, FACTS, GROUND, HANDS, VERBS, {"suite"}, {"flow"}, {"__main__"}, {""}]
     assert sum(len(layer) for layer in layers) == len(ALLOWED)
     assert PURE <= VERBS
