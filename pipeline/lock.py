@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
 
-from pipeline import uv, wheels
+from pipeline import files, uv, wheels
 from pipeline.errors import ResolveError, UsageError
 from pipeline.nouns import Cell, Lock, Pin, Reasoned, Spec, key_of
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _NEVER = "sys_platform == 'never'"
-_WHEEL_LINE = re.compile(r"# (?P<filename>\S+\.whl) (?P<size>\d+)")
+_LARGEST = 4 * 1024 * 1024
+"""Bytes of a lock at most; one of 230 wheels has 34,000."""
+_WHEEL_LINE = re.compile(r"# (?P<filename>\S+\.whl) (?P<size>\S+)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!-]{0,249}\.whl")
+_SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 _HEAD_LINE = re.compile(r"# (?P<key>inputs|omitted|overridden|constrained)(?: (?P<value>.*))?")
 
@@ -54,12 +59,11 @@ def read(spec: Spec, folder: Path) -> Lock | None:
     Raises UsageError, with file and line, where the file is not one that we wrote.
     """
     path = path_of(spec.cell, folder)
-    if not path.exists():
-        return None
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _lines(path)
     if f"# inputs {inputs_of(spec)}" not in lines:
         return None
     pins = tuple(read_pins(path, lines))
+    _refuse_incomplete(path, pins)
     return Lock(spec.cell, pins, omitted=spec.omit, overridden=spec.overrides)
 
 
@@ -69,26 +73,27 @@ def read_pins(path: Path, lines: Sequence[str]) -> Iterator[Pin]:
     for number, line in enumerate(lines, start=1):
         if found := _WHEEL_LINE.fullmatch(line):
             wheel = found
-        elif (pin := _PIN_LINE.fullmatch(line)) and wheel:
-            yield Pin(pin["name"], pin["version"], pin["sha256"], wheel["filename"], int(wheel["size"]))
-            wheel = None
         elif line.strip() and not line.startswith("#"):
-            raise UsageError(
-                f"{path}:{number}: {line!r} is no line of a lock",
-                hint=f"make the lock again: python -m pipeline lock {path.stem}",
-            )
+            pin = _PIN_LINE.fullmatch(line)
+            try:
+                yield _read_pin(pin, wheel)
+            except ValueError as error:
+                at, shown = (number - 1, wheel[0]) if pin and wheel else (number, line)
+                raise UsageError(
+                    f"{path}:{at}: {shown[:200]!r} {error}",
+                    hint=f"make the lock again: python -m pipeline lock {path.stem}",
+                ) from error
+            wheel = None
 
 
 def write(spec: Spec, lock: Lock, folder: Path) -> Path:
-    """Write the lock atomically; the same lock is the same bytes, on every machine."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = path_of(spec.cell, folder)
-    half = path.with_suffix(".half")
-    try:
-        half.write_text(text_of(spec, lock), encoding="utf-8")
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
+    """Write the lock atomically; the same lock is the same bytes, on every machine.
+
+    Raises UsageError where a link lies in the place of the file or of its folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = path_of(spec.cell, files.folder(folder.parent, folder.name))
+    files.write(path, text_of(spec, lock).encode())
     return path
 
 
@@ -125,6 +130,43 @@ def folders_of(find_links: Sequence[str]) -> tuple[Path, ...]:
         if "://" not in name.removeprefix("file://")
     )
     return tuple(dict.fromkeys(path.resolve() for path in paths if path.is_dir()))
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a lock's file; none where there is no file. Raises UsageError where it is no text."""
+    try:
+        return files.read(path, _LARGEST, links=False).decode().replace("\r\n", "\n").split("\n")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"is no UTF-8 at byte {error.start}"
+        raise UsageError(
+            f"{path}: {what}", hint=f"remove it and make the lock again: python -m pipeline lock {path.stem}"
+        ) from error
+
+
+def _read_pin(pin: re.Match[str] | None, wheel: re.Match[str] | None) -> Pin:
+    """The pin of its two lines. Raises ValueError that says what is wrong with them."""
+    if not pin or not wheel:
+        raise ValueError("is no line of a lock")
+    if not _SIZE.fullmatch(wheel["size"]):
+        raise ValueError("names no size in bytes")
+    filename = wheel["filename"]
+    if not _FILE_NAME.fullmatch(filename):  # it becomes the name of a file in the cache
+        raise ValueError("names no file of a wheel")
+    name, version, _, _ = parse_wheel_filename(filename)
+    if (name, version) != (pin["name"], Version(pin["version"])):
+        raise ValueError(f"names another wheel than that of {pin['name']}=={pin['version']}")
+    return Pin(pin["name"], pin["version"], pin["sha256"], filename, int(wheel["size"]))
+
+
+def _refuse_incomplete(path: Path, pins: Sequence[Pin]) -> None:
+    """A lock has each package once, and PyTorch."""
+    names = [pin.name for pin in pins]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "torch" not in names:
+        what = f"locks {', '.join(twice)} twice" if twice else "locks no torch"
+        raise UsageError(f"{path}: {what}", hint=f"make the lock again: python -m pipeline lock {path.stem}")
 
 
 def _resolve(
@@ -174,10 +216,13 @@ def _pin(package: uv.Found, ranks: dict[Tag, int]) -> Pin:
     """The one wheel of this package that the cell installs, as installers choose it."""
 
     def rank(wheel: uv.FoundWheel) -> int:
-        return min(
-            (ranks[tag] for tag in parse_wheel_filename(wheel.filename)[3] if tag in ranks),
-            default=len(ranks),
-        )
+        if not _FILE_NAME.fullmatch(wheel.filename):
+            return len(ranks)
+        try:
+            tags = parse_wheel_filename(wheel.filename)[3]
+        except InvalidWheelFilename:
+            return len(ranks)
+        return min((ranks[tag] for tag in tags if tag in ranks), default=len(ranks))
 
     fitting = [wheel for wheel in package.wheels if rank(wheel) < len(ranks)]
     if not fitting:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
+from pipeline import environ
 from pipeline.errors import ResolveError
 from pipeline.nouns import VARIANT_INDEX
 
@@ -124,7 +125,11 @@ def _variant_source(name: str, version: str, links: Path, folders: Sequence[Path
 
 
 def _is(wheel: Path, name: str, version: str) -> bool:
-    found, at, _, _ = parse_wheel_filename(wheel.name)
+    """Whether this file is that build; a folder may hold files that are named like no wheel."""
+    try:
+        found, at, _, _ = parse_wheel_filename(wheel.name)
+    except InvalidWheelFilename:
+        return False
     return found == name and at == Version(version)
 
 
@@ -135,14 +140,11 @@ def _uv() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The user's environment less every uv setting that would make a lock depend on the machine."""
-
-    def keeps(name: str) -> bool:
-        return not name.startswith("UV_") or any(word in name for word in _NEEDED)
-
-    kept = {name: value for name, value in os.environ.items() if keeps(name)}
-    if "PIP_INDEX_URL" in kept:
-        kept.setdefault("UV_DEFAULT_INDEX", kept["PIP_INDEX_URL"])
+    """What uv needs to reach an index, and nothing that would make a lock depend on the machine."""
+    own = [f"UV_*{word}*" for word in _NEEDED]
+    kept = environ.of(environ.HOME, environ.NETWORK, environ.LOGINS, own, ["VIRTUAL_ENV"])
+    if default := os.environ.get("PIP_INDEX_URL"):
+        kept.setdefault("UV_DEFAULT_INDEX", default)
     return kept
 
 

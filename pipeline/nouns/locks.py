@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """One wheel of a lock. ``size`` is in bytes."""
+    """One wheel of a lock. ``size`` is in bytes; ``filename`` is the name of a file, and no path."""
 
     name: str
     version: str
     sha256: str
     filename: str
     size: int
+
+    def __post_init__(self) -> None:
+        if self.filename in {"", ".", ".."} or re.search(r"[/\\\0]", self.filename):
+            raise ValueError(f"{self.filename!r} is no name of a file")
 
 
 @dataclass(frozen=True)

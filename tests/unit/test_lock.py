@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import lock, matrix
 from pipeline.errors import ResolveError, UsageError
@@ -137,3 +141,133 @@ def test_folders_come_from_the_option_first_and_then_from_pip(
     two.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", f"file://{two} {tmp_path / 'absent'} https://example.org/wheels")
     assert lock.folders_of([str(one)]) == (one, two)
+
+
+# -- a lock that a stranger wrote ----------------------------------------------------------------------
+
+
+def lines_of(filename: str = "torch-2.13.0-py3-none-any.whl", size: str = "10") -> list[str]:
+    """A lock's lines, its header without reasons."""
+    pin_line = f"torch==2.13.0 --hash=sha256:{'a' * 64}"
+    return [f"# inputs {lock.inputs_of(spec_of())}", f"# {filename} {size}", pin_line]
+
+
+def written(folder: Path, *lines: str) -> Path:
+    path = lock.path_of(CPU, folder)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "/home/you/other.whl",
+        "../../other.whl",
+        "/home/you/torch-2.13.0-py3-none-any.whl",
+        "torch-2.13.0-py3-none-any/../../other.whl",
+        "torch-2.13.0-py3-none-..\\other.whl",
+        "torch-2.13.0-py3-none-any\x07.whl",
+        f"torch-2.13.0-py3-none-{'a' * 300}.whl",
+        "torch.whl",
+        "torch-2.12.0-py3-none-any.whl",
+        "numpy-2.13.0-py3-none-any.whl",
+        "torch-2.13.0+cpu-py3-none-any.whl",
+    ],
+)
+def test_a_name_that_is_not_that_of_the_locked_wheel_is_refused_with_its_line(
+    tmp_path: Path, filename: str
+) -> None:
+    """It becomes the name of a file in the cache, which is removed where it is not the locked one."""
+    path = written(tmp_path, *lines_of(filename))
+    with pytest.raises(UsageError, match=rf"{path.name}:2: '# "):
+        lock.read(spec_of(), tmp_path)
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "9" * 14, "-1", "1e3", "٣", "²", "0x10", "1_0"])
+def test_a_size_that_is_none_is_refused_with_its_line(tmp_path: Path, size: str) -> None:
+    path = written(tmp_path, *lines_of(size=size))
+    with pytest.raises(UsageError, match=rf"{path.name}:2: .* names no size"):
+        lock.read(spec_of(), tmp_path)
+
+
+@pytest.mark.parametrize("version", ["x", "2.13.0;x", "==2.13.0"])
+def test_a_version_that_is_none_is_refused(tmp_path: Path, version: str) -> None:
+    text = "\n".join(lines_of()).replace("torch==2.13.0", f"torch=={version}")
+    path = written(tmp_path, text)
+    with pytest.raises(UsageError, match=path.name):
+        lock.read(spec_of(), tmp_path)
+
+
+def test_a_package_that_is_locked_twice_is_refused(tmp_path: Path) -> None:
+    head, *body = lines_of()
+    path = written(tmp_path, head, *body, *body)
+    with pytest.raises(UsageError, match=rf"{path.name}: locks torch twice"):
+        lock.read(spec_of(), tmp_path)
+
+
+def test_a_lock_without_pytorch_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, lines_of()[0])
+    with pytest.raises(UsageError, match=rf"{path.name}: locks no torch"):
+        lock.read(spec_of(), tmp_path)
+
+
+def test_a_line_that_no_editor_shows_as_one_is_none(tmp_path: Path) -> None:
+    """What a reviewer sees as a comment is a comment."""
+    hidden = [line.replace("torch", "numpy") for line in lines_of()[1:]]
+    written(tmp_path, *lines_of(), "# a reason\u2028" + "\u2028".join(hidden))
+    found = lock.read(spec_of(), tmp_path)
+    assert found is not None
+    assert list(found.versions) == ["torch"]
+
+
+def test_a_lock_may_have_the_line_ends_of_another_system(tmp_path: Path) -> None:
+    written(tmp_path, *(f"{line}\r" for line in lines_of()), "")
+    assert lock.read(spec_of(), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "huge", "binary", "link", "dangling"])
+def test_what_is_no_text_of_ours_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = lock.path_of(CPU, tmp_path)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    elif kind == "binary":
+        path.write_bytes(b"# \xff\xfe")
+    else:
+        path.symlink_to("/dev/zero" if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=path.name):
+        lock.read(spec_of(), tmp_path)
+
+
+@given(st.binary(max_size=400))
+def test_whatever_stands_in_a_lock_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, body: bytes
+) -> None:
+    head, *rest = (line.encode() for line in lines_of())
+    path = lock.path_of(CPU, tmp_path_factory.getbasetemp())
+    path.write_bytes(b"\n".join([head, body, *rest]))
+    with suppress(UsageError):
+        lock.read(spec_of(), path.parent)
+
+
+@pytest.mark.parametrize("place", ["locks/half", "locks/txt", "locks"])
+def test_nothing_is_written_through_a_link_in_a_checkout(tmp_path: Path, place: str) -> None:
+    """Neither under the name that the file had before it was renamed, nor under its own, nor elsewhere."""
+    outside, checkout = tmp_path / "outside", tmp_path / "checkout"
+    (outside / "locks").mkdir(parents=True)
+    checkout.mkdir()
+    (outside / "file").write_text("precious")
+    folder = checkout / "locks"
+    if place == "locks":
+        folder.symlink_to(outside / "locks")
+    else:
+        folder.mkdir()
+        lock.path_of(CPU, folder).with_suffix(f".{place[6:]}").symlink_to(outside / "file")
+    with suppress(UsageError):
+        lock.write(spec_of(), Lock(CPU, (pin("torch"),)), folder)
+    assert (outside / "file").read_text() == "precious"
+    assert list((outside / "locks").iterdir()) == []
