@@ -50,7 +50,7 @@ def write(path: Path, body: bytes, *, mode: int = 0o644) -> None:
 
     Raises UsageError where its folder is absent, or a link or anything but a file lies in its place.
     """
-    _refuse_strange(path)
+    refuse_strange(path)
     handle, name = tempfile.mkstemp(prefix=f".{PROJECT}-", dir=path.parent)  # exclusive, and never a link
     try:
         with os.fdopen(handle, "wb") as file:
@@ -64,9 +64,14 @@ def write(path: Path, body: bytes, *, mode: int = 0o644) -> None:
 
 def create(path: Path) -> BinaryIO:
     """A new file that is written bit by bit, in the place of an older one. Raises UsageError as ``write``."""
-    _refuse_strange(path)
-    path.unlink(missing_ok=True)
+    remove(path)
     return path.open("xb")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if there is one. Raises UsageError as ``write``."""
+    refuse_strange(path)
+    path.unlink(missing_ok=True)
 
 
 def folder(root: Path, *names: str) -> Path:
@@ -83,7 +88,8 @@ def folder(root: Path, *names: str) -> Path:
     return place
 
 
-def _refuse_strange(path: Path) -> None:
+def refuse_strange(path: Path) -> None:
+    """Raise UsageError where no file of ours can lie: the folder is absent, or something else is there."""
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: there is no such folder", hint="make it, or name another place")
     if path.is_symlink() or (path.exists() and not path.is_file()):

@@ -69,18 +69,18 @@ def read(spec: Spec, folder: Path) -> Lock | None:
 
 def read_pins(path: Path, lines: Sequence[str]) -> Iterator[Pin]:
     """The pins of a lock file. Raises UsageError, with file and line, for any line that we did not write."""
-    wheel = None
+    wheel, at = None, 0
     for number, line in enumerate(lines, start=1):
         if found := _WHEEL_LINE.fullmatch(line):
-            wheel = found
+            wheel, at = found, number
         elif line.strip() and not line.startswith("#"):
             pin = _PIN_LINE.fullmatch(line)
             try:
                 yield _read_pin(pin, wheel)
             except ValueError as error:
-                at, shown = (number - 1, wheel[0]) if pin and wheel else (number, line)
+                place, shown = (at, wheel[0]) if pin and wheel else (number, line)
                 raise UsageError(
-                    f"{path}:{at}: {shown[:200]!r} {error}",
+                    f"{path}:{place}: {shown[:200]!r} {error}",
                     hint=f"make the lock again: python -m pipeline lock {path.stem}",
                 ) from error
             wheel = None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
+import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import httpx
 
+from pipeline import files
 from pipeline.errors import WheelError
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ _AT_ONCE = 6
 _AS_IT_IS = {"Accept-Encoding": "identity"}  # what is written is what was sent, so that it can be resumed
 _TRIES = 4
 _TIMEOUT = httpx.Timeout(30, connect=15)
+_GRACE_SECONDS = 120.0
+_SLOWEST = 30_000
+"""Bytes per second: what brings less, beyond the grace, comes to no end that anybody waits for."""
+_BLOCK = 1 << 20
+_LENGTH = re.compile(r"[0-9]{1,13}")
 
 
 def path_of(pin: Pin, cache: Path) -> Path:
@@ -41,7 +48,9 @@ def missing(pins: Iterable[Pin], cache: Path) -> tuple[Pin, ...]:
         whole = list(pool.map(lambda pin: _is_locked(path_of(pin, cache), pin), pins))
     absent = tuple(pin for pin, is_whole in zip(pins, whole, strict=True) if not is_whole)
     for pin in absent:
-        path_of(pin, cache).unlink(missing_ok=True)
+        if os.path.lexists(path := path_of(pin, cache)):
+            files.folder(cache, pin.sha256)  # not a link to a folder that is none of the cache's
+            files.remove(path)
     return absent
 
 
@@ -50,17 +59,8 @@ def adopt(pins: Iterable[Pin], cache: Path, folders: Sequence[Path]) -> tuple[Pi
 
     A file of the right name and the wrong hash is not the locked wheel: it is left where it is.
     """
-    absent = []
-    for pin in pins:
-        offers = (folder / pin.filename for folder in folders)
-        source = next((path for path in offers if path.is_file() and sha256_of(path) == pin.sha256), None)
-        if source is None:
-            absent.append(pin)
-            continue
-        half = _half(pin, cache)
-        shutil.copyfile(source, half)
-        half.replace(path_of(pin, cache))
-    return tuple(absent)
+    offers = ((pin, (folder / pin.filename for folder in folders)) for pin in pins)
+    return tuple(pin for pin, paths in offers if not any(_take(path, pin, cache) for path in paths))
 
 
 def download(pins: Sequence[Pin], urls: Mapping[str, str], cache: Path, advance: Advance) -> None:
@@ -81,12 +81,20 @@ def download(pins: Sequence[Pin], urls: Mapping[str, str], cache: Path, advance:
 def size_of(url: str) -> int:
     """The size in bytes of a file where the index does not state it. Raises WheelError where nobody does."""
     try:
-        answer = httpx.head(url, timeout=_TIMEOUT, follow_redirects=True)
-        return int(answer.raise_for_status().headers["content-length"])
-    except (httpx.HTTPError, KeyError) as error:
-        raise WheelError(
-            f"{url} does not say its size: {error}", hint="check the network, run it again"
-        ) from error
+        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, event_hooks=_hooks(_look)) as client:
+            told = client.head(url, headers=_AS_IT_IS).raise_for_status().headers.get("content-length", "")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _unsized(url, repr(error)) from error
+    if not _LENGTH.fullmatch(told):
+        raise _unsized(url, f"its Content-Length is {told[:40]!r}")
+    return int(told)
+
+
+def _unsized(url: str, why: str) -> WheelError:
+    return WheelError(
+        f"{_without_login(url)} does not say its size: {_without_login(why)}",
+        hint="check the network, run it again",
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -95,20 +103,66 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _take(source: Path, pin: Pin, cache: Path) -> bool:
+    """Copy a file into the cache if it is the locked wheel. What is judged is the copy."""
+    try:
+        offered = files.opened(source)
+    except OSError:
+        return False
+    with offered:
+        if os.fstat(offered.fileno()).st_size != pin.size:
+            return False
+        half = _half(pin, cache)
+        with files.create(half) as copy:
+            seen = _copy(offered, copy, pin.size)
+    if seen == pin.sha256:
+        half.replace(path_of(pin, cache))
+        return True
+    half.unlink()
+    return False
+
+
+def _copy(source: BinaryIO, target: BinaryIO, size: int) -> str:
+    """Copy at most so many bytes; returns their SHA-256, in hex."""
+    digest, left = hashlib.sha256(), size
+    while block := source.read(min(_BLOCK, left)):
+        target.write(block)
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest()
+
+
 async def _download_all(pins: Sequence[Pin], urls: Mapping[str, str], cache: Path, advance: Advance) -> None:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(pin: Pin) -> None:
         async with turns:
-            await _download(client, pin, urls[pin.sha256], cache, advance)
+            await _download_in_time(client, pin, urls[pin.sha256], cache, advance)
+
+    async def look(answer: httpx.Response) -> None:
+        _look(answer)
 
     largest_first = sorted(pins, key=lambda pin: -pin.size)
     async with (
-        httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True) as client,
+        httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True, event_hooks=_hooks(look)) as client,
         asyncio.TaskGroup() as tasks,
     ):
         for pin in largest_first:
             tasks.create_task(one(pin))
+
+
+async def _download_in_time(
+    client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, advance: Advance
+) -> None:
+    seconds = _GRACE_SECONDS + pin.size / _SLOWEST
+    try:
+        async with asyncio.timeout(seconds):
+            await _download(client, pin, url, cache, advance)
+    except TimeoutError as error:
+        raise WheelError(
+            f"{pin.filename} did not come whole from {_without_login(url)} within {seconds:.0f} s",
+            hint="what came is kept, run it again; or give a folder that holds it with --find-links",
+        ) from error
 
 
 async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, advance: Advance) -> None:
@@ -117,7 +171,10 @@ async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, 
     for attempt in range(_TRIES):
         await asyncio.sleep(attempt)
         try:
-            is_resumed = await _append(client, url, half, advance)
+            is_resumed = await _append(client, pin, url, half, advance)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            failure = error
+            break
         except httpx.HTTPError as error:
             failure = error
             continue
@@ -125,41 +182,84 @@ async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, 
         if seen == pin.sha256:
             half.replace(path_of(pin, cache))
             return
+        failure = _another(pin, seen, _size(half))
         advance(-_size(half))
         half.unlink()
-        failure = WheelError(
-            f"{pin.filename}: the index sent a file with hash sha256:{seen}, locked is sha256:{pin.sha256}",
-            hint="it was removed. Ask why the index serves another file before you lock again",
-        )
         if not is_resumed:  # else the fault may lie in what was there before
             raise failure
     raise WheelError(
-        f"{pin.filename} could not be fetched from {url}: {failure!r}",
+        f"{pin.filename} could not be fetched from {_without_login(f'{url}: {failure!r}')}",
         hint="check the network, or give a folder that holds it with --find-links",
     )
 
 
-async def _append(client: httpx.AsyncClient, url: str, half: Path, advance: Advance) -> bool:
-    """Fetch what a half file lacks and return True; start over and return False where it cannot go on."""
+def _another(pin: Pin, seen: str, size: int) -> WheelError:
+    sent = f"more than the {pin.size} bytes" if size > pin.size else f"a file with hash sha256:{seen}"
+    return WheelError(
+        f"{pin.filename}: the index sent {sent}, locked is sha256:{pin.sha256} of {pin.size} bytes",
+        hint="it was removed. Ask why the index serves another file before you lock again",
+    )
+
+
+async def _append(client: httpx.AsyncClient, pin: Pin, url: str, half: Path, advance: Advance) -> bool:
+    """Fetch what a half file lacks and return True; start over and return False where it cannot go on.
+
+    Of a file that is longer than the locked one, one byte too many is written, and no more is read.
+    """
     have = _size(half)
     wanted = {"Range": f"bytes={have}-"} if have else {}
     async with client.stream("GET", url, headers={**_AS_IT_IS, **wanted}) as answer:
-        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             return True  # nothing is missing
         answer.raise_for_status()
-        is_resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
+        is_resumed = bool(have) and answer.status_code == httpx.codes.PARTIAL_CONTENT
         advance(0 if is_resumed else -have)
+        room = pin.size + 1 - (have if is_resumed else 0)
         with half.open("ab" if is_resumed else "wb") as file:
             async for chunk in answer.aiter_raw():
-                file.write(chunk)
-                advance(len(chunk))
+                piece = chunk[: max(room, 0)]
+                room -= len(piece)
+                file.write(piece)
+                advance(len(piece))
+                if room <= 0:
+                    break
     return is_resumed
 
 
+def _hooks(look: Callable[[httpx.Response], object]) -> dict[str, list[Callable[..., Any]]]:
+    """Have each answer looked at, those that lead elsewhere included."""
+    return {"response": [look]}
+
+
+def _look(answer: httpx.Response) -> None:
+    """Refuse an answer that leads from https to anything else, or is packed though that was not asked for."""
+    where = answer.headers.get("location") if answer.has_redirect_location else None
+    if where and answer.url.scheme == "https" and answer.url.join(where).scheme != "https":
+        raise WheelError(
+            f"{_without_login(str(answer.url))} leads from https to {_without_login(where[:200])}",
+            hint="name an index by https whose files are reached by https",
+        )
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise WheelError(
+            f"{_without_login(str(answer.url))} is packed as {answer.headers['content-encoding'][:40]!r}, "
+            "which was not asked for",
+            hint="a proxy may do that: ask who runs it, or give a folder with --find-links",
+        )
+
+
+def _without_login(text: str) -> str:
+    """The same without the user and password of an address."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
+
+
 def _half(pin: Pin, cache: Path) -> Path:
-    folder = cache / pin.sha256
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "half"
+    """Where a wheel is until it is whole. Raises UsageError where a link lies there, or its folder is one."""
+    cache.mkdir(parents=True, exist_ok=True)
+    half = files.folder(cache, pin.sha256) / "half"
+    files.refuse_strange(half)
+    if _size(half) > pin.size:
+        half.unlink()
+    return half
 
 
 def _size(half: Path) -> int:
