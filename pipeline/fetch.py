@@ -67,7 +67,7 @@ def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
         found = uv.resolve(
             [f"{pin.name}=={pin.version}" for pin in pins],
             python=spec.cell.python,
-            platform=spec.wheel_platform,
+            platform=uv.platform_of(spec.cell.machine, spec.base.glibc),
             dependencies=False,
         )
     except ResolveError as error:

@@ -180,7 +180,7 @@ def _resolve(
     found = uv.resolve(
         [*_requirements(cell, default_cuda), *spec.packages],
         python=cell.python,
-        platform=spec.wheel_platform,
+        platform=uv.platform_of(cell.machine, spec.base.glibc),
         constraints=[rule.text for rule in spec.constraints],
         overrides=[*(rule.text for rule in overrides), *(f"{rule.text} ; {_NEVER}" for rule in omit)],
         folders=folders,

@@ -15,7 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from pipeline import environ
-from pipeline.errors import ResolveError
+from pipeline.errors import ResolveError, UsageError
 from pipeline.nouns import VARIANT_INDEX
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ _NEEDED = (
     "INSECURE",
 )
 """uv's own settings that say how to reach an index. All others could change what a lock holds."""
+
+
+GLIBCS = (17, 28, *range(31, 41))
+"""The minor versions of glibc 2 for which this uv resolves, on each processor of ours."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,21 @@ class Found:
     wheels: tuple[FoundWheel, ...]
 
 
+def platform_of(machine: str, glibc: str) -> str:
+    """The newest platform that uv knows and that runs there: ``x86_64-manylinux_2_40`` for a glibc 2.41.
+
+    Raises UsageError where the glibc is older than all of them.
+    """
+    minor = int(glibc.partition(".")[2])
+    known = [one for one in GLIBCS if one <= minor]
+    if not known:
+        raise UsageError(
+            f"glibc {glibc} is older than 2.{GLIBCS[0]}, the oldest for which wheels can be resolved",
+            hint="name a newer `base: image:`, or correct its `glibc:` in matrix.yaml",
+        )
+    return f"{machine}-manylinux_2_{known[-1]}"
+
+
 def resolve(
     requirements: Sequence[str],
     *,
@@ -65,7 +84,7 @@ def resolve(
     folders: Sequence[Path] = (),
     dependencies: bool = True,
 ) -> tuple[Found, ...]:
-    """Resolve requirements for a Python ("3.11") and a uv platform ("x86_64-manylinux_2_36").
+    """Resolve requirements for a Python ("3.11") and what ``platform_of`` says.
 
     A requirement with a local version part (``torch==2.13.0+cpu``) is looked for in the folders
     first and else in PyTorch's index of that variant, and nothing else is: so no other package can
@@ -105,15 +124,18 @@ def _project(requirements: Sequence[str], python: str, here: Path, folders: Sequ
     for number, requirement in enumerate(local):
         name, _, version = requirement.partition("==")
         sources.append(f'{name} = {{ index = "variant{number}" }}')
-        url, flat = _variant_source(name, version, here / f"variant{number}", folders)
+        url, flat = _variant_source(name, version, python, here / f"variant{number}", folders)
         indexes += ["[[tool.uv.index]]", f'name = "variant{number}"', f'url = "{url}"', "explicit = true"]
         indexes += ['format = "flat"'] if flat else []
     return "\n".join([*lines, "[tool.uv.sources]", *sources, *indexes, ""])
 
 
-def _variant_source(name: str, version: str, links: Path, folders: Sequence[Path]) -> tuple[str, bool]:
+def _variant_source(
+    name: str, version: str, python: str, links: Path, folders: Sequence[Path]
+) -> tuple[str, bool]:
     """The one place that may offer this build: a folder of links to it, or PyTorch's index of the variant."""
-    matches = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
+    found = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
+    matches = [wheel for wheel in found if _is_for(wheel, python)]
     if not matches:
         return f"{VARIANT_INDEX}/{version.partition('+')[2]}", False
     links.mkdir()
@@ -131,6 +153,13 @@ def _is(wheel: Path, name: str, version: str) -> bool:
     except InvalidWheelFilename:
         return False
     return found == name and at == Version(version)
+
+
+def _is_for(wheel: Path, python: str) -> bool:
+    """Whether this Python may install it; for which machine it is, uv looks at."""
+    tags = parse_wheel_filename(wheel.name)[3]
+    own = {f"cp{python.replace('.', '')}", "py3"}
+    return any(tag.interpreter in own or tag.abi == "abi3" for tag in tags)
 
 
 def _uv() -> list[str]:

@@ -116,7 +116,15 @@ Cuda = Annotated[
         ),
     ),
 ]
-Glibc = Annotated[str, Text(r"2\.[0-9]{2}", "glibc version", "2.36")]
+Glibc = Annotated[
+    str,
+    Text(
+        r"2\.(?:1[7-9]|[2-9][0-9])",
+        "glibc version that wheels are made for (2.17 or newer)",
+        "2.36",
+        ((r"(?:glibc)?[ =-]?(2)[._](\d\d)(?:\.\d+)?", r"\1.\2"),),
+    ),
+]
 Python = Annotated[
     str,
     Text(

@@ -125,11 +125,6 @@ class Spec:
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
 
-    @property
-    def wheel_platform(self) -> str:
-        """What wheels may ask for, as uv says it: ``x86_64-manylinux_2_36``."""
-        return f"{self.cell.machine}-manylinux_{self.base.glibc.replace('.', '_')}"
-
 
 @dataclass(frozen=True)
 class Policy:

@@ -388,6 +388,19 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "use base.suite: trixie",
         ],
     ),
+    "Python that trixie lacks": (
+        GOOD.replace("suite: bookworm", "suite: trixie"),
+        [
+            "matrix.yaml:4:10: python: '3.11', but the base trixie brings Python 3.13",
+            "use base.suite: bookworm",
+        ],
+    ),
+    "glibc that no wheel is made for": (
+        re.sub(
+            r"(?m)^base:.*\n((?: .*\n)*)", f'base: {{image: "a.b/c@sha256:{"a" * 64}", glibc: "2.5"}}\n', GOOD
+        ),
+        ["base.glibc: '2.5' is no glibc version that wheels are made for (2.17 or newer)"],
+    ),
     "base without a day": (
         GOOD.replace(', refresh: "2026-11-20"', ""),
         ["matrix.yaml:6:7: base.refresh is missing"],
@@ -625,6 +638,7 @@ SEEN_BY_NO_SCHEMA = {
     "exclude that leaves none",
     "missing axis",
     "Python that the base lacks",
+    "Python that trixie lacks",
     "base image beside suite",
     "signer that is absent",
     "staging elsewhere",
