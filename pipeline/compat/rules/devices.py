@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.compat.architectures import Coverage, coverage, in_order
 from pipeline.compat.rules.releases import vllm_of
+from pipeline.formats.gpu_code import Coverage, coverage, in_order
 from pipeline.nouns import Finding, Level
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compat.architectures import Coverage, coverage, in_order
+from pipeline.formats.gpu_code import Coverage, coverage, in_order
 
 NATIVE, PTX, NONE = Coverage
 
@@ -31,6 +31,23 @@ NATIVE, PTX, NONE = Coverage
         (("sm_86",), "sm_87", NONE),
         (("sm_87",), "sm_89", NONE),
         (("sm_110",), "sm_110", NATIVE),
+        (("sm_110f",), "sm_110", NATIVE),
+        (("sm_101",), "sm_110", NONE),
+        (("sm_100f",), "sm_100", NATIVE),
+        (("sm_100f",), "sm_101", NONE),
+        (("sm_103f",), "sm_100", NONE),
+        (("sm_120f",), "sm_121", NATIVE),
+        (("sm_100f",), "sm_120", NONE),
+        (("compute_100f",), "sm_103", PTX),
+        (("compute_100f",), "sm_120", NONE),
+        (("compute_100f",), "sm_101", NONE),
+        (("compute_100a",), "sm_100", PTX),
+        (("sm_120a",), "sm_121", NONE),
+        (("sm_80",), "sm_87", NONE),
+        (("sm_53",), "sm_53", NATIVE),
+        (("sm_50",), "sm_53", NONE),
+        (("sm_72",), "sm_75", NONE),
+        (("sm_1000",), "sm_90", NONE),
         (("compute_80",), "sm_87", PTX),
         ((), "sm_90", NONE),
         (("nonsense",), "sm_90", NONE),
@@ -49,6 +66,11 @@ def test_more_code_never_reaches_less(archs: list[str], more: list[str], device:
     order = list(Coverage)
     before, after = coverage(tuple(archs), device), coverage((*archs, *more), device)
     assert order.index(after) <= order.index(before)
+
+
+@given(archs=st.permutations(["sm_90a", "sm_90", "compute_90", "sm_100f", "sm_100", "nonsense"]))
+def test_the_order_of_architectures_does_not_hang_on_the_order_in_which_they_came(archs: list[str]) -> None:
+    assert in_order(tuple(archs)) == ("nonsense", "compute_90", "sm_90", "sm_90a", "sm_100", "sm_100f")
 
 
 def test_architectures_are_put_in_order_each_once() -> None:

@@ -1,0 +1,149 @@
+"""Which requirements of installed packages hold, judged from their metadata, wherever that was read.
+
+What ``pip check`` finds is found (https://pip.pypa.io/en/stable/cli/pip_check/): what a package requires
+there, by its markers, is installed in a version that fits, pre-releases and local parts included. Beyond that
+an extra that one package asks of another brings its own requirements along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+LONGEST = 4096
+"""Characters of one requirement that are read; the longest that was seen has 600."""
+
+
+class Fault(StrEnum):
+    """What is wrong with a requirement."""
+
+    MISSING = "not installed"
+    OTHER_VERSION = "another version"
+    UNREADABLE = "not readable"
+
+
+@dataclass(frozen=True, order=True)
+class Broken:
+    """A requirement that does not hold: whose, what it says, of which package, and the version that is there.
+
+    ``name`` is normalised, and empty where the requirement is not readable; ``seen`` is empty where nothing
+    is installed, and else a version as its own metadata writes it.
+    """
+
+    owner: str
+    requirement: str
+    name: str
+    seen: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        seen = self.seen if self.fault is Fault.OTHER_VERSION else self.fault.value
+        return f"{self.owner} asks for {self.requirement}: {seen}"
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What one Python has: versions by normalised name, what each requires as it is written, its markers.
+
+    ``markers`` are the values of all that markers may speak of, less ``extra``: what is left out there
+    would be taken from the Python that judges.
+    """
+
+    installed: Mapping[str, str]
+    requires: Mapping[str, Sequence[str]]
+    markers: Mapping[str, str]
+
+    @classmethod
+    def told(cls, probe: Mapping[str, Any]) -> Packages:
+        """Those that the suite's packages probe told of."""
+        return cls(probe["installed"], probe["requires"], probe["markers"])
+
+
+def broken(packages: Packages) -> tuple[Broken, ...]:
+    """Every requirement that applies there, extras that are asked for included, and does not hold."""
+    found = (_judged(owner, one, packages) for owner, one in _applying(packages, packages.installed))
+    return tuple(sorted({one for one in found if one}))
+
+
+def needed(roots: Iterable[str], packages: Packages) -> frozenset[str]:
+    """These packages and all that they require, directly or not, as far as it is installed."""
+    there = {name for name in roots if name in packages.installed}
+    asked = (one for _, one in _applying(packages, there) if isinstance(one, Requirement))
+    return frozenset(there | ({canonicalize_name(one.name) for one in asked} & packages.installed.keys()))
+
+
+def pinned(name: str, owners: Sequence[str], packages: Packages) -> str | None:
+    """The version of ``name`` that the first of these owners which requires it pins; None for any version."""
+    asked = (one for owner in owners for one in _of(owner, "", packages) if isinstance(one, Requirement))
+    first = next((one for one in asked if canonicalize_name(one.name) == name), None)
+    exact = [bound.version for bound in first.specifier if bound.operator == "=="] if first else []
+    return exact[0] if exact else None
+
+
+# -- walking ----------------------------------------------------------------------------------------
+
+
+def _applying(packages: Packages, start: Iterable[str]) -> Iterator[tuple[str, Requirement | str]]:
+    """Each requirement that applies from here on, with its owner; as text where it cannot be understood."""
+    todo = [(name, "") for name in start]
+    seen = set()
+    while todo:
+        owner, extra = here = todo.pop()
+        if here in seen or owner not in packages.installed:
+            continue
+        seen.add(here)
+        for one in _of(owner, extra, packages):
+            yield owner, one
+            if isinstance(one, Requirement):
+                name = canonicalize_name(one.name)
+                todo += [(name, wanted) for wanted in ("", *one.extras)]
+
+
+def _of(owner: str, extra: str, packages: Packages) -> Iterator[Requirement | str]:
+    """What a package requires there with this extra; nothing where it is not installed."""
+    for text in packages.requires.get(owner, ()):
+        try:
+            requirement = _read(text)
+            applies = requirement.marker is None or requirement.marker.evaluate(
+                {**packages.markers, "extra": extra}
+            )
+        except _NOT_UNDERSTOOD:
+            yield text
+        else:
+            if applies:
+                yield requirement
+
+
+def _judged(owner: str, requirement: Requirement | str, packages: Packages) -> Broken | None:
+    if isinstance(requirement, str):
+        return Broken(owner, requirement[:LONGEST], "", "", Fault.UNREADABLE)
+    name = canonicalize_name(requirement.name)
+    seen = packages.installed.get(name)
+    if seen is None:
+        return Broken(owner, str(requirement), name, "", Fault.MISSING)
+    try:
+        fits = not requirement.specifier or requirement.specifier.contains(seen, prereleases=True)
+    except _NOT_UNDERSTOOD:
+        return Broken(owner, str(requirement), name, seen, Fault.UNREADABLE)
+    return None if fits else Broken(owner, str(requirement), name, seen, Fault.OTHER_VERSION)
+
+
+_NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)
+"""What a stranger's text makes the reader of requirements raise: malformed names, specifiers and markers,
+markers of names that there are none of, numbers of thousands of digits, brackets in brackets without end."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(text: str) -> Requirement:
+    """A requirement. Raises one of those above."""
+    if len(text) > LONGEST:
+        raise ValueError(f"a requirement of {len(text)} characters")
+    return Requirement(text)
