@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.certify import known
-from pipeline.compat.rules.devices import older
+from pipeline.compat.drivers import numbers, older, window_of
 from pipeline.formats.gpu_code import coverage, in_order
 from pipeline.nouns import DriverFloor, GpuReach, LibraryReach, Reach
 
 if TYPE_CHECKING:
     from pipeline.certify.inventory import SharedObject
     from pipeline.certify.subject import Subject
+    from pipeline.compat.facts import Gpu
 
 _WORST_LAST: tuple[Reach, ...] = ("native", "PTX", "none")
 
@@ -54,16 +55,25 @@ def libraries(subject: Subject) -> tuple[LibraryReach, ...]:
 
 
 def gpus(subject: Subject) -> tuple[GpuReach, ...]:
-    """Every known GPU, as the library that serves it worst reaches it, and the oldest driver there."""
+    """Every known GPU, as the library that serves it worst reaches it, and the drivers there."""
     deciding, floor = _deciding(subject), driver_floor(subject)
     if not deciding or floor is None:
         return ()
-    found = []
-    for gpu in subject.facts.gpus:
-        how = max((reach_of(one, gpu.sm) for _, one in deciding), key=_WORST_LAST.index)
-        driver = "" if how == "none" else _with_ptx(subject, gpu.sm, floor).version
-        found.append(GpuReach(name=gpu.name, arch=gpu.sm, reach=how, driver=driver))
-    return tuple(found)
+    return tuple(_on(gpu, subject, deciding, floor) for gpu in subject.facts.gpus)
+
+
+def _on(
+    gpu: Gpu, subject: Subject, deciding: tuple[tuple[str, SharedObject], ...], floor: DriverFloor
+) -> GpuReach:
+    how = max((reach_of(one, gpu.sm) for _, one in deciding), key=_WORST_LAST.index)
+    found = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
+    if how == "none":
+        return found
+    oldest, window = _with_ptx(subject, gpu.sm, floor).version, window_of(gpu.name, subject.facts)
+    if window:
+        oldest = max(oldest, window.first, key=numbers)
+    last = window.last if window else None
+    return found.model_copy(update={"driver": oldest, "last_driver": last or ""})
 
 
 def _deciding(subject: Subject) -> tuple[tuple[str, SharedObject], ...]:

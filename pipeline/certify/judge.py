@@ -11,7 +11,7 @@ from pipeline.certify.rules import RULES
 from pipeline.certify.sizes import sizes
 from pipeline.certify.subject import Subject
 from pipeline.certify.waivers import applied
-from pipeline.compat import shipped
+from pipeline.compat.facts import shipped
 from pipeline.nouns import PROJECT, RULE_NAMES, Certificate, ImageFinding
 
 if TYPE_CHECKING:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.compat.rules.devices import MINOR_VERSIONS, PTX, older
+from pipeline.compat.drivers import (
+    DRIVERS,
+    HINTS,
+    MINOR_VERSIONS,
+    PTX,
+    is_past,
+    judged,
+    reaches,
+    window_of,
+)
 from pipeline.nouns import Finding, Level, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -45,14 +54,21 @@ def _findings(
     row = _row(certificate, gpu, facts) if gpu else None
     if gpu:
         yield _reached(gpu, row, source)
+    floor = _floor(certificate, row)
+    if gpu:
+        yield from _known(gpu, floor, driver, facts)
     if driver:
-        yield _driven(certificate, row, driver, source)
+        yield _driven(floor, " there" if row and row.driver else "", driver, source)
 
 
 def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
+    """The row of this GPU; of an architecture the first, less the driver, which is that of a GPU."""
     known = facts.gpu(gpu)
     name = known.name if known else gpu
-    return next((one for one in certificate.gpus if name in {one.name, one.arch}), None)
+    found = next((one for one in certificate.gpus if name in {one.name, one.arch}), None)
+    if found and name == found.arch and found.reach == "native":
+        return found.model_copy(update={"driver": ""})
+    return found
 
 
 def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding:
@@ -71,15 +87,29 @@ def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding
     return Finding("archs", Level.OK, f"machine code for {named} is inside", source)
 
 
-def _driven(certificate: Certificate, row: GpuReach | None, driver: str, source: tuple[str, ...]) -> Finding:
-    floor = (row and row.driver) or (certificate.driver.version if certificate.driver else "")
-    text = (
-        f"it needs driver {floor} or newer there"
-        if row and row.driver
-        else f"it needs driver {floor} or newer"
+def _floor(certificate: Certificate, row: GpuReach | None) -> str:
+    """The oldest driver that runs what is inside, on that GPU."""
+    return (row and row.driver) or (certificate.driver.version if certificate.driver else "")
+
+
+def _known(gpu: str, floor: str, driver: str | None, facts: Facts) -> Iterator[Finding]:
+    """Whether the GPU is one that this driver knows, and some driver knows it that runs what is inside."""
+    window = window_of(gpu, facts)
+    if window is None and driver:
+        text = f"which drivers know {gpu} is not known; {driver} is there"
+        hint = "a Jetson's driver comes with its JetPack: ask its release notes"
+        yield Finding("driver", Level.UNKNOWN, text, (DRIVERS,), hint)
+    elif window and is_past(floor, window.last):
+        text = f"{window}; what is inside needs {floor} or newer: no driver does both"
+        yield Finding("driver", Level.IMPOSSIBLE, text, window.source, "take an image for an older CUDA")
+    elif window and driver:
+        yield judged(driver, window)
+
+
+def _driven(floor: str, where: str, driver: str, source: tuple[str, ...]) -> Finding:
+    level = reaches(driver, floor)
+    hint = HINTS[level].format(floor) + (
+        ", or take an image for an older CUDA" if level is Level.IMPOSSIBLE else ""
     )
-    sources = (*source, MINOR_VERSIONS)
-    if older(driver, floor):
-        hint = f"update the driver to {floor} or newer, or take an image for an older CUDA"
-        return Finding("driver", Level.IMPOSSIBLE, f"{text}; {driver} is there", sources, hint)
-    return Finding("driver", Level.OK, f"{text}; {driver} is there", sources)
+    text = f"it needs driver {floor} or newer{where}; {driver} is there"
+    return Finding("driver", level, text, (*source, MINOR_VERSIONS), hint)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.compat.drivers import judged, numbers, windows
 from pipeline.compat.facts import version
 from pipeline.compat.judge import judge
 from pipeline.compat.question import NONE, Question
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.compat.facts import Facts
+    from pipeline.nouns import Conditions
 
 POSSIBLE = (Level.OK, Level.WARN)
 
@@ -28,8 +30,9 @@ class Option:
     """One build and what belongs to it.
 
     ``cell`` has the newest Python and vLLM that fit; ``rules`` are those that found its level, where
-    that is not ok. ``driver`` is the floor for machine code,
-    ``ptx_driver`` the one that PTX needs; both empty for a CPU. ``reach`` says, for each kind of
+    that is not ok. ``driver`` is the oldest for machine code on all GPUs that are asked for,
+    ``last_driver`` the last branch that knows them all, empty while there is none such;
+    ``ptx_driver`` is what PTX needs; all empty for a CPU. ``reach`` says, for each kind of
     coverage, which GPUs of which architecture it reaches.
     """
 
@@ -39,8 +42,14 @@ class Option:
     pythons: tuple[str, ...]
     install: str
     driver: str = ""
+    last_driver: str = ""
     ptx_driver: str = ""
     reach: tuple[tuple[Coverage, tuple[tuple[str, tuple[str, ...]], ...]], ...] = ()
+
+    @property
+    def drivers(self) -> str:
+        """The drivers that run it, in words."""
+        return f"{self.driver} or newer" + (f", up to branch R{self.last_driver}" if self.last_driver else "")
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,11 @@ def _of_one(question: Question, facts: Facts) -> Answer:
     cell = _completed(question, facts)
     verdict = judge(cell, question.conditions, facts)
     near: tuple[Nearest, ...] = ()
+    options: tuple[Option, ...] = ()
     if verdict.level is Level.IMPOSSIBLE:
         near = tuple(_nearby(cell, one) for one in nearest(cell, question.conditions, facts))
-    options = (option_of(cell, verdict, facts),) if verdict.level is not Level.IMPOSSIBLE else ()
+    else:
+        options = (option_of(cell, verdict, question.conditions, facts),)
     summary = f"{words(cell)}: {_SAID[verdict.level]}"
     if question.vllm is None and verdict.level in POSSIBLE:
         summary += f"; {_newest_vllm(question, cell, facts)}"
@@ -180,12 +191,12 @@ def _of_many(question: Question, facts: Facts) -> Answer:
         elif build not in best or _is_better((cell, verdict), best[build]):
             best[build] = (cell, verdict)
     found = sorted(best.values(), key=lambda one: _rank(one[0], one[1], facts), reverse=True)
-    options = tuple(option_of(cell, verdict, facts) for cell, verdict in found)
+    options = tuple(option_of(cell, verdict, question.conditions, facts) for cell, verdict in found)
     refused = _refusals([findings for build, findings in reasons.items() if build not in best])
     shared = _shared([verdict for _, verdict in found])
     nothing = Level.IMPOSSIBLE if refused else Level.UNKNOWN
     level = min((one.level for one in options), key=lambda one: one.rank, default=nothing)
-    summary = _on_driver(question, shared, refused) + _summary(question, options, facts)
+    summary = _on_driver(question, shared, refused, facts) + _summary(question, options, facts)
     return Answer(summary, level, shared, facts.read, options, refused)
 
 
@@ -198,9 +209,15 @@ def _refusals(against: Sequence[Sequence[Finding]]) -> tuple[Refusal, ...]:
     return tuple(Refusal(rule, count, texts[rule]) for rule, count in counts.most_common())
 
 
-def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal]) -> str:
-    """Yes or no, where it is asked whether a driver runs a CUDA."""
-    if question.cuda is None or question.conditions.driver is None:
+def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal], facts: Facts) -> str:
+    """Yes or no, where it is asked whether a driver knows a GPU, and runs a CUDA."""
+    here = question.conditions.driver
+    if here is None:
+        return ""
+    on_gpus = (judged(here, window) for window in windows(question.conditions, facts))
+    if unknown := next((one.text for one in on_gpus if one.level is Level.IMPOSSIBLE), None):
+        return f"no: {unknown}; "
+    if question.cuda is None:
         return ""
     fits = next((one.text for one in shared.findings if one.rule == "driver"), None)
     against = next((one.text for one in refused if one.rule == "driver"), None)
@@ -241,7 +258,7 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
         return f"nothing is known to fit; not confirmed is {words(first.cell)}"
     if first.cell.vllm:
         return f"the newest that fits: {words(first.cell)}" + (
-            f", driver {first.driver} or newer" if first.driver else ""
+            f", driver {first.drivers}" if first.driver else ""
         )
     if question.vllm == NONE:
         return f"the newest that fits: {words(first.cell)}"
@@ -253,23 +270,33 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
 # -- what belongs to a build ------------------------------------------------------------------------
 
 
-def option_of(cell: Cell, verdict: Verdict, facts: Facts) -> Option:
+def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts) -> Option:
     """What belongs to this cell: Pythons, how to install it, drivers, and the GPUs that it reaches."""
     pythons, level = _pythons(cell, facts), verdict.level
     rules = () if level is Level.OK else tuple(dict.fromkeys(one.rule for one in verdict.at(level)))
     if cell.cuda_version is None:
         return Option(cell, level, rules, pythons, install(cell, facts))
-    floor, toolkit = facts.floor(cell.cuda_version), facts.toolkit(cell.cuda_version)
+    toolkit = facts.toolkit(cell.cuda_version)
+    oldest, last = _drivers(cell.cuda_version, conditions, facts)
     return Option(
         cell,
         level,
         rules,
         pythons,
         install(cell, facts),
-        driver=floor.driver if floor else "",
+        driver=oldest,
+        last_driver=last,
         ptx_driver=toolkit.driver if toolkit else "",
         reach=_reach(cell, facts),
     )
+
+
+def _drivers(cuda: str, conditions: Conditions, facts: Facts) -> tuple[str, str]:
+    """The oldest driver that runs this CUDA on all GPUs that are asked for, and the last branch, if any."""
+    floor, asked = facts.floor(cuda), windows(conditions, facts)
+    firsts = [*([floor.driver] if floor else []), *(window.first for window in asked)]
+    lasts = [window.last for window in asked if window.last]
+    return max(firsts, key=numbers, default=""), min(lasts, key=numbers, default="")
 
 
 def install(cell: Cell, facts: Facts) -> str:

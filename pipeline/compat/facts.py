@@ -102,6 +102,23 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class KnownBy:
+    """The Linux drivers that know a GPU or an architecture (``of`` is its name, ``sm_90``).
+
+    ``first`` is the oldest, ``last`` the newest branch, None while there is no end; ``cuda`` is the toolkit
+    that brought the architecture, where that is how the first driver is known.
+    """
+
+    of: str
+    first: str
+    confidence: Confidence
+    source: Source
+    last: str | None = None
+    cuda: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Variants:
     """The builds of one PyTorch minor on PyTorch's own index."""
 
@@ -160,6 +177,7 @@ class Facts:
     driver_floors: tuple[Floor, ...] = ()
     toolkit_drivers: tuple[Floor, ...] = ()
     gpus: tuple[Gpu, ...] = ()
+    known_by: tuple[KnownBy, ...] = ()
     variants: tuple[Variants, ...] = ()
     variant_archs: tuple[VariantArchs, ...] = ()
     pairs: tuple[Pair, ...] = ()
@@ -201,10 +219,18 @@ class Facts:
         return next((row for row in self.artefacts if row.max_gcc and row.cuda == cuda), None)
 
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090")."""
+        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090").
+
+        Of several whose names begin alike the one without an addition is meant.
+        """
         plain = plain_name(name)
-        holding = [gpu for known, gpu in self._by_gpu.items() if plain and plain in known]
-        return self._by_gpu.get(plain) or (holding[0] if len(holding) == 1 else None)
+        holding = sorted((known for known in self._by_gpu if plain and plain in known), key=len)
+        is_one = all(known.startswith(holding[0]) for known in holding)
+        return self._by_gpu.get(plain) or (self._by_gpu[holding[0]] if holding and is_one else None)
+
+    def drivers_of(self, name: str) -> KnownBy | None:
+        """The row on the drivers of this GPU, or of this architecture."""
+        return self._known_by.get(name)
 
     @cached_property
     def _by_release(self) -> dict[tuple[str, str, str], Artefact]:
@@ -221,6 +247,10 @@ class Facts:
     @cached_property
     def _variant_archs(self) -> dict[tuple[str, str, str], tuple[tuple[str, ...], Source]]:
         return {(row.torch, row.cuda, row.machine): (row.archs, row.source) for row in self.variant_archs}
+
+    @cached_property
+    def _known_by(self) -> dict[str, KnownBy]:
+        return {row.of: row for row in self.known_by}
 
     @cached_property
     def _by_gpu(self) -> dict[str, Gpu]:
@@ -240,6 +270,7 @@ def load(facts: Path, overlay: Path) -> Facts:
         "driver_floors": Floor,
         "toolkit_drivers": Floor,
         "gpus": Gpu,
+        "known_by": KnownBy,
         "variants": Variants,
         "variant_archs": VariantArchs,
         "pairs": Pair,

@@ -185,7 +185,7 @@ _READERS: dict[str, _Reader] = {
     "platform": _platform,
     "gpu": _gpus,
     "arch": _archs,
-    "driver": _text(r"(?P<it>[0-9]{3}(?:\.[0-9]+){0,2})", "driver=550.54.14, as nvidia-smi shows it"),
+    "driver": _text(r"r?(?P<it>[0-9]{3}(?:\.[0-9]{1,4}){0,2})", "driver=550.54.14, as nvidia-smi shows it"),
     "glibc": _text(r"(?P<it>2\.[0-9]{1,2})", "glibc=2.36, as ldd --version shows it"),
     "gcc": _text(r"(?P<it>[0-9]{1,2})(?:\..*)?", "gcc=12"),
     "compat": _compat,

@@ -30,6 +30,7 @@ RuleName = Literal[
     "jit",
     "shadow",
     "contents",
+    "requirements",
     "config",
     "budget",
     "exceptions",
@@ -97,12 +98,17 @@ class LibraryReach(Frozen):
 
 
 class GpuReach(Frozen):
-    """One GPU by name and architecture ("sm_89"): how the image reaches it, and the oldest driver there."""
+    """One GPU by name and architecture ("sm_89"), and how the image reaches it.
+
+    ``driver`` is the oldest there that knows the GPU and runs what is inside, ``last_driver`` the newest
+    branch that knows the GPU ("580"), empty while there is no end.
+    """
 
     name: Told
     arch: Told
     reach: Reach
     driver: Told = ""
+    last_driver: Told = ""
 
 
 class LayerSize(Frozen):

@@ -14,7 +14,7 @@ from pipeline.report.text import escaped, line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.nouns import Certificate, ImageFinding, LibraryReach, Reach, Verdict
+    from pipeline.nouns import Certificate, GpuReach, ImageFinding, LibraryReach, Reach, Verdict
 
 _MOST_PATHS = 3
 _MOST_NAMES = 3
@@ -55,6 +55,8 @@ def page(certificate: Certificate) -> str:
         parts.append(["notes:", *_counted(notes)])
     if certificate.waived:
         parts.append(["exceptions used:", *_waived(certificate)])
+    if drivers := [*_drivers(certificate)]:
+        parts.append(["drivers, where it has code:", *drivers])
     if rows := _rows(certificate):
         parts.append(["device code of what every model runs:", *_table(rows, _columns(certificate, rows))])
     parts.append([f"{certificate.tool}, {certificate.created}, facts of {certificate.facts}"])
@@ -85,6 +87,17 @@ def _gpus(certificate: Certificate, reach: str) -> Iterator[str]:
     for arch, names in by_arch.items():
         more = " …" if len(names) > _MOST_NAMES else ""
         yield f"{arch} ({', '.join(names[:_MOST_NAMES])}{more})"
+
+
+def _drivers(certificate: Certificate) -> Iterator[str]:
+    """The GPUs that have the same oldest driver and the same last branch, in a line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for gpu in certificate.gpus:
+        if gpu.driver:
+            alike.setdefault((gpu.driver, gpu.last_driver), []).append(gpu.name.removeprefix("GeForce "))
+    for (oldest, last), names in alike.items():
+        end = f", up to branch R{line(last)}" if last else ""
+        yield f"  {line(oldest)} or newer{end}: {', '.join(map(line, names))}"
 
 
 def _sizes(certificate: Certificate) -> str:
@@ -186,6 +199,10 @@ def markdown(certificate: Certificate) -> str:
         columns = _columns(certificate, certificate.libraries)
         parts += ["\n### Device code\n\n", _row("library", *columns), "|---" * (len(columns) + 1) + "|\n"]
         parts += [_row(one.path, *_cells(one, columns)[1:]) for one in certificate.libraries]
+    if certificate.gpus:
+        columns = ("GPU", "architecture", "code", "oldest driver", "last branch")
+        parts += ["\n### GPUs\n\n", _row(*columns), "|---" * len(columns) + "|\n"]
+        parts += [_row(*_of_gpu(gpu)) for gpu in certificate.gpus]
     if certificate.sizes.layers:
         parts += ["\n### Layers\n\n", "| layer | compressed | installed | made by |\n|---|---:|---:|---|\n"]
         for layer in certificate.sizes.layers:
@@ -193,6 +210,11 @@ def markdown(certificate: Certificate) -> str:
             parts.append(_row(layer.digest[:19], *sizes, layer.made_by))
     parts.append(f"\n{certificate.tool}, {certificate.created}, facts of {certificate.facts}\n")
     return "".join(parts)
+
+
+def _of_gpu(gpu: GpuReach) -> tuple[str, ...]:
+    last = f"R{gpu.last_driver}" if gpu.last_driver else "-"
+    return (gpu.name, gpu.arch, _MARKS[gpu.reach], gpu.driver or "-", last)
 
 
 def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:

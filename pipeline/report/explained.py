@@ -43,7 +43,7 @@ def _option(option: Option) -> Iterator[str]:
     yield f"python   {span(option.pythons)}"
     if option.driver:
         ptx = f"; where code is PTX: {option.ptx_driver}" if option.ptx_driver else ""
-        yield f"driver   {option.driver} or newer{ptx}"
+        yield f"driver   {option.drivers}{ptx}"
         if not option.reach:
             yield "GPUs     not known: nobody has read for which architectures this build is"
     for kind, architectures in option.reach:
@@ -65,7 +65,8 @@ def _table(options: Sequence[Option]) -> Iterator[str]:
 
 def _row(option: Option) -> tuple[str, ...]:
     cell = option.cell
-    driver = f"≥ {option.driver}" if option.driver else "-"
+    last = f", ≤ R{option.last_driver}" if option.last_driver else ""
+    driver = f"≥ {option.driver}{last}" if option.driver else "-"
     verdict = f"{option.level}: {', '.join(option.rules)}" if option.rules else str(option.level)
     return (cell.vllm or "-", cell.torch, cell.cuda, span(option.pythons), driver, verdict)
 

@@ -27,6 +27,7 @@ ABOUT: dict[RuleName, str] = {
     "jit": "What run-time compilation calls is there, and its parts fit each other.",
     "shadow": "Nothing in the image hides the host's driver.",
     "contents": "What is installed is what the lock, the labels and the packages say, and is there once.",
+    "requirements": "What the installed packages require of each other is installed, in versions that fit.",
     "config": "The image starts, for its user, without secrets and without hiding GPUs.",
     "budget": "The image is no larger than it may be.",
     "exceptions": "Every exception in the matrix is needed and not out of date.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.certify.inventory import Cached, DeviceCode, Distribution, Inventory, SharedObject
 from pipeline.certify.judge import judge
 from pipeline.certify.wanted import Wanted
-from pipeline.compat.facts import Artefact, Facts, Floor, Gpu
+from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
 from pipeline.filesystem.nodes import Config, Layer, Node
 from pipeline.nouns import Budget, Cell, Waiver
 
@@ -54,6 +54,14 @@ FACTS = Facts(
         Gpu("L4", "sm_89", "Ada", data_center=True, confidence="documented", source=HERE),
         Gpu("H100", "sm_90", "Hopper", data_center=True, confidence="documented", source=HERE),
         Gpu("B200", "sm_100", "Blackwell", data_center=True, confidence="documented", source=HERE),
+    ),
+    known_by=(
+        KnownBy("sm_75", "410.48", "documented", HERE),
+        KnownBy("sm_80", "450.36.06", "documented", HERE),
+        KnownBy("sm_89", "520.61.05", "documented", HERE),
+        KnownBy("sm_90", "520.61.05", "documented", HERE),
+        KnownBy("sm_100", "570.26", "documented", HERE),
+        KnownBy("B200", "570.133.20", "documented", HERE),
     ),
 )
 

@@ -79,6 +79,46 @@ def test_an_rtx_5090_runs_the_newest_and_none_before_blackwell() -> None:
     assert all(one.cell.torch not in {"2.5.1", "2.6.0"} for one in answer.options if one.level is Level.OK)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "driver", "why"),
+    [
+        ("rtx5090", "550.54.14", "GeForce RTX 5090 needs driver 570.26 or newer; 550.54.14 is there"),
+        ("B200", "535.161.08", "B200 needs driver 570.133.20 or newer; 535.161.08 is there"),
+        ("B200", "570.124.06", "B200 needs driver 570.133.20 or newer; 570.124.06 is there"),
+        ("V100", "595.10", "V100 needs driver 384.81 or newer, and none after branch R580; 595.10 is there"),
+        ("P100", "590.48.01", "none after branch R580"),
+        ("L4", "515.43.04", "L4 needs driver 520.61.05 or newer"),
+    ],
+)
+def test_a_driver_that_does_not_know_the_gpu_fits_nothing_and_that_is_said_first(
+    gpu: str, driver: str, why: str
+) -> None:
+    answer = ask(f"gpu={gpu}", f"driver={driver}")
+    assert answer.level is Level.IMPOSSIBLE
+    assert answer.summary.startswith("no: ")
+    assert why in answer.summary
+    assert not answer.options
+
+
+@pytest.mark.parametrize(
+    ("gpu", "driver"),
+    [("5090", "570.26"), ("5090", "570.26.01"), ("5090", "R575"), ("V100", "580.126.20"), ("T4", "595.10")],
+)
+def test_a_driver_within_the_window_of_a_gpu_fits(gpu: str, driver: str) -> None:
+    answer = ask(f"gpu={gpu}", f"driver={driver}")
+    assert answer.level in {Level.OK, Level.WARN}
+    assert not answer.summary.startswith("no")
+
+
+def test_the_driver_that_is_told_is_one_that_knows_the_gpu() -> None:
+    """The floor of CUDA 12 is 525.60.13, of which no Blackwell has heard."""
+    oldest = {one.cell.cuda: one.driver for one in ask("gpu=5090").options}
+    assert (oldest["cu128"], oldest["cu130"]) == ("570.26", "580")
+    volta = ask("gpu=V100", "torch=2.10.0", "cuda=cu128")
+    assert "driver   525.60.13 or newer, up to branch R580" in text_of(volta)
+    assert "≥ 525.60.13, ≤ R580" in text_of(ask("gpu=V100"))
+
+
 def test_an_h200_with_driver_535_stays_on_cuda_12() -> None:
     answer = ask("gpu=h200", "driver=535.161.08")
     assert first(answer) == ("0.19.1", "2.10.0", "cu128")

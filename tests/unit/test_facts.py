@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.compat import question, shipped
+from pipeline.compat.drivers import branch, is_past, older, window_of, windows
 from pipeline.compat.explain import explain
 from pipeline.compat.facts import OVERLAY, Artefact, KnownBad, minor, variant_of, version
 from pipeline.compat.judge import judge
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 
 FACTS = shipped()
 OF_MACHINE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
-TABLES = ("driver_floors", "toolkit_drivers", "gpus", "variants", "variant_archs", "pairs", "known_bad")
+TABLES = (
+    "driver_floors",
+    "toolkit_drivers",
+    "gpus",
+    "known_by",
+    "variants",
+    "variant_archs",
+    "pairs",
+    "known_bad",
+)
 
 
 def rows(package: str) -> list[Artefact]:
@@ -105,6 +115,42 @@ def test_every_gpu_can_be_asked_for_and_has_an_answer(row: Any) -> None:
         name for one in answer.options for _, archs in one.reach for _, names in archs for name in names
     }
     assert row.name in reached or answer.summary.startswith("nothing is known to fit")
+
+
+JETSONS = {"Jetson AGX Orin"}
+"""Their drivers come with JetPack, under numbers of their own: nobody has looked them up."""
+
+
+@pytest.mark.parametrize("row", FACTS.gpus, ids=named)
+def test_every_gpu_has_a_first_driver_and_the_last_branch_of_its_architecture(row: Any) -> None:
+    window = window_of(row.name, FACTS)
+    assert (window is None) == (row.name in JETSONS)
+    if window:
+        assert window.last == {"Pascal": "580", "Volta": "580"}.get(row.architecture)
+        assert window.last is None or branch(window.first) <= int(window.last)
+
+
+@pytest.mark.parametrize("row", FACTS.known_by, ids=lambda row: row.of)
+def test_every_row_on_drivers_is_of_a_gpu_or_an_architecture_and_decides(row: Any) -> None:
+    """A driver before the first is refused, the first itself is not, nor the last branch; one after it is."""
+    cell = Cell("2.6.0", "cu118", "3.12", None)
+    gpu = next((one for one in FACTS.gpus if one.name == row.of), None)
+    asked = Conditions(gpus=(row.of,)) if gpu else Conditions(archs=(row.of,))
+
+    def levels(driver: str) -> set[Level]:
+        found = judge(cell, replace(asked, driver=driver)).findings
+        return {one.level for one in found if one.rule == "driver" and one.text.startswith(row.of)}
+
+    shared = FACTS.drivers_of(gpu.sm) if gpu else None
+    assert levels(row.first) <= {Level.OK}
+    assert levels(f"{branch(row.first) - 1}.99") == {Level.IMPOSSIBLE}
+    last = row.last or (shared and shared.last)
+    assert levels("999.1") == ({Level.IMPOSSIBLE} if last else {Level.OK})
+    if last:
+        assert levels(f"{last}.999.99") == {Level.OK}
+        assert levels(f"{int(last) + 1}.1") == {Level.IMPOSSIBLE}
+    if shared:
+        assert older(shared.first, row.first), "a row of its own says nothing more than its architecture's"
 
 
 @pytest.mark.parametrize("row", FACTS.variants, ids=named)
@@ -200,9 +246,10 @@ def rank(cell: Cell, conditions: Conditions) -> int:
 def test_a_verdict_never_improves_when_the_driver_gets_older(
     cell: Cell, one: str, other: str, wanted: list[str], names: list[str]
 ) -> None:
-    older, newer = sorted((one, other), key=lambda text: [int(part) for part in text.split(".")])
+    before, newer = sorted((one, other), key=lambda text: [int(part) for part in text.split(".")])
     under = Conditions(archs=tuple(wanted), gpus=tuple(names), driver=newer)
-    assert rank(cell, replace(under, driver=older)) >= rank(cell, under)
+    assume(not any(is_past(newer, window.last) for window in windows(under, FACTS)))
+    assert rank(cell, replace(under, driver=before)) >= rank(cell, under)
 
 
 @given(cell=cells, wanted=archs, more=archs, driver=st.none() | drivers, compat=compats)

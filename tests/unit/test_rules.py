@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
+from pipeline.compat.drivers import older
 from pipeline.compat.facts import (
     Artefact,
     Facts,
     Floor,
     Gpu,
     KnownBad,
+    KnownBy,
     Pair,
     VariantArchs,
     Variants,
 )
 from pipeline.compat.judge import judge
-from pipeline.compat.rules.devices import older
 from pipeline.nouns import Cell, Conditions, Finding, Level, Verdict
 
 HERE = ("https://example.org/source",)
@@ -72,6 +73,12 @@ FACTS = Facts(
         Gpu("H200", "sm_90", "Hopper", True, "documented", HERE),
         Gpu("GeForce RTX 5090", "sm_120", "Blackwell", False, "documented", HERE),
     ),
+    known_by=(
+        KnownBy("sm_70", "384.81", "documented", HERE, last="580"),
+        KnownBy("sm_37", "346.46", "documented", HERE, last="470"),
+        KnownBy("sm_90", "520.61.05", "documented", HERE),
+        KnownBy("sm_120", "570.26", "documented", HERE),
+    ),
     variants=(Variants("2.13", ("cpu", "cu126", "cu130"), "documented", HERE),),
     variant_archs=(VariantArchs("2.13", "cu126", "x86_64", ("sm_70",), "documented", HERE),),
     pairs=(Pair("2.13.0", "0.28.0", "2.11.0", "secondary", HERE),),
@@ -79,6 +86,7 @@ FACTS = Facts(
 CELL = Cell("2.13.0", "cu130", "3.11", "0.32.0")
 CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
 BARE = Cell("2.13.0", "cu130", "3.11", None)
+OLD = Cell("2.10.0", "cu128", "3.11", None)
 
 
 def verdict(cell: Cell = CELL, facts: Facts = FACTS, **conditions: Any) -> Verdict:
@@ -324,6 +332,43 @@ def test_a_driver_older_than_the_toolkits_own_runs_machine_code_only_and_that_is
     assert "PTX does not" in finding.text
 
 
+@pytest.mark.parametrize(
+    ("conditions", "cell", "expected", "words"),
+    [
+        ({"gpus": ("5090",), "driver": "550.54.14"}, OLD, IMPOSSIBLE, "needs driver 570.26 or newer; 550"),
+        ({"gpus": ("5090",), "driver": "570.25.99"}, OLD, IMPOSSIBLE, "570.25.99 is there"),
+        ({"gpus": ("5090",), "driver": "570.26"}, OLD, OK, "570.26 is there"),
+        ({"gpus": ("5090",), "driver": "570.26.00"}, OLD, OK, "570.26.00 is there"),
+        ({"gpus": ("5090",), "driver": "570.9"}, OLD, IMPOSSIBLE, "570.9 is there"),
+        ({"gpus": ("5090",), "driver": "570"}, OLD, WARN, "570 is there"),
+        ({"gpus": ("5090",), "driver": "575"}, OLD, OK, "575 is there"),
+        ({"gpus": ("5090",)}, OLD, OK, "GeForce RTX 5090 needs driver 570.26 or newer"),
+        ({"archs": ("sm_70",), "driver": "595.10"}, OLD, IMPOSSIBLE, "none after branch R580; 595.10"),
+        ({"archs": ("sm_70",), "driver": "580.126.20"}, OLD, OK, "580.126.20 is there"),
+        ({"archs": ("sm_70",), "driver": "581.1"}, OLD, IMPOSSIBLE, "581.1 is there"),
+        ({"archs": ("sm_70",)}, OLD, OK, "sm_70 needs driver 384.81 or newer, and none after branch R580"),
+        ({"archs": ("sm_37",)}, OLD, IMPOSSIBLE, "no driver does both"),
+        ({"archs": ("sm_87",), "driver": "540.3"}, OLD, UNKNOWN, "which drivers know sm_87 is not known"),
+        ({"archs": ("sm_70",), "driver": "580.1", "compat": "13.1"}, OLD, IMPOSSIBLE, "cuda-compat for"),
+    ],
+)
+def test_a_driver_knows_the_gpu_from_its_first_driver_to_its_last_branch(
+    conditions: dict[str, Any], cell: Cell, expected: Level, words: str
+) -> None:
+    """Whatever a CUDA runs on, a driver that does not know the GPU runs nothing on it."""
+    facts = with_rows(
+        toolkit_drivers=(*FACTS.toolkit_drivers, Floor("13.1", "590.44.01", "documented", HERE))
+    )
+    found = [one for one in said("driver", cell, facts, **conditions) if "CUDA 12 needs" not in one.text[:14]]
+    (finding,) = found
+    assert (finding.level, words in finding.text) == (expected, True), finding
+    assert finding.source
+
+
+def test_a_gpu_whose_drivers_nobody_looked_up_is_nothing_to_say_of_until_a_driver_is_named() -> None:
+    assert all(finding.level is OK for finding in said("driver", OLD, archs=("sm_87",)))
+
+
 def test_a_cuda_without_a_known_floor_is_unknown() -> None:
     assert level("driver", facts=with_rows(driver_floors=())) is UNKNOWN
 
@@ -343,7 +388,8 @@ def test_forward_compatibility_has_its_limits(conditions: dict[str, Any], expect
     (finding,) = said("forward-compatibility", compat="13.0", **conditions)
     assert finding.level is expected
     assert word in finding.text
-    assert not [one for one in said("driver", compat="13.0", **conditions) if one.level is IMPOSSIBLE]
+    refused = [one for one in said("driver", compat="13.0", **conditions) if one.level is IMPOSSIBLE]
+    assert not [one for one in refused if one.text.startswith("CUDA 13 needs")]
 
 
 def test_a_compat_package_older_than_the_cuda_helps_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.certify import known
 from pipeline.certify.coverage import driver_floor
-from pipeline.compat.rules.devices import older
+from pipeline.compat.drivers import older
 from pipeline.nouns import PROJECT, ImageFinding, Severity
 
 if TYPE_CHECKING:

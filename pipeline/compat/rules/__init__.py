@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     Rule(cuda.minor, STACK),
     Rule(devices.archs, STACK),
     Rule(devices.driver, BUILD),
+    Rule(devices.gpus_driver, BUILD),
     Rule(devices.forward_compatibility, BUILD),
     Rule(system.glibc_of_torch, ("torch", "platform")),
     Rule(system.glibc_of_vllm, ("vllm", "cuda", "platform")),

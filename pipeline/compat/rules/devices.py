@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.compat.drivers import (
+    DRIVERS,
+    HINTS,
+    MINOR_VERSIONS,
+    PTX,
+    is_past,
+    judged,
+    older,
+    reaches,
+    window_of,
+)
 from pipeline.compat.rules.releases import vllm_of
 from pipeline.formats.gpu_code import Coverage, coverage, in_order
 from pipeline.nouns import Finding, Level
@@ -11,13 +22,12 @@ from pipeline.nouns import Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.compat.drivers import Window
     from pipeline.compat.facts import Facts, Floor, Source
     from pipeline.nouns import Cell, Conditions
 
-MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
 FORWARD = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html"
 SHADOWED = "https://github.com/vllm-project/vllm/issues/33447"
-PTX = "https://github.com/vllm-project/vllm/pull/28305"
 
 
 def wanted_archs(facts: Facts, conditions: Conditions) -> tuple[str, ...]:
@@ -97,13 +107,14 @@ def driver(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding
     here = conditions.driver
     if here is None:
         yield Finding("driver", Level.OK, text, floor.source)
-    elif not older(here, floor.driver):
-        yield Finding(
-            "driver", Level.OK, f"{text}; {here} is there{_made_for(here, cell, facts)}", floor.source
-        )
+        return
+    level, text = reaches(here, floor.driver), f"{text}; {here} is there"
+    if level is not Level.IMPOSSIBLE:
+        text = f"{text}{_made_for(here, cell, facts)}"
+        yield Finding("driver", level, text, floor.source, HINTS[level].format(floor.driver))
     elif conditions.compat is None:
-        hint = f"update the driver to {floor.driver} or newer, or take a build for an older CUDA"
-        yield Finding("driver", Level.IMPOSSIBLE, f"{text}; {here} is there", floor.source, hint)
+        hint = f"{HINTS[level].format(floor.driver)}, or take a build for an older CUDA"
+        yield Finding("driver", level, text, floor.source, hint)
 
 
 def _made_for(here: str, cell: Cell, facts: Facts) -> str:
@@ -112,6 +123,35 @@ def _made_for(here: str, cell: Cell, facts: Facts) -> str:
     if own is None or not older(here, own.driver):
         return ""
     return f", older than {own.driver} of CUDA {own.cuda}: machine code runs all the same, PTX does not"
+
+
+def gpus_driver(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
+    """A driver knows each GPU that is asked for, and runs this CUDA; the host's is such a one."""
+    if cell.cuda_version is None:
+        return
+    floor = facts.floor(cell.cuda_version)
+    for name in (*sorted(set(conditions.gpus)), *in_order(conditions.archs)):
+        window = window_of(name, facts)
+        if window is None and conditions.driver:
+            text = f"which drivers know {name} is not known; {conditions.driver} is there"
+            hint = "a Jetson's driver comes with its JetPack: ask its release notes"
+            yield Finding("driver", Level.UNKNOWN, text, (DRIVERS,), hint)
+        elif window:
+            yield _in_window(window, floor, facts, conditions)
+
+
+def _in_window(window: Window, floor: Floor | None, facts: Facts, conditions: Conditions) -> Finding:
+    if floor and is_past(floor.driver, window.last):
+        text = f"{window}; CUDA {floor.cuda} needs {floor.driver} or newer: no driver does both"
+        source, hint = (*window.source, *floor.source), "take a build for an older CUDA"
+        return Finding("driver", Level.IMPOSSIBLE, text, source, hint)
+    brought = facts.toolkit(conditions.compat) if conditions.compat else None
+    if brought and is_past(brought.driver, window.last):
+        text = f"{window}; cuda-compat for CUDA {conditions.compat} is of {brought.driver}"
+        return Finding("driver", Level.IMPOSSIBLE, text, (*window.source, *brought.source), "leave it out")
+    if conditions.driver is None:
+        return Finding("driver", Level.OK, str(window), window.source)
+    return judged(conditions.driver, window)
 
 
 def forward_compatibility(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
@@ -154,12 +194,3 @@ def _needs_newer(cell: Cell, facts: Facts, its: Floor) -> bool:
 def _is_data_center(name: str, facts: Facts) -> bool:
     gpu = facts.gpu(name)
     return gpu is not None and gpu.data_center
-
-
-def older(one: str, other: str) -> bool:
-    """Whether a driver's version (``550.54.14``) is before another's; ``580`` is before all of 580."""
-    return _numbers(one) < _numbers(other)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
