@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import sources
 from pipeline.nouns import key_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline.certify.wanted import Wanted
     from pipeline.nouns import Digest, Waiver
@@ -35,11 +36,17 @@ def inputs_of(digest: Digest, wanted: Wanted, waivers: Sequence[Waiver]) -> str:
 
 @cache
 def _rules() -> str:
-    """A digest of what judges: the files of this room and of the one that reads images, read once."""
-    here = Path(__file__).parent
-    files = sorted([*here.rglob("*.py"), *(here.parent / "filesystem").rglob("*.py")])
-    hashes = [[path.relative_to(here.parent).as_posix(), _sha256(path)] for path in files]
+    """A digest of what judges, read once."""
+    hashes = [[path.relative_to(sources.PACKAGE).as_posix(), _sha256(path)] for path in judging()]
     return key_of(hashes)
+
+
+def judging() -> tuple[Path, ...]:
+    """The files whose code decides on a verdict: of this room, of the one that reads images, and all behind.
+
+    Not the registry and the engine: they hand over bytes, which the image's digest names.
+    """
+    return sources.behind(("certify", "filesystem"), less=("registry", "engine"))
 
 
 def _sha256(path: Path) -> str:

@@ -52,7 +52,8 @@ class Distribution:
     """One installed Python package, from its ``.dist-info``: normalised name, version, installer, folder.
 
     ``broken_files`` are those of RECORD whose size or presence differs from what is there; ``size`` are the
-    bytes of those that are there.
+    bytes of those that are there. ``requires`` are its requirements as METADATA writes them. Name and version
+    are those of the folder where METADATA has none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Distribution:
     path: str
     broken_files: tuple[str, ...] = ()
     size: int = 0
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

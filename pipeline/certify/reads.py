@@ -15,6 +15,7 @@ _GLOBS = (
     "/usr/lib/os-release",
     "/etc/passwd",
     "/etc/pip.conf",
+    "*/pyvenv.cfg",
     "/etc/ssh/ssh_host_*_key",
     "/etc/ssl/private/*",
     "*/.netrc",

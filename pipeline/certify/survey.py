@@ -12,8 +12,10 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
-from posixpath import dirname, join, normpath
+from posixpath import basename, dirname, join, normpath
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from pipeline.certify import elf, ldcache
 from pipeline.certify.inventory import Distribution, Inventory
@@ -23,6 +25,7 @@ from pipeline.filesystem.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import Message
 
     from pipeline.certify.inventory import Cached, SharedObject
     from pipeline.filesystem.nodes import FileSystem, Node
@@ -36,6 +39,9 @@ MOST_TEXT = 64 << 20
 MOST_ROWS = 1_000_000
 """Rows of all RECORDs together. That environment has 60,000."""
 
+MOST_REQUIREMENTS = 100_000
+"""Requirements of all packages together. That environment has 3,000."""
+
 MOST_NAMES = 1 << 30
 """Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
 
@@ -45,6 +51,7 @@ _NAME = 100
 _MAGIC = b"\x7fELF"
 _SMALLEST = 64
 """Bytes of the header of a 64-bit ELF object: a smaller file is none."""
+_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTALLER)")
 
 
@@ -108,6 +115,7 @@ class _Seen:
     cache: bytes | None = None
     text_bytes: int = 0
     rows: int = 0
+    requirements: int = 0
     name_bytes: int = 0
 
     def note(self, node: Node) -> None:
@@ -169,14 +177,23 @@ class _Seen:
                 continue
             said = HeaderParser().parsestr(texts["METADATA"])
             size, broken = self._recorded(dirname(info), texts.get("RECORD", ""), links)
+            name, version = _called(said, info)
             yield Distribution(
-                name=re.sub(r"[-_.]+", "-", str(said.get("Name", ""))).lower(),
-                version=str(said.get("Version", "")),
+                name=name,
+                version=version,
                 installer=texts.get("INSTALLER", "").strip(),
                 path=info,
                 broken_files=tuple(broken),
                 size=size,
+                requires=self._required(said),
             )
+
+    def _required(self, said: Message) -> tuple[str, ...]:
+        found = tuple(" ".join(str(one).split()) for one in said.get_all("Requires-Dist", ()))
+        self.requirements += len(found)
+        if self.requirements > MOST_REQUIREMENTS:
+            raise _TooMuchError(f"its packages have more than {MOST_REQUIREMENTS} requirements")
+        return found
 
     def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
         """The bytes of the files that a RECORD lists, and those that are absent or of another size.
@@ -199,6 +216,14 @@ class _Seen:
             if len(row) > 2 and row[2].isdecimal() and int(row[2]) != node.size:  # noqa: PLR2004 - path, hash, size
                 broken.append(path)
         return size, broken
+
+
+def _called(said: Message, info: str) -> tuple[str, str]:
+    """The normalised name and the version of a package; those of its folder where METADATA has none."""
+    folder = _INFO.fullmatch(basename(info))
+    names = (str(said.get("Name", "")).strip(), folder["name"] if folder else "")
+    versions = (str(said.get("Version", "")).strip(), folder["version"] if folder else "")
+    return canonicalize_name(next(filter(None, names), "")), next(filter(None, versions), "")
 
 
 def _weight(one: SharedObject) -> int:

@@ -17,12 +17,14 @@ class Wanted:
 
     ``pins`` are names and versions of the lock: all that must be installed, and nothing else may be;
     ``archs`` the architectures that must be reached (``sm_90``); ``labels`` those that the image must carry
-    with these values; ``last`` the sizes of the last image of the same cell that was proven.
+    with these values; ``excused`` names of packages that may be absent or of another version than is asked
+    for, with a reason in the matrix; ``last`` the sizes of the last image of the same cell that was proven.
     """
 
     cell: Cell | None = None
     pins: tuple[tuple[str, str], ...] | None = None
     archs: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    excused: tuple[str, ...] = ()
     budget: Budget = field(default_factory=Budget)
     last: Sizes | None = None

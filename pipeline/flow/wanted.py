@@ -19,5 +19,6 @@ def wanted(spec: Spec, lock: Lock) -> Wanted:
         pins=tuple(sorted(lock.versions.items())),
         archs=spec.archs,
         labels=tuple(build.labels(spec, lock, compat.driver_floor(spec.cell.cuda)).items()),
+        excused=lock.excused,
         budget=spec.budget or Budget(),
     )

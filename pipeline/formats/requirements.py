@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -131,6 +132,8 @@ def _judged(owner: str, requirement: Requirement | str, packages: Packages) -> B
         return Broken(owner, str(requirement), name, "", Fault.MISSING)
     try:
         fits = not requirement.specifier or requirement.specifier.contains(seen, prereleases=True)
+        if not fits:
+            Version(seen)  # what is no version is no other one either: nobody can tell
     except _NOT_UNDERSTOOD:
         return Broken(owner, str(requirement), name, seen, Fault.UNREADABLE)
     return None if fits else Broken(owner, str(requirement), name, seen, Fault.OTHER_VERSION)

@@ -313,6 +313,24 @@ def files_of_a_package_were_overwritten(image: Image) -> None:
     image.install("triton", "3.7.1", broken_files=("a.py", "b.so"))
 
 
+# -- requirements -----------------------------------------------------------------------------------
+
+
+@breaks("requirements", ERROR, "vllm 0.32.0 asks for torch==2.12.0, torch 2.13.0 is installed")
+def an_extension_is_of_a_package_that_wants_another_torch(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("torch==2.12.0",))
+
+
+@breaks("requirements", ERROR, "vllm 0.32.0 asks for numpy, which is not installed")
+def a_requirement_of_the_lock_is_not_there(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("numpy",))
+
+
+@breaks("requirements", NOTE, "vllm 0.32.0 has a requirement that cannot be read: torch>=")
+def a_requirement_cannot_be_read(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("torch>=",))
+
+
 # -- config -----------------------------------------------------------------------------------------
 
 

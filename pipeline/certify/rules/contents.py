@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pipeline.certify import known
+from pipeline.certify.installed import standing
 from pipeline.certify.python import site_of
 from pipeline.certify.subject import is_grafted
 from pipeline.nouns import PROJECT, ImageFinding, Severity
@@ -123,12 +124,13 @@ def twice(subject: Subject) -> Iterator[ImageFinding]:
         found.setdefault((one.name, site_of(one.path) or ""), []).append(one)
     for (name, _), several in sorted(found.items()):
         if len(several) > 1:
-            versions = " and ".join(one.version for one in several)
+            versions, there = " and ".join(one.version for one in several), standing(several)
+            whose = f"those that are there are of {there[0].version}" if len(there) == 1 else "both lie there"
             yield _finding(
                 severity=Severity.ERROR if name == "torch" else Severity.WARNING,
                 path=several[-1].path,
                 what=f"{name} is installed twice in one folder: {versions}",
-                why="files of both lie over each other, and which one tools report is chance",
+                why=f"their files lie over each other ({whose}), and which one tools report is chance",
                 remedy="install everything in one resolve into an empty environment",
             )
     sites = sorted({site for name, site in found if name == "torch"})

