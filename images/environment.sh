@@ -12,6 +12,6 @@ mkdir -p /environment/opt /environment/home/app /environment/usr/local/bin
 cp -a /opt/venv /environment/opt/venv
 chown 1000:0 /environment/home/app
 chmod 2775 /environment/home/app
-if [ -e /tools/serve ]; then install -m 755 /tools/serve /environment/usr/local/bin/serve; fi
+if [ -e /tools/serve.py ]; then install -m 755 /tools/serve.py /environment/usr/local/bin/serve; fi
 # One constant modification time makes two builds the same bytes.
 find /environment -exec touch -h -d @1577836800 {} +

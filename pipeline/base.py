@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -95,7 +96,7 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
             hint="install mmdebstrap (Debian, Ubuntu), or name `base: image: …@sha256:…` in matrix.yaml",
         )
     query = "dpkg-query --show --showformat='${Package} ${Version}\\n'"
-    listing = f'chroot "$1" {query} > "{here}/packages"'
+    listing = f'chroot "$1" {query} > {shlex.quote(str(here / "packages"))}'
     removals = " ".join(f'"$1/{trace}"' for trace in _HOST_TRACES)
     command = [
         "mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={platform.removeprefix('linux/')}",

