@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 LONGEST = 4096
-"""Characters of one requirement that are read; the longest that was seen has 600."""
+"""Characters of one requirement that are read: they name a package, a range and a marker."""
+
+
+MOST_LOOKS = 300_000
+"""Requirements that are looked at in one judgement, those of a package once more for each extra of it. The 79
+packages that this project is made with have 400."""
+
+
+class TooManyError(ValueError):
+    """There are more requirements than any honest environment has."""
 
 
 class Fault(StrEnum):
@@ -69,13 +78,19 @@ class Packages:
 
 
 def broken(packages: Packages) -> tuple[Broken, ...]:
-    """Every requirement that applies there, extras that are asked for included, and does not hold."""
+    """Every requirement that applies there, extras that are asked for included, and does not hold.
+
+    Raises TooManyError.
+    """
     found = (_judged(owner, one, packages) for owner, one in _applying(packages, packages.installed))
     return tuple(sorted({one for one in found if one}))
 
 
 def needed(roots: Iterable[str], packages: Packages) -> frozenset[str]:
-    """These packages and all that they require, directly or not, as far as it is installed."""
+    """These packages and all that they require, directly or not, as far as it is installed.
+
+    Raises TooManyError.
+    """
     there = {name for name in roots if name in packages.installed}
     asked = (one for _, one in _applying(packages, there) if isinstance(one, Requirement))
     return frozenset(there | ({canonicalize_name(one.name) for one in asked} & packages.installed.keys()))
@@ -95,12 +110,16 @@ def pinned(name: str, owners: Sequence[str], packages: Packages) -> str | None:
 def _applying(packages: Packages, start: Iterable[str]) -> Iterator[tuple[str, Requirement | str]]:
     """Each requirement that applies from here on, with its owner; as text where it cannot be understood."""
     todo = [(name, "") for name in start]
-    seen = set()
+    seen: set[tuple[str, str]] = set()
+    looks = 0
     while todo:
         owner, extra = here = todo.pop()
         if here in seen or owner not in packages.installed:
             continue
         seen.add(here)
+        looks += len(packages.requires.get(owner, ()))
+        if looks > MOST_LOOKS:
+            raise TooManyError(f"more than {MOST_LOOKS} requirements")
         for one in _of(owner, extra, packages):
             yield owner, one
             if isinstance(one, Requirement):
@@ -144,9 +163,17 @@ _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)
 markers of names that there are none of, numbers of thousands of digits, brackets in brackets without end."""
 
 
-@lru_cache(maxsize=1 << 14)
 def _read(text: str) -> Requirement:
     """A requirement. Raises one of those above."""
     if len(text) > LONGEST:
         raise ValueError(f"a requirement of {len(text)} characters")
+    return _kept(text) if len(text) <= _SHORT else Requirement(text)
+
+
+_SHORT = 300
+"""Characters of the requirements that are kept once they are read: long ones would fill the memory."""
+
+
+@lru_cache(maxsize=1 << 13)
+def _kept(text: str) -> Requirement:
     return Requirement(text)

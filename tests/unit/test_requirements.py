@@ -353,8 +353,18 @@ def test_metadata_without_a_name_is_of_the_package_that_its_folder_names(tmp_pat
 def test_endless_requirements_are_no_honest_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveying, "MOST_REQUIREMENTS", 10)
     put(tmp_path, "a", "1", *["b"] * 11)
-    with pytest.raises(ImageError, match="more than 10 requirements"):
+    with pytest.raises(ImageError, match="its packages' requirements have more than"):
         survey(Folder(tmp_path))
+
+
+def test_extras_by_the_thousand_end_in_seconds_and_in_an_error(tmp_path: Path) -> None:
+    """Each extra that is asked for has a look at all requirements: two short lists are a long work."""
+    asked = [f"b[{','.join(f'x{start + n}' for n in range(400))}]" for start in range(0, 40_000, 400)]
+    put(tmp_path, "a", "1", *asked)
+    put(tmp_path, "b", "1", *(f"c{n}; extra == 'x{n}'" for n in range(5000)))
+    (finding,) = found(tmp_path)
+    assert finding.severity is ERROR
+    assert "too much to be judged" in finding.what
 
 
 texts = st.text(max_size=80) | st.from_regex(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from pipeline.certify.installed import installed
-from pipeline.formats.requirements import Fault, broken, needed
+from pipeline.formats.requirements import Fault, TooManyError, broken, needed
 from pipeline.nouns import ImageFinding, Severity
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ there, anything may be what starts."""
 _FIRST, _LAST = "0", "99"
 """The patch releases of a Python: which one it is, its folders do not tell."""
 
+_OF_PATCHES = ("python_full_version", "implementation_version")
+"""The markers that tell patch releases apart."""
+
 
 def hold(subject: Subject) -> Iterator[ImageFinding]:
     """Every requirement holds, as ``pip check`` and the suite would find out in a container.
@@ -40,10 +43,19 @@ def hold(subject: Subject) -> Iterator[ImageFinding]:
         if here.environment.version == "3":
             yield _not_judged(here)
             continue
-        imported = _imported(here, subject) if serves else frozenset[str]()
-        for one in _broken(here, subject):
-            if serves or one.fault is Fault.OTHER_VERSION:
-                yield _told(one, here, _severity(one, here, subject, is_imported=one.owner in imported))
+        try:
+            yield from _judged(here, subject, serves=serves)
+        except TooManyError as error:
+            yield _too_many(here, error)
+
+
+def _judged(here: Installed, subject: Subject, *, serves: bool) -> list[ImageFinding]:
+    imported = _imported(here, subject) if serves else frozenset[str]()
+    return [
+        _told(one, here, _severity(one, here, subject, is_imported=one.owner in imported))
+        for one in _broken(here, subject)
+        if serves or one.fault is Fault.OTHER_VERSION
+    ]
 
 
 def _imported(here: Installed, subject: Subject) -> frozenset[str]:
@@ -56,11 +68,19 @@ def _imported(here: Installed, subject: Subject) -> frozenset[str]:
 def _broken(here: Installed, subject: Subject) -> list[Broken]:
     """What does not hold, whatever the patch release of Python is, and has no reason in the matrix."""
     excused = {canonicalize_name(name) for name in subject.wanted.excused}
-    first, last = (
-        {one for packages in here.packages(patch, subject.machine) for one in broken(packages)}
-        for patch in (_FIRST, _LAST)
+    always = set.intersection(
+        *(
+            {one for packages in here.packages(patch, subject.machine) for one in broken(packages)}
+            for patch in _patches(here)
+        )
     )
-    return sorted(one for one in first & last if one.name not in excused)
+    return sorted(one for one in always if one.name not in excused)
+
+
+def _patches(here: Installed) -> tuple[str, ...]:
+    """The first and the last patch release, where any requirement speaks of them."""
+    asked = (text for one in here.found.values() for text in one.requires)
+    return (_FIRST, _LAST) if any(word in text for text in asked for word in _OF_PATCHES) else (_FIRST,)
 
 
 def _severity(one: Broken, here: Installed, subject: Subject, *, is_imported: bool) -> Severity:
@@ -110,4 +130,14 @@ def _not_judged(here: Installed) -> ImageFinding:
         what=f"the requirements of {len(here.found)} packages are not judged",
         why="neither the folder's name nor an interpreter tells for which Python they are",
         remedy="have the interpreter in the image",
+    )
+
+
+def _too_many(here: Installed, error: TooManyError) -> ImageFinding:
+    return _finding(
+        severity=Severity.ERROR,
+        path=here.environment.site,
+        what=f"its packages ask for too much to be judged: {error}",
+        why="no honest environment does, and what is hidden among them nobody can tell",
+        remedy="look at who made these packages",
     )
