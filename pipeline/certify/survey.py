@@ -40,7 +40,8 @@ MOST_ROWS = 1_000_000
 """Rows of all RECORDs together. That environment has 60,000."""
 
 MOST_REQUIREMENTS = 1 << 20
-"""Characters of the requirements of all packages together. The 79 packages that this project is made with have 13,000."""
+"""Characters of the requirements of all packages together. The 79 packages that this project is made with
+have 13,000."""
 
 MOST_NAMES = 1 << 30
 """Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
