@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline import compat, matrix, plan, report
+from pipeline import compat, environ, files, matrix, plan, report
 from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import PROJECT, Conditions, ImageRef, Level, State, plain, shown_lines
+from pipeline.nouns import Conditions, ImageRef, Level, State, plain, shown_lines
 from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _on_interruption(_interrupt)
-    options = _parser().parse_args(arguments)
+    key_pem = environ.take(environ.KEY)  # before anything starts that it does not concern
+    options = _parser().parse_args(arguments, argparse.Namespace(key_pem=key_pem))
     try:
         code: int = options.run(options)
     except Stop as stop:
@@ -101,7 +102,7 @@ def _certify(options: argparse.Namespace) -> int:
     else:
         found = certificates.of_image(options.reference, _machine(options))
     if options.sarif:
-        options.sarif.write_text(sarif(found), encoding="utf-8")
+        files.write(options.sarif, sarif(found).encode())
     form = told.as_json if options.json else told.markdown if options.markdown else told.page
     print(form(found) if options.json else shown_lines(form(found)), end="")
     return GOOD if found.passed else REFUSED
@@ -324,6 +325,9 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
     return MACHINE if any(status.state is State.INCONCLUSIVE for status in statuses) else GOOD
 
 
+_REPORTING = ("verify", "publish", "report")
+"""The commands that leave a report beside the matrix."""
+
 # -- options ----------------------------------------------------------------------------------------
 
 
@@ -333,6 +337,8 @@ def _flow(options: argparse.Namespace) -> Iterator[Flow]:
     from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
+    if options.command in _REPORTING:
+        _state(options)  # what cannot be written at the end is not found out there
     with Narrator() as narrator:
         flow = Flow(Machine(_settings(options, loaded)), narrator)
         try:
@@ -352,14 +358,14 @@ def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:
     return Settings(
         matrix=loaded,
         find_links=tuple(options.find_links),
-        key_pem=os.environ.get(f"{PROJECT.upper()}_KEY") or None,
+        key_pem=options.key_pem,
         fresh=getattr(options, "fresh", False),
     )
 
 
 def _state(options: argparse.Namespace) -> Path:
-    folder: Path = options.matrix.resolve().parent / ".state" / "report"
-    return folder
+    """Where the report is written. Raises UsageError where a link in the checkout leads elsewhere."""
+    return files.folder(options.matrix.parent.resolve(), ".state", "report")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from pipeline.nouns import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 KEY = f"{PROJECT.upper()}_KEY"
 """The variable with the private key's PEM."""
@@ -63,6 +64,15 @@ def of(*kinds: Iterable[str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if any(fnmatchcase(name, pattern) for pattern in names)
     }
+
+
+def under_test(python: Path, home: Path) -> dict[str, str]:
+    """What an environment on this machine is tried with: its own folder first on PATH, another home.
+
+    Nothing of the user's leads its Python elsewhere, and no cache of the user's is warm.
+    """
+    path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return of(DEVICES) | {"HOME": str(home), "PATH": path}
 
 
 def take(name: str) -> str | None:

@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from pipeline import suite
+from pipeline import environ, files, suite
 from pipeline.errors import MachineError, UsageError
 from pipeline.formats import requirements
 from pipeline.nouns import (
@@ -26,10 +26,12 @@ from pipeline.nouns import (
     Check,
     Digest,
     Expected,
+    Frozen,
     ImageRef,
     ImageTarget,
     Lock,
     Outcome,
+    Short,
     Trial,
     canonical,
     checks_of,
@@ -86,7 +88,7 @@ def environment(python: Path) -> Environment:
 
     Raises UsageError where it cannot be run, or holds no torch.
     """
-    found = _packages(python)
+    found = _packages(python).model_dump()
     if not found["torch"]:
         raise UsageError(
             f"{python} has no torch",
@@ -111,27 +113,49 @@ def subject(python: Path) -> Digest:
     return environment(python).subject
 
 
-def _packages(python: Path) -> Any:
+_Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]
+"""It becomes a part of the name of a cell, and so of a file."""
+
+
+class _Packages(Frozen):
+    """What the probe of packages tells; the environment under test may have made it up."""
+
+    executable: Short
+    python: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,3}(\.[0-9A-Za-z.+_-]{1,32})?$")]
+    installed: dict[str, str]
+    vllm: _Version | None
+    torch: _Version | None
+    cuda: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}$")] | None
+    contents: list[list[str | None]]
+    requires: dict[str, list[str]]
+    markers: dict[str, str]
+
+
+def _packages(python: Path) -> _Packages:
     """What ``suite/probes/packages.py`` finds in this environment."""
     argv = [str(python.absolute()), "-c", probes.source("packages")]
     try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PROBE_SECONDS,
-            cwd=tempfile.gettempdir(),
-        )
-        found, said = probes.result(done.stdout), done.stderr.strip()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        found, said = None, str(error)
-    if found is None:
-        raise UsageError(
-            f"{python} does not tell which packages it has: {said[-300:]}",
-            hint="name the Python interpreter of an environment, such as .venv/bin/python",
-        )
-    return found
+        with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as home:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=_PROBE_SECONDS,
+                cwd=home,
+                env=environ.under_test(python.absolute(), Path(home)),
+            )
+        said = done.stderr.strip()
+        return _Packages.model_validate(probes.result(done.stdout))
+    except ValidationError as error:
+        said = said or str(error)
+    except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    raise UsageError(
+        f"{python} does not tell which packages it has: {said[-300:]}",
+        hint="name the Python interpreter of an environment, such as .venv/bin/python",
+    )
 
 
 # -- running the suite ------------------------------------------------------------------------------
@@ -169,12 +193,12 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
     (folder / "trial.json").write_text(trial.model_dump_json())
     results, output = folder / "results.jsonl", folder / "output.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
+    files.create(log).close()
     results.touch()
     with output.open("wb") as out:
         process = subprocess.Popen(
             _command(trial, folder, results, log),
-            env=_environ(),
+            env=_environ(trial),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -200,6 +224,7 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
     named = [f"{option}={value}" for option, value in options.items()]
     return [
         sys.executable,
+        "-P",  # the folder that we were called in may be a stranger's checkout
         "-m",
         "pytest",
         "-c",
@@ -210,10 +235,14 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
     ]
 
 
-def _environ() -> dict[str, str]:
-    """Our own environment, without what would change how pytest runs."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+def _environ(trial: Trial) -> dict[str, str]:
+    """What the suite needs to reach what it tries; an environment on this machine can read all of it."""
+    kinds = [environ.HOME, environ.MODELS, environ.DEVICES]
+    if isinstance(trial.target, ImageTarget):
+        kinds += [environ.NETWORK, environ.LOGINS, environ.ENGINE]
+    ours = [str(Path(suite.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, ours))
+    return environ.of(*kinds) | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _seconds(trial: Trial) -> float:

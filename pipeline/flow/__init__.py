@@ -20,6 +20,7 @@ from pipeline import (
     distribution,
     evidence,
     fetch,
+    files,
     gate,
     places,
     plan,
@@ -272,9 +273,8 @@ class Flow:
             return _inconclusive(status, checks)
         image = Image(found.cell, ImageRef(_NOWHERE, found.subject), found.subject.hex, found.subject.value)
         record = self._record(image, str(_NOWHERE), checks, (), started)
-        path = self.machine.settings.state / "bare-metal" / f"{found.subject.hex}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(evidence.sign(record, key, predicate=evidence.BARE_METAL))
+        path = self.machine.settings.state("bare-metal") / f"{found.subject.hex}.json"
+        files.write(path, evidence.sign(record, key, predicate=evidence.BARE_METAL))
         self.narrator.note(found.cell.id, f"the signed record is {path}")
         return replace(status, state=_seen(record), record=record)
 
@@ -411,7 +411,7 @@ class Flow:
         )
 
     def _prove(self, cell: Cell, trial: Trial) -> tuple[tuple[Check, ...], str]:
-        log = self.machine.settings.state / "logs" / f"{cell.id}.log"
+        log = self.machine.settings.state("logs") / f"{cell.id}.log"
         with self._stage(cell, Stage.VERIFY) as say:
             return verify.prove(trial, progress=say, log=log)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import build, buildx, compat, distribution, evidence, gpu, host, keys, places
+from pipeline import build, buildx, compat, distribution, evidence, files, gpu, host, keys, places
 from pipeline import lock as locks
 from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
@@ -32,24 +32,26 @@ class Settings:
 
     matrix: Matrix
     find_links: tuple[str, ...] = ()
-    key_pem: str | None = None
+    key_pem: str | None = field(default=None, repr=False)
     fresh: bool = False
     run: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
 
     @property
     def folder(self) -> Path:
         """The folder of matrix.yaml: locks and local state lie beside it."""
-        return self.matrix.path.resolve().parent
+        return self.matrix.path.parent.resolve()
 
     @property
     def locks(self) -> Path:
         """Where the locks are committed."""
         return self.folder / "locks"
 
-    @property
-    def state(self) -> Path:
-        """Reports and logs of this checkout. It may be removed at any time; nothing is decided by it."""
-        return self.folder / ".state"
+    def state(self, name: str) -> Path:
+        """The folder of this name for what this checkout remembers of its runs; nothing is decided by it.
+
+        Raises UsageError where a link in the checkout leads elsewhere.
+        """
+        return files.folder(self.folder, ".state", name)
 
 
 IMAGES = next(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from pipeline import files
 from pipeline.compat.facts import Artefact, row_of
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def write(path: Path, rows: Iterable[Artefact], day: str) -> bool:
     ordered = in_order(rows)
     if path.exists() and ordered == read(path):
         return False
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(text(ordered, day), "utf-8")
-    half.replace(path)
+    files.write(path, text(ordered, day).encode())
     return True
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import files
 from pipeline.refresh.reading import Reading
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class Journal:
         """Keep what was read; a file there is always whole."""
         path = self._path(sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(f".{os.getpid()}")
-        half.write_text(json.dumps(reading.plain()), "utf-8")
-        half.replace(path)
+        files.write(path, json.dumps(reading.plain()).encode())
 
     def _path(self, sha256: str) -> Path:
         return self.folder / readers_digest() / f"{sha256}.json"

@@ -7,17 +7,16 @@ that could not be proven here is pending. rich is imported by what draws, so tha
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from pipeline import files
 from pipeline.nouns import Outcome, State, plain
 from pipeline.report.text import escaped, line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from rich.table import Table
 
@@ -209,27 +208,15 @@ def write(statuses: Sequence[Status], folder: Path) -> tuple[Path, ...]:
     Each file appears whole or not at all. XML of cells that this report does not tell of is removed:
     it would be counted again as if it were of this run.
     """
-    cells = folder / "junit"
-    cells.mkdir(parents=True, exist_ok=True)
-    files = {
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = files.folder(folder, "junit")
+    pages = {
         folder / "report.md": markdown(statuses),
         folder / "report.json": as_json(statuses),
         **{cells / f"{status.cell.id}.xml": junit(status) for status in statuses},
     }
-    for path, text in files.items():
-        _replace(path, text)
-    for stale in set(cells.glob("*.xml")) - files.keys():
+    for path, text in pages.items():
+        files.write(path, text.encode())
+    for stale in set(cells.glob("*.xml")) - pages.keys():
         stale.unlink(missing_ok=True)
-    return tuple(files)
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    return tuple(pages)

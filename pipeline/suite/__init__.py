@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 _DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
-_SOURCES = ("suite", "nouns", "formats", "engine.py", "errors.py")
+_SOURCES = ("suite", "nouns", "formats", "engine.py", "environ.py", "errors.py", "files.py")
 """The suite, and what it takes from the rest of the package."""
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline import nouns
+from pipeline import environ, files, nouns
 from pipeline.engine import Container, Engine, Launch
 from pipeline.nouns import ImageRef, Trial
 from pipeline.suite.model import Model, locate
@@ -195,7 +195,7 @@ class ContainerServer:
     def save_log(self) -> None:
         """Keep the log of a container that is about to go."""
         if not self._is_saved:
-            self._log.write_text(self._container.logs(tail="all"))
+            files.write(self._log, self._container.logs(tail="all").encode())
             self._is_saved = True
 
 
@@ -210,7 +210,7 @@ class PythonTarget:
         self._python, self._log = python.absolute(), log
         self._servers: list[ProcessServer] = []
         self._home = tempfile.TemporaryDirectory(prefix=f"{nouns.PROJECT}-")
-        self._env = _environment(self._python, Path(self._home.name)) | _QUIET | trial.env
+        self._env = environ.under_test(self._python, Path(self._home.name)) | _QUIET | trial.env
 
     def labels(self) -> Mapping[str, str]:
         """An environment says nothing of itself but what its packages say."""
@@ -244,7 +244,7 @@ class PythonTarget:
         port = _free_port()
         where = ("--host", "127.0.0.1", "--port", str(port))
         command = [str(self._python), "-m", "vllm.entrypoints.openai.api_server", *args, *where]
-        with self._log.open("wb") as log:
+        with files.create(self._log) as log:
             process = subprocess.Popen(
                 command,
                 env=self._env,
@@ -296,16 +296,6 @@ class ProcessServer:
         """Kill the group, whatever is left of it."""
         _kill_group(self._process.pid)
         self._process.wait()
-
-
-def _environment(python: Path, home: Path) -> dict[str, str]:
-    """Our own environment, less what would lead Python elsewhere; the interpreter's folder first."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "XDG_", "VLLM_", "PYTEST_"))
-    }
-    return kept | {"HOME": str(home), "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import fetch, lock, matrix, places, verify, wheels
+from pipeline.errors import UsageError
 from pipeline.nouns import Expected, Outcome, PythonTarget, Trial, checks_of
 from pipeline.suite import tiny_model
 
@@ -177,6 +178,15 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
         process.communicate()
     assert b"KeyboardInterrupt" in stderr
     assert _left(tmp_path) == []
+
+
+def test_the_log_of_a_server_is_not_written_through_a_link(model: str, tmp_path: Path) -> None:
+    """A checkout may hold one in the place of its log."""
+    (tmp_path / "other").write_text("precious")
+    (tmp_path / "server.log").symlink_to(tmp_path / "other")
+    with pytest.raises(UsageError, match=r"server\.log: a link to"):
+        _prove(_trial(_saboteur(tmp_path, CONSTANT), model), tmp_path)
+    assert (tmp_path / "other").read_text() == "precious"
 
 
 def _await(look: Callable[[], bool]) -> None:

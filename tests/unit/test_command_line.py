@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import __main__ as command_line
+from pipeline import matrix
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, USAGE
+from pipeline.flow import Settings
 from pipeline.nouns import PROJECT
 from tests.crafted import Item, layout, tar
 
@@ -201,8 +203,8 @@ def test_an_image_that_says_it_is_a_cell_is_judged_by_all_that_its_build_promise
     """Its other labels too, as right after the build."""
     cell = "torch2.13.0-cpu-py3.11"
     place = layout(tmp_path, [tar(Item("f"))], labels={f"{PROJECT}.cell": cell, f"{PROJECT}.lock": "another"})
-    matrix = Path(__file__).parents[2] / "matrix.yaml"
-    assert command_line.main(["certify", str(place), "--json", "--matrix", str(matrix)]) == REFUSED
+    shipped = Path(__file__).parents[2] / "matrix.yaml"
+    assert command_line.main(["certify", str(place), "--json", "--matrix", str(shipped)]) == REFUSED
     found = [one["what"] for one in json.loads(capsys.readouterr().out)["findings"]]
     assert any(one.startswith(f"the label {PROJECT}.lock") for one in found)
     assert any(one.startswith("torch 2.13.0") and "not installed" in one for one in found)
@@ -213,3 +215,65 @@ def test_what_a_plan_needs_not_is_not_loaded(heavy: str) -> None:
     """A plan reads what was judged and proven, and judges and proves nothing itself."""
     script = f"import sys, pipeline.__main__, pipeline.flow; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["report", "verify", "publish"])
+@pytest.mark.parametrize("place", [".state", ".state/report"])
+def test_a_link_in_a_checkout_leads_no_report_elsewhere(
+    command: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found before any work, and named."""
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    (checkout / place).parent.mkdir(parents=True)
+    (outside / "report" / "junit").mkdir(parents=True)
+    (outside / "junit").mkdir()
+    (outside / "junit" / "mine.xml").write_text("precious")
+    (checkout / place).symlink_to(outside)
+    (checkout / "matrix.yaml").write_text(GOOD_MATRIX)
+    assert command_line.main([command, "--matrix", str(checkout / "matrix.yaml")]) == USAGE
+    assert f"{checkout / place}: a link to" in capsys.readouterr().err
+    assert [path.name for path in outside.rglob("*") if path.is_file()] == ["mine.xml"]
+
+
+def test_a_matrix_that_is_a_link_keeps_its_report_in_the_checkout(tmp_path: Path) -> None:
+    """The folder that the user named is his checkout, not the one that a link in it leads to."""
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    checkout.mkdir()
+    outside.mkdir()
+    (outside / "matrix.yaml").write_text(GOOD_MATRIX)
+    (checkout / "matrix.yaml").symlink_to(outside / "matrix.yaml")
+    settings = Settings(matrix.load(checkout / "matrix.yaml"))
+    assert settings.state("logs") == checkout / ".state" / "logs"
+    assert settings.locks == checkout / "locks"
+
+
+def test_a_report_for_other_tools_is_not_written_through_a_link(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = layout(tmp_path, [tar(Item("f"))])
+    (tmp_path / "other").write_text("precious")
+    (tmp_path / "out.sarif").symlink_to(tmp_path / "other")
+    words = [
+        "certify",
+        str(place),
+        "--matrix",
+        str(tmp_path / "none"),
+        "--sarif",
+        str(tmp_path / "out.sarif"),
+    ]
+    assert command_line.main(words) == USAGE
+    assert "out.sarif: a link to" in capsys.readouterr().err
+    assert (tmp_path / "other").read_text() == "precious"
+
+
+def test_the_key_is_taken_out_of_the_environment_first_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a word of the command line is read: nothing that is started later inherits it."""
+    monkeypatch.setenv("TAGPROOF_KEY", "precious")
+    with pytest.raises(SystemExit):
+        command_line.main(["--help"])
+    assert "TAGPROOF_KEY" not in os.environ
+
+
+def test_settings_do_not_show_the_key_that_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "matrix.yaml").write_text(GOOD_MATRIX)
+    assert "precious" not in repr(Settings(matrix.load(tmp_path / "matrix.yaml"), key_pem="precious"))
