@@ -12,10 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pipeline.matrix.texts import (
     Alias,
     Arch,
-    Argument,
     Cuda,
     Day,
-    EnvValue,
     ExactPin,
     Glibc,
     Glob,
@@ -27,7 +25,6 @@ from pipeline.matrix.texts import (
     Reason,
     RepositoryName,
     Requirement,
-    SecretFree,
     Size,
     SystemPackage,
     Template,
@@ -35,6 +32,7 @@ from pipeline.matrix.texts import (
     Vllm,
     refusal,
 )
+from pipeline.matrix.variables import Argument, EnvValue, Variable
 from pipeline.nouns import CHECKS, CheckName, RuleName
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
@@ -268,7 +266,7 @@ class File(Section):
     """Packages that are left out although something asks for them, each with its reason."""
     system: tuple[SystemPackage, ...] = ()
     """Packages of the distribution that the base gets beside its own."""
-    env: dict[SecretFree, EnvValue] = {}
+    env: dict[Variable, EnvValue] = {}
     """Environment variables of every image. Secrets belong to the run."""
     serve: tuple[Argument, ...] = ()
     """Arguments that every server starts with, before those of `docker run`."""

@@ -198,28 +198,6 @@ Alias = Annotated[
     str,
     Text(r"(?!sha256-)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "tag (letters, digits, . _ -)", "latest"),
 ]
-SecretFree = Annotated[
-    str,
-    Text(
-        r"(?!LD_PRELOAD$)(?!.*(?:TOKEN|SECRET|PASSWORD|API_KEY)$)[A-Za-z_][A-Za-z0-9_]{0,99}",
-        "environment variable for an image (secrets and LD_PRELOAD belong to the run)",
-        "VLLM_NO_USAGE_STATS",
-    ),
-]
-EnvValue = Annotated[
-    str,
-    Text(
-        r'[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\"]{0,1000}', 'plain value (no $, backtick, backslash, ")', "1"
-    ),
-]
-Argument = Annotated[
-    str,
-    Text(
-        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}",
-        "argument on one line",
-        "--seed=0",
-    ),
-]
 Plain = Annotated[
     str, Text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "text on one line", "Qwen/Qwen3-0.6B")
 ]

@@ -475,7 +475,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "secret in the image": (
         GOOD + "env: {HF_TOKEN: x}\n",
-        ["matrix.yaml:9:7: env.HF_TOKEN: 'HF_TOKEN' is no environment variable for an image", "secrets"],
+        ["matrix.yaml:9:7: env.HF_TOKEN: 'HF_TOKEN' is no environment variable for an image", "secret"],
     ),
     "auto that finds nothing": (
         GOOD + "include: [{torch: '2.13.0', cuda: cu126, python: '3.11', vllm: auto}]\n",
