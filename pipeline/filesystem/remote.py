@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,7 @@ from pipeline.filesystem.manifest import image, layered
 from pipeline.registry import Manifest, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from pipeline.nouns import Digest, Repository
-    from pipeline.registry import Descriptor
 
 
 def open_remote(repository: Repository, reference: Digest | str, platform: str | None = None) -> Layered:
@@ -36,11 +32,5 @@ def open_remote(repository: Repository, reference: Digest | str, platform: str |
 
     manifest = image(fetch(reference), lambda one: fetch(one.digest), platform, named)
     config = registry.blob(manifest.config.digest)
-    blobs = [Blob(one.digest, one.size, partial(_opened, registry, one)) for one in manifest.layers]
+    blobs = [Blob(one.digest, one.size, partial(registry.stream, one)) for one in manifest.layers]
     return layered(f"{repository}@{manifest.digest}", str(manifest.digest), config, blobs, platform=platform)
-
-
-@contextmanager
-def _opened(registry: Registry, blob: Descriptor) -> Generator[Iterator[bytes]]:
-    with closing(registry.stream(blob)) as pieces:  # type: ignore[type-var]
-        yield pieces

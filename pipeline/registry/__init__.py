@@ -6,9 +6,13 @@ is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
 
     documents   what a registry holds: manifests and descriptors
     answers     what it answers, and what that means
-    transport   one request over the connections to one host
+    origins     where an address leads, and whether we may go there
+    deadline    how long a request may take in all
+    wire        bytes to a host and back
+    transport   one request to one host
     login       who we are
-    requests    with authorization and patience
+    requests    redirects, authorization and patience
+    uploads     one blob on its way into a registry
     client      Registry: reading and writing
     referrers   what lies beside a manifest
 """

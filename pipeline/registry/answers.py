@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import Digest
+from pipeline.nouns import Digest, shown
 from pipeline.registry.documents import ContentError
 
 ELSEWHERE = "start the registry, or name another with --repository"
@@ -17,7 +18,10 @@ READ_ONLY = (
     "the registry is read-only or forbids this; allow writing there, or name another with --repository"
 )
 LOG_IN = "log in with `docker login {host}`, or name another registry with --repository"
+NO_DETOUR = "ask who runs the registry: this request must be answered where it is sent to"
 NO_ROOM = "free some room on the registry's disk, then run the same command again"
+
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Answer:
     body: bytes
 
     @property
+    def place(self) -> str:
+        """What was asked of whom."""
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"{self.method} {shown(f'{self.url.host}{port}{self.url.path}')}"
+
+    @property
     def code(self) -> str:
         """The registry's own word for what is wrong, such as ``MANIFEST_UNKNOWN``, or nothing."""
         return self._error("code")
@@ -39,10 +49,22 @@ class Answer:
     def complaint(self) -> str:
         """Status, and the registry's words for it where it gave any."""
         said = ", ".join(filter(None, (self.code, self._error("message"))))
-        return (
-            f"{self.method} {self.url.host}:{self.url.port or 443}{self.url.path} answered {self.status}"
-            + (f" ({said})" if said else "")
-        )
+        return f"{self.place} answered {self.status}" + (f" ({said})" if said else "")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the body is at most words about what went wrong."""
+        return self.status >= httpx.codes.BAD_REQUEST
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body is packed, which is never asked for: unpacked it might be of any size."""
+        return self.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether what was asked for is elsewhere."""
+        return self.status in _REDIRECTS and "Location" in self.headers
 
     @property
     def is_full(self) -> bool:
@@ -51,7 +73,7 @@ class Answer:
 
     def _error(self, name: str) -> str:
         with suppress(ValueError, KeyError, IndexError, TypeError, RecursionError):
-            return str(json.loads(self.body)["errors"][0][name])[:200]
+            return shown(json.loads(self.body)["errors"][0][name])
         return ""
 
 
@@ -76,12 +98,14 @@ def trouble(answer: Answer, host: str) -> Exception:
         return RegistryError(what, hint=LOG_IN.format(host=host))
     if status == httpx.codes.METHOD_NOT_ALLOWED:
         return RegistryError(what, hint=READ_ONLY)
+    if answer.is_redirect:
+        return RegistryError(f"{what}, which would take us elsewhere", hint=NO_DETOUR)
     return RegistryError(what, hint=ELSEWHERE)
 
 
 def _seconds(header: str | None) -> float | None:
     """What Retry-After says, where it says seconds."""
-    return float(header) if header and header.strip().isdigit() else None
+    return float(header) if header and re.fullmatch(r"\s*[0-9]+\s*", header, re.ASCII) else None
 
 
 def digest_in(text: str, answer: Answer) -> Digest:
@@ -89,7 +113,9 @@ def digest_in(text: str, answer: Answer) -> Digest:
     try:
         return Digest(text)
     except ValueError as error:
-        raise RegistryError(f"{answer.complaint} with the digest {text[:80]!r}", hint=ELSEWHERE) from error
+        raise RegistryError(
+            f"{answer.complaint} with the digest '{shown(text, 80)}'", hint=ELSEWHERE
+        ) from error
 
 
 def compare(wanted: Digest, seen: Digest, answer: Answer) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from pipeline.errors import RegistryError
 from pipeline.nouns import Digest, ImageRef, Repository
-from pipeline.registry import referrers
-from pipeline.registry.answers import ELSEWHERE, BusyError, compare, digest_in
+from pipeline.registry import referrers, uploads
+from pipeline.registry.answers import BusyError, compare, digest_in, trouble
 from pipeline.registry.documents import (
     INDEXES,
     MANIFESTS,
@@ -27,9 +28,14 @@ from pipeline.registry.requests import MANY, Requests
 from pipeline.registry.transport import PARALLEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from pipeline.registry.answers import Answer
+
+BROKEN_SECONDS = 2.0
+"""For which a registry may fail to find one blob before it counts as absent. Ten at once take no longer."""
+
+_BROKEN = (500, 502, 503, 504)
 
 
 class Registry:
@@ -86,17 +92,29 @@ class Registry:
         manifest = self.manifest(ref.digest)
         if manifest is None:
             raise RegistryError(f"{ref} is not in the registry", hint="build it again, then verify it")
-        try:
-            document = json.loads(self.blob(manifest.config.digest))
-            labels = (document.get("config") or {}).get("Labels") or {}
-            return Config(dict(labels), str(document.get("created") or ""), document)
-        except (AttributeError, ValueError, TypeError, RecursionError) as error:
-            raise not_understood(manifest) from error
+        config = Config.read(self.blob(manifest.config.digest))
+        if config is None:
+            raise not_understood(manifest)
+        return config
 
     def blob_size(self, digest: Digest) -> int | None:
-        """The size of a blob in bytes; None where it is not there."""
-        answer = self._requests.ask("HEAD", f"/blobs/{digest}", ok=(200, 404))
-        return int(answer.headers.get("Content-Length", -1)) if answer.status == httpx.codes.OK else None
+        """The size of a blob in bytes, -1 where the registry does not say; None where it is not there.
+
+        One that the registry goes on failing to find, and is well otherwise, is not there: a disk that was
+        full when the blob came leaves such a one, which is healed by storing it again.
+        """
+        broken_after = time.monotonic() + min(BROKEN_SECONDS, self.patience / 3)
+
+        def once() -> Answer:
+            answer = self._requests.once(
+                "HEAD", f"{self._requests.root}/blobs/{digest}", (200, 404, *_BROKEN)
+            )
+            if answer.status in _BROKEN and (time.monotonic() < broken_after or not self._requests.is_well()):
+                raise trouble(answer, self.repository.host)
+            return answer
+
+        answer = self._requests.patiently(once)
+        return _length(answer) if answer.status == httpx.codes.OK else None
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether the blob is there."""
@@ -110,23 +128,15 @@ class Registry:
         compare(digest, Digest.of(answer.body), answer)
         return answer.body
 
-    def stream(self, blob: Descriptor) -> Iterator[bytes]:
-        """The bytes of a blob of any size, in pieces; where the connection breaks, from there on once more.
+    @contextmanager
+    def stream(self, blob: Descriptor) -> Generator[Iterator[bytes]]:
+        """The bytes of a blob of any size, in pieces, while the block lasts.
 
-        Nobody hashes them here: compare when all have come. Raises RegistryError.
+        Where the connection breaks, they go on from there. Nobody hashes them here: compare when all have
+        come. More than one piece too many never comes. Raises RegistryError.
         """
-        at, turn, deadline = 0, 0, time.monotonic() + self.patience
-        while True:
-            try:
-                with self._requests.open(blob.digest, start=at) as pieces:
-                    for piece in pieces:
-                        at, turn, deadline = at + len(piece), 0, time.monotonic() + self.patience
-                        yield piece
-            except BusyError as busy:
-                turn += 1
-                time.sleep(self._requests.pause(busy, turn, deadline))
-            else:
-                return
+        with closing(self._requests.resumed(blob.digest, blob.size)) as pieces:
+            yield pieces
 
     def tags(self) -> tuple[str, ...]:
         """Every tag of the repository, sorted; none where the repository does not exist."""
@@ -159,7 +169,7 @@ class Registry:
 
         def upload() -> None:
             if not self.has_blob(digest):
-                self._upload(digest, len(body), body)
+                uploads.upload(self._requests, digest, body)
 
         self._requests.patiently(upload)
         return Descriptor("application/octet-stream", digest, len(body))
@@ -176,16 +186,23 @@ class Registry:
         )
         if answer.status == httpx.codes.CREATED:
             return True
-        self._cancel(self._location(answer))
+        uploads.cancel(self._requests, uploads.place(answer))
         return False
 
     def copy_blob(self, blob: Descriptor, source: Registry) -> None:
         """Stream a blob from another repository or registry, a piece at a time."""
+        name = f"{source.repository}@{blob.digest}"
 
         def copy() -> None:
-            if not self.has_blob(blob.digest):
-                with source._requests.open(blob.digest) as pieces:
-                    self._upload(blob.digest, blob.size, pieces)
+            if self.has_blob(blob.digest):
+                return
+            size = source.blob_size(blob.digest)
+            if size is not None and size not in (blob.size, -1):
+                raise uploads.wrong_size(name, size, blob.size)
+            with source.stream(blob) as pieces:
+                first = next(pieces, b"")  # so that nothing is begun here where there is nothing to send
+                whole = uploads.Source(chain([first], pieces), blob.size, name)
+                uploads.copy(self._requests, blob.digest, whole)
 
         self._requests.patiently(copy)
 
@@ -231,39 +248,6 @@ class Registry:
         """The JSON of each page of a list; nothing where the registry knows no such list."""
         return self._requests.pages(path)
 
-    # -- uploads ----------------------------------------------------------------------------------
-
-    def _upload(self, digest: Digest, size: int, content: bytes | Iterator[bytes]) -> None:
-        """One whole blob in one PUT; an upload that fails is cancelled, so that it leaves nothing."""
-        at = self._location(self._requests.once("POST", f"{self._requests.root}/blobs/uploads/", (202,)))
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        try:
-            answer = self._requests.once(
-                "PUT",
-                at.copy_merge_params({"digest": str(digest)}),
-                (201, 400, 404, 416),
-                headers=headers,
-                content=content,
-            )
-        except BaseException:
-            self._cancel(at)
-            raise
-        if answer.status != httpx.codes.CREATED:
-            # Two uploads of one small blob at once, or a registry that was restarted, answer this
-            # way though nothing is wrong with the bytes.
-            self._cancel(at)
-            raise BusyError(answer.complaint, tries=4)
-
-    def _location(self, answer: Answer) -> httpx.URL:
-        try:
-            return answer.url.join(answer.headers["Location"])
-        except (KeyError, httpx.InvalidURL) as error:
-            raise RegistryError(f"{answer.complaint} but not where to upload to", hint=ELSEWHERE) from error
-
-    def _cancel(self, upload: httpx.URL) -> None:
-        with suppress(RegistryError, BusyError):
-            self._requests.once("DELETE", upload, (202, 204, 404))
-
     def store(self, manifest: Manifest, tag: str | None = None) -> Answer:
         """Store a manifest, and hand back what the registry said to that."""
         path = f"/manifests/{tag or manifest.digest}"
@@ -293,3 +277,8 @@ class Registry:
 
 def _accept(media_types: Iterable[str]) -> dict[str, str]:
     return {"Accept": ", ".join(media_types)}
+
+
+def _length(answer: Answer) -> int:
+    said = answer.headers.get("Content-Length", "")
+    return int(said) if re.fullmatch(r"[0-9]{1,18}", said) else -1

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import Digest
+from pipeline.nouns import Digest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Descriptor:
         """From a manifest's JSON. Raises KeyError, TypeError or ValueError where it is no descriptor."""
         size = value["size"]
         if type(size) is not int or size < 0:
-            raise ValueError(f"{size!r} is no size")
+            raise ValueError(f"{shown(size)} is no size")
         notes = value.get("annotations") or {}
         return cls(
             str(value["mediaType"]),
@@ -88,11 +88,8 @@ class Manifest:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The JSON object. Raises RegistryError where there is none, or where it calls itself otherwise."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict) or value.get("mediaType", self.media_type) != self.media_type:
+        value = object_in(self.body)
+        if value is None or value.get("mediaType", self.media_type) != self.media_type:
             raise not_understood(self)
         return value
 
@@ -126,7 +123,7 @@ class Manifest:
     def _image(self) -> dict[str, Any]:
         if self.media_type in INDEXES:
             raise ContentError(
-                f"{self.digest} is an index of several images ({self.media_type}), not one image",
+                f"{self.digest} is an index of several images ({shown(self.media_type)}), not one image",
                 hint="name one platform's manifest by digest; an index changes with every build",
             )
         return self.document
@@ -146,10 +143,34 @@ class Config:
     created: str
     document: Mapping[str, Any]
 
+    @classmethod
+    def read(cls, body: bytes) -> Self | None:
+        """From the bytes of its blob; None where they are no configuration."""
+        document = object_in(body)
+        if document is None:
+            return None
+        inner = document.get("config") or {}
+        labels = inner.get("Labels") or {} if isinstance(inner, dict) else None
+        if not isinstance(labels, dict):
+            return None
+        texts = {name: str(text) for name, text in labels.items()}
+        return cls(texts, str(document.get("created") or ""), document)
+
+
+def object_in(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that these bytes are; None where they are none, or hold text that is no Unicode."""
+    try:
+        value = json.loads(body)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
 
 def not_understood(manifest: Manifest) -> ContentError:
     """The error for a manifest that is none."""
     return ContentError(
-        f"{manifest.digest} ({manifest.media_type or 'no media type'}) is no manifest that we understand",
+        f"{manifest.digest} ({shown(manifest.media_type) or 'no media type'})"
+        " is no manifest that we understand",
         hint="push it again, or name another repository with --repository",
     )

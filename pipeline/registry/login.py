@@ -1,18 +1,24 @@
-"""Who we are: the challenges of a registry, the tokens of its token service, and Docker's own login."""
+"""Who we are: the challenges of a registry, the tokens of its token service, and Docker's own login.
+
+A login goes to the registry's own origin and to the token service that the registry names, to nobody else.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from base64 import b64encode
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import PROJECT
-from pipeline.registry.answers import ELSEWHERE, LOG_IN, Answer, trouble
+from pipeline.nouns import PROJECT, shown
+from pipeline.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, Answer, trouble
+from pipeline.registry.deadline import Deadline
+from pipeline.registry.origins import Origin, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,30 +26,45 @@ if TYPE_CHECKING:
     from pipeline.nouns import Repository
     from pipeline.registry.transport import Transport
 
+_CHALLENGE = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s",]+))')
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""What may stand in a header (RFC 6750 allows less)."""
 
-@cache
-def _granted(_host: str) -> dict[str, str]:
-    """The authorizations that a registry gave us, by scope."""
-    return {}
+
+@dataclass(frozen=True)
+class Credentials:
+    """What `docker login` stored for a host: user and password, or an identity token; or nothing."""
+
+    name: str = ""
+    password: str = field(default="", repr=False)
+    identity: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> dict[str, str]:
+        """As a header; none without a user."""
+        pair = b64encode(f"{self.name}:{self.password}".encode("utf-8", "surrogateescape")).decode()
+        return {"Authorization": f"Basic {pair}"} if self.name else {}
 
 
 class Login:
     """Our authorization for one repository, and for another of the same registry that is read from."""
 
-    def __init__(self, repository: Repository, transport: Transport, root: str) -> None:
+    def __init__(self, repository: Repository, home: Origin, transport: Transport) -> None:
         self.repository = repository
+        self.home = home
         self._transport = transport
-        self._root = root
-        self._granted = _granted(repository.host)
+        self._granted = _granted(home)
 
-    def authorization(self, url: str | httpx.URL, source: Repository | None = None) -> dict[str, str]:
-        """Our authorization, for this registry's own host alone: an upload may lead elsewhere."""
+    def authorization(self, source: Repository | None = None) -> dict[str, str]:
+        """Our authorization, as a header for the registry's own origin; none where it has not asked."""
         granted = self._granted.get(self._scope(source))
-        ours = httpx.URL(url).netloc == httpx.URL(self._root).netloc
-        return {"Authorization": granted} if granted and ours else {}
+        return {"Authorization": granted} if granted else {}
 
     def renew(self, answer: Answer, source: Repository | None = None) -> None:
-        """Have an authorization that answers this challenge. Raises RegistryError where there is none."""
+        """Have an authorization that answers this challenge of the registry's own.
+
+        Raises RegistryError where there is none, BusyError where the token service is busy or away.
+        """
         self._granted[self._scope(source)] = self._authorize(answer, source)
 
     def _scope(self, source: Repository | None) -> str:
@@ -51,65 +72,93 @@ class Login:
 
     def _authorize(self, answer: Answer, source: Repository | None) -> str:
         """What to say in Authorization, by what the registry asks for and what Docker's own login knows."""
-        challenge = answer.headers.get("WWW-Authenticate", "")
-        kind, _, rest = challenge.partition(" ")
-        name, secret, identity = self._credentials()
-        basic = {"Authorization": f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"} if name else {}
-        if kind.lower() == "basic" and basic:
-            return basic["Authorization"]
+        kind, _, rest = answer.headers.get("WWW-Authenticate", "").strip().partition(" ")
+        known = self._credentials()
+        if kind.lower() == "basic" and known.basic:
+            return known.basic["Authorization"]
         if kind.lower() != "bearer":
             raise RegistryError(answer.complaint, hint=LOG_IN.format(host=self.repository.host))
-        asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        realm = httpx.URL(asked.get("realm", ""))
-        if realm.scheme != "https" and not self.repository.is_loopback:
-            raise RegistryError(
-                f"{self.repository.host} sends our login to {realm}, which is not https",
-                hint="name another registry with --repository",
-            )
-        scopes = [asked.get("scope", f"repository:{self.repository.path}:pull")]
+        asked = {name.lower(): quoted or word for name, quoted, word in _CHALLENGE.findall(rest)}
+        scopes = [asked.get("scope") or f"repository:{self.repository.path}:pull"]
         if source:
             scopes.append(f"repository:{source.path}:pull")
-        return f"Bearer {self._token(realm, asked.get('service', ''), scopes, basic, identity)}"
+        return f"Bearer {self._token(self._realm(asked), asked.get('service', ''), scopes, known)}"
 
-    def _token(
-        self, realm: httpx.URL, service: str, scopes: list[str], basic: Mapping[str, str], identity: str
-    ) -> str:
-        """A token of the registry's own token service, which may be another host."""
-        if identity:
+    def _realm(self, asked: Mapping[str, str]) -> httpx.URL:
+        """The token service: elsewhere by https only, by http where it and the registry are this machine."""
+        realm, origin = parsed(asked.get("realm", ""), f"the token service of {self.home}")
+        if origin.scheme != "https" and not (origin.is_loopback and self.home.is_loopback):
+            raise RegistryError(
+                f"{self.home} sends our login to {shown(realm)}, which is not https",
+                hint="name another registry with --repository",
+            )
+        return realm
+
+    def _token(self, realm: httpx.URL, service: str, scopes: list[str], known: Credentials) -> str:
+        """A token of the token service. What is sent there is for it alone, so no redirect is followed."""
+        answer = self._asked_for_token(realm, service, scopes, known)
+        if answer.is_redirect:
+            raise RegistryError(
+                f"{answer.complaint}: a token service must not pass a login on", hint=NO_DETOUR
+            )
+        if answer.status != httpx.codes.OK:
+            raise trouble(answer, self.repository.host)
+        try:
+            said = json.loads(answer.body)
+            token = said.get("token") or said["access_token"]
+            if _TOKEN.fullmatch(token):
+                return str(token)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            pass
+        raise RegistryError(f"{answer.complaint} without a token", hint=ELSEWHERE)
+
+    def _asked_for_token(
+        self, realm: httpx.URL, service: str, scopes: list[str], known: Credentials
+    ) -> Answer:
+        if known.identity:
             form = {
                 "grant_type": "refresh_token",
                 "service": service,
                 "client_id": PROJECT,
                 "scope": " ".join(scopes),
-                "refresh_token": identity,
+                "refresh_token": known.identity,
             }
             body = str(httpx.QueryParams(form)).encode()
-            answer = self._transport.send(
-                "POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, body
-            )
-        else:
-            for scope in scopes:
-                realm = realm.copy_add_param("scope", scope)
-            answer = self._transport.send("GET", realm.copy_set_param("service", service), basic, None)
-        try:
-            if answer.status != httpx.codes.OK:
-                raise trouble(answer, self.repository.host)
-            said = json.loads(answer.body)
-            return str(said.get("token") or said["access_token"])
-        except (ValueError, KeyError, AttributeError) as error:
-            raise RegistryError(f"{answer.complaint} without a token", hint=ELSEWHERE) from error
+            return self._send("POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, body)
+        for scope in scopes:
+            realm = realm.copy_add_param("scope", scope)
+        return self._send("GET", realm.copy_set_param("service", service), known.basic, None)
 
-    def _credentials(self) -> tuple[str, str, str]:
-        """User, password and identity token that `docker login` stored for this host, or nothing."""
+    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        with self._transport.opened(method, url, headers, body, Deadline()) as opened:
+            return opened.read()
+
+    def _credentials(self) -> Credentials:
+        """What `docker login` stored for this host. Raises RegistryError where it cannot be read."""
         import docker.auth  # noqa: PLC0415 - a seventh of a second that only a private registry costs
         import docker.errors  # noqa: PLC0415
 
         try:
             known = docker.auth.load_config().resolve_authconfig(self.repository.host) or {}
-        except docker.errors.DockerException as error:
+            lower = {str(name).lower(): str(value or "") for name, value in known.items()}
+        except (
+            docker.errors.DockerException,
+            AttributeError,
+            KeyError,
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise RegistryError(
-                f"{self.repository.host}: Docker's credential helper failed: {error}",
+                f"{self.repository.host}: Docker's stored login cannot be read: {shown(error)}",
                 hint=LOG_IN.format(host=self.repository.host),
             ) from error
-        lower = {str(name).lower(): str(value or "") for name, value in known.items()}
-        return lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", "")
+        return Credentials(
+            lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", "")
+        )
+
+
+@cache
+def _granted(_registry: Origin) -> dict[str, str]:
+    """The authorizations that a registry gave us, by scope."""
+    return {}

@@ -1,8 +1,7 @@
-"""Requests for one repository: with our authorization, and with patience while the registry is busy."""
+"""Requests for one repository: redirects judged, our authorization where it belongs, and patience."""
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
@@ -13,24 +12,38 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.registry.answers import ELSEWHERE, LOG_IN, BusyError, trouble
+from pipeline.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, BusyError, trouble
+from pipeline.registry.deadline import LIST_SECONDS, Deadline
+from pipeline.registry.documents import object_in
 from pipeline.registry.login import Login
-from pipeline.registry.transport import Transport
+from pipeline.registry.origins import Origin, parsed, reached
+from pipeline.registry.transport import PIECE, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pipeline.nouns import Digest, Repository
     from pipeline.registry.answers import Answer
+    from pipeline.registry.transport import Opened
 
 T = TypeVar("T")
 
 MANY = 1000
 """The most referrers of one image, and tags of one page, that are read."""
 
+PAGES = 1000
+LIST_BYTES = 64 << 20
+"""The most pages of one list, and bytes of all of them, that are read."""
+
+HOPS = 5
+"""The most redirects of one request."""
+
 PATIENCE = 60.0
 PATIENCE_LOOPBACK = 10.0
 """Seconds that a registry may be busy or away before we give up; on loopback it is there or it is not."""
+
+_REPEATABLE = (307, 308)
+"""Redirects that ask for the very same request (RFC 9110); the others turn a POST or PUT into a GET."""
 
 
 class Requests:
@@ -38,11 +51,13 @@ class Requests:
 
     def __init__(self, repository: Repository, patience: float | None) -> None:
         self.repository = repository
-        self.patience = patience or (PATIENCE_LOOPBACK if repository.is_loopback else PATIENCE)
+        default = PATIENCE_LOOPBACK if repository.is_loopback else PATIENCE
+        self.patience = default if patience is None else patience
         scheme = "http" if repository.is_loopback else "https"
-        self.root = f"{scheme}://{repository.host}/v2/{repository.path}"
-        self._transport = Transport(repository)
-        self._login = Login(repository, self._transport, self.root)
+        root, self.home = parsed(f"{scheme}://{repository.host}/v2/{repository.path}", f"{repository}")
+        self.root = str(root)
+        self._transport = Transport(repository.host)
+        self._login = Login(repository, self.home, self._transport)
 
     def ask(
         self,
@@ -90,59 +105,171 @@ class Requests:
         source: Repository | None = None,
     ) -> Answer:
         """One answer, with at most one renewal of our authorization."""
-        answer = self._authorized(method, url, headers or {}, content, source)
-        if answer.status == httpx.codes.UNAUTHORIZED:
+        deadline = Deadline()
+
+        def asked() -> Answer:
+            with self._reached(
+                method, httpx.URL(url), headers or {}, content, deadline=deadline, source=source
+            ) as opened:
+                return opened.read()
+
+        answer = asked()
+        if self._is_challenge(answer):
             self._login.renew(answer, source)
             if content is not None and not isinstance(content, bytes):
-                raise BusyError(answer.complaint, hint=LOG_IN.format(host=self.repository.host), tries=2)
-            answer = self._authorized(method, url, headers or {}, content, source)
+                raise self._once_more(answer)
+            answer = asked()
         if answer.status in ok:
             return answer
         raise trouble(answer, self.repository.host)
 
-    def _authorized(
-        self,
-        method: str,
-        url: str | httpx.URL,
-        headers: Mapping[str, str],
-        content: bytes | Iterator[bytes] | None,
-        source: Repository | None,
-    ) -> Answer:
-        return self._transport.send(
-            method, url, {**self._login.authorization(url, source), **headers}, content
-        )
-
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """The JSON of each page of a list; nothing where the registry knows no such list."""
-        url: httpx.URL | None = httpx.URL(f"{self.root}{path}")
-        for _ in range(MANY):
-            if url is None:
-                return
-            at = url
-            answer = self.patiently(
-                lambda at=at: self.once("GET", at, (200, 400, 404, 405, 501))  # type: ignore[misc]
-            )
+        """The JSON of each page of a list; nothing where the registry knows no such list.
+
+        Raises RegistryError where the list leads elsewhere or in a circle, and where it is longer than what
+        is read: a list that is cut says something else.
+        """
+        url, seen, size = httpx.URL(f"{self.root}{path}"), set[httpx.URL](), 0
+        ends = time.monotonic() + LIST_SECONDS
+        while True:
+            answer = self.patiently(lambda at=url: self.once("GET", at, _LISTED if not seen else (200,)))  # type: ignore[misc] # lambda's default
             if answer.status != httpx.codes.OK:
                 return
-            try:
-                page = json.loads(answer.body)
-            except (ValueError, RecursionError):
-                page = None
-            if not isinstance(page, dict):
+            page = object_in(answer.body)
+            if page is None:
                 raise RegistryError(f"{answer.complaint} with no JSON object", hint=ELSEWHERE)
             yield page
-            following = re.search(r'<([^>]+)>\s*;\s*rel="?next"?', answer.headers.get("Link", ""))
-            url = answer.url.join(following[1]) if following else None
+            following = _next_page(answer)
+            if following is None:
+                return
+            seen.add(url)
+            size += len(answer.body)
+            url = reached(following, answer.url, f"{answer.place}: the next page")
+            if url in seen or Origin.of(url) != self.home:
+                raise RegistryError(
+                    f"{answer.place}: the next page is elsewhere, or one that was read", hint=NO_DETOUR
+                )
+            if len(seen) >= PAGES or size > LIST_BYTES or time.monotonic() > ends:
+                raise RegistryError(
+                    f"{answer.place}: a list without end: more than {len(seen)} pages of {size} bytes",
+                    hint="remove what nobody needs there, or name another repository with --repository",
+                )
+
+    def is_well(self) -> bool:
+        """Whether the registry as such answers now."""
+        try:
+            self.once("GET", f"{self.root.partition('/v2/')[0]}/v2/", (200, 401, 403, 404))
+        except BusyError:
+            return False
+        return True
+
+    def resumed(self, digest: Digest, size: int) -> Generator[bytes]:
+        """The bytes of a large blob, in pieces; where the connection breaks, from there on once more.
+
+        Nobody hashes them here. More than one piece beyond ``size`` never comes.
+        """
+        deadline = Deadline()
+        at, turn, patience = 0, 0, time.monotonic() + self.patience
+        while at <= size:
+            try:
+                with self._opened(digest, deadline, at) as opened:
+                    for piece in _joined(opened.pieces):
+                        at, turn, patience = at + len(piece), 0, time.monotonic() + self.patience
+                        with deadline.paused():
+                            yield piece
+                        if at > size:
+                            return
+            except BusyError as busy:
+                turn += 1
+                time.sleep(self.pause(busy, turn, patience))
+            else:
+                return
 
     @contextmanager
-    def open(self, digest: Digest, *, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """A large blob from this byte on, in pieces, while the block lasts; nobody hashes it here."""
-        url = f"{self.root}/blobs/{digest}"
-        self.once("HEAD", url, (200,))  # renews our authorization where that is needed
-        headers = self._login.authorization(url)
-        expected = httpx.codes.OK
-        if start:
-            headers["Range"] = f"bytes={start}-"
-            expected = httpx.codes.PARTIAL_CONTENT
-        with self._transport.stream(url, headers, expected=expected) as pieces:
-            yield pieces
+    def _opened(self, digest: Digest, deadline: Deadline, start: int) -> Iterator[Opened]:
+        """A large blob from this byte on, while the block lasts; nobody hashes it here."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        expected = httpx.codes.PARTIAL_CONTENT if start else httpx.codes.OK
+        url = httpx.URL(f"{self.root}/blobs/{digest}")
+        with self._reached("GET", url, headers, None, deadline=deadline, alone=True) as opened:
+            if self._is_challenge(opened.head):
+                self._login.renew(opened.head)
+                raise self._once_more(opened.head)
+            if opened.status != expected:
+                raise trouble(opened.head, self.repository.host)
+            yield opened
+
+    @contextmanager
+    def _reached(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] | None,
+        *,
+        deadline: Deadline,
+        source: Repository | None = None,
+        alone: bool = False,
+    ) -> Iterator[Opened]:
+        """The answer at the end of all redirects, each of them judged before it is followed.
+
+        Our authorization goes to the registry's own origin, and nowhere once a request has left it.
+        """
+        is_home = True
+        for _ in range(HOPS + 1):
+            is_home = is_home and Origin.of(url) == self.home
+            ours = self._login.authorization(source) if is_home else {}
+            with self._transport.opened(
+                method, url, {**ours, **headers}, content, deadline, alone=alone
+            ) as opened:
+                if not _is_followed(opened, content):
+                    yield opened
+                    return
+                following = reached(opened.headers["Location"], url, opened.head.complaint)
+            url = following
+        raise RegistryError(f"{opened.head.complaint}: more than {HOPS} redirects", hint=NO_DETOUR)
+
+    def _is_challenge(self, answer: Answer) -> bool:
+        """Whether the registry itself asks who we are; nobody else is told."""
+        return answer.status == httpx.codes.UNAUTHORIZED and Origin.of(answer.url) == self.home
+
+    def _once_more(self, answer: Answer) -> BusyError:
+        """What cannot be sent twice is begun anew, with the authorization that we have now."""
+        return BusyError(answer.complaint, hint=LOG_IN.format(host=self.repository.host), after=0, tries=2)
+
+
+_LISTED = (200, 400, 404, 405, 501)
+"""What the first page may answer; all but 200 say that there is no such list."""
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in pieces of ``PIECE`` bytes or a little more, and what there was before it broke."""
+    held = bytearray()
+    try:
+        for piece in pieces:
+            held += piece
+            if len(held) >= PIECE:
+                yield bytes(held)
+                held.clear()
+    except BusyError:
+        if held:
+            yield bytes(held)
+        raise
+    if held:
+        yield bytes(held)
+
+
+def _next_page(answer: Answer) -> str | None:
+    """The address that a Link header names for the next page (RFC 8288)."""
+    for address, parameters in re.findall(r"<([^>]*)>([^<]*)", answer.headers.get("Link", "")):
+        if re.search(r';\s*rel\s*=\s*"?next\b', parameters, re.IGNORECASE):
+            return str(address)
+    return None
+
+
+def _is_followed(opened: Opened, content: bytes | Iterator[bytes] | None) -> bool:
+    """Whether a redirect asks for what can be sent again as it was."""
+    if not opened.head.is_redirect:
+        return False
+    is_reading = opened.method in {"GET", "HEAD"}
+    return is_reading or (opened.status in _REPEATABLE and (content is None or isinstance(content, bytes)))

@@ -1,23 +1,30 @@
-"""One request over the connections to one host: sent, and its answer read in full. No patience, no login."""
+"""One request to one host, and its answer: no redirect, no login, no patience, but a deadline and bounds."""
 
 from __future__ import annotations
 
 import atexit
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
 
+import httpcore
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import PROJECT
-from pipeline.registry.answers import ELSEWHERE, Answer, BusyError, trouble
+from pipeline.nouns import PROJECT, shown
+from pipeline.registry.answers import ELSEWHERE, Answer, BusyError
 from pipeline.registry.documents import SMALL, ContentError
+from pipeline.registry.origins import Origin
+from pipeline.registry.wire import Backend
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from pipeline.nouns import Repository
+    from pipeline.registry.deadline import Deadline
 
 PIECE = 1 << 20
 """Bytes of a blob in memory at a time while it is copied."""
@@ -25,70 +32,190 @@ PIECE = 1 << 20
 PARALLEL = 8
 """Requests to one registry at a time, for one thing that was asked of us."""
 
+_KEPT_SECONDS = 10.0
+"""For which a connection is kept that nobody uses."""
 
-@cache
-def _host(_name: str, *, loopback: bool) -> httpx.Client:
-    # A proxy of the environment must never stand between us and a registry on this machine, and a
-    # plain connection needs no certificates, which take longer to load than all else takes here.
-    client = httpx.Client(
-        verify=not loopback,
-        trust_env=not loopback,
-        follow_redirects=True,
-        timeout=httpx.Timeout(60, connect=10, read=300),
-        limits=httpx.Limits(max_connections=2 * PARALLEL, keepalive_expiry=10),
-        headers={"User-Agent": PROJECT, "Accept-Encoding": "identity"},
-    )
-    atexit.register(client.close)
-    return client
+_OURS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An answer whose body is still to come, while its block lasts."""
+
+    method: str
+    url: httpx.URL
+    status: int
+    headers: httpx.Headers
+    pieces: Iterator[bytes]
+
+    @property
+    def head(self) -> Answer:
+        """The same without the body."""
+        return Answer(self.method, self.url, self.status, self.headers, b"")
+
+    def read(self) -> Answer:
+        """The answer in full. Raises ContentError for a body that is larger than any document should be."""
+        body = bytearray()
+        for piece in self.pieces:
+            body += piece
+            if len(body) > SMALL:
+                if self.head.is_error:
+                    break
+                raise ContentError(
+                    f"{self.head.place}: more than {SMALL} bytes",
+                    hint="this is no manifest or record; name another repository with --repository",
+                )
+        return Answer(self.method, self.url, self.status, self.headers, bytes(body))
 
 
 class Transport:
-    """The connections to the host of a repository, shared by all who speak with it."""
+    """The connections for one registry, shared by all in this process who speak with it."""
 
-    def __init__(self, repository: Repository) -> None:
-        self.host = repository.host
-        self._client = _host(repository.host, loopback=repository.is_loopback)
-
-    def send(
-        self,
-        method: str,
-        url: str | httpx.URL,
-        headers: Mapping[str, str],
-        content: bytes | Iterator[bytes] | None,
-    ) -> Answer:
-        """One answer of any status, its body read in full."""
-        try:
-            with self._client.stream(method, url, headers=headers, content=content) as response:
-                body = bytearray()
-                for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > SMALL:
-                        raise ContentError(
-                            f"{method} {response.url.host}{response.url.path}: more than {SMALL} bytes",
-                            hint="this is no manifest or record; name another repository with --repository",
-                        )
-                return Answer(method, response.url, response.status_code, response.headers, bytes(body))
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryError(f"{self.host}: {error}", hint=ELSEWHERE) from error
+    def __init__(self, host: str) -> None:
+        self.host = host
 
     @contextmanager
-    def stream(
-        self, url: str | httpx.URL, headers: Mapping[str, str], *, expected: int
-    ) -> Iterator[Iterator[bytes]]:
-        """A large body in pieces, while the block lasts."""
-        try:
-            with self._client.stream("GET", url, headers=headers) as response:
-                if response.status_code != expected:
-                    answer = Answer("GET", response.url, response.status_code, response.headers, b"")
-                    raise trouble(answer, self.host)
-                yield response.iter_raw(PIECE)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+    def opened(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] | None,
+        deadline: Deadline,
+        *,
+        alone: bool = False,
+    ) -> Iterator[Opened]:
+        """The answer to one request, closed when the block ends, whatever its status.
 
-    def _unreachable(self, error: httpx.TransportError) -> Exception:
-        what = f"{self.host} does not answer: {error or type(error).__name__}"
-        if "CERTIFICATE_VERIFY_FAILED" in what:
-            return RegistryError(what, hint="name your certificate authority's file in SSL_CERT_FILE")
-        return BusyError(what)
+        ``alone`` gives it a connection of its own. Whoever may be forgotten by its reader needs that: it is
+        then closed by the collector of garbage, in whatever thread that runs, which may hold the lock of the
+        shared connections. Raises BusyError where the host does not answer, RegistryError where it cannot.
+        """
+        with (
+            self._told(url),
+            self._pool(url, alone=alone) as pool,
+            pool.stream(
+                method,
+                httpcore.URL(
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path or b"/"
+                ),
+                headers=_encoded({"Host": url.netloc.decode("ascii"), **_OURS, **headers}),
+                content=_sent(method, content, deadline),
+                extensions={
+                    "timeout": {
+                        "connect": deadline,
+                        "read": deadline,
+                        "write": deadline,
+                        "pool": deadline.left(),
+                    }
+                },
+            ) as response,
+        ):
+            received = httpx.Headers(response.headers)
+            opened = Opened(method, url, response.status, received, self._pieces(url, response, deadline))
+            if opened.head.is_encoded and not opened.head.is_error:
+                raise RegistryError(
+                    f"{opened.head.place}: an answer in an encoding that was not asked for:"
+                    f" {shown(received['Content-Encoding'], 80)}",
+                    hint=ELSEWHERE,
+                )
+            yield opened
+
+    def _pieces(self, url: httpx.URL, response: httpcore.Response, deadline: Deadline) -> Iterator[bytes]:
+        with self._told(url):
+            for piece in response.iter_stream():
+                deadline.moved(len(piece))
+                yield piece
+
+    def _pool(self, url: httpx.URL, *, alone: bool) -> AbstractContextManager[httpcore.ConnectionPool]:
+        proxy = "" if url.scheme == "http" else _proxy(url.host)
+        if alone:
+            return _pool_of(self.host, url.scheme, proxy, 1)
+        return nullcontext(_shared(self.host, url.scheme, proxy))
+
+    @contextmanager
+    def _told(self, url: httpx.URL) -> Iterator[None]:
+        """What httpcore raises, as what we raise."""
+        try:
+            yield
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
+            what = f"{Origin.of(url)} does not answer: {shown(error) or type(error).__name__}"
+            if "CERTIFICATE_VERIFY_FAILED" in what:
+                hint = "name your certificate authority's file in SSL_CERT_FILE"
+                raise RegistryError(what, hint=hint) from error
+            raise BusyError(what) from error
+        except httpcore.ProxyError as error:
+            what = f"the proxy before {Origin.of(url)} refuses: {shown(error)}"
+            raise RegistryError(what, hint="look at HTTPS_PROXY and NO_PROXY") from error
+        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+            raise RegistryError(f"{Origin.of(url)}: {shown(error)}", hint=ELSEWHERE) from error
+
+
+@cache
+def _shared(registry: str, scheme: str, proxy: str) -> httpcore.ConnectionPool:
+    pool = _pool_of(registry, scheme, proxy, 2 * PARALLEL)
+    atexit.register(pool.close)
+    return pool
+
+
+def _pool_of(registry: str, scheme: str, proxy: str, size: int) -> httpcore.ConnectionPool:
+    # A plain connection needs no certificates, which take longer to load than all else takes here.
+    return httpcore.ConnectionPool(
+        ssl_context=None if scheme == "http" else _certificates(registry),
+        proxy=_named(proxy) if proxy else None,
+        max_connections=size,
+        keepalive_expiry=_KEPT_SECONDS,
+        network_backend=Backend(),
+    )
+
+
+@cache
+def _certificates(_registry: str) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _proxy(host: str) -> str:
+    """The proxy of the environment for a host elsewhere; none stands between us and this machine."""
+    if proxy_bypass(host):
+        return ""
+    known = getproxies()
+    return known.get("https") or known.get("all") or ""
+
+
+def _named(proxy: str) -> httpcore.Proxy:
+    try:
+        url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+        origin = f"{url.scheme}://{url.netloc.decode()}"
+        return httpcore.Proxy(origin, auth=(url.username, url.password) if url.username else None)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise RegistryError(
+            f"the proxy '{shown(proxy)}' is no address", hint="look at HTTPS_PROXY and ALL_PROXY"
+        ) from error
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.encode("ascii"), value.encode("ascii", "backslashreplace")) for name, value in headers.items()
+    ]
+
+
+def _sent(
+    method: str, content: bytes | Iterator[bytes] | None, deadline: Deadline
+) -> bytes | Iterator[bytes] | None:
+    """The body as it is sent, whose bytes give the request time; of nothing, where there should be one."""
+    if content is None:
+        return b"" if method in {"POST", "PUT"} else None
+    if isinstance(content, bytes):
+        deadline.moved(len(content))
+        return content
+    return _counted(content, deadline)
+
+
+def _counted(pieces: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+    while True:
+        with deadline.paused():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        deadline.moved(len(piece))
+        yield piece

@@ -1,0 +1,486 @@
+"""Time and memory: whatever a registry sends, and however slowly, a request ends, within its bounds."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import json
+import re
+import resource
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import RegistryError
+from pipeline.nouns import Digest, Repository
+from pipeline.registry import OCI_MANIFEST, ContentError, Descriptor, Manifest, Registry, deadline
+from tests.raw_server import Asked, RawServer, answer, raw_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.system.conftest import Answer, Bench, Proxy, Server
+
+ZEROS = bytes(64)
+NOTHING = Digest.of(ZEROS)
+
+
+@pytest.fixture
+def home() -> Iterator[RawServer]:
+    """A registry that says what it is told to say."""
+    with raw_server() as server:
+        yield server
+
+
+def registry(server: RawServer, patience: float = 0.3) -> Registry:
+    return Registry(Repository(server.host, "x"), patience=patience)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second instead of a minute, so that a test need not wait for it."""
+    monkeypatch.setattr(deadline, "BASE_SECONDS", 1.0)
+
+
+# -- time ---------------------------------------------------------------------------------------------
+
+
+def dripping(head: bytes, body: bytes, pause: float = 0.1) -> Callable[[Asked], Iterator[bytes]]:
+    """All of the head at once, then a byte at a time."""
+
+    def reply(_asked: Asked) -> Iterator[bytes]:
+        yield head
+        for number in range(len(body)):
+            time.sleep(pause)
+            yield body[number : number + 1]
+
+    return reply
+
+
+HEAD = b"HTTP/1.1 200 x\r\n"
+DRIPS = {
+    "a body with a length": (HEAD + b"Content-Length: 1000\r\n\r\n", b" " * 1000),
+    "a body in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 1000),
+    "a body until the end": (HEAD + b"\r\n", b" " * 1000),
+    "headers": (HEAD, b"X: y\r\n" * 1000),
+    "a header without end": (HEAD + b"X: ", b"y" * 1000),
+    "a status": (b"HTTP/1.1 ", b"2" * 1000),
+    "answers before the answer": (b"", b"HTTP/1.1 102 x\r\n\r\n" * 1000),
+    "the size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 1000),
+    "what follows the last chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 1000),
+    "an error": (b"HTTP/1.1 500 x\r\nContent-Length: 1000\r\n\r\n", b" " * 1000),
+    "a challenge": (
+        b'HTTP/1.1 401 x\r\nWWW-Authenticate: Bearer realm="x"\r\nContent-Length: 1000\r\n\r\n',
+        b" " * 1000,
+    ),
+}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("drip", DRIPS)
+def test_an_answer_that_drips_ends(home: RawServer, drip: str) -> None:
+    """Each byte comes soon enough, and the whole of it never would."""
+    home.reply = dripping(*DRIPS[drip])
+    began = time.monotonic()
+    with pytest.raises(RegistryError):
+        registry(home).manifest("latest")
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.usefixtures("hurried")
+def test_answers_before_the_answer_give_no_time(home: RawServer) -> None:
+    """As fast as they can be sent: only bytes of a body count for progress."""
+
+    def reply(_asked: Asked) -> Iterator[bytes]:
+        while True:
+            yield b"HTTP/1.1 102 x\r\n\r\n" * 1000
+
+    home.reply = reply
+    began = time.monotonic()
+    with pytest.raises(RegistryError):
+        registry(home).manifest("latest")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_layer_that_drips_ends(home: RawServer) -> None:
+    """Though every byte is progress, after which a broken connection would be made again."""
+    home.reply = dripping(HEAD + b"Content-Length: 100000\r\n\r\n", b" " * 1000)
+    began = time.monotonic()
+    layer = Descriptor("x", NOTHING, 100_000)
+    with pytest.raises(RegistryError), registry(home).stream(layer) as pieces:
+        list(pieces)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_layer_that_comes_byte_by_byte_over_many_connections_ends(home: RawServer) -> None:
+    """One byte, and the connection breaks; the next is one byte further."""
+    home.reply = lambda asked: answer(
+        206 if "range" in asked.headers else 200, {"Content-Length": "100000"}, b" "
+    )
+    began = time.monotonic()
+    layer = Descriptor("x", NOTHING, 100_000)
+    with pytest.raises(RegistryError), registry(home).stream(layer) as pieces:
+        list(pieces)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_layer_whose_reader_takes_its_time_comes_in_full(bench: Bench) -> None:
+    """What the reader does between two pieces does not count."""
+    body = bytes(3 << 20)
+    blob = bench.staging.put_blob(body)
+    seen = 0
+    with bench.staging.stream(blob) as pieces:
+        for piece in pieces:
+            time.sleep(0.6)
+            seen += len(piece)
+    assert seen == len(body)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_an_upload_that_nobody_takes_ends(home: RawServer) -> None:
+    """The registry reads nothing of it, or says nothing to it."""
+
+    def reply(asked: Asked) -> Iterator[bytes]:
+        if asked.method == "HEAD":
+            yield answer(404)
+        elif asked.method == "POST":
+            yield answer(202, {"Location": "/upload"})
+        else:
+            time.sleep(20)
+            yield b""
+
+    home.reply = reply
+    began = time.monotonic()
+    with pytest.raises(RegistryError):
+        registry(home).put_blob(b"x")
+    assert time.monotonic() - began < 8
+
+
+def test_the_time_of_a_request_is_bounded_by_its_size() -> None:
+    """A manifest within two minutes, 8 GB within a day: whoever is slower will not end this week."""
+    small, large = deadline.Deadline(), deadline.Deadline()
+    small.moved(4 << 20)
+    large.moved(8 * 10**9)
+    assert small.left() < 120
+    assert large.left() < 24 * 3600
+
+
+# -- memory -------------------------------------------------------------------------------------------
+
+
+BOMB = gzip.compress(gzip.compress(bytes(1 << 30), 9), 9)
+UNASKED = ["gzip, gzip", "gzip", "GZIP", "deflate", "br", "zstd", "x-gzip", "identity, gzip"]
+
+
+@pytest.mark.parametrize("encoding", UNASKED)
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_encoding_that_was_not_asked_for_is_refused(home: RawServer, encoding: str, status: int) -> None:
+    """It is never unpacked: a few kilobytes would become gigabytes."""
+    home.reply = lambda _asked: answer(status, {"Content-Encoding": encoding}, BOMB)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ours = registry(home)
+    for attempt in (
+        lambda: ours.manifest("latest"),
+        lambda: ours.blob(NOTHING),
+        ours.tags,
+        lambda: ours.digest_of("latest"),
+    ):
+        with pytest.raises(RegistryError):
+            attempt()
+    with pytest.raises(RegistryError), ours.stream(Descriptor("x", NOTHING, 5)) as pieces:
+        list(pieces)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_a_layer_longer_than_it_should_be_is_not_read_to_its_end(home: RawServer) -> None:
+    """Of a body without end comes little more than the manifest says."""
+
+    def reply(_asked: Asked) -> Iterator[bytes]:
+        yield HEAD + b"\r\n"
+        while True:
+            yield bytes(1 << 20)
+
+    home.reply = reply
+    with registry(home).stream(Descriptor("x", NOTHING, 5 << 20)) as pieces:
+        assert 5 << 20 < sum(map(len, pieces)) < 8 << 20
+
+
+# -- lists --------------------------------------------------------------------------------------------
+
+
+def page(link: str, body: bytes = b'{"tags": ["a"]}') -> Answer:
+    return 200, {"Link": link}, body
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "<{path}>; rel=next",
+        '<{path}>; rel="next"',
+        '</v2/x/tags/list?n=1>; title="a, b"; rel="next"',
+        "<http://127.0.0.1:1/v2/x/tags/list>; rel=next",
+        "<http://192.0.2.7/v2/x/tags/list>; rel=next",
+        "<//192.0.2.7/v2/x/tags/list>; rel=next",
+        "<http://[::1>; rel=next",
+        "<http://127.0.0.1:70000/>; rel=next",
+        "<\u0661>; rel=next",
+    ],
+)
+def test_a_list_that_leads_elsewhere_or_in_a_circle_is_an_error(home: RawServer, link: str) -> None:
+    """Never what was there so far."""
+
+    def reply(asked: Asked) -> bytes:
+        text = link.format(path=asked.target).encode().decode("latin-1")
+        return answer(200, {"Link": text}, b'{"tags": ["a"]}')
+
+    home.reply = reply
+    with pytest.raises(RegistryError):
+        registry(home).tags()
+    assert len(home.asked) <= 3
+
+
+def test_a_list_without_end_is_an_error(home: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is another one, and there is always a next."""
+    monkeypatch.setattr("pipeline.registry.requests.PAGES", 20)
+    home.reply = lambda _asked: answer(
+        200, {"Link": f'</v2/x/tags/list?last={len(home.asked)}>; rel="next"'}, b'{"tags": ["a"]}'
+    )
+    with pytest.raises(RegistryError, match="a list without end"):
+        registry(home).tags()
+    assert len(home.asked) == 20
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
+def test_a_list_whose_second_page_is_gone_is_an_error(home: RawServer, status: int) -> None:
+    """That there is no such list is said by the first page, or not at all."""
+    home.reply = lambda asked: (
+        answer(status)
+        if "last" in asked.target
+        else answer(200, {"Link": '</v2/x/tags/list?last=a>; rel="next"'}, b'{"tags": ["a"]}')
+    )
+    with pytest.raises(RegistryError, match=f"answered {status}"):
+        registry(home).tags()
+
+
+@pytest.mark.parametrize("link", ["", "nonsense", "</x>; rel=prev", "<>", "next", "</x>; title=next"])
+def test_a_link_to_no_next_page_ends_the_list(home: RawServer, link: str) -> None:
+    """Other links than that may stand there."""
+    home.reply = lambda _asked: answer(200, {"Link": link}, b'{"tags": ["a"]}')
+    assert registry(home).tags() == ("a",)
+
+
+# -- streams ------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_is_forgotten_holds_nobody_up(bench: Bench) -> None:
+    """Half read, and in a circle that only the collector of garbage finds, in the midst of other work."""
+    blob = bench.staging.put_blob(bytes(2 << 20))
+    done = threading.Event()
+
+    def forget() -> None:
+        for _ in range(50):
+            held = bench.staging.stream(blob)
+            pieces = held.__enter__()
+            next(pieces)
+            circle: list[object] = [held, pieces]
+            circle.append(circle)
+
+    def work() -> None:
+        for _ in range(3):
+            forget()
+            for _ in range(40):
+                assert bench.staging.has_blob(blob.digest)
+        done.set()
+
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        threading.Thread(target=work, daemon=True).start()
+        assert done.wait(60)
+    finally:
+        gc.set_threshold(*before)
+
+
+DAMAGED = """
+import sys
+from contextlib import suppress
+from pipeline.errors import Stop
+from pipeline.filesystem.remote import open_remote
+from pipeline.nouns import ImageRef
+
+ref = ImageRef.parse(sys.argv[1])
+failed = 0
+for _ in range(500):
+    try:
+        with open_remote(ref.repository, ref.digest) as image:
+            for _ in image.walk(lambda node: True):
+                pass
+    except Stop:
+        failed += 1
+print(failed)
+"""
+
+
+def test_five_hundred_images_with_a_damaged_layer_end_in_one_process(bench: Bench) -> None:
+    """Each is an error, and none of them holds up the next."""
+    layers = [bench.staging.put_blob(gzip.compress(bytes(300_000) + bytes([n]))[:-50]) for n in range(2)]
+    config = bench.staging.put_blob(b'{"rootfs": {"type": "layers", "diff_ids": []}, "os": "linux"}')
+    kind = "application/vnd.oci.image"
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {**config.plain, "mediaType": f"{kind}.config.v1+json"},
+        "layers": [{**one.plain, "mediaType": f"{kind}.layer.v1.tar+gzip"} for one in layers],
+    }
+    digest = bench.staging.put_manifest(Manifest(json.dumps(document).encode(), OCI_MANIFEST))
+    ref = str(bench.staging.repository.at(digest))
+    ended = subprocess.run(
+        [sys.executable, "-c", DAMAGED, ref],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (ended.stdout.strip(), ended.returncode) == ("500", 0), ended.stderr
+
+
+# -- a blob that is broken, or not what it should be --------------------------------------------------
+
+
+def test_a_blob_that_a_full_disk_left_empty_is_healed(own_bench: Bench, own_server: Server) -> None:
+    """Its link names nothing, so a HEAD of it fails for ever: it counts as absent, and is stored again."""
+    body = b"kept elsewhere"
+    blob = own_bench.staging.put_blob(body)
+    own_bench.destination.put_blob(b"another")
+    links = own_server.data / "docker/registry/v2/repositories" / own_bench.destination.repository.path
+    link = links / "_layers/sha256" / blob.digest.hex / "link"
+    link.parent.mkdir(parents=True)
+    link.write_bytes(b"")
+    began = time.monotonic()
+    assert not own_bench.destination.has_blob(blob.digest)
+    own_bench.destination.take_blob(blob, own_bench.staging)
+    assert own_bench.destination.blob(blob.digest) == body
+    assert time.monotonic() - began < 15
+
+
+def test_ten_blobs_that_are_broken_take_no_longer_than_one(bench: Bench, proxy: Proxy) -> None:
+    """A publication of such an image is over in seconds, too."""
+    image = bench.image()
+    manifest = bench.staging.manifest(image.ref.digest)
+    assert manifest
+    many = Manifest(
+        json.dumps(
+            manifest.document
+            | {"layers": [{**bench.staging.put_blob(bytes([n])).plain, "mediaType": "x"} for n in range(10)]}
+        ).encode(),
+        OCI_MANIFEST,
+    )
+    proxy.before = lambda method, path: (500, {}, b"") if method == "HEAD" and "/blobs/" in path else None
+    began = time.monotonic()
+    broken = Registry(Repository(proxy.host, bench.staging.repository.path)).missing(many)
+    assert len(broken) == 11
+    assert time.monotonic() - began < 15
+
+
+def test_a_registry_that_is_away_has_lost_nothing(bench: Bench, proxy: Proxy) -> None:
+    """Where nothing else of it answers either, a blob is not absent: nobody knows."""
+    blob = bench.staging.put_blob(b"x")
+    proxy.before = lambda _method, _path: (503, {}, b"")
+    with pytest.raises(RegistryError, match="answered 503"):
+        Registry(Repository(proxy.host, bench.staging.repository.path), patience=2).has_blob(blob.digest)
+
+
+@pytest.mark.parametrize("size", [4_999_999, 5_000_001, 100, 0, 5_000_000_000])
+@pytest.mark.parametrize("length", [5_000_000, 10])
+def test_a_layer_of_another_length_is_copied_to_nowhere(
+    bench: Bench, own_bench: Bench, own_server: Server, size: int, length: int
+) -> None:
+    """It is an error of ours, and no upload is left that was begun and not ended."""
+    blob = bench.staging.put_blob(bytes(length))
+    wrong = Descriptor(blob.media_type, blob.digest, size)
+    own_bench.destination.put_blob(b"so that there is such a repository")
+    with pytest.raises(ContentError, match="its manifest says"):
+        own_bench.destination.copy_blob(wrong, bench.staging)
+    assert not own_bench.destination.has_blob(blob.digest)
+    assert unfinished(own_server, own_bench.destination) == []
+
+
+def unfinished(server: Server, registry: Registry) -> list[Path]:
+    """The uploads that were begun there and are neither ended nor cancelled."""
+    folder = server.data / "docker/registry/v2/repositories" / registry.repository.path
+    return [*(folder / "_uploads").glob("*/data")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "claimed"),
+    [(4_999_000, 4_999_000), (5_001_000, 5_001_000), (4_999_000, 5_000_000), (0, 0), (0, 5_000_000)],
+)
+def test_a_source_that_lies_or_breaks_off_leaves_no_upload(
+    own_server: Server, bench: Bench, proxy: Proxy, sent: int, claimed: int
+) -> None:
+    """It names the right size, and sends fewer or more, or ends before it has sent what it announced."""
+    blob = bench.staging.put_blob(secrets.token_bytes(5_000_000))
+    proxy.whole_length = True
+
+    def lie(method: str, _path: str, found: Answer) -> Answer:
+        body = (b"x" + found[2]).ljust(sent)[:sent]
+        return (found[0], found[1] | {"Content-Length": str(claimed)}, body) if method == "GET" else found
+
+    proxy.after = lie
+    lying = Registry(Repository(proxy.host, bench.staging.repository.path), patience=0.5)
+    destination = Registry(Repository(own_server.host, "x"), patience=0.5)
+    destination.put_blob(b"so that there is such a repository")
+    with pytest.raises(RegistryError, match=r"its manifest says|does not answer"):
+        destination.copy_blob(blob, lying)
+    assert not destination.has_blob(blob.digest)
+    assert unfinished(own_server, destination) == []
+
+
+@pytest.mark.parametrize("after", ["\u00b2", "9" * 400, "9" * 5000, "-1", "1e9", "soon", "\u0661", "0x10"])
+def test_any_time_to_retry_after_is_an_error_or_a_time(home: RawServer, after: str) -> None:
+    """What is no number of seconds, or more of them than we have patience for."""
+    text = after.encode().decode("latin-1")
+    home.reply = lambda _asked: answer(503, {"Retry-After": text})
+    with pytest.raises(RegistryError, match="answered 503"):
+        registry(home).manifest("latest")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_layer_that_is_sent_elsewhere_in_mid_upload_is_an_error(
+    bench: Bench, proxy: Proxy, status: int
+) -> None:
+    """What streams cannot be sent twice."""
+    blob = bench.staging.put_blob(bytes(100_000))
+    proxy.before = lambda method, path: (
+        (status, {"Location": f"{path}&again=1"}, b"") if method == "PATCH" else None
+    )
+    destination = Registry(Repository(proxy.host, bench.destination.repository.path), patience=1)
+    with pytest.raises(RegistryError, match=f"answered {status}, which would take us elsewhere"):
+        destination.copy_blob(blob, bench.staging)
+    assert proxy.writes[-1][0] == "DELETE"
+
+
+@pytest.mark.parametrize("form", ["{path}", "http://{host}{path}", "//{host}{path}"])
+def test_an_upload_goes_where_it_is_told_in_any_form(bench: Bench, proxy: Proxy, form: str) -> None:
+    """Relative, absolute, or without a scheme; with a query of its own."""
+
+    def move(method: str, _path: str, found: Answer) -> Answer:
+        if method != "POST":
+            return found
+        path = re.sub(r"^http://[^/]+", "", found[1]["Location"])
+        return found[0], found[1] | {"Location": form.format(host=proxy.host, path=path)}, found[2]
+
+    proxy.after = move
+    destination = Registry(Repository(proxy.host, bench.destination.repository.path), patience=1)
+    blob = destination.put_blob(b"told")
+    assert bench.destination.blob(blob.digest) == b"told"
