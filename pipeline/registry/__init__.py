@@ -13,6 +13,7 @@ is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
     login       who we are
     requests    redirects, authorization and patience
     uploads     one blob on its way into a registry
+    limits      the largest layer that a registry takes, where it says so
     client      Registry: reading and writing
     referrers   what lies beside a manifest
 """

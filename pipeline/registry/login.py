@@ -18,7 +18,7 @@ from pipeline.errors import RegistryError
 from pipeline.nouns import PROJECT, shown
 from pipeline.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, Answer, trouble
 from pipeline.registry.deadline import Deadline
-from pipeline.registry.origins import Origin, parsed
+from pipeline.registry.origins import LONGEST, Origin, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,8 @@ class Login:
     def _authorize(self, answer: Answer, source: Repository | None) -> str:
         """What to say in Authorization, by what the registry asks for and what Docker's own login knows."""
         kind, _, rest = answer.headers.get("WWW-Authenticate", "").strip().partition(" ")
+        if len(rest) > LONGEST:
+            raise RegistryError(f"{answer.complaint} with a challenge that is too long", hint=ELSEWHERE)
         known = self._credentials()
         if kind.lower() == "basic" and known.basic:
             return known.basic["Authorization"]

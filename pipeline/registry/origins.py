@@ -13,6 +13,9 @@ from pipeline.nouns import LOOPBACK, shown
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
 
+LONGEST = 8000
+"""Characters of an address. Storage signs some of two thousand; httpx takes 65,536, six for one of ours."""
+
 _HINT = "ask who runs the registry: its own address, storage or token service is configured wrongly"
 
 
@@ -67,9 +70,15 @@ def reached(text: str, base: httpx.URL, what: str) -> httpx.URL:
 def parsed(text: str, what: str, base: httpx.URL | None = None) -> tuple[httpx.URL, Origin]:
     """An address and where it leads. Raises RegistryError, which begins with ``what``, where it is none."""
     try:
-        url = base.join(text) if base else httpx.URL(text)
+        url = base.join(_short(text)) if base else httpx.URL(_short(text))
         return url, Origin.of(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise RegistryError(
             f"{what} leads to '{shown(text)}', which is no address: {error}", hint=_HINT
         ) from error
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"it has {len(text)} characters")
+    return text

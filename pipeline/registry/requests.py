@@ -106,10 +106,11 @@ class Requests:
     ) -> Answer:
         """One answer, with at most one renewal of our authorization."""
         deadline = Deadline()
+        where = url if isinstance(url, httpx.URL) else parsed(url, f"{self.repository}")[0]
 
         def asked() -> Answer:
             with self._reached(
-                method, httpx.URL(url), headers or {}, content, deadline=deadline, source=source
+                method, where, headers or {}, content, deadline=deadline, source=source
             ) as opened:
                 return opened.read()
 

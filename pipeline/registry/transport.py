@@ -35,6 +35,8 @@ PARALLEL = 8
 _KEPT_SECONDS = 10.0
 """For which a connection is kept that nobody uses."""
 
+_PROXY_HINT = "look at HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+
 _OURS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
 
 
@@ -146,7 +148,7 @@ class Transport:
             raise BusyError(what) from error
         except httpcore.ProxyError as error:
             what = f"the proxy before {Origin.of(url)} refuses: {shown(error)}"
-            raise RegistryError(what, hint="look at HTTPS_PROXY and NO_PROXY") from error
+            raise RegistryError(what, hint=_PROXY_HINT) from error
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
             raise RegistryError(f"{Origin.of(url)}: {shown(error)}", hint=ELSEWHERE) from error
 
@@ -185,12 +187,12 @@ def _proxy(host: str) -> str:
 def _named(proxy: str) -> httpcore.Proxy:
     try:
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-        origin = f"{url.scheme}://{url.netloc.decode()}"
-        return httpcore.Proxy(origin, auth=(url.username, url.password) if url.username else None)
+        origin = Origin.of(url.copy_with(userinfo=b""))
     except (httpx.InvalidURL, ValueError) as error:
-        raise RegistryError(
-            f"the proxy '{shown(proxy)}' is no address", hint="look at HTTPS_PROXY and ALL_PROXY"
-        ) from error
+        raise RegistryError(f"the proxy in HTTPS_PROXY is no address: {error}", hint=_PROXY_HINT) from error
+    if origin.scheme != "http":
+        raise RegistryError(f"the proxy at {origin} is not spoken to by http", hint=_PROXY_HINT)
+    return httpcore.Proxy(f"http://{origin}", auth=(url.username, url.password) if url.username else None)
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

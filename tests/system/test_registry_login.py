@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from base64 import b64encode
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -246,6 +249,70 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with pytest.raises(RegistryError, match=r"CERTIFICATE_VERIFY_FAILED(.|\n)*SSL_CERT_FILE"):
         registry(secure).tags()
     assert secure.asked == []
+
+
+@pytest.mark.parametrize("login", ["", "user:w%40rd@"])
+def test_a_proxy_of_the_environment_is_used_for_hosts_elsewhere(
+    secure: RawServer, home: RawServer, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    """It passes encrypted bytes on; a registry on this machine, or one of NO_PROXY, is asked without it."""
+    secure.reply = home.reply = lambda _asked: answer(200, {}, BODY)
+    with tunnel() as (address, heads):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{login}{address}")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        assert registry(secure).blob(DIGEST) == BODY
+        assert heads[0].startswith(f"CONNECT {secure.host} ".encode())
+        assert (b64encode(b"user:w@rd") in heads[0]) is bool(login)
+        assert registry(home).blob(DIGEST) == BODY
+        monkeypatch.setenv("NO_PROXY", "127.0.0.2")
+        assert registry(secure).blob(DIGEST) == BODY
+        assert len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://127.0.0.1:1", "nonsense://x", "http://[::1", "http://127.0.0.1:99999", "socks5://127.0.0.1:1"],
+)
+def test_a_proxy_that_is_away_or_none_is_said_so(
+    secure: RawServer, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """An error of ours, as for a registry that is away."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(RegistryError):
+        registry(secure).tags()
+    assert secure.asked == []
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy for CONNECT, and what it was told."""
+    heads: list[bytes] = []
+
+    def serve(near: socket.socket) -> None:
+        with near, suppress(OSError):
+            heads.append(near.recv(65536))
+            host, port = heads[-1].split()[1].decode().split(":")
+            with socket.create_connection((host, int(port))) as far:
+                near.sendall(b"HTTP/1.1 200 x\r\n\r\n")
+                Thread(target=pump, args=(far, near), daemon=True).start()
+                pump(near, far)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+
+    def listen(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=listen, args=(listener,), daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", heads
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 # -- token services -----------------------------------------------------------------------------------
