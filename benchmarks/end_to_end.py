@@ -34,7 +34,8 @@ def main() -> int:
     try:
         return _measure(home)
     finally:
-        distribution.stop(home / "data" / "tagproof" / "registry")
+        for data in (home / "data" / "tagproof" / "registry").glob("*"):
+            distribution.stop(data)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -128,7 +128,6 @@ def _explain_image(options: argparse.Namespace) -> int:
     if machine is None:
         hint = "name the matrix whose signers are trusted: --matrix FILE"
         raise UsageError(f"{options.matrix}: there is no such file", hint=hint)
-    machine.ensure_local_registry()
     found = certificates.beside(_image(text), machine)
     if found is None:
         hint = f"python -m pipeline certify {text}"
@@ -325,6 +324,9 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
     return MACHINE if any(status.state is State.INCONCLUSIVE for status in statuses) else GOOD
 
 
+_WRITING = ("build", "verify", "publish")
+"""The commands that write what is signed, or what counts by a signature."""
+
 _REPORTING = ("verify", "publish", "report")
 """The commands that leave a report beside the matrix."""
 
@@ -341,6 +343,8 @@ def _flow(options: argparse.Namespace) -> Iterator[Flow]:
         _state(options)  # what cannot be written at the end is not found out there
     with Narrator() as narrator:
         flow = Flow(Machine(_settings(options, loaded)), narrator)
+        if options.command in _WRITING:
+            flow.machine.refuse_unusable_key()
         try:
             yield flow
         finally:

@@ -1,7 +1,8 @@
 """The registry on this machine: started where the matrix names loopback and nothing listens there.
 
 It is Distribution with a configuration of our own: it listens on 127.0.0.1 alone, keeps its data in
-one folder, and outlives us, so that the next run finds everything there.
+one folder for each address, and outlives us, so that the next run finds everything there. Nothing here
+ends one, but ``stop``; and whoever only reads starts none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import environ, files
 from pipeline.errors import RegistryError
 from pipeline.nouns import PROJECT
 
@@ -33,8 +36,38 @@ PROGRAMS = ("docker-registry", "registry")
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_LAST_PORT = 65535
+_DIGITS = 20
+"""Characters of a file with the number of a process that are read."""
+
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 """The registries that this process started, so that the one it stops is also reaped."""
+
+
+def home(repository: Repository, registries: Path) -> Path:
+    """Where the registry that a repository on loopback is in keeps its data: a folder for each address."""
+    host, port = _address(repository)
+    return registries / (f"{port}-ipv6" if ":" in host else f"{port}")
+
+
+def serves(repository: Repository, data: Path) -> bool:
+    """Whether there is a registry to read from. Nothing is started for it.
+
+    False where none was ever written to on this machine, so that all that could be in it is absent.
+    Raises RegistryError where one was and is down now, or where what listens is no registry.
+    """
+    if not repository.is_loopback or _running(data):
+        return True
+    if _listens(_address(repository)):
+        _refuse_stranger(repository)
+        return True
+    if not (data / "docker").exists():
+        return False
+    raise RegistryError(
+        f"the registry at {repository.host} is down; what it holds is in {data}",
+        hint="`python -m pipeline build`, `verify` or `publish` starts it; reading does not",
+    )
 
 
 def ensure(repository: Repository, data: Path, log: Path) -> bool:
@@ -48,23 +81,25 @@ def ensure(repository: Repository, data: Path, log: Path) -> bool:
         return False
     address = _address(repository)
     with _only_one(data):
-        if _listens(address):
-            if not _is_ours(_pid(data), data, address[1]):
-                _probe(repository)
+        if pid := _running(data):
+            _await_running(pid, address, data)
             return False
-        stop(data)  # two registries on one folder would not see each other's blobs
+        if _listens(address):
+            _refuse_stranger(repository)
+            _refuse_read_only(repository)
+            return False
         _start(address, data, log)
         return True
 
 
 def stop(data: Path) -> bool:
     """End the registry that we started on this folder; False where none of ours runs."""
-    pid = _pid(data)
-    if pid is None or not _is_ours(pid, data):
+    pid = _running(data)
+    if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _is_ours(pid, data):
+    while _running(data):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
@@ -109,9 +144,9 @@ def _start(address: tuple[str, int], data: Path, log: Path) -> None:
             hint="install Distribution (Debian and Ubuntu: apt-get install docker-registry), "
             "or name a registry with --repository",
         )
-    config = _config_file(data, address[1])
+    config = _config_file(data)
     try:
-        config.write_text(configuration(*address, data))
+        files.write(config, configuration(*address, data).encode())
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as words:
             process = subprocess.Popen(
@@ -122,11 +157,11 @@ def _start(address: tuple[str, int], data: Path, log: Path) -> None:
                 cwd="/",
                 # Its own session: neither Ctrl-C nor the end of our terminal reaches it.
                 start_new_session=True,
-                # Distribution takes REGISTRY_… variables over its file; ours says all there is to say.
-                env={name: text for name, text in os.environ.items() if not name.startswith("REGISTRY_")},
+                # It outlives us and needs nothing of ours; REGISTRY_… variables would override its file.
+                env=environ.of(),
             )
         _STARTED[process.pid] = process
-        _pid_file(data).write_text(f"{process.pid}\n")
+        files.write(_pid_file(data), f"{process.pid}\n".encode())
     except OSError as error:
         raise RegistryError(
             f"the registry on this machine could not be started: {error}",
@@ -158,10 +193,21 @@ def _is_registry(address: tuple[str, int]) -> bool:
         return False
 
 
-def _probe(repository: Repository) -> None:
-    """Make sure that a stranger on the port is a registry, and takes uploads."""
-    address = _address(repository)
-    status, headers = _ask(address, "GET", "/v2/")
+def _await_running(pid: int, address: tuple[str, int], data: Path) -> None:
+    """Wait for the registry of ours that runs on this folder; it may have been started a moment ago."""
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(address):
+        if time.monotonic() > deadline or not _running(data):
+            raise RegistryError(
+                f"the registry on {data} (process {pid}) does not listen at {address[0]}:{address[1]}",
+                hint=f"see what it does, end it (kill {pid}) and run this again",
+            )
+        time.sleep(0.02)
+
+
+def _refuse_stranger(repository: Repository) -> None:
+    """Make sure that what listens on the port, and is not of ours, is a registry."""
+    status, headers = _ask(_address(repository), "GET", "/v2/")
     is_registry = headers.get("docker-distribution-api-version", "").startswith("registry/2")
     if status == http.HTTPStatus.UNAUTHORIZED and "www-authenticate" in headers:
         return  # a registry that wants a login: the client that has one will find out more
@@ -170,6 +216,11 @@ def _probe(repository: Repository) -> None:
             f"what listens at {repository.host} is no registry: GET /v2/ answered {status}",
             hint="free that port, or name a registry with --repository",
         )
+
+
+def _refuse_read_only(repository: Repository) -> None:
+    """Make sure that a registry, which is not of ours, takes uploads."""
+    address = _address(repository)
     status, headers = _ask(address, "POST", f"/v2/{repository.path}/blobs/uploads/")
     if status == http.HTTPStatus.UNAUTHORIZED:
         return
@@ -203,6 +254,11 @@ def _address(repository: Repository) -> tuple[str, int]:
     name, colon, port = repository.host.rpartition(":")
     if not colon or port.endswith("]"):
         name, port = repository.host, "80"
+    if not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+        raise RegistryError(
+            f"{repository.host[:80]!r} names no port of this machine: they are 1 to {_LAST_PORT}",
+            hint="name a registry with --repository",
+        )
     return ("::1" if name == "[::1]" else "127.0.0.1"), int(port)
 
 
@@ -234,26 +290,15 @@ def _pid_file(data: Path) -> Path:
     return data / f"{PROJECT}.pid"
 
 
-def _config_file(data: Path, port: int) -> Path:
-    return data.resolve() / f"{PROJECT}-{port}.json"
+def _config_file(data: Path) -> Path:
+    return data.resolve() / f"{PROJECT}.json"
 
 
-def _pid(data: Path) -> int | None:
+def _running(data: Path) -> int | None:
+    """The process that is a registry on our configuration: a number alone may have been used again."""
     try:
-        return int(_pid_file(data).read_text())
+        pid = int(_pid_file(data).read_text()[:_DIGITS])
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="surrogateescape").split("\0")
     except (OSError, ValueError):
         return None
-
-
-def _is_ours(pid: int | None, data: Path, port: int | None = None) -> bool:
-    """Whether this process is a registry on our configuration: a pid alone may have been used again."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_text(errors="surrogateescape").split("\0")
-    except OSError:
-        return False
-    ports = [port] if port else [int(file.stem.rpartition("-")[2]) for file in _configurations(data)]
-    return any(str(_config_file(data, one)) in words for one in ports)
-
-
-def _configurations(data: Path) -> tuple[Path, ...]:
-    return tuple(file for file in data.glob(f"{PROJECT}-*.json") if file.stem.rpartition("-")[2].isdigit())
+    return pid if str(_config_file(data)) in words else None

@@ -9,7 +9,9 @@ from pipeline.nouns import PROJECT
 
 
 def _folder(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / default) / PROJECT
+    """The folder that this variable names; the specification has a relative one ignored."""
+    named = os.environ.get(variable, "")
+    return (Path(named) if named.startswith("/") else Path.home() / default) / PROJECT
 
 
 def keys() -> Path:
@@ -17,8 +19,8 @@ def keys() -> Path:
     return _folder("XDG_CONFIG_HOME", ".config")
 
 
-def registry_data() -> Path:
-    """What the registry on this machine stores."""
+def registries() -> Path:
+    """What the registries on this machine store: a folder for each address that one listens at."""
     return _folder("XDG_DATA_HOME", ".local/share") / "registry"
 
 

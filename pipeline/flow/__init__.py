@@ -22,14 +22,13 @@ from pipeline import (
     fetch,
     files,
     gate,
-    places,
     plan,
     publish,
     suite,
     verify,
 )
 from pipeline import lock as locks
-from pipeline.errors import EngineError, Stop, UsageError
+from pipeline.errors import EngineError, RegistryError, Stop, UsageError
 from pipeline.flow.machine import IMAGES, Machine, Settings
 from pipeline.flow.wanted import wanted
 from pipeline.nouns import (
@@ -84,6 +83,8 @@ class Flow:
     def observe(self, spec: Spec) -> Observed:
         """What the lock files and the registry say of a cell; the engine is not asked."""
         lock = locks.read(spec, self.machine.settings.locks)
+        if not self.machine.has_registry(self.matrix.staging):
+            return Observed(spec, lock, None)
         base = self._base_in_staging(spec)
         image = self._image_in_staging(spec, lock, base) if lock and base else None
         if image is None:
@@ -143,6 +144,7 @@ class Flow:
 
     def build(self, spec: Spec) -> Image:
         """The cell's image in staging: the one that is there, or a new one."""
+        self.machine.ensure_local_registry()
         observed = self.observe(spec)
         if observed.image and not self.machine.settings.fresh:
             return observed.image
@@ -167,6 +169,7 @@ class Flow:
 
     def certify(self, spec: Spec) -> Status:
         """Judge the files of the cell's image, unless that was done; sign what was found, and keep it."""
+        self.machine.ensure_local_registry()
         observed = self.observe(spec)
         decision = self.decide(observed)
         image, lock = observed.image, observed.lock
@@ -174,7 +177,7 @@ class Flow:
             return self._row(observed, decision)
         from pipeline.flow import certificates  # noqa: PLC0415 - numpy: a plan only reads what was certified
 
-        key = self.machine.key
+        key = self.machine.signing_key
         expected = replace(wanted(spec, lock), last=self._last_sizes(spec.cell))
         with self._stage(spec.cell, Stage.CERTIFY):
             certificate = certificates.of_cell(image.ref, expected, spec.waivers).model_copy(
@@ -196,15 +199,19 @@ class Flow:
 
     def built(self, spec: Spec) -> Status:
         """The status of a cell after its image was built, and its files were judged."""
+        decision = self.decide(self.observe(spec))
+        if self.machine.settings.fresh or not (decision and decision.certified):
+            _ = self.machine.signing_key  # what cannot sign stops the work before any of it
         self.build(spec)
         return self.certify(spec)
 
     def verify(self, spec: Spec) -> Status:
         """Bring a cell to a signed record of the suite's checks, doing only what is left to do."""
+        self.machine.ensure_local_registry()
         status = self.status(spec)
         if status.state in {State.PROVEN, State.PUBLISHED} or status.pending:
             return status
-        key = self.machine.key  # a key that cannot be used stops the work before anything is built
+        key = self.machine.signing_key  # what cannot sign, or would count for nothing, stops the work here
         image = self.build(spec)
         status = self.certify(spec)
         if Stage.VERIFY not in status.steps or _is_refused(status):
@@ -226,6 +233,7 @@ class Flow:
 
     def publish(self, spec: Spec) -> Status:
         """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
+        self.machine.ensure_local_registry()
         observed = self.observe(spec)
         decision = self.decide(observed)
         status = self._row(observed, decision)
@@ -291,7 +299,9 @@ class Flow:
             raise UsageError(
                 str(error), hint="take the digest from `python -m pipeline plan --json`"
             ) from error
-        self.machine.ensure_local_registry()
+        if not self.machine.has_registry(ref.repository):
+            hint = "name a registry that has it"
+            raise RegistryError(f"{ref}: there is no registry at {ref.repository.host}", hint=hint)
         named = Registry(ref.repository).config(ref).labels.get(f"{PROJECT}.cell", "")
         spec = next((spec for spec in self.matrix.specs if spec.cell.id == named), None)
         if spec is None:
@@ -323,7 +333,6 @@ class Flow:
     def _base_in_staging(self, spec: Spec) -> ImageRef | None:
         if spec.base.image:
             return spec.base.image
-        self.machine.ensure_local_registry()
         home = base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging)
         digest = Registry(home.repository).digest_of(home.tag)
         return home.repository.at(digest) if digest else None
@@ -390,8 +399,10 @@ class Flow:
         try:
             yield
         except BaseException:
-            count, size = distribution.unfinished(repository, places.registry_data())
-            if count and repository.is_loopback:
+            count, size = 0, 0
+            if repository.is_loopback:
+                count, size = distribution.unfinished(repository, self.machine.registry_data)
+            if count:
                 text = f"unfinished uploads to {repository}: {count}, with {size / 1e6:.1f} MB; no tag names"
                 self.narrator.note(cell.id, f"{text} them, and the registry removes them after a week")
             raise

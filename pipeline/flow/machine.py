@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import build, buildx, compat, distribution, evidence, files, gpu, host, keys, places
 from pipeline import lock as locks
+from pipeline.errors import SigningError
 from pipeline.nouns import Conditions, Level
 from pipeline.registry import Registry
 from pipeline.suite import golden
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.engine import Engine, Facts
-    from pipeline.nouns import Cell, Host, Matrix
+    from pipeline.nouns import Cell, Host, Matrix, Repository
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Machine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.matrix = settings.matrix
+        self._reached: set[str] = set()
 
     def why_not(self, cell: Cell) -> str:
         """Why this machine cannot prove the cell, or nothing."""
@@ -82,15 +84,36 @@ class Machine:
 
     @cached_property
     def staging(self) -> Registry:
-        """The registry's staging repository; the registry on this machine is started where it is down."""
-        self.ensure_local_registry()
+        """The staging repository."""
         return Registry(self.matrix.staging)
 
+    def has_registry(self, repository: Repository) -> bool:
+        """Whether there is a registry to read this repository from; nothing is started for it.
+
+        False where it would be on this machine, which never had one there: all that could be in it is
+        absent. Raises RegistryError where it is down, or what listens there is none.
+        """
+        if repository.host not in self._reached and self._serves(repository):
+            self._reached.add(repository.host)
+        return repository.host in self._reached
+
     def ensure_local_registry(self) -> None:
-        """Have the registry on this machine answer, where that is the one in use. Raises RegistryError."""
+        """Have the registry on this machine answer, where that is the one in use, for a stage that writes.
+
+        Raises RegistryError where it cannot.
+        """
         if self.matrix.staging.is_loopback:
-            data = places.registry_data()
-            distribution.ensure(self.matrix.staging, data, data / "registry.log")
+            distribution.ensure(self.matrix.staging, self.registry_data, self.registry_data / "registry.log")
+
+    @property
+    def registry_data(self) -> Path:
+        """What the registry on this machine stores, where that is the one in use."""
+        return distribution.home(self.matrix.staging, places.registries())
+
+    def _serves(self, repository: Repository) -> bool:
+        if not repository.is_loopback:
+            return True
+        return distribution.serves(repository, distribution.home(repository, places.registries()))
 
     @cached_property
     def destination(self) -> Registry:
@@ -128,15 +151,51 @@ class Machine:
 
     @cached_property
     def key(self) -> keys.PrivateKey:
-        """The key that signs. Raises SigningError where it cannot be used."""
+        """The key that signs: the one that is given, else this user's. Raises SigningError."""
         return keys.load(pem=self.settings.key_pem)
 
+    def refuse_unusable_key(self) -> None:
+        """Raise SigningError where a key is given that cannot be used, whatever there is to do with it."""
+        if self.settings.key_pem is not None:
+            _ = self.key
+
+    @property
+    def signing_key(self) -> keys.PrivateKey:
+        """The key for what is to count here: asked for before any work that ends in a signature.
+
+        Raises SigningError where there is none, it is none of the matrix's signers, or one of their files
+        is broken. No key is made where only those of others count.
+        """
+        if self._signers and self.settings.key_pem is None and keys.own_public() is None:
+            raise self._uncounted("this machine has no key")
+        ours = keys.fingerprint(self.key.public_key())
+        if self._signers and ours not in self._signers:
+            raise self._uncounted(f"the key that signs here is {ours}")
+        return self.key
+
+    def _uncounted(self, why: str) -> SigningError:
+        counting = ", ".join(self._signers)
+        return SigningError(
+            f"{why}; by `verify: signers:` in {self.matrix.path} only these count: {counting}",
+            hint=f"give the key of a signer in {keys.VARIABLE}, or add the public key of this one there",
+        )
+
     @cached_property
+    def _signers(self) -> Mapping[str, keys.PublicKey]:
+        """The public keys that the matrix names. Raises SigningError where one cannot be read."""
+        return keys.trusted(keys.read_public(path) for path in self.matrix.policy.signers)
+
+    @property
     def evidence(self) -> evidence.Evidence:
-        """The records that count: by the matrix's signers, or, where it names none, by this machine's key."""
-        signers = self.matrix.policy.signers
-        public = [keys.read_public(path) for path in signers] if signers else [self.key.public_key()]
-        return evidence.Evidence(keys.trusted(public))
+        """The records that count: by the matrix's signers, or, where it names none, by this machine's key.
+
+        Where it has none yet, nobody's; none is made for whoever only reads. Raises SigningError.
+        """
+        if self._signers:
+            return evidence.Evidence(self._signers)
+        is_known = self.settings.key_pem is not None or "key" in self.__dict__
+        own = self.key.public_key() if is_known else keys.own_public()
+        return evidence.Evidence(keys.trusted([own] if own else []))
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -182,7 +241,7 @@ class Machine:
         """Bytes free on each disk, by what of ours lies there; a remote machine's disk is not ours to see."""
         places_of = {build.WHEELS: self.cache, build.ENGINE: self.facts.root_dir}
         if self.matrix.staging.is_loopback:
-            places_of[build.REGISTRY] = places.registry_data()
+            places_of[build.REGISTRY] = self.registry_data
         disks: dict[int, list[str]] = {}
         for what, folder in places_of.items():
             if folder.is_dir():

@@ -81,7 +81,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     port = _free_port()
     user = User(checkout, {**environment, **folders}, Repository.parse(f"127.0.0.1:{port}/end/to-end"))
     yield user
-    _end_registry(home / "data" / "tagproof" / "registry")
+    _end_registry(home / "data" / "tagproof" / "registry" / str(port))
     _remove_images(user.repository.host)
     shutil.rmtree(home, ignore_errors=True)
 

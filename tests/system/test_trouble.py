@@ -530,7 +530,7 @@ def test_uploads_that_broke_off_are_reported_where_a_build_fails(
     tmp_path: Path, links: Path, unused_port: int
 ) -> None:
     """How many, how large, where, and that nobody has to do anything about them."""
-    data = tmp_path / "data" / "tagproof" / "registry"
+    data = tmp_path / "data" / "tagproof" / "registry" / str(unused_port)
     host = f"127.0.0.1:{unused_port}"
     assert distribution.ensure(Repository(host, "any"), data, data / "registry.log")
     try:
