@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from pipeline import files, uv, wheels
@@ -26,7 +27,13 @@ _NEVER = "sys_platform == 'never'"
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a lock at most; one of 230 wheels has 34,000."""
 _WHEEL_LINE = re.compile(r"# (?P<filename>\S+\.whl) (?P<size>\S+)")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!-]{0,249}\.whl")
+_FILE_NAME = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.]*)-(?P<version>[A-Za-z0-9_.+!]+)(?:-[0-9][A-Za-z0-9_.]*)?"
+    r"(?:-[A-Za-z0-9_.]+){3}\.whl"
+)
+"""name-version(-build)-python-abi-platform: the specification of binary distributions, and no path."""
+
+_LONGEST_NAME = 250
 _SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 _HEAD_LINE = re.compile(r"# (?P<key>inputs|omitted|overridden|constrained)(?: (?P<value>.*))?")
@@ -152,20 +159,23 @@ def _read_pin(pin: re.Match[str] | None, wheel: re.Match[str] | None) -> Pin:
     if not _SIZE.fullmatch(wheel["size"]):
         raise ValueError("names no size in bytes")
     filename = wheel["filename"]
-    if not _FILE_NAME.fullmatch(filename):  # it becomes the name of a file in the cache
+    named = _FILE_NAME.fullmatch(filename[: _LONGEST_NAME + 1])  # it becomes that of a file in the cache
+    if not named or len(filename) > _LONGEST_NAME:
         raise ValueError("names no file of a wheel")
-    name, version, _, _ = parse_wheel_filename(filename)
-    if (name, version) != (pin["name"], Version(pin["version"])):
+    if (canonicalize_name(named["name"]), Version(named["version"])) != (
+        pin["name"],
+        Version(pin["version"]),
+    ):
         raise ValueError(f"names another wheel than that of {pin['name']}=={pin['version']}")
     return Pin(pin["name"], pin["version"], pin["sha256"], filename, int(wheel["size"]))
 
 
 def _refuse_incomplete(path: Path, pins: Sequence[Pin]) -> None:
     """A lock has each package once, and PyTorch."""
-    names = [pin.name for pin in pins]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or "torch" not in names:
-        what = f"locks {', '.join(twice)} twice" if twice else "locks no torch"
+    times = Counter(pin.name for pin in pins)
+    twice = sorted(name for name in times if times[name] > 1)
+    if twice or "torch" not in times:
+        what = f"locks {', '.join(twice[:5])} twice" if twice else "locks no torch"
         raise UsageError(f"{path}: {what}", hint=f"make the lock again: python -m pipeline lock {path.stem}")
 
 

@@ -14,11 +14,6 @@ def _folder(variable: str, default: str) -> Path:
     return (Path(named) if named.startswith("/") else Path.home() / default) / PROJECT
 
 
-def keys() -> Path:
-    """The user's signing key: never in the project, never in a cache."""
-    return _folder("XDG_CONFIG_HOME", ".config")
-
-
 def registries() -> Path:
     """What the registries on this machine store: a folder for each address that one listens at."""
     return _folder("XDG_DATA_HOME", ".local/share") / "registry"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -203,6 +204,23 @@ def test_a_package_that_is_locked_twice_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, head, *body, *body)
     with pytest.raises(UsageError, match=rf"{path.name}: locks torch twice"):
         lock.read(spec_of(), tmp_path)
+
+
+def test_a_lock_that_was_made_to_take_long_takes_no_time(tmp_path: Path) -> None:
+    """Names whose tags multiply to millions, and thousands of packages."""
+    tags = ".".join(f"a{n}" for n in range(20))
+    body = [
+        text
+        for n in range(9000)
+        for text in (
+            f"# p{n}-1-{tags}-{tags}-{tags}.whl 1",
+            f"p{n}==1 --hash=sha256:{'a' * 64}",
+        )
+    ]
+    path = written(tmp_path, *lines_of(), *body)
+    started = time.monotonic()
+    assert lock.read(spec_of(), tmp_path), path
+    assert time.monotonic() - started < 2
 
 
 def test_a_lock_without_pytorch_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +25,8 @@ V100 = gpu.Gpu("Tesla V100", "GPU-1", (7, 0), 1 << 35)
 @pytest.fixture(autouse=True)
 def processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells here are for x86-64, whatever runs this test."""
-    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="x86_64"))
+    here = os.uname_result(("Linux", "here", "6", "1", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: here)
 
 
 @pytest.mark.parametrize(
