@@ -8,15 +8,15 @@ import re
 import shlex
 import shutil
 import tempfile
-import zipfile
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import buildx, wheels
-from pipeline.errors import DiskError, UsageError
-from pipeline.nouns import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of
+from pipeline.errors import DiskError, UsageError, WheelError
+from pipeline.formats import zips
+from pipeline.nouns import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +44,9 @@ _ROOM = {ENGINE: 8, REGISTRY: 1}
 installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
 _INSTALLED = 2.3
 """What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
+
+_LARGEST_PROGRAM = 256 << 20
+"""Bytes of the program uv; it has 60 MB."""
 
 _EPOCH = 1577836800
 """2020-01-01, the modification time that the recipe gives to every file."""
@@ -188,11 +191,22 @@ def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
     for name in _scripts(cell):
         shutil.copy(images / name, folder / name)
         (folder / name).chmod(0o755)
-    with zipfile.ZipFile(uv_wheel) as wheel:
-        member = next(name for name in wheel.namelist() if name.endswith("/scripts/uv"))
-        (folder / "uv").write_bytes(wheel.read(member))
+    (folder / "uv").write_bytes(_program(uv_wheel))
     (folder / "uv").chmod(0o755)
     return folder
+
+
+def _program(uv_wheel: Path) -> bytes:
+    """The program in the wheel of uv. Raises WheelError where there is none."""
+    try:
+        with zips.opened(uv_wheel) as wheel:
+            name = next((one for one in wheel.namelist() if one.endswith("/scripts/uv")), "scripts/uv")
+            return zips.member(wheel, name, _LARGEST_PROGRAM)
+    except zips.ZipError as error:
+        raise WheelError(
+            f"{uv_wheel.name}: the program uv in it cannot be read: {shown(error)}",
+            hint="remove it from the cache of wheels; if it comes again, look at who made that wheel",
+        ) from error
 
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

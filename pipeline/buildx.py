@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import tempfile
@@ -10,11 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field
 
 from pipeline import environ
 from pipeline.errors import EngineError
-from pipeline.nouns import Digest
+from pipeline.nouns import Digest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +72,23 @@ def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, pro
         _run(command, recipe, progress)
         if not snapshotter:
             return _push(target)
-        return Digest(json.loads(metadata.read_text())["containerimage.digest"])
+        return _built(metadata)
+
+
+class _Metadata(BaseModel):
+    """What is asked of the file in which buildx tells what it made."""
+
+    digest: Annotated[str, Field(alias="containerimage.digest")]
+
+
+def _built(metadata: Path) -> Digest:
+    """The digest of what was built. Raises EngineError where buildx does not tell it."""
+    try:
+        return Digest(_Metadata.model_validate_json(metadata.read_bytes()).digest)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"buildx does not say what it built: {shown(error)}", hint="look whether another buildx is in use"
+        ) from error
 
 
 def _options(recipe: Recipe) -> list[str]:

@@ -21,8 +21,8 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
 
-from pipeline.errors import EngineError
-from pipeline.nouns import PROJECT, RUN_LABEL, ImageRef
+from pipeline.errors import EngineError, Stop
+from pipeline.nouns import PROJECT, RUN_LABEL, ImageRef, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -91,6 +91,15 @@ class Config:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _State:
+    """How the first process of a container is. The code is 0 while it runs."""
+
+    is_running: bool
+    exit_code: int
+    ran_out_of_memory: bool
+
+
 class Container:
     """A container that was started, and is removed with ``remove``."""
 
@@ -105,20 +114,19 @@ class Container:
     @property
     def is_running(self) -> bool:
         """Whether its first process still runs."""
-        return bool(self._state()["Running"])
+        return self._state().is_running
 
     def exit_code(self) -> int | None:
         """The exit code of its first process; None while that runs."""
         state = self._state()
-        return None if state["Running"] else int(state["ExitCode"])
+        return None if state.is_running else state.exit_code
 
     def ended(self) -> str | None:
         """None while it runs, else how it ended, in words."""
         state = self._state()
-        if state["Running"]:
+        if state.is_running:
             return None
-        memory = ", out of memory" if state.get("OOMKilled") else ""
-        return f"exited with code {state['ExitCode']}{memory}"
+        return f"exited with code {state.exit_code}{', out of memory' if state.ran_out_of_memory else ''}"
 
     def logs(self, tail: int | Literal["all"] = 200) -> str:
         """The last lines of what it wrote, both streams together."""
@@ -129,16 +137,16 @@ class Container:
         """The port of 127.0.0.1 behind which this port of the container is found."""
         with _told("inspect a container"):
             self._container.reload()
-        bindings = self._container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp")
-        if not bindings:
-            raise EngineError(f"the engine published no port {port} of {self.name}", hint=_WELL)
-        return int(bindings[0]["HostPort"])
+            bindings = self._container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+            if not bindings:
+                raise EngineError(f"the engine published no port {port} of {self.name}", hint=_WELL)
+            return int(bindings[0]["HostPort"])
 
     def stop(self, seconds: float) -> int:
         """Ask it to end (SIGTERM), kill it after these seconds; return its exit code, 137 if killed."""
         with _told("stop a container"):
             self._container.stop(timeout=int(seconds))
-        return int(self._state()["ExitCode"])
+        return self._state().exit_code
 
     def wait(self, deadline: float) -> int | None:
         """Wait for its end; return its exit code, or None when ``time.monotonic()`` passes ``deadline``."""
@@ -158,11 +166,11 @@ class Container:
             err = self._container.logs(stdout=False, stderr=True)
         return bytes(out).decode(errors="replace"), bytes(err).decode(errors="replace")
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> _State:
         with _told("inspect a container"):
             self._container.reload()
-        state: dict[str, Any] = self._container.attrs["State"]
-        return state
+            state = self._container.attrs["State"]
+            return _State(bool(state["Running"]), int(state["ExitCode"]), bool(state.get("OOMKilled")))
 
 
 class Engine:
@@ -200,15 +208,15 @@ class Engine:
         """What the engine says of itself. Raises EngineError."""
         with _told("ask the engine about itself"):
             info: dict[str, Any] = self._client.info()
-        kinds = {pair[0]: pair[1] for pair in info.get("DriverStatus") or [] if len(pair) > 1}
-        return Facts(
-            version=str(info["ServerVersion"]),
-            snapshotter=kinds.get("driver-type", "").startswith("io.containerd.snapshotter"),
-            root_dir=Path(info["DockerRootDir"]),
-            gpu_access=_gpu_access(info),
-            cpus=int(info["NCPU"]),
-            memory_bytes=int(info["MemTotal"]),
-        )
+            kinds = {pair[0]: pair[1] for pair in info.get("DriverStatus") or [] if len(pair) > 1}
+            return Facts(
+                version=str(info["ServerVersion"]),
+                snapshotter=kinds.get("driver-type", "").startswith("io.containerd.snapshotter"),
+                root_dir=Path(info["DockerRootDir"]),
+                gpu_access=_gpu_access(info),
+                cpus=int(info["NCPU"]),
+                memory_bytes=int(info["MemTotal"]),
+            )
 
     def pull(self, ref: ImageRef) -> None:
         """Have this very image here. Raises EngineError where the registry or the engine fails."""
@@ -245,8 +253,8 @@ class Engine:
         """What the pulled image says of itself. Raises EngineError."""
         with _told(f"inspect {ref}", hint="pull it first"):
             config = self._client.images.get(str(ref)).attrs["Config"]
-        env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-        return Config(tuple(config.get("Entrypoint") or ()), env, config.get("Labels") or {})
+            env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+            return Config(tuple(config.get("Entrypoint") or ()), env, config.get("Labels") or {})
 
     def run(self, launch: Launch, *, seconds: float) -> Finished:
         """Run a container to its end or for this many seconds, whichever comes first; then remove it."""
@@ -362,17 +370,27 @@ def _answers(pid: int) -> bool:
 # -- the engine's words -----------------------------------------------------------------------------
 
 _START = "start it (`systemctl start docker`, or Docker Desktop), or name one with DOCKER_HOST"
+_LONGEST = 2000
 _WELL = "`docker info` and the engine's own log tell whether it is well"
 
 
 @contextlib.contextmanager
 def _told(doing: str, *, hint: str = _WELL) -> Iterator[None]:
-    """Turn whatever the engine's client raises into an EngineError that says what was being done."""
+    """Turn whatever the engine's client raises into an EngineError that says what was being done.
+
+    What the engine answers is read in here too: where that is not as its API says, client and readers of it
+    stumble in many ways.
+    """
     try:
         yield
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
         explanation = getattr(error, "explanation", None) or error
-        raise EngineError(f"could not {doing}: {explanation}", hint=hint) from error
+        raise EngineError(f"could not {doing}: {shown(explanation, _LONGEST)}", hint=hint) from error
+    except Stop:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {shown(error)}"
+        raise EngineError(f"could not {doing}: its answer is not understood: {why}", hint=hint) from error
 
 
 def _remove(container: _DockerContainer) -> None:

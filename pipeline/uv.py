@@ -8,18 +8,19 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
+from pydantic import BaseModel, Field
 
 from pipeline import environ
 from pipeline.errors import ResolveError, UsageError
-from pipeline.nouns import VARIANT_INDEX
+from pipeline.nouns import VARIANT_INDEX, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 _NEEDED = (
     "INDEX",
@@ -113,7 +114,7 @@ def resolve(
                 hint="the versions may not exist together, or the index cannot be reached; "
                 "wheels in a folder are found with --find-links or PIP_FIND_LINKS",
             )
-        return tuple(_read(tomllib.loads((here / "pylock.toml").read_text())))
+        return _read(here / "pylock.toml")
 
 
 def _project(requirements: Sequence[str], python: str, here: Path, folders: Sequence[Path]) -> str:
@@ -177,14 +178,43 @@ def _environment() -> dict[str, str]:
     return kept
 
 
-def _read(document: dict[str, Any]) -> Iterable[Found]:
-    for package in document.get("packages", ()):
-        wheels = tuple(_wheel(entry) for entry in package.get("wheels", ()))
-        yield Found(package["name"], package["version"], wheels)
+class _Hashes(BaseModel):
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _wheel(entry: dict[str, Any]) -> FoundWheel:
-    url = entry["url"]
-    path = Path(unquote(urlsplit(url).path))
-    size = path.stat().st_size if url.startswith("file:") else entry.get("size")
-    return FoundWheel(path.name, url, entry["hashes"]["sha256"], size)
+class _Wheel(BaseModel):
+    url: str
+    hashes: _Hashes
+    size: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def found(self) -> FoundWheel:
+        """Raises OSError where it is a file that is not there, ValueError where it has no address."""
+        path = Path(unquote(urlsplit(self.url).path))
+        size = path.stat().st_size if self.url.startswith("file:") else self.size
+        return FoundWheel(path.name, self.url, self.hashes.sha256, size)
+
+
+class _Package(BaseModel):
+    name: str
+    version: str
+    wheels: tuple[_Wheel, ...] = ()
+
+
+class _Pylock(BaseModel):
+    """What is asked of a pylock.toml (PEP 751)."""
+
+    packages: tuple[_Package, ...] = ()
+
+
+def _read(path: Path) -> tuple[Found, ...]:
+    """What uv found. Raises ResolveError where what it wrote is not understood."""
+    try:
+        lock = _Pylock.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return tuple(
+            Found(one.name, one.version, tuple(wheel.found for wheel in one.wheels)) for one in lock.packages
+        )
+    except (OSError, RecursionError, ValueError) as error:
+        raise ResolveError(
+            f"what uv wrote is not understood: {shown(error)}", hint="look whether another uv is in use"
+        ) from error

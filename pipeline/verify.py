@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import signal
@@ -35,6 +34,7 @@ from pipeline.nouns import (
     Trial,
     canonical,
     checks_of,
+    shown,
 )
 from pipeline.suite import probes
 from pipeline.suite.model import locate
@@ -255,10 +255,9 @@ def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> I
     told, deadline = 0, time.monotonic() + seconds
     while True:
         running = process.poll() is None
-        lines = results.read_text().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
+        whole = [line for line in results.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
         for line in whole[told:]:
-            yield str(json.loads(line)["name"])
+            yield _check(line).name
         told = len(whole)
         if not running:
             return
@@ -271,10 +270,16 @@ def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> I
 
 
 def _checks(results: Path) -> tuple[Check, ...]:
+    return tuple(map(_check, results.read_bytes().splitlines()))
+
+
+def _check(line: bytes) -> Check:
+    """One line that the suite left. Raises MachineError where it is no check."""
     try:
-        return tuple(Check.model_validate_json(line) for line in results.read_text().splitlines())
+        return Check.model_validate_json(line)
     except ValidationError as error:
-        raise MachineError(f"the suite left a line that is no check: {error}", hint="run it again") from error
+        what = f"the suite left a line that is no check: {shown(line)}"
+        raise MachineError(what, hint="run it again") from error
 
 
 def _absent(name: str) -> Check:

@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 from packaging.version import Version
 
+from pipeline.errors import FactsError
+from pipeline.nouns import shown
+
 FACTS = Path(__file__).with_name("facts.json")
 OVERLAY = Path(__file__).with_name("overlay.json")
 
@@ -264,8 +267,20 @@ def shipped() -> Facts:
 
 
 def load(facts: Path, overlay: Path) -> Facts:
-    """Facts and overlay of these files, which our own program and our own tests have checked."""
-    read, kept = json.loads(facts.read_text("utf-8")), json.loads(overlay.read_text("utf-8"))
+    """Facts and overlay of these files, whose rows our own program and our own tests have checked.
+
+    Raises FactsError where they are no such files.
+    """
+    try:
+        return _facts(json.loads(facts.read_text("utf-8")), json.loads(overlay.read_text("utf-8")))
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise FactsError(
+            f"{facts} and {overlay.name} are not what refresh and this package write: {shown(error)}",
+            hint="take them back from the repository, or make them anew with `nox -s refresh`",
+        ) from error
+
+
+def _facts(read: Any, kept: Any) -> Facts:
     tables = {
         "driver_floors": Floor,
         "toolkit_drivers": Floor,

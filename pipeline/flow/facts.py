@@ -37,11 +37,12 @@ def update(narrator: Narrator, matrix_file: Path, *, path: Path = FACTS, fresh: 
 
     Raises FactsError where the index or an artefact on it cannot be read; nothing is written then.
     """
+    known = document.read(path)
     before = _verdicts(path, matrix_file)
     with Index() as index:
         done = refresh(
             index,
-            document.read(path),
+            known,
             Journal(places.facts()),
             lambda text: narrator.note("", text),
             fresh=fresh,

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
 from packaging.version import Version
+from pydantic import TypeAdapter
 
 from pipeline import files
-from pipeline.compat.facts import Artefact, row_of
+from pipeline.compat.facts import Artefact
+from pipeline.errors import FactsError
+from pipeline.nouns import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 SCHEMA = 1
+_ROW = TypeAdapter(Artefact)
 ABOUT = "Read from the artefacts by nox -s refresh, never edited; pipeline/compat/facts.py explains the rows."
 
 
 def read(path: Path) -> tuple[Artefact, ...]:
-    """The rows of this file; none where there is no such file."""
+    """The rows of this file; none where there is no such file. Raises FactsError where they are no rows."""
     if not path.exists():
         return ()
-    make = row_of(Artefact)
-    return tuple(make(row) for row in json.loads(path.read_text("utf-8"))["artefacts"])
+    try:
+        listed = json.loads(path.read_text("utf-8"))["artefacts"]
+        return tuple(map(_row, listed))
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise FactsError(
+            f"{path} does not hold facts as refresh writes them: {shown(error)}",
+            hint="take it back from the repository, or remove it and read everything again",
+        ) from error
+
+
+def _row(value: dict[str, Any]) -> Artefact:
+    """One row, each field of its type and each text of its form. Raises what says otherwise."""
+    if unknown := sorted(value.keys() - {one.name for one in fields(Artefact)}):
+        raise ValueError(f"nobody knows the fields {', '.join(unknown)}")
+    row = _ROW.validate_python(value)
+    Version(row.version)
+    for pin in row.pins:
+        Requirement(pin)
+    return row
 
 
 def write(path: Path, rows: Iterable[Artefact], day: str) -> bool:

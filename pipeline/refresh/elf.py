@@ -12,9 +12,9 @@ import io
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
@@ -27,6 +27,14 @@ _NEED = struct.Struct("<HHIII")  # vn_version, vn_cnt, vn_file, vn_aux, vn_next
 _AUX = struct.Struct("<IHHII")  # vna_hash, vna_flags, vna_other, vna_name, vna_next
 _RECORD = 16
 """Bytes of either record."""
+
+_MOST = 4096
+"""Segments, sections, or needs of one object that are looked at; the richest have hundreds."""
+
+_MOST_NAMES, _MOST_MARKED, _LONGEST_TABLE = 64, 256, 1024 * _RECORD
+"""What of a head is looked at: a real one has a tenth of that, and a crafted one must not cost minutes."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,23 @@ def of_whole(content: bytes) -> Needs:
     """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none."""
     try:
         elf = ELFFile(io.BytesIO(content))
-        dynamic = [segment for segment in elf.iter_segments() if isinstance(segment, DynamicSegment)]
-        tags = [tag for segment in dynamic for tag in segment.iter_tags("DT_NEEDED")]
+        dynamic = [one for one in _few(elf.iter_segments()) if isinstance(one, DynamicSegment)]
+        tags = [tag for segment in dynamic for tag in _few(segment.iter_tags("DT_NEEDED"))]
         libraries = [str(tag.needed) for tag in tags]  # type: ignore[attr-defined] # set by the tag's kind
-        sections = [section for section in elf.iter_sections() if isinstance(section, GNUVerNeedSection)]
-        versions = [aux.name for one in sections for _, each in one.iter_versions() for aux in each]
-    except ELFError as error:
-        raise ValueError(f"it is no ELF file: {error}") from error
+        sections = [one for one in _few(elf.iter_sections()) if isinstance(one, GNUVerNeedSection)]
+        files = [each for one in sections for _, each in _few(one.iter_versions())]
+        versions = [str(aux.name) for each in files for aux in _few(each)]
+    except Exception as error:  # for a damaged file the library raises whatever it stumbles over
+        raise ValueError(f"it is no ELF file that can be read: {type(error).__name__}: {error}") from error
     return Needs(tuple(libraries), tuple(versions))
+
+
+def _few(found: Iterator[T]) -> Iterator[T]:
+    """As many as a shared object has, of which a header may claim billions. Raises ValueError for more."""
+    for number, one in enumerate(found):
+        if number >= _MOST:
+            raise ValueError(f"more than {_MOST} of a kind")
+        yield one
 
 
 def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
@@ -69,25 +86,28 @@ def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
 
 
 def _version_needs(head: bytes) -> Needs | None:
-    for match in _NAME.finditer(head):
+    tables = (_table(head, names, at) for names, at in islice(_marked(head), _MOST_MARKED))
+    return next((found for found in tables if found), None)
+
+
+def _marked(head: bytes) -> Iterator[tuple[int, int]]:
+    """Where names may begin, and where a record may lie that points to one of them and knows its hash."""
+    for match in islice(_NAME.finditer(head), _MOST_NAMES):
         mark = struct.pack("<I", _hash(match[1]))
         at = head.find(mark)
-        while at >= 0:
-            base = match.start(1) - _AUX.unpack_from(head, at)[3] if at + _RECORD <= len(head) else -1
-            if at % 4 == 0 and base > 0 and head[base] == 0:
-                found = _table(head, base, at)
-                if found:
-                    return found
+        while 0 <= at <= len(head) - _RECORD:
+            names = match.start(1) - _AUX.unpack_from(head, at)[3]
+            if at % 4 == 0 and names > 0 and head[names] == 0:
+                yield names, at
             at = head.find(mark, at + 1)
-    return None
 
 
 def _table(head: bytes, names: int, at: int) -> Needs | None:
     """The table around the record at this place; None where it is none, or the head ends before it does."""
     start = end = at
-    while _is_record(head, names, start - _RECORD):
+    while at - start < _LONGEST_TABLE and _is_record(head, names, start - _RECORD):
         start -= _RECORD
-    while _is_record(head, names, end):
+    while end - at < _LONGEST_TABLE and _is_record(head, names, end):
         end += _RECORD
     if end + _RECORD > len(head):
         return None
@@ -101,6 +121,8 @@ def _versions(head: bytes, names: int, need: int) -> Iterator[str]:
     _, count, _, aux, _ = _NEED.unpack_from(head, need)
     at = need + aux
     for _ in range(count):
+        if at + _RECORD > len(head):
+            return
         *_, name, further = _AUX.unpack_from(head, at)
         yield _text(head, names + name)
         at += further

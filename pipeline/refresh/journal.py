@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from pipeline import files
 from pipeline.refresh.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_READING = TypeAdapter(Reading)
 _READERS = sorted(Path(__file__).parent.glob("*.py"))
 
 
@@ -31,8 +34,8 @@ class Journal:
     def get(self, sha256: str) -> Reading | None:
         """What was read of this artefact; None where nothing was, or it is no longer whole."""
         try:
-            return Reading.from_plain(json.loads(self._path(sha256).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            return _READING.validate_json(self._path(sha256).read_bytes())
+        except (OSError, ValueError):
             return None
 
     def put(self, sha256: str, reading: Reading) -> None:

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DamagedError, FactsError
+from pipeline.nouns import shown
 from pipeline.refresh import compiler_wheel, sdist, torch_wheel, vllm_wheel
 from pipeline.refresh.reading import METADATA, Reading, pins, sources
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     Release = tuple[Offer, ...]
     Progress = Callable[[str], None]
+
+_SDIST_PIECE = 256 * 1024
+"""Bytes of a source archive that are fetched at a time: it is read from its start until all is found."""
 
 _AT_ONCE = 6
 _ENOUGH = 3
@@ -64,13 +68,14 @@ def read_release(index: Index, release: Sequence[Offer]) -> Iterator[tuple[Offer
         build = None
         if first.project == "vllm" and first.sdist:
             file = first.sdist
-            build = sdist.read(index.sdist(file))
+            with closing(sdist.members(index.pieces(file, _SDIST_PIECE))) as members:
+                build = sdist.read(members)
         for offer in release:
             file = offer.file
             yield offer, _read_wheel(index, offer, build)
-    except (ValueError, SyntaxError) as error:
+    except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
         raise FactsError(
-            f"{file.name} holds what it should not: {error}",
+            f"{file.shown} holds what it should not: {shown(error) or type(error).__name__}",
             hint="look at the file; where its layout is new, teach refresh/",
         ) from error
 

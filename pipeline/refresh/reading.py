@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from pipeline.compat.facts import Artefact
 from pipeline.errors import FactsError
+from pipeline.nouns import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,11 +60,6 @@ class Reading:
         """What was read when this row was made."""
         return cls(**{one.name: getattr(row, one.name) for one in fields(cls)})
 
-    @classmethod
-    def from_plain(cls, value: Mapping[str, Any]) -> Self:
-        """The reading that became these JSON values."""
-        return cls(**{name: _frozen(item) for name, item in value.items()})
-
     def plain(self) -> dict[str, Any]:
         """Its JSON values."""
         return asdict(self)
@@ -84,21 +80,17 @@ class Reading:
         )
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
 def pins(wheel: RemoteWheel, offer: Offer) -> tuple[str, ...]:
     """The deciding requirements of a wheel. Raises FactsError where it is not the package of its name."""
     member = dist_info(wheel, METADATA)
     metadata = BytesHeaderParser().parsebytes(wheel.read(member))
-    name, version = metadata.get("Name", ""), metadata.get("Version", "0")
+    name, version = str(metadata.get("Name", "")), str(metadata.get("Version", "0"))
     if canonicalize_name(name) != offer.project or Version(version).public != str(offer.version):
         raise FactsError(
-            f"{wheel.file.name}: its METADATA says that it is {name} {version}",
+            f"{wheel.file.shown}: its METADATA says that it is {shown(name)} {shown(version)}",
             hint="the index serves another file than it lists: ask whoever runs it",
         )
-    requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist", ())]
+    requirements = [Requirement(str(text)) for text in metadata.get_all("Requires-Dist", ())]
     return tuple(
         str(one)
         for one in requirements

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -14,6 +14,9 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 from packaging.version import Version
+
+from pipeline.errors import FactsError
+from pipeline.nouns import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,11 +27,11 @@ if TYPE_CHECKING:
 
 MACHINES = ("x86_64", "aarch64")
 
-_PLATFORM = re.compile(r"manylinux(?:_(\d+)_(\d+)|(1|2010|2014))_(x86_64|aarch64)")
+_PLATFORM = re.compile(r"manylinux(?:_([0-9]{1,4})_([0-9]{1,4})|(1|2010|2014))_(x86_64|aarch64)")
 _LEGACY = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
 """The glibc that the older names of manylinux stand for (PEP 600)."""
 
-_CPYTHON = re.compile(r"cp3(\d+)")
+_CPYTHON = re.compile(r"cp3([0-9]{1,4})")
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ def _offer(
     stable = [oldest for wheel in wheels if (oldest := wheel.stable_abi)]
     named = {python for wheel in wheels for python in wheel.pythons}
     sdists = [file for file in files if file.name.endswith(".tar.gz")]
+    _refuse_odd(chosen.file)
     return Offer(
         project=project,
         version=version,
@@ -173,6 +177,16 @@ def _offer(
         requires=chosen.file.requires_python,
         sdist=sdists[0] if sdists else None,
     )
+
+
+def _refuse_odd(file: IndexFile) -> None:
+    try:
+        SpecifierSet(file.requires_python)
+    except InvalidSpecifier as error:
+        raise FactsError(
+            f"{file.shown}: its Requires-Python is not understood: {shown(error)}",
+            hint="look at the project's page on the index; ask its makers to yank that release",
+        ) from error
 
 
 def _wheels(files: Iterable[IndexFile]) -> Iterator[_Wheel]:

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pipeline.filesystem.limits import Meter
+from pipeline.filesystem.stream import unpacked
+from pipeline.filesystem.tar import Tape, entries
 from pipeline.refresh.reading import capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
 _PIPELINE = ".buildkite/release-pipeline.yaml"
 _CMAKE = "CMakeLists.txt"
 _DOCKERFILES = ("docker/Dockerfile", "Dockerfile")
 _ENOUGH = 3000
 """Members after which an archive that lacks one of these has it nowhere: they are in order of their names."""
+
+_SMALL = 4 << 20
+"""Bytes of a file that is looked at."""
 
 _PYTHONS = re.compile(r"PYTHON_SUPPORTED_VERSIONS((?:\s+\"[0-9.]+\")+)")
 _SUPPORTED = re.compile(r"set\(CUDA_SUPPORTED_ARCHS \"([0-9.;]+)\"\)")
@@ -75,6 +81,18 @@ def read(members: Iterable[tuple[str, bytes]]) -> Build:
     return build
 
 
+def members(pieces: Iterator[bytes]) -> Generator[tuple[str, bytes]]:
+    """The small files of a packed archive in its order, without the top folder's name.
+
+    What the caller does not take is not asked for. Raises ValueError where it cannot be unpacked.
+    """
+    meter = Meter()
+    tape = Tape(unpacked(pieces, meter))
+    for entry in entries(tape, meter):
+        if entry.kind == "file" and not entry.sparse and entry.size <= _SMALL:
+            yield entry.path[1:].partition("/")[2], tape.read(entry.size)
+
+
 def take(build: Build, name: str, text: str) -> Build:
     """The build with what this file adds to it."""
     if name == _PIPELINE:
@@ -93,11 +111,11 @@ def take(build: Build, name: str, text: str) -> Build:
 def wheels(pipeline: str) -> Iterator[Built]:
     """The wheels with CUDA that a release pipeline builds. Raises ValueError where it is no YAML."""
     try:
-        document = yaml.safe_load(pipeline)
-    except yaml.YAMLError as error:
+        document = _as_object(yaml.load(pipeline, _PlainLoader))  # noqa: S506 - it makes plain values alone
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{_PIPELINE}: {error}") from error
-    names = {f"${{{name}}}": str(value) for name, value in (document.get("env") or {}).items()}
-    for step in _steps(document.get("steps") or ()):
+    names = {f"${{{name}}}": str(value) for name, value in _as_object(document.get("env")).items()}
+    for step in _steps(_as_list(document.get("steps"))):
         machine = "aarch64" if "arm64" in str(step.get("agents")) else "x86_64"
         for command in _commands(step):
             words = shlex.split(command)
@@ -114,14 +132,31 @@ def wheels(pipeline: str) -> Iterator[Built]:
                 yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)
 
 
-def _steps(steps: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    for step in steps:
-        if isinstance(step, dict):
-            yield from _steps(step["steps"]) if "steps" in step else iter((step,))
+class _PlainLoader(yaml.SafeLoader):
+    """No aliases: a few lines of them stand for more steps than there is time for."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
-def _commands(step: dict[str, Any]) -> Iterator[str]:
-    commands = step.get("commands") or step.get("command") or ()
-    for command in (commands,) if isinstance(commands, str) else commands:
-        if _CUDA in command and "docker build" in command and "\n" not in command.strip():
-            yield command
+def _as_object(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _steps(steps: Iterable[Any]) -> Iterator[dict[Any, Any]]:
+    """The steps, those within groups too, which hold no groups themselves."""
+    for step in map(_as_object, steps):
+        yield from map(_as_object, _as_list(step["steps"])) if "steps" in step else (step,)
+
+
+def _commands(step: dict[Any, Any]) -> Iterator[str]:
+    commands = step.get("commands") or step.get("command")
+    for command in (commands,) if isinstance(commands, str) else _as_list(commands):
+        if isinstance(command, str) and _CUDA in command and "docker build" in command:
+            yield from () if "\n" in command.strip() else (command,)

@@ -17,8 +17,8 @@ import httpx
 from pipeline.errors import RegistryError
 from pipeline.nouns import PROJECT, shown
 from pipeline.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, Answer, trouble
-from pipeline.registry.deadline import Deadline
 from pipeline.registry.origins import LONGEST, Origin, parsed
+from pipeline.web.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,6 +148,7 @@ class Login:
             AttributeError,
             KeyError,
             OSError,
+            RecursionError,
             TypeError,
             ValueError,
         ) as error:

@@ -13,11 +13,11 @@ import httpx
 
 from pipeline.errors import RegistryError
 from pipeline.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, BusyError, trouble
-from pipeline.registry.deadline import LIST_SECONDS, Deadline
 from pipeline.registry.documents import object_in
 from pipeline.registry.login import Login
 from pipeline.registry.origins import Origin, parsed, reached
 from pipeline.registry.transport import PIECE, Transport
+from pipeline.web.deadline import LIST_SECONDS, Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

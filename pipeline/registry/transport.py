@@ -7,37 +7,29 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import PROJECT, shown
+from pipeline.nouns import shown
 from pipeline.registry.answers import ELSEWHERE, Answer, BusyError
 from pipeline.registry.documents import SMALL, ContentError
 from pipeline.registry.origins import Origin
-from pipeline.registry.wire import Backend
+from pipeline.web import pools as web
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from pipeline.registry.deadline import Deadline
+    from pipeline.web.deadline import Deadline
 
 PIECE = 1 << 20
 """Bytes of a blob in memory at a time while it is copied."""
 
 PARALLEL = 8
 """Requests to one registry at a time, for one thing that was asked of us."""
-
-_KEPT_SECONDS = 10.0
-"""For which a connection is kept that nobody uses."""
-
-_PROXY_HINT = "look at HTTPS_PROXY, ALL_PROXY and NO_PROXY"
-
-_OURS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
@@ -96,21 +88,8 @@ class Transport:
         with (
             self._told(url),
             self._pool(url, alone=alone) as pool,
-            pool.stream(
-                method,
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path or b"/"
-                ),
-                headers=_encoded({"Host": url.netloc.decode("ascii"), **_OURS, **headers}),
-                content=_sent(method, content, deadline),
-                extensions={
-                    "timeout": {
-                        "connect": deadline,
-                        "read": deadline,
-                        "write": deadline,
-                        "pool": deadline.left(),
-                    }
-                },
+            web.requested(
+                pool, method, url, headers, deadline, content=_sent(method, content, deadline)
             ) as response,
         ):
             received = httpx.Headers(response.headers)
@@ -130,7 +109,8 @@ class Transport:
                 yield piece
 
     def _pool(self, url: httpx.URL, *, alone: bool) -> AbstractContextManager[httpcore.ConnectionPool]:
-        proxy = "" if url.scheme == "http" else _proxy(url.host)
+        # None stands between us and this machine, where alone http is spoken.
+        proxy = "" if url.scheme == "http" else web.proxy_of(url)
         if alone:
             return _pool_of(self.host, url.scheme, proxy, 1)
         return nullcontext(_shared(self.host, url.scheme, proxy))
@@ -148,7 +128,7 @@ class Transport:
             raise BusyError(what) from error
         except httpcore.ProxyError as error:
             what = f"the proxy before {Origin.of(url)} refuses: {shown(error)}"
-            raise RegistryError(what, hint=_PROXY_HINT) from error
+            raise RegistryError(what, hint=web.PROXY_HINT) from error
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
             raise RegistryError(f"{Origin.of(url)}: {shown(error)}", hint=ELSEWHERE) from error
 
@@ -162,43 +142,12 @@ def _shared(registry: str, scheme: str, proxy: str) -> httpcore.ConnectionPool:
 
 def _pool_of(registry: str, scheme: str, proxy: str, size: int) -> httpcore.ConnectionPool:
     # A plain connection needs no certificates, which take longer to load than all else takes here.
-    return httpcore.ConnectionPool(
-        ssl_context=None if scheme == "http" else _certificates(registry),
-        proxy=_named(proxy) if proxy else None,
-        max_connections=size,
-        keepalive_expiry=_KEPT_SECONDS,
-        network_backend=Backend(),
-    )
+    return web.pool(size, proxy=proxy, trust=None if scheme == "http" else _certificates(registry))
 
 
 @cache
 def _certificates(_registry: str) -> ssl.SSLContext:
     return httpx.create_ssl_context()
-
-
-def _proxy(host: str) -> str:
-    """The proxy of the environment for a host elsewhere; none stands between us and this machine."""
-    if proxy_bypass(host):
-        return ""
-    known = getproxies()
-    return known.get("https") or known.get("all") or ""
-
-
-def _named(proxy: str) -> httpcore.Proxy:
-    try:
-        url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-        origin = Origin.of(url.copy_with(userinfo=b""))
-    except (httpx.InvalidURL, ValueError) as error:
-        raise RegistryError(f"the proxy in HTTPS_PROXY is no address: {error}", hint=_PROXY_HINT) from error
-    if origin.scheme != "http":
-        raise RegistryError(f"the proxy at {origin} is not spoken to by http", hint=_PROXY_HINT)
-    return httpcore.Proxy(f"http://{origin}", auth=(url.username, url.password) if url.username else None)
-
-
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [
-        (name.encode("ascii"), value.encode("ascii", "backslashreplace")) for name, value in headers.items()
-    ]
 
 
 def _sent(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+from pipeline.nouns import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,19 +51,26 @@ def locate(name: str) -> Model:
 
     Nothing is downloaded. Raises UsageError where it is not there.
     """
+    with suppress(OSError, RuntimeError, ValueError):  # for names that no path has, and what is no text
+        if found := _in_folder(name) or _downloaded(name):
+            return found
+    raise UsageError(
+        f"'{shown(name)}' is neither a folder with a config.json nor a model in {_cache()}",
+        hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder",
+    )
+
+
+def _in_folder(name: str) -> Model | None:
     folder = Path(name).expanduser()
-    if (folder / "config.json").is_file():
-        return Model(folder.resolve(), folder.resolve())
+    return Model(folder.resolve(), folder.resolve()) if (folder / "config.json").is_file() else None
+
+
+def _downloaded(name: str) -> Model | None:
     repository, _, revision = name.partition("@")
     root = _cache() / f"models--{repository.replace('/', '--')}"
     named = root / "refs" / (revision or "main")
     snapshot = root / "snapshots" / (named.read_text().strip() if named.is_file() else revision or "none")
-    if not (snapshot / "config.json").is_file():
-        raise UsageError(
-            f"{name!r} is neither a folder with a config.json nor a model in {_cache()}",
-            hint=f"download it first (`hf download {repository}`), or name a folder",
-        )
-    return Model(root.resolve(), snapshot.absolute())
+    return Model(root.resolve(), snapshot.absolute()) if (snapshot / "config.json").is_file() else None
 
 
 def _cache() -> Path:

@@ -214,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr("pipeline.index.PAUSES", (0.0,) * 4)
+    monkeypatch.setattr("pipeline.index.client.PAUSES", (0.0,) * 4)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ import pytest
 
 from pipeline.errors import RegistryError
 from pipeline.nouns import Digest, Repository
-from pipeline.registry import OCI_MANIFEST, ContentError, Descriptor, Manifest, Registry, deadline
+from pipeline.registry import OCI_MANIFEST, ContentError, Descriptor, Manifest, Registry
+from pipeline.web import deadline
 from tests.raw_server import Asked, RawServer, answer, raw_server
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RegistryError
 from pipeline.nouns import Digest, Repository
-from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry, deadline
+from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.web import deadline
 from tests.raw_server import Asked, RawServer, answer, raw_server
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ VALUES = {"nouns", "errors", "formats", "sources"}
 FACTS = {"compat"}
 """Pure look-ups in data with sources; any verb may ask them."""
 
-GROUND = {"environ", "files"}
-"""How files are read and written, and what a program that is started gets: the same for every room."""
+GROUND = {"environ", "files", "web"}
+"""How files are read and written, what a program that is started gets, and how HTTP is spoken: the same for
+every room."""
 
 HANDS = {
     "buildx",

@@ -19,6 +19,9 @@ def source(name: str) -> str:
 
 
 def result(stdout: str) -> Any:
-    """What a probe printed; None where it did not come that far."""
+    """What a probe printed; None where it did not come that far, or what it printed is no JSON."""
     lines = [line for line in stdout.splitlines() if line.startswith(MARK)]
-    return json.loads(lines[-1].removeprefix(MARK)) if lines else None
+    try:
+        return json.loads(lines[-1].removeprefix(MARK)) if lines else None
+    except (ValueError, RecursionError):
+        return None

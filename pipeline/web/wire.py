@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from pipeline.registry.deadline import CONNECT_SECONDS, Deadline
+from pipeline.web.deadline import CONNECT_SECONDS, Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

