@@ -89,6 +89,8 @@ class Client:
                 return self._once(address, headers, what, most, wanted)
             except _PassingError as error:
                 failure = str(error)
+            except pools.ProxyError as error:
+                raise FactsError(f"{what}: {error}", hint=pools.PROXY_HINT) from error
             except _PASSING_FAULTS as error:
                 failure = f"{type(error).__name__}: {shown(error)}"
         raise FactsError(f"{what} cannot be read: {failure}", hint=_HINT)

@@ -126,6 +126,8 @@ class Transport:
                 hint = "name your certificate authority's file in SSL_CERT_FILE"
                 raise RegistryError(what, hint=hint) from error
             raise BusyError(what) from error
+        except web.ProxyError as error:
+            raise RegistryError(str(error), hint=web.PROXY_HINT) from error
         except httpcore.ProxyError as error:
             what = f"the proxy before {Origin.of(url)} refuses: {shown(error)}"
             raise RegistryError(what, hint=web.PROXY_HINT) from error

@@ -9,7 +9,6 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from pipeline.errors import MachineError
 from pipeline.nouns import PROJECT
 from pipeline.web.wire import Backend
 
@@ -24,14 +23,20 @@ _KEPT_SECONDS = 10.0
 
 PROXY_HINT = "look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 
+_LAST_PORT = 65535
+
 _OURS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
 """Whoever counts bytes wants them as they are: nobody asks for a body that is packed."""
+
+
+class ProxyError(ValueError):
+    """What the environment names as a proxy is none."""
 
 
 def pool(size: int, *, proxy: str = "", trust: ssl.SSLContext | None = None) -> httpcore.ConnectionPool:
     """So many connections at most; ``trust`` says whose certificates are believed. Close it.
 
-    Raises MachineError where the proxy is none that can be spoken to.
+    Raises ProxyError where the proxy is none that can be spoken to.
     """
     return httpcore.ConnectionPool(
         ssl_context=trust,
@@ -80,10 +85,11 @@ def _named(proxy: str) -> httpcore.Proxy:
     try:
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
     except (httpx.InvalidURL, ValueError) as error:
-        raise MachineError(f"the proxy in the environment is no address: {error}", hint=PROXY_HINT) from error
+        raise ProxyError(f"the proxy in the environment is no address: {error}") from error
     if url.scheme != "http" or not url.host:
-        what = f"the proxy at {url.copy_with(userinfo=b'')} is not spoken to by http"
-        raise MachineError(what, hint=PROXY_HINT)
+        raise ProxyError(f"the proxy at {url.copy_with(userinfo=b'')} is not spoken to by http")
+    if not 0 <= (url.port or 0) <= _LAST_PORT:
+        raise ProxyError(f"the proxy at {url.copy_with(userinfo=b'')} has no port that there is")
     origin = f"http://{url.netloc.decode('ascii')}"
     return httpcore.Proxy(origin, auth=(url.username, url.password) if url.username else None)
 

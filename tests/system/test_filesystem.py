@@ -209,7 +209,7 @@ def test_a_connection_that_breaks_goes_on_where_it_broke(bench: Bench, proxy: Pr
     proxy.after = cut
     proxy.whole_length = True
     assert read(open_image(f"{behind(proxy, bench.staging)}@{digest}")) == read(image(*layers))
-    assert sum(str(largest.digest) in path for method, path in proxy.seen if method == "GET") > 3
+    assert sum(str(largest.digest) in path for method, path in proxy.seen if method == "GET") >= 3
 
 
 def test_a_layer_that_is_not_what_its_digest_says_is_refused(bench: Bench, proxy: Proxy) -> None:
