@@ -8,25 +8,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.nouns import (
-    Cell,
-    Certified,
-    Decision,
-    Image,
-    Outcome,
-    Policy,
-    Proof,
-    Reason,
-    Repository,
-    Result,
-    Severity,
-    checks_of,
-)
+from pipeline.nouns import Decision, Image, Outcome, Reason, Result, Severity, checks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.nouns import CheckName, Record
+    from pipeline.nouns import (
+        Beside,
+        Cell,
+        Certified,
+        CheckName,
+        Digest,
+        Policy,
+        Proof,
+        Record,
+        Repository,
+    )
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a machine that made a record may be."""
@@ -34,13 +31,15 @@ CLOCK_SKEW = timedelta(minutes=5)
 MOST_ERRORS = 10
 """Errors of a certificate that a refusal names."""
 
+MOST_NAMED = 10
+"""Statements that count for nothing, or are gone, that a refusal names."""
+
 
 def decide(
     cell: Cell,
     image: Image,
     repository: Repository,
-    proofs: Sequence[Proof],
-    certificates: Sequence[Certified],
+    beside: Beside,
     *,
     policy: Policy,
     suite: str,
@@ -49,40 +48,75 @@ def decide(
     now: datetime,
     build_key: str | None = None,
 ) -> Decision:
-    """Whether ``image`` may be published as ``cell`` in ``repository``, by these proofs and certificates.
+    """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
     ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of
     what a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
     the cell give (None: the image's own is not questioned), ``now`` is aware of its time zone. The
     proof that decides is the newest that was made with today's suite and model, or else the newest; a
-    later failure of the same image outweighs it.
+    later failure of the same image outweighs it, and so does a statement that others name and that is gone.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
-    certified = _current(certificates, image, inputs)
+    certified = _current(beside.certificates, image, repository, inputs)
+    chosen = _chosen(cell, repository, beside.proofs, suite, model)
     reasons = [
         *_image_reasons(cell, image, build_key, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
+        *_missing_reasons(cell, image, beside.missing),
     ]
-    chosen = _chosen(proofs, suite, model)
     if chosen is None:
         text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
-        return Decision((*reasons, Reason("no-proof", text, remedy)), certified=certified)
+        reasons.append(Reason("no-proof", text, remedy))
+    else:
+        record = chosen.record
+        reasons += _identity_reasons(cell, image, repository, record, remedy)
+        reasons += _result_reasons(cell, record, policy, remedy)
+        reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
+        reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
+        reasons += _later_failures(chosen, beside.proofs, remedy)
+    return Decision(tuple(reasons), chosen, certified, beside.worthless[:MOST_NAMED])
+
+
+def holds(
+    cell: Cell, digest: Digest, repository: Repository, beside: Beside, *, policy: Policy, now: datetime
+) -> Proof | None:
+    """The proof by which a digest may keep the tags of ``cell`` that it has, judged by today's policy.
+
+    Whether it is what today's inputs, suite or model would give is not asked: a published image stays
+    published while a newer one is made. None where what lies beside it does not allow a tag.
+    """
+    chosen = _chosen(cell, repository, beside.proofs, None, None)
+    theirs = [one.certificate for one in beside.certificates if one.certificate.repository == str(repository)]
+    newest = max(theirs, key=lambda certificate: certificate.created, default=None)
+    if newest is None or chosen is None:
+        return None
     record = chosen.record
-    reasons += _identity_reasons(cell, image, repository, record, remedy)
-    reasons += _result_reasons(cell, record, policy, remedy)
-    reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
-    reasons += _later_failures(chosen, proofs, remedy)
-    return Decision(tuple(reasons), chosen, certified)
+    decision = decide(
+        cell,
+        Image(cell, repository.at(digest), record.build_key, record.lock),
+        repository,
+        beside,
+        policy=policy,
+        suite=record.suite,
+        model=None,
+        inputs=newest.inputs,
+        now=now,
+    )
+    return decision.proof if decision.allowed else None
 
 
-def _chosen(proofs: Sequence[Proof], suite: str, model: str | None) -> Proof | None:
-    fitting = [one for one in proofs if one.record.suite == suite and model in (None, one.record.model)]
-    return max(fitting or proofs, key=_age, default=None)
-
-
-def _age(proof: Proof) -> tuple[datetime, int]:
-    return datetime.fromisoformat(proof.record.finished), proof.record.attempt
+def _chosen(
+    cell: Cell, repository: Repository, proofs: Sequence[Proof], suite: str | None, model: str | None
+) -> Proof | None:
+    """The newest proof of this cell, here, by today's suite and model, as far as there is one."""
+    about = [
+        one for one in proofs if (one.record.cell, one.record.repository) == (cell.id, str(repository))
+    ] or proofs
+    todays = [
+        one for one in about if suite in (None, one.record.suite) and model in (None, one.record.model)
+    ] or about
+    return max(todays, key=lambda proof: proof.age, default=None)
 
 
 def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str) -> Iterator[Reason]:
@@ -96,12 +130,15 @@ def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str)
         yield Reason("other-build", text, remedy)
 
 
-def _current(certificates: Sequence[Certified], image: Image, inputs: str) -> Certified | None:
-    """The newest certificate of this very image that was judged by what counts today."""
+def _current(
+    certificates: Sequence[Certified], image: Image, repository: Repository, inputs: str
+) -> Certified | None:
+    """The newest certificate of this very image, for this repository, judged by what counts today."""
     fitting = [
         one
         for one in certificates
-        if one.certificate.inputs == inputs and one.certificate.digest == str(image.ref.digest)
+        if (one.certificate.inputs, one.certificate.digest, one.certificate.repository)
+        == (inputs, str(image.ref.digest), str(repository))
     ]
     return max(fitting, key=lambda one: one.certificate.created, default=None)
 
@@ -117,13 +154,10 @@ def _file_reasons(
 ) -> Iterator[Reason]:
     """What the certificate says of the image's files: whatever runs once may still lack what others need."""
     if certified is None:
-        text = f"{cell.id}: no certificate of {image.ref} was judged by what counts today"
+        text = f"{cell.id}: no certificate of {image.ref} for {repository} was judged by what counts today"
         yield Reason("no-certificate", text, remedy)
         return
     certificate = certified.certificate
-    if certificate.repository != str(repository):
-        text = f"{cell.id}: the certificate is for {certificate.repository}, not for {repository}"
-        yield Reason("no-certificate", text, remedy)
     for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
         where = f" at {one.path}" if one.path else ""
         yield Reason("certificate-refused", f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
@@ -157,9 +191,6 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
     passed, failed = record.named(Outcome.PASSED), record.named(Outcome.FAILED)
     if record.result == Result.FAILED:
         yield Reason("not-passed", f"{cell.id}: the record of {record.finished} says FAILED", remedy)
-    if record.result == Result.WARNED and not policy.accept_flaky:
-        text = f"{cell.id}: passed at attempt {record.attempt}, after it had failed with nothing changed"
-        yield Reason("flaky", text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}")
     if failed:
         yield Reason("check-failed", f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
     missing = [name for name in _required(cell, policy) if name not in passed]
@@ -169,6 +200,37 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
     if cell.needs_gpu and record.host.hardware.startswith("cpu-"):
         text = f"{cell.id}: needs a GPU, and was tested on {record.host.hardware}"
         yield Reason("other-hardware", text, f"{remedy} on a machine with a GPU")
+
+
+def _flaky_reasons(
+    cell: Cell, chosen: Proof, proofs: Sequence[Proof], policy: Policy, remedy: str
+) -> Iterator[Reason]:
+    """A pass after a failure with nothing changed: as the record counted, and as is seen beside it.
+
+    Of two runs at once neither counts the other, so what the record says of itself is not enough.
+    """
+    record = chosen.record
+    failed = [
+        one.record.finished
+        for one in proofs
+        if one.record.proof_key == record.proof_key
+        and one.record.result is not Result.PASSED
+        and one.age < chosen.age
+    ]
+    warned = record.result is Result.WARNED or (failed and record.result is Result.PASSED)
+    if warned and not policy.accept_flaky:
+        when = f" at {min(failed)}" if failed else " before"
+        text = f"{cell.id}: passed at {record.finished}, after it had failed{when} with nothing changed"
+        yield Reason("flaky", text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}")
+
+
+def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Iterator[Reason]:
+    """Statements that others saw and that are gone: each may have been the one that speaks against it."""
+    if missing:
+        names = ", ".join(map(str, missing[:MOST_NAMED]))
+        text = f"{cell.id}: {len(missing)} signed beside {image.ref} before, and gone: {names}"
+        hint = f"python -m pipeline repair {cell.id} looks for a copy; else verify --fresh {cell.id}"
+        yield Reason("statement-missing", text, hint)
 
 
 def _required(cell: Cell, policy: Policy) -> tuple[CheckName, ...]:
@@ -207,6 +269,6 @@ def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iter
     for one in proofs:
         record = one.record
         same = (record.digest, record.cell) == (chosen.record.digest, chosen.record.cell)
-        if one != chosen and same and record.result == Result.FAILED and _age(one) >= _age(chosen):
+        if one != chosen and same and record.result == Result.FAILED and one.age >= chosen.age:
             failed = ", ".join(record.named(Outcome.FAILED)) or "no check named"
             yield Reason("superseded", f"{record.cell}: failed later, at {record.finished}: {failed}", remedy)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.nouns import Cell, Finding, Level, Outcome, Reason, Result, Stage, State, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pipeline.nouns import Budget, Decision, Estimate, Observed, Pruned, Record
 
@@ -37,6 +37,7 @@ def status(
     can_prove: bool,
     why_not: str,
     channels: tuple[str, ...],
+    there: Decision | None = None,
     verdict: Verdict | None = None,
     estimate: Estimate | None = None,
 ) -> Status:
@@ -45,21 +46,22 @@ def status(
     ``decision`` is the gate's on the image in staging; None where it was not asked, which proves
     nothing. ``can_prove`` says whether this machine could verify the cell; if it cannot, and the
     cell still has to be verified, ``why_not`` ("needs a GPU") becomes its ``pending``.
-    ``channels`` are the tags that ought to carry the cell's image beside its immutable one. ``verdict``
-    is compatibility's; ``estimate`` what a build would take.
+    ``channels`` are the tags that ought to carry the cell's image beside its immutable one. ``there`` is the
+    gate's decision on the same digest by what lies in the destination: tags alone do not make it published.
+    ``verdict`` is compatibility's; ``estimate`` what a build would take.
     """
     record = _record(observed, decision)
-    state = _state(observed, decision, record, channels)
+    state = _state(observed, decision, record, channels, there)
     steps = _steps(state, decision)
     return Status(
         cell=observed.spec.cell,
         state=state,
-        reasons=decision.reasons if decision and state not in {State.PROVEN, State.PUBLISHED} else (),
+        reasons=(*_against(decision), *_tag_reasons(observed, decision, there)),
         steps=steps,
         pending=why_not if Stage.VERIFY in steps and not can_prove else "",
         image=observed.image,
         record=record,
-        tags=_carried(observed),
+        tags=observed.carried,
         verdict=verdict,
         estimate=estimate if Stage.BUILD in steps else None,
     )
@@ -93,7 +95,11 @@ def left_out(one: Pruned) -> Status:
 
 
 def _state(
-    observed: Observed, decision: Decision | None, record: Record | None, channels: tuple[str, ...]
+    observed: Observed,
+    decision: Decision | None,
+    record: Record | None,
+    channels: tuple[str, ...],
+    there: Decision | None,
 ) -> State:
     if observed.lock is None:
         return State.UNLOCKED
@@ -101,7 +107,8 @@ def _state(
         return State.UNBUILT
     if decision is not None and decision.allowed:
         wanted = {observed.image.immutable_tag, *channels}
-        return State.PUBLISHED if wanted <= set(_carried(observed)) else State.PROVEN
+        is_carried = wanted <= set(observed.carried) and _is_whole(observed, there)
+        return State.PUBLISHED if is_carried else State.PROVEN
     if decision is not None and any(one.code == "certificate-refused" for one in decision.reasons):
         return State.FAILED
     if record is None or record.result is not Result.FAILED:
@@ -126,15 +133,44 @@ def _record(observed: Observed, decision: Decision | None) -> Record | None:
     if observed.image is None:
         return None
     digest = str(observed.image.ref.digest)
-    records = [proof.record for proof in observed.proofs if proof.record.digest == digest]
+    records = [proof.record for proof in observed.beside.proofs if proof.record.digest == digest]
     return max(records, key=lambda record: (record.finished, record.attempt), default=None)
 
 
-def _carried(observed: Observed) -> tuple[str, ...]:
-    """The tags that carry the image in staging."""
-    if observed.image is None:
+def _is_whole(observed: Observed, there: Decision | None) -> bool:
+    """Whether the destination has the image and all that was signed of it, and the gate agrees."""
+    stored = {one.manifest for one in observed.there.statements}
+    brought = stored >= {one.manifest for one in observed.beside.statements}
+    listed = not observed.there.unlisted
+    return there is not None and there.allowed and observed.whole and brought and listed
+
+
+def _against(decision: Decision | None) -> tuple[Reason, ...]:
+    """What the gate says against an image that it does not allow, and what lies beside it for nothing."""
+    if decision is None or decision.allowed:
         return ()
-    return tuple(sorted(tag for tag, digest in observed.tags if digest == observed.image.ref.digest))
+    return (*decision.reasons, *decision.rejected)
+
+
+def _tag_reasons(observed: Observed, decision: Decision | None, there: Decision | None) -> Iterator[Reason]:
+    """What is wrong with the tags in the destination, and how each is mended."""
+    if observed.image is None:
+        return
+    cell, image = observed.spec.cell, observed.image
+    named = dict(observed.tags).get(image.immutable_tag, image.ref.digest)
+    if named != image.ref.digest:
+        text = f"{cell.id}: the immutable tag {image.immutable_tag} names {named}, not {image.ref.digest}"
+        yield Reason("tag-moved", text, f"python -m pipeline repair {cell.id}")
+    if not observed.carried or (there is not None and there.allowed):
+        return
+    tags = ", ".join(observed.carried)
+    why = "; ".join(reason.text for reason in there.reasons) if there else "nothing is known of it there"
+    if decision is not None and decision.allowed:
+        text = f"{cell.id}: tagged {tags}, without evidence beside {image.ref.digest} that allows it: {why}"
+        yield Reason("evidence-lacking", text, f"python -m pipeline publish {cell.id} brings it there again")
+    else:
+        text = f"{cell.id}: still tagged {tags}, though {image.ref.digest} may carry no tag: {why}"
+        yield Reason("still-tagged", text, f"python -m pipeline repair {cell.id} withdraws the tags")
 
 
 # -- rows for GitHub --------------------------------------------------------------------------------

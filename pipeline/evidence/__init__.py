@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 
 from pipeline.evidence import certificates, store
 from pipeline.evidence.records import BARE_METAL, PREDICATE, sign, statement
-from pipeline.evidence.store import Beside, attach, beside, copy, read
+from pipeline.evidence.store import attach, beside, copy, enlist, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.keys import PublicKey
-    from pipeline.nouns import Certified, Digest, Proof
+    from pipeline.nouns import Beside, Certified, Digest, Proof
     from pipeline.registry import Registry
 
 __all__ = [
     "BARE_METAL",
     "PREDICATE",
-    "Beside",
     "Evidence",
     "attach",
     "beside",
     "certificates",
     "copy",
+    "enlist",
     "read",
     "sign",
     "statement",
@@ -46,6 +46,8 @@ class Evidence:
         """What lies beside an image. Raises RegistryError where the registry does not answer."""
         return beside(registry, digest, self.trusted)
 
-    def copy(self, found: Proof | Certified, source: Registry, destination: Registry) -> None:
-        """Store the very bytes of a statement elsewhere too. Raises RegistryError as :func:`copy` does."""
-        store.copy(found, source, destination)
+    def copy(
+        self, found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+    ) -> None:
+        """Store the very bytes of statements elsewhere too. Raises RegistryError as :func:`copy` does."""
+        store.copy(found, source, destination, subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evidence import links
 from pipeline.evidence.envelope import STATEMENT, FaultError, parsed, sealed
 from pipeline.nouns import PROJECT, Certificate, canonical, plain
 
@@ -12,34 +13,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.keys import PrivateKey
-    from pipeline.nouns import Digest
+    from pipeline.nouns import Digest, Links
 
 CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
 """The predicate of a static certificate."""
 
 
-def statement(certificate: Certificate) -> bytes:
-    """What is signed: the in-toto statement of a certificate, about the image where it is to be published."""
+def statement(certificate: Certificate, seen: Links = links.NONE) -> bytes:
+    """What is signed: the in-toto statement of a certificate, about the image where it is to be published.
+
+    ``seen`` is what lay beside the image when its files were judged.
+    """
     digest = {"sha256": certificate.digest.removeprefix("sha256:")}
     value = {
         "_type": STATEMENT,
         "subject": [{"name": certificate.repository, "digest": digest}],
         "predicateType": CERTIFICATE,
-        "predicate": plain(certificate),
+        "predicate": {**plain(certificate), **links.written(seen)},
     }
     return canonical(value)
 
 
-def sign(certificate: Certificate, key: PrivateKey) -> bytes:
-    """The signed certificate, as a bundle."""
-    return sealed(statement(certificate), key)
+def sign(certificate: Certificate, key: PrivateKey, *, seen: Links = links.NONE) -> bytes:
+    """The signed certificate, as a bundle; ``seen`` is what lay beside the image before."""
+    return sealed(statement(certificate, seen), key)
 
 
-def certificate_of(value: Mapping[str, Any], subject: Digest) -> Certificate:
+def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certificate, Links]:
     """The certificate of a signed statement that is about this image. Raises FaultError for anything else."""
-    certificate = parsed(Certificate, value.get("predicate"), "holds no certificate")
+    predicate = value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise FaultError("record-malformed", "has no predicate")
+    seen = links.read(predicate)
+    rest = {name: one for name, one in predicate.items() if name != links.MEMBER}
+    certificate = parsed(Certificate, rest, "holds no certificate")
     if certificate.digest != str(subject):
         raise FaultError("record-subject", f"is about {certificate.digest}, not about {subject}")
-    if value != json.loads(statement(certificate)):
+    if value != json.loads(statement(certificate, seen)):
         raise FaultError("record-malformed", "states something else than the certificate in it")
-    return certificate
+    return certificate, seen

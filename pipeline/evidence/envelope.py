@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -34,7 +35,10 @@ LARGEST = 1 << 20
 """The most bytes that a bundle may have; one of ours has some kilobytes."""
 
 SIGNATURES = 8
+"""The most signatures that one envelope may have; each costs a verification by each trusted key."""
+
 DIGITS = 20
+"""The most digits of a whole number: the sizes and times in our statements have fewer."""
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -71,9 +75,22 @@ def opened(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
     return value, signer
 
 
-def predicate_type(bundle: bytes) -> str:
-    """What kind of statement one of our own bundles holds."""
-    return str(json.loads(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))["predicateType"])
+@dataclass(frozen=True)
+class Envelope:
+    """The DSSE envelope of a bundle, alone, and the type of the predicate in it, whoever signed it."""
+
+    body: bytes
+    predicate: str
+
+
+def envelope_of(bundle: bytes) -> Envelope | None:
+    """The envelope in a bundle; None where that is not well formed. Nothing is said of who signed it."""
+    try:
+        envelope = _envelope(_object(bundle, "the bundle"))
+        statement = _object(_unbase64(envelope.get("payload"), "payload"), "the statement")
+        return Envelope(canonical(envelope), str(statement["predicateType"]))
+    except (FaultError, KeyError, ValueError):
+        return None
 
 
 def parsed(kind: type[Model], value: Any, missing: str) -> Model:
@@ -96,13 +113,7 @@ def shown(value: Any) -> str:
 def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, str]:
     """The signed bytes of a bundle, and the fingerprint of the trusted key that signed them."""
     value = _object(bundle, "the bundle")
-    if value.get("mediaType") != BUNDLE:
-        raise FaultError("record-malformed", f"is no {BUNDLE}")
-    envelope = value.get("dsseEnvelope")
-    if not isinstance(envelope, dict):
-        raise FaultError("record-malformed", "has no DSSE envelope")
-    if envelope.get("payloadType") != PAYLOAD:
-        raise FaultError("record-type", f"holds {shown(envelope.get('payloadType'))}, not {PAYLOAD}")
+    envelope = _envelope(value)
     payload = _unbase64(envelope.get("payload"), "payload")
     signatures = envelope.get("signatures")
     if not isinstance(signatures, list) or not 0 < len(signatures) <= SIGNATURES:
@@ -112,7 +123,30 @@ def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, st
         for signer, key in trusted.items():
             if _holds(key, signed, _pae(PAYLOAD, payload)):
                 return payload, signer
-    raise FaultError("record-untrusted", "is not signed by a key that is trusted here")
+    raise FaultError(
+        "record-untrusted",
+        f"is not signed by a key that is trusted here; it names {_claimed(value)} as its key",
+    )
+
+
+def _envelope(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The envelope of a statement in a bundle. Raises FaultError where there is none."""
+    if value.get("mediaType") != BUNDLE:
+        raise FaultError("record-malformed", f"is no {BUNDLE}")
+    envelope = value.get("dsseEnvelope")
+    if not isinstance(envelope, dict):
+        raise FaultError("record-malformed", "has no DSSE envelope")
+    if envelope.get("payloadType") != PAYLOAD:
+        raise FaultError("record-type", f"holds {shown(envelope.get('payloadType'))}, not {PAYLOAD}")
+    return envelope
+
+
+def _claimed(bundle: Mapping[str, Any]) -> str:
+    """The key that a bundle says it is signed by. Nobody signed that, so nothing is decided by it."""
+    material = bundle.get("verificationMaterial")
+    public = material.get("publicKey") if isinstance(material, dict) else None
+    hint = public.get("hint") if isinstance(public, dict) else None
+    return shown(hint) if hint else "none"
 
 
 def _holds(key: PublicKey, signature: bytes, signed: bytes) -> bool:
@@ -170,8 +204,12 @@ def _fraction(text: str) -> float:
     return float(text)
 
 
+_STANDARD = str.maketrans("-_", "+/")
+
+
 def _unbase64(value: Any, what: str) -> bytes:
+    """Bytes of standard or URL-safe base64: DSSE has a verifier take both."""
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
+        return base64.b64decode(value.translate(_STANDARD), validate=True)
+    except (AttributeError, binascii.Error, TypeError, ValueError) as error:
         raise FaultError("record-malformed", f"cannot be read: its {what} is no base64") from error

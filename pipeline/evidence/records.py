@@ -9,6 +9,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evidence import links
 from pipeline.evidence.envelope import STATEMENT, FaultError, parsed, sealed, shown
 from pipeline.nouns import PROJECT, Outcome, Record, canonical, plain
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.keys import PrivateKey
-    from pipeline.nouns import Digest
+    from pipeline.nouns import Digest, Links
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
@@ -24,8 +25,11 @@ BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
 EXTENSION = f"{PROJECT}_record"
 
 
-def statement(record: Record, predicate: str = PREDICATE) -> bytes:
-    """What is signed: the in-toto statement of a record, about the image in its destination repository."""
+def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NONE) -> bytes:
+    """What is signed: the in-toto statement of a record, about the image in its destination repository.
+
+    ``seen`` is what lay beside the image when it was tried.
+    """
     value = {
         "_type": STATEMENT,
         "subject": [{"name": record.repository, "digest": {"sha256": record.digest.removeprefix("sha256:")}}],
@@ -38,17 +42,24 @@ def statement(record: Record, predicate: str = PREDICATE) -> bytes:
             ],
             **_tests(record),
             EXTENSION: plain(record),
+            **links.written(seen),
         },
     }
     return canonical(value)
 
 
-def sign(record: Record, key: PrivateKey, *, predicate: str = PREDICATE) -> bytes:
-    """The signed record, as a bundle."""
-    return sealed(statement(record, predicate), key)
+def sign(
+    record: Record,
+    key: PrivateKey,
+    *,
+    predicate: str = PREDICATE,
+    seen: Links = links.NONE,
+) -> bytes:
+    """The signed record, as a bundle; ``seen`` is what lay beside the image before."""
+    return sealed(statement(record, predicate, seen), key)
 
 
-def record_of(value: Mapping[str, Any], subject: Digest) -> Record:
+def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]:
     """The record of a signed statement that is about this image and says nothing that contradicts it.
 
     Raises FaultError for anything else.
@@ -64,11 +75,12 @@ def record_of(value: Mapping[str, Any], subject: Digest) -> Record:
         datetime.fromisoformat(record.finished)
     except ValueError as error:
         raise FaultError("record-malformed", f"has no record of ours: {error}") from error
-    if value != json.loads(statement(record)):
+    seen = links.read(predicate)
+    if value != json.loads(statement(record, seen=seen)):
         raise FaultError("record-malformed", "states something else than the record in it")
     if record.digest != str(subject):
         raise FaultError("record-subject", f"is about {record.digest}, not about {subject}")
-    return record
+    return record, seen
 
 
 def _tests(record: Record) -> dict[str, Sequence[str]]:

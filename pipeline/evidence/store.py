@@ -1,89 +1,102 @@
 """Where signed statements lie: beside their image in the registry, as OCI referrers.
 
-Each is stored as a sigstore bundle v0.3 that refers to the image, and once more under the tag where older
+Each is stored as a sigstore bundle v0.3 that refers to the image, and once more in the list where older
 versions of cosign look for it. What is found is not trusted: what is wrong with it is a Reason.
 """
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RegistryError
 from pipeline.evidence.certificates import CERTIFICATE, certificate_of
-from pipeline.evidence.envelope import BUNDLE, ENVELOPE, LARGEST, FaultError, opened, predicate_type
+from pipeline.evidence.envelope import (
+    BUNDLE,
+    ENVELOPE,
+    LARGEST,
+    Envelope,
+    FaultError,
+    envelope_of,
+    opened,
+)
 from pipeline.evidence.records import record_of
-from pipeline.nouns import Certified, Digest, Proof, Reason, canonical
+from pipeline.nouns import Beside, Certified, Digest, Proof, Reason, canonical
 from pipeline.registry import OCI_MANIFEST, ContentError, Manifest
+from pipeline.registry.referrers import complete, obstructed, read_list
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.keys import PublicKey
     from pipeline.nouns import ImageRef
     from pipeline.registry import Descriptor, Registry
+    from pipeline.registry.referrers import Referrers, SharedList
 
 PARALLEL = 8
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What lies beside an image, the newest first; and why anything else there counts for nothing."""
+class Carried:
+    """One referrer as it was fetched: the digest of its manifest, and the bundle in it, or what is wrong."""
 
-    proofs: tuple[Proof, ...] = ()
-    certificates: tuple[Certified, ...] = ()
-    worthless: tuple[Reason, ...] = ()
+    manifest: Digest
+    bundle: bytes = b""
+    fault: Reason | None = None
 
 
 def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
-    """Store a bundle beside its image, both ways; the digest is that of the bundle's manifest.
+    """Store a bundle beside its image, in every list; the digest is that of the bundle's manifest.
 
     Raises RegistryError where the image is not there or the registry does not take it.
     """
     subject = _there(registry.manifest(ref.digest), f"{ref}").descriptor
     notes = {
         "dev.sigstore.bundle.content": "dsse-envelope",
-        "dev.sigstore.bundle.predicateType": predicate_type(bundle),
+        "dev.sigstore.bundle.predicateType": _ours(bundle).predicate,
     }
     digest = registry.attach(subject, BUNDLE, bundle, notes)
-    _attach_for_older_cosign(registry, ref.digest, bundle)
+    enlist(registry, ref.digest)
     return digest
 
 
-def copy(found: Proof | Certified, source: Registry, destination: Registry) -> None:
-    """Store the very bytes of a statement in another repository too. The image need not be there yet.
+def copy(
+    found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+) -> None:
+    """Store the very bytes of statements in another repository too, and list all that lie there.
 
-    Raises RegistryError where one of the two registries does not answer or does not take it.
+    The image need not be there yet. Raises RegistryError where one of the two registries does not answer or
+    does not take it.
     """
-    manifest = _there(source.manifest(found.manifest), f"{source.repository}@{found.manifest}")
-    bundle = source.blob(manifest.layers[0].digest)
-    destination.put_blob(source.blob(manifest.config.digest))
-    destination.put_blob(bundle)
-    destination.put_referrer(manifest)
-    _attach_for_older_cosign(destination, found.subject, bundle)
+    for one in found:
+        manifest = _there(source.manifest(one.manifest), f"{source.repository}@{one.manifest}")
+        destination.put_blob(source.blob(manifest.config.digest))
+        destination.put_blob(source.blob(manifest.layers[0].digest))
+        destination.put_referrer(manifest)
+    enlist(destination, subject)
 
 
 def beside(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Beside:
     """The signed statements that lie beside an image.
 
     ``trusted`` maps fingerprints to the public keys whose statements count. Raises RegistryError where
-    the registry does not answer; a statement that is broken or forged is a reason.
+    the registry does not answer, or where more lies there than is read; a statement that is broken or
+    forged is a reason.
     """
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        found = list(
-            pool.map(
-                lambda one: _fetch(registry, one, digest, trusted),
-                registry.referrers(digest, BUNDLE),
-            )
-        )
-    proofs = (one for one in found if isinstance(one, Proof))
-    certificates = (one for one in found if isinstance(one, Certified))
+    around = registry.around(digest, BUNDLE)
+    carried = fetched(registry, around, digest)
+    found = [_understood(one, digest, trusted) for one in carried]
+    proofs = [one for one in found if isinstance(one, Proof)]
+    certificates = [one for one in found if isinstance(one, Certified)]
+    statements: list[Proof | Certified] = [*proofs, *certificates]
+    older = older_list(registry, digest) if statements else None
     return Beside(
-        tuple(sorted(proofs, key=lambda one: (one.record.finished, one.record.attempt), reverse=True)),
+        tuple(sorted(proofs, key=lambda one: one.age, reverse=True)),
         tuple(sorted(certificates, key=lambda one: one.certificate.created, reverse=True)),
-        tuple(one for one in found if isinstance(one, Reason)),
+        (*(one for one in found if isinstance(one, Reason)), *_strange(registry, digest, around, older)),
+        _missing(carried, statements),
+        _unlisted(carried, {one.manifest for one in statements}, around, older),
     )
 
 
@@ -97,48 +110,141 @@ def read(
     try:
         value, signer = opened(bundle, trusted)
         if value.get("predicateType") == CERTIFICATE:
-            return Certified(certificate_of(value, subject), signer, manifest)
-        return Proof(record_of(value, subject), signer, manifest)
+            certificate, links = certificate_of(value, subject)
+            return Certified(certificate, signer, manifest, links)
+        record, links = record_of(value, subject)
+        return Proof(record, signer, manifest, links)
     except FaultError as fault:
         return _reason(fault.code, f"the record {manifest} {fault.text}", subject)
 
 
-def _fetch(
-    registry: Registry, referrer: Descriptor, subject: Digest, trusted: Mapping[str, PublicKey]
-) -> Proof | Certified | Reason:
-    """One referrer, from descriptor to what it says."""
+def enlist(registry: Registry, subject: Digest) -> None:
+    """Have the list under ``sha256-….att``, where cosign looks by default, name every statement there is.
+
+    Raises ContentError where something else lies under that tag: it is not ours to overwrite.
+    """
+
+    def look() -> tuple[SharedList, list[dict[str, Any]]]:
+        carried = fetched(registry, registry.around(subject, BUNDLE), subject)
+        current = older_list(registry, subject)
+        lacking = {} if current.obstacle else _lacking(carried, current)
+        for envelope in lacking.values():
+            registry.put_blob(envelope.body)
+        if lacking:
+            registry.put_blob(_OLDER_CONFIG)
+        return current, [_entry(envelope) for envelope in lacking.values()]
+
+    complete(registry, subject, look)
+
+
+_OLDER_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
+"""The configuration that cosign gives to its lists."""
+
+_OLDER_EMPTY = {
+    "schemaVersion": 2,
+    "mediaType": OCI_MANIFEST,
+    "config": {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": str(Digest.of(_OLDER_CONFIG)),
+        "size": len(_OLDER_CONFIG),
+    },
+    "layers": [],
+}
+
+
+def fetched(registry: Registry, around: Referrers, subject: Digest) -> list[Carried]:
+    """Every referrer of an image with its bundle, in no order."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(lambda one: _fetch(registry, one, subject), around.found))
+
+
+def older_list(registry: Registry, subject: Digest) -> SharedList:
+    """The list that older versions of cosign read."""
+    return read_list(registry, f"sha256-{subject.hex}.att", "layers", _OLDER_EMPTY)
+
+
+def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried:
+    """One referrer, from descriptor to bundle."""
     name = f"the record {referrer.digest}"
+
+    def fault(code: str, text: str) -> Carried:
+        return Carried(referrer.digest, fault=_reason(code, f"{name} {text}", subject))
+
     if referrer.size > LARGEST:
-        return _reason("record-malformed", f"{name} has a manifest of {referrer.size} bytes", subject)
+        return fault("record-malformed", f"has a manifest of {referrer.size} bytes")
     try:
         manifest = registry.manifest(referrer.digest)
         if manifest is None:
-            return _reason("record-missing", f"{name} is listed but not in the registry", subject)
+            return fault("record-missing", "is listed but not in the registry")
         layers = manifest.layers
         if len(layers) != 1 or layers[0].media_type != BUNDLE or layers[0].size > LARGEST:
-            return _reason("record-malformed", f"{name} does not hold one bundle of sigstore", subject)
-        bundle = registry.blob(layers[0].digest)
+            return fault("record-malformed", "does not hold one bundle of sigstore")
+        return Carried(manifest.digest, registry.blob(layers[0].digest))
     except ContentError as error:
-        return _reason("record-malformed", f"{name} cannot be read: {error.what}", subject)
-    return read(bundle, subject, trusted, manifest=manifest.digest)
+        return fault("record-malformed", f"cannot be read: {error.what}")
 
 
-def _attach_for_older_cosign(registry: Registry, subject: Digest, bundle: bytes) -> None:
-    """Add the envelope alone to the list under ``sha256-….att``, where cosign looks by default."""
-    layer = registry.put_blob(canonical(json.loads(bundle)["dsseEnvelope"]))
-    config = registry.put_blob(canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}}))
-    entry = {
-        **layer.plain,
+def _understood(
+    carried: Carried, subject: Digest, trusted: Mapping[str, PublicKey]
+) -> Proof | Certified | Reason:
+    return carried.fault or read(carried.bundle, subject, trusted, manifest=carried.manifest)
+
+
+def _missing(carried: Sequence[Carried], statements: Sequence[Proof | Certified]) -> tuple[Digest, ...]:
+    """What trusted statements name and what is gone, unless the image was tried again without it."""
+    there = {one.manifest for one in carried if one.bundle}
+    known = {digest for one in statements if isinstance(one, Proof) for digest in one.links.lost}
+    named = {digest for one in statements for digest in one.links.follows}
+    return tuple(sorted(named - there - known))
+
+
+def _unlisted(
+    carried: Sequence[Carried], trusted: set[Digest], around: Referrers, older: SharedList | None
+) -> tuple[Digest, ...]:
+    """The trusted statements that one of the lists lacks by which others find them."""
+    hidden = {manifest.digest for manifest in around.unlisted}
+    lacking = _lacking(carried, older) if older else {}
+    return tuple(sorted(trusted & (hidden | lacking.keys())))
+
+
+def _lacking(carried: Sequence[Carried], older: SharedList) -> dict[Digest, Envelope]:
+    """The envelopes that the older list lacks, by the manifest that carries each."""
+    envelopes = {one.manifest: envelope_of(one.bundle) for one in carried}
+    return {
+        manifest: envelope
+        for manifest, envelope in envelopes.items()
+        if envelope and str(Digest.of(envelope.body)) not in older.digests
+    }
+
+
+def _strange(
+    registry: Registry, subject: Digest, around: Referrers, older: SharedList | None
+) -> Iterator[Reason]:
+    """What else lies where statements or their lists should."""
+    for text in around.broken:
+        yield _reason("record-malformed", text, subject)
+    for found in filter(None, (around.fallback, older)):
+        if found.obstacle:
+            error = obstructed(registry, subject, found)
+            yield Reason("list-foreign", error.what, error.hint)
+
+
+def _entry(envelope: Envelope) -> dict[str, Any]:
+    """How the older list names a statement: by its envelope alone."""
+    return {
         "mediaType": ENVELOPE,
-        "annotations": {"dev.cosignproject.cosign/signature": "", "predicateType": predicate_type(bundle)},
+        "digest": str(Digest.of(envelope.body)),
+        "size": len(envelope.body),
+        "annotations": {"dev.cosignproject.cosign/signature": "", "predicateType": envelope.predicate},
     }
-    empty = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {**config.plain, "mediaType": "application/vnd.oci.image.config.v1+json"},
-        "layers": [],
-    }
-    registry.enlist(f"sha256-{subject.hex}.att", "layers", entry, empty)
+
+
+def _ours(bundle: bytes) -> Envelope:
+    """The envelope of a bundle that we made."""
+    envelope = envelope_of(bundle)
+    if envelope is None:
+        raise ValueError("no bundle of ours: it holds no statement")
+    return envelope
 
 
 def _there(manifest: Manifest | None, name: str) -> Manifest:

@@ -21,7 +21,6 @@ from pipeline import (
     evidence,
     fetch,
     files,
-    gate,
     plan,
     publish,
     suite,
@@ -29,6 +28,7 @@ from pipeline import (
 )
 from pipeline import lock as locks
 from pipeline.errors import EngineError, RegistryError, Stop, UsageError
+from pipeline.flow.judging import Judging
 from pipeline.flow.machine import IMAGES, Machine, Settings
 from pipeline.flow.wanted import wanted
 from pipeline.nouns import (
@@ -58,13 +58,14 @@ from pipeline.nouns import (
     Verdict,
     key_of,
 )
-from pipeline.registry import Registry
+from pipeline.publish.carry import carry
+from pipeline.registry import ContentError, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.nouns import Cell, Digest, Sizes
+    from pipeline.nouns import Cell, Sizes
     from pipeline.report.progress import Narrator
 
 __all__ = ["IMAGES", "Flow", "Machine", "Settings"]
@@ -89,43 +90,49 @@ class Flow:
         image = self._image_in_staging(spec, lock, base) if lock and base else None
         if image is None:
             return Observed(spec, lock, None)
-        beside = self.machine.evidence.beside(self.machine.staging, image.ref.digest)
-        tags = self._tags(image) if beside.proofs else ()
-        return Observed(spec, lock, image, beside.proofs, tags, beside.certificates)
+        digest, evidence_, destination = image.ref.digest, self.machine.evidence, self.machine.destination
+        observed = Observed(
+            spec,
+            lock,
+            image,
+            beside=evidence_.beside(self.machine.staging, digest),
+            tags=tuple(publish.named(destination, (image.immutable_tag, *self._channels(spec))).items()),
+        )
+        if not observed.carried:
+            return observed
+        whole = destination.intact(destination.repository.at(digest))
+        return replace(observed, there=evidence_.beside(destination, digest), whole=whole)
 
     def decide(self, observed: Observed) -> Decision | None:
         """What the gate says of the cell's image today; None where there is no image."""
-        if observed.image is None or observed.lock is None:
-            return None
-        spec = observed.spec
-        return gate.decide(
-            spec.cell,
-            observed.image,
-            self.matrix.repository,
-            observed.proofs,
-            observed.certificates,
-            policy=self.matrix.policy,
-            suite=suite.digest(),
-            model=self.machine.model_digest_of(spec.cell),
-            inputs=certify.inputs_of(observed.image.ref.digest, wanted(spec, observed.lock), spec.waivers),
-            now=datetime.now(UTC),
-        )
+        judging = self._judging(observed)
+        return judging.ours(observed.beside) if judging else None
 
     def status(self, spec: Spec) -> Status:
         """One row of the plan."""
         observed = self.observe(spec)
         return self._row(observed, self.decide(observed))
 
+    def _judging(self, observed: Observed) -> Judging | None:
+        if observed.image is None or observed.lock is None:
+            return None
+        return Judging(self.machine, observed.spec, observed.lock, observed.image)
+
+    def _channels(self, spec: Spec) -> tuple[str, ...]:
+        return self.matrix.channels_of(spec.cell)
+
     def _row(self, observed: Observed, decision: Decision | None) -> Status:
         cell = observed.spec.cell
         why_not = self.machine.why_not(cell)
         estimate = self._estimate(observed.lock) if observed.lock else None
+        judging = self._judging(observed)
         return plan.status(
             observed,
             decision,
             can_prove=not why_not,
             why_not=why_not,
-            channels=self.matrix.channels_of(cell),
+            channels=self._channels(observed.spec),
+            there=judging.ours(observed.there) if judging and observed.carried else None,
             verdict=_verdict(observed.spec, estimate),
             estimate=estimate,
         )
@@ -143,13 +150,17 @@ class Flow:
             return lock
 
     def build(self, spec: Spec) -> Image:
-        """The cell's image in staging: the one that is there, or a new one."""
+        """The cell's image in staging: the one that is there, or a new one.
+
+        With ``--fresh`` what is there is not looked at, so a thing in its place that is no image is replaced.
+        """
         self.machine.ensure_local_registry()
-        observed = self.observe(spec)
-        if observed.image and not self.machine.settings.fresh:
-            return observed.image
+        image = None if self.machine.settings.fresh else self.observe(spec).image
+        return image or self._build(spec)
+
+    def _build(self, spec: Spec) -> Image:
         facts = self.machine.builder  # an engine that is down stops the work before any of it
-        lock = observed.lock or self.lock(spec)
+        lock = locks.read(spec, self.machine.settings.locks) or self.lock(spec)
         tool = self._fetch(spec, lock)
         base = self._base_in_staging(spec) or self._make_base(spec)
         with self._stage(spec.cell, Stage.BUILD) as say, self._pushing(spec.cell, self.matrix.staging):
@@ -186,7 +197,9 @@ class Flow:
                     "inputs": certify.inputs_of(image.ref.digest, expected, spec.waivers),
                 }
             )
-            evidence.attach(self.machine.staging, image.ref, evidence.certificates.sign(certificate, key))
+            seen = replace(observed.beside.links, lost=())  # only who runs an image may do without them
+            bundle = evidence.certificates.sign(certificate, key, seen=seen)
+            evidence.attach(self.machine.staging, image.ref, bundle)
         return self.status(spec)
 
     def _last_sizes(self, cell: Cell) -> Sizes | None:
@@ -206,15 +219,20 @@ class Flow:
         return self.certify(spec)
 
     def verify(self, spec: Spec) -> Status:
-        """Bring a cell to a signed record of the suite's checks, doing only what is left to do."""
+        """Bring a cell to a signed record of the suite's checks, doing only what is left to do.
+
+        With ``--fresh`` an image that is proven is proven again; the image itself stays.
+        """
         self.machine.ensure_local_registry()
         status = self.status(spec)
-        if status.state in {State.PROVEN, State.PUBLISHED} or status.pending:
+        is_proven = status.state in {State.PROVEN, State.PUBLISHED}
+        again = self.machine.settings.fresh and not _is_refused(status)
+        if status.pending or (is_proven and not again):
             return status
         key = self.machine.signing_key  # what cannot sign, or would count for nothing, stops the work here
-        image = self.build(spec)
+        image = status.image or self._build(spec)
         status = self.certify(spec)
-        if Stage.VERIFY not in status.steps or _is_refused(status):
+        if _is_refused(status) or (Stage.VERIFY not in status.steps and not again):
             return status  # what the files tell already takes no time of a GPU
         observed = self.observe(spec)
         lock = observed.lock
@@ -227,22 +245,32 @@ class Flow:
         status = replace(status, image=image, log_tail=log_tail, again=_again("verify", spec.cell))
         if any(check.outcome is Outcome.INCONCLUSIVE for check in checks):
             return _inconclusive(status, checks)
-        record = self._record(image, str(self.matrix.repository), checks, observed.proofs, started)
-        evidence.attach(self.machine.staging, image.ref, evidence.sign(record, key))
+        record = self._record(image, str(self.matrix.repository), checks, observed.beside.proofs, started)
+        bundle = evidence.sign(record, key, seen=observed.beside.links)
+        evidence.attach(self.machine.staging, image.ref, bundle)
+        if record.result is Result.FAILED:
+            self._carry_veto(image)
         return replace(self.status(spec), record=record, log_tail=log_tail, again=status.again)
+
+    def _carry_veto(self, image: Image) -> None:
+        """What was seen to fail is said wherever people find the image, not only where it was tried."""
+        destination = self.machine.destination
+        if destination.digest_of(str(image.ref.digest)):
+            carry(image, self.machine.staging, destination, self.machine.evidence)
 
     def publish(self, spec: Spec) -> Status:
         """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
         self.machine.ensure_local_registry()
         observed = self.observe(spec)
         decision = self.decide(observed)
+        judging = self._judging(observed)
         status = self._row(observed, decision)
-        if (
-            observed.image is None
-            or decision is None
-            or not decision.allowed
-            or status.state is State.PUBLISHED
-        ):
+        if observed.image is None or decision is None or judging is None:
+            return status
+        if not decision.allowed:
+            self._carry_veto(observed.image)
+            return self.status(spec) if observed.carried else status
+        if status.state is State.PUBLISHED:
             return status
         with self._stage(spec.cell, Stage.PUBLISH) as say:
             done = publish.publish(
@@ -250,9 +278,10 @@ class Flow:
                 decision,
                 self.machine.staging,
                 self.machine.destination,
-                self.matrix.channels_of(spec.cell),
+                self._channels(spec),
                 moves=self.matrix.policy.moves,
                 evidence=self.machine.evidence,
+                judge=judging,
                 on_step=say,
             )
         if isinstance(done, Publication):
@@ -310,10 +339,14 @@ class Flow:
                 (Reason("unknown-cell", text, "judge it with the matrix that it was built from"),)
             )
         observed = self.observe(spec)
-        if observed.image is None or observed.image.ref.digest != ref.digest:
+        judging = self._judging(observed)
+        if judging is None or judging.image.ref.digest != ref.digest:
             text = f"{ref} is not what {named} builds from today's lock, recipe and base"
             return Decision((Reason("other-build", text, f"python -m pipeline build {named}"),))
-        return self.decide(observed) or Decision(())
+        ours = {self.matrix.staging, self.matrix.repository}
+        expected = self.matrix.repository if ref.repository in ours else ref.repository
+        beside = self.machine.evidence.beside(Registry(ref.repository), ref.digest)
+        return judging.of(beside, expected)
 
     def end(self) -> None:
         """Leave nothing behind: remove the containers of this run, if an engine was used at all.
@@ -346,23 +379,17 @@ class Flow:
             return None
         ref = self.matrix.staging.at(digest)
         labels = build.labels(spec, lock, driver)
-        staging = self.machine.staging
-        if not staging.intact(ref) or not labels.items() <= staging.config(ref).labels.items():
+        try:
+            if not self.machine.staging.intact(ref):
+                return None
+            said = self.machine.staging.config(ref).labels
+        except ContentError as error:
+            what = f"{ref} is in the place of the image of {spec.cell.id}: {error.what}"
+            hint = f"python -m pipeline build --fresh {spec.cell.id} replaces it"
+            raise ContentError(what, hint=hint) from error
+        if not labels.items() <= said.items():
             return None
         return Image(spec.cell, ref, build_key, lock.digest)
-
-    def _tags(self, image: Image) -> tuple[tuple[str, Digest], ...]:
-        """The image's tags in the destination, unless the digest is broken or unproven there."""
-        names = (image.immutable_tag, *self.matrix.channels_of(image.cell))
-        tags = publish.published(self.machine.destination, names)
-        digest = image.ref.digest
-        if all(named != digest for _, named in tags):
-            return tags
-        whole = self.machine.destination.intact(self.matrix.repository.at(digest))
-        beside = self.machine.evidence.beside(self.machine.destination, digest)
-        if whole and beside.proofs and beside.certificates:
-            return tags
-        return tuple((tag, named) for tag, named in tags if named != digest)
 
     # -- building -----------------------------------------------------------------------------------
 

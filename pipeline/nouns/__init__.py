@@ -2,7 +2,7 @@
 
     matrix.yaml -> Matrix -> Spec (one Cell and what the matrix says of it) -> Lock -> Image
                 -> Certificate (what its files say)
-                -> Trial (what the suite is given) -> Check... -> Record -> Decision -> Publication
+                -> Trial (what the suite is given) -> Check... -> Record -> Proof -> Decision -> Publication
                 -> Status (what plan and report tell)
 
 One file for each step of that way. Nothing here imports anything of ours from elsewhere. What is read
@@ -45,14 +45,12 @@ from pipeline.nouns.locks import Image, Lock, Pin
 from pipeline.nouns.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
 from pipeline.nouns.records import (
     CHECKS,
-    Certified,
     Check,
     CheckName,
     Expected,
     Host,
     ImageTarget,
     Outcome,
-    Proof,
     PythonTarget,
     Record,
     Result,
@@ -61,6 +59,7 @@ from pipeline.nouns.records import (
 )
 from pipeline.nouns.references import Digest, ImageRef, Repository, TagRef
 from pipeline.nouns.shown import shown, shown_lines
+from pipeline.nouns.statements import Beside, Certified, Links, Proof
 from pipeline.nouns.status import Estimate, Observed, Stage, State, Status
 from pipeline.nouns.verdicts import Conditions, Finding, Level, Verdict
 
@@ -73,6 +72,7 @@ __all__ = [
     "RUN_LABEL",
     "VARIANT_INDEX",
     "Base",
+    "Beside",
     "Budget",
     "Cell",
     "Certificate",
@@ -97,6 +97,7 @@ __all__ = [
     "LayerSize",
     "Level",
     "LibraryReach",
+    "Links",
     "Lock",
     "Matrix",
     "Observed",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.nouns.cells import Cell
-    from pipeline.nouns.records import Certified, Proof
     from pipeline.nouns.references import ImageRef
+    from pipeline.nouns.statements import Certified, Proof
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,15 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a digest may carry a tag; if not, every reason. By this proof and this certificate."""
+    """Whether a digest may carry a tag; if not, every reason. By this proof and this certificate.
+
+    ``rejected`` is what lies beside the digest and counts for nothing, and why.
+    """
 
     reasons: tuple[Reason, ...]
     proof: Proof | None = None
     certified: Certified | None = None
+    rejected: tuple[Reason, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
 from pipeline.nouns.frozen import Frozen, Key, Sha, Short
-from pipeline.nouns.references import Digest
-
-if TYPE_CHECKING:
-    from pipeline.nouns.certificates import Certificate
 
 CheckName = Literal[
     "versions",
@@ -148,31 +143,3 @@ class Record(Frozen):
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""
         return tuple(check.name for check in self.checks if check.outcome == outcome)
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A record whose signature held, who signed it, and the digest of the manifest that carries it."""
-
-    record: Record
-    signer: str
-    manifest: Digest
-
-    @property
-    def subject(self) -> Digest:
-        """The image that it is about."""
-        return Digest(self.record.digest)
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A certificate whose signature held, who signed it, and the digest of the manifest that carries it."""
-
-    certificate: Certificate
-    signer: str
-    manifest: Digest
-
-    @property
-    def subject(self) -> Digest:
-        """The image that it is about."""
-        return Digest(self.certificate.digest)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from pipeline.nouns.statements import Beside
 
 if TYPE_CHECKING:
     from pipeline.nouns.cells import Cell, Spec
     from pipeline.nouns.decisions import Reason
     from pipeline.nouns.locks import Image, Lock
-    from pipeline.nouns.records import Certified, Proof, Record
+    from pipeline.nouns.records import Record
     from pipeline.nouns.references import Digest
     from pipeline.nouns.verdicts import Verdict
 
@@ -56,14 +58,26 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Observed:
-    """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest."""
+    """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest.
+
+    ``beside`` lies beside the image in staging, ``there`` beside the same digest in the destination, where a
+    tag names it. ``whole`` says that the destination has all of that image.
+    """
 
     spec: Spec
     lock: Lock | None
     image: Image | None
-    proofs: tuple[Proof, ...] = ()
+    beside: Beside = field(default_factory=Beside)
     tags: tuple[tuple[str, Digest], ...] = ()
-    certificates: tuple[Certified, ...] = ()
+    there: Beside = field(default_factory=Beside)
+    whole: bool = False
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The tags that name the image in staging."""
+        if self.image is None:
+            return ()
+        return tuple(sorted(tag for tag, digest in self.tags if digest == self.image.ref.digest))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from pipeline.errors import RegistryError
-from pipeline.nouns import Digest, ImageRef, Repository
+from pipeline.nouns import PROJECT, Digest, ImageRef, Repository, canonical
 from pipeline.registry import referrers, uploads
 from pipeline.registry.answers import BusyError, compare, digest_in, trouble
 from pipeline.registry.documents import (
+    EMPTY,
     INDEXES,
     MANIFESTS,
+    OCI_MANIFEST,
     Config,
     ContentError,
     Descriptor,
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from pipeline.registry.answers import Answer
+    from pipeline.registry.referrers import Referrers
+
+REMOVED = f"application/vnd.{PROJECT}.removed"
+"""The type of what lies under a tag for a moment, so that the tag can be removed."""
 
 BROKEN_SECONDS = 2.0
 """For which a registry may fail to find one blob before it counts as absent. Ten at once take no longer."""
@@ -62,15 +69,18 @@ class Registry:
     # -- reading ----------------------------------------------------------------------------------
 
     def digest_of(self, tag: str) -> Digest | None:
-        """The digest that the registry says this tag (or this digest's text) names; None without one."""
-        answer = self._requests.ask("HEAD", f"/manifests/{tag}", ok=(200, 404), headers=_accept(MANIFESTS))
+        """The digest of the bytes that this tag (or this digest's text) names; None without any.
+
+        The bytes are hashed: what a registry says of a digest decides nothing. Raises ContentError where it
+        says another than they have.
+        """
+        answer = self._requests.ask("GET", f"/manifests/{tag}", ok=(200, 404), headers=_accept(MANIFESTS))
         if answer.status == httpx.codes.NOT_FOUND:
             return None
-        said = answer.headers.get("Docker-Content-Digest")
-        if said:
-            return digest_in(said, answer)
-        manifest = self.manifest(tag)
-        return manifest.digest if manifest else None
+        digest = Digest.of(answer.body)
+        said = answer.headers.get("Docker-Content-Digest", str(digest))
+        compare(digest_in(said, answer), digest, answer)
+        return digest
 
     def manifest(self, reference: Digest | str) -> Manifest | None:
         """The manifest under a digest or a tag, its bytes hashed and compared; None where there is none."""
@@ -138,16 +148,26 @@ class Registry:
         with closing(self._requests.resumed(blob.digest, blob.size)) as pieces:
             yield pieces
 
-    def tags(self) -> tuple[str, ...]:
-        """Every tag of the repository, sorted; none where the repository does not exist."""
+    def tags(self, prefix: str = "") -> tuple[str, ...]:
+        """Every tag of the repository that begins so, sorted; none where the repository does not exist.
+
+        Registries list tags in their order, and may begin after one: so little more is read than is wanted.
+        """
         names: set[str] = set()
-        for page in self.pages(f"/tags/list?n={MANY}"):
-            names.update(str(name) for name in referrers.entries_of(page, "tags"))
+        for page in self.pages(f"/tags/list?n={MANY}" + (f"&last={prefix[:-1]}" if prefix[1:] else "")):
+            found = [str(name) for name in referrers.entries_of(page, "tags")]
+            names.update(name for name in found if name.startswith(prefix))
+            if found == sorted(found) and found and found[-1] > f"{prefix}\x7f" and prefix:
+                break
         return tuple(sorted(names))
 
+    def around(self, digest: Digest, artifact_type: str, *, most: int = MANY) -> Referrers:
+        """See :func:`pipeline.registry.referrers.around`."""
+        return referrers.around(self, digest, artifact_type, most=most)
+
     def referrers(self, digest: Digest, artifact_type: str) -> tuple[Descriptor, ...]:
-        """See :func:`pipeline.registry.referrers.listed`."""
-        return referrers.listed(self, digest, artifact_type)
+        """What was attached to this digest, each once; more than can be read is a RegistryError."""
+        return self.around(digest, artifact_type).found
 
     def intact(self, ref: ImageRef) -> bool:
         """Whether the manifest, and every blob that it names in the size that it names, are there."""
@@ -223,10 +243,31 @@ class Registry:
 
     def delete_manifest(self, digest: Digest) -> bool:
         """Remove a manifest, and so every tag that names it; False where it cannot be."""
-        return (
-            self._requests.ask("DELETE", f"/manifests/{digest}", ok=(202, 404, 405)).status
-            == httpx.codes.ACCEPTED
-        )
+        return self._delete(str(digest))
+
+    def delete_tag(self, tag: str) -> bool:
+        """Remove a tag and nothing else; False where the registry removes nothing.
+
+        One that removes manifests only gets another under the tag, which no other tag names, and removes it.
+        """
+        if self._delete(tag):
+            return True
+        empty = self.put_blob(b"{}")
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": REMOVED,
+            "config": {**empty.plain, "mediaType": EMPTY},
+            "layers": [{**empty.plain, "mediaType": EMPTY}],
+            "annotations": {REMOVED: secrets.token_hex(16)},
+        }
+        removed = Manifest(canonical(document), OCI_MANIFEST)
+        self.put_manifest(removed, tag)
+        return self.delete_manifest(removed.digest)
+
+    def _delete(self, reference: str) -> bool:
+        answer = self._requests.ask("DELETE", f"/manifests/{reference}", ok=(202, 400, 404, 405))
+        return answer.status == httpx.codes.ACCEPTED
 
     def attach(
         self, subject: Descriptor, artifact_type: str, body: bytes, annotations: Mapping[str, str]
@@ -237,10 +278,6 @@ class Registry:
     def put_referrer(self, manifest: Manifest) -> Digest:
         """See :func:`pipeline.registry.referrers.put`."""
         return referrers.put(self, manifest)
-
-    def enlist(self, tag: str, member: str, entry: Mapping[str, Any], empty: Mapping[str, Any]) -> None:
-        """See :func:`pipeline.registry.referrers.enlist`."""
-        referrers.enlist(self, tag, member, entry, empty)
 
     # -- for the other files of this room ----------------------------------------------------------
 

@@ -24,6 +24,7 @@ def text_of(statuses: Sequence[Status], pruned: Sequence[Pruned] = ()) -> str:
     parts = [
         list(columns([_HEAD, *map(_row, statuses)], right=_NUMBERS)),
         _warnings(statuses),
+        _troubles(statuses),
         _left_out(pruned),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -49,6 +50,20 @@ def _next(status: Status) -> str:
         return f"pending: {status.pending}"
     steps = " ".join(status.steps) or "nothing"
     return f"{steps} ({', '.join(reason.code for reason in status.reasons)})" if status.reasons else steps
+
+
+_EXPECTED = frozenset({"no-proof", "no-certificate"})
+"""Codes of reasons that say no more than that a step is left to do."""
+
+
+def _troubles(statuses: Sequence[Status]) -> list[str]:
+    """What somebody must look at: what is signed and counts for nothing, tags that were moved, and so on."""
+    lines = []
+    for status in statuses:
+        for reason in status.reasons:
+            if status.state not in {State.IMPOSSIBLE, State.INCONCLUSIVE} and reason.code not in _EXPECTED:
+                lines += [f"{reason.code}: {line(reason.text)}", f"hint: {line(reason.hint)}"]
+    return lines
 
 
 def _warnings(statuses: Sequence[Status]) -> list[str]:

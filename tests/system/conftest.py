@@ -20,7 +20,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from pipeline import evidence, keys
+from pipeline.compat.question import cell_of
+from pipeline.gate import decide, holds
 from pipeline.nouns import (
+    Beside,
     Cell,
     Certificate,
     Certified,
@@ -30,6 +33,7 @@ from pipeline.nouns import (
     Host,
     Image,
     Outcome,
+    Policy,
     Proof,
     Record,
     Repository,
@@ -46,6 +50,7 @@ CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
 SUITE = f"sha256:{'5' * 64}"
 MODEL = f"sha256:{'6' * 64}"
 INPUTS = "7" * 64
+POLICY = Policy(required=("serve",))
 HOST = Host(hardware="cpu-amd64", system="Linux", cpu="two cores", memory_bytes=1)
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -237,12 +242,51 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The gate with the tests' policy; its clock stands where the newest record that it sees was made."""
+
+    image: Image
+    repository: Repository
+
+    def ours(self, beside: Beside) -> Decision:
+        """The image, by what lies beside it."""
+        return decide(
+            self.image.cell,
+            self.image,
+            self.repository,
+            beside,
+            policy=POLICY,
+            suite=SUITE,
+            model=MODEL,
+            inputs=INPUTS,
+            now=_moment(beside),
+        )
+
+    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
+        """Any digest, as the cell that its newest record names."""
+        name = next((proof.record.cell for proof in beside.proofs), "")
+        cell = cell_of(name)
+        if cell is None:
+            return None
+        return holds(cell, digest, self.repository, beside, policy=POLICY, now=_moment(beside))
+
+
+def _moment(beside: Beside) -> datetime:
+    times = [datetime.fromisoformat(proof.record.finished) for proof in beside.proofs]
+    return max(times, default=datetime.now(UTC))
+
+
+@dataclass(frozen=True)
 class Bench:
-    """A staging and a destination repository, a key, and small images to prove and publish."""
+    """A staging and a destination repository, a key, and small images to prove and publish.
+
+    ``home`` is the true destination, where ``destination`` is reached through a proxy.
+    """
 
     staging: Registry
     destination: Registry
     key: keys.PrivateKey
+    home: Repository | None = None
 
     @property
     def evidence(self) -> evidence.Evidence:
@@ -252,7 +296,19 @@ class Bench:
     def through(self, proxy: Proxy, *, patience: float = 1.5) -> Bench:
         """The same, with the destination behind a proxy. Records still name the true destination."""
         repository = Repository(proxy.host, self.destination.repository.path)
-        return replace(self, destination=Registry(repository, patience=patience))
+        return replace(
+            self, destination=Registry(repository, patience=patience), home=self.destination.repository
+        )
+
+    def elsewhere(self) -> Bench:
+        """The same in repositories that nobody else uses."""
+        path = f"test/{secrets.token_hex(6)}"
+        host = self.staging.repository.host
+        return replace(
+            self,
+            staging=Registry(Repository(host, f"{path}-staging")),
+            destination=Registry(Repository(host, path)),
+        )
 
     def image(self, build_key: str = "1" * 64, cell: Cell = CELL) -> Image:
         """Push an image of two layers into staging."""
@@ -275,7 +331,7 @@ class Bench:
         values: dict[str, Any] = {
             "schema": 1,
             "cell": image.cell.id,
-            "repository": str(self.destination.repository),
+            "repository": str(self.home or self.destination.repository),
             "digest": str(image.ref.digest),
             "build_key": image.build_key,
             "proof_key": "2" * 64,
@@ -299,12 +355,16 @@ class Bench:
         assert isinstance(found, Proof), found
         return found
 
+    def judge(self, image: Image) -> Judge:
+        """The gate about this image, at the time of the newest record that it is shown."""
+        return Judge(image, self.home or self.destination.repository)
+
     def certify(self, image: Image) -> Certified:
         """Sign a certificate without findings and attach it in staging, as a build does."""
         certificate = Certificate(
             schema=1,
             name=str(image.ref),
-            repository=str(self.destination.repository),
+            repository=str(self.home or self.destination.repository),
             inputs=INPUTS,
             digest=str(image.ref.digest),
             findings=(),

@@ -6,17 +6,14 @@ import base64
 import json
 import subprocess
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from pipeline import evidence, keys
-from pipeline.gate import decide
-from pipeline.nouns import Policy, Publication, Result
+from pipeline.nouns import Publication, Result
 from pipeline.publish import publish
-from tests.system.conftest import INPUTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +70,7 @@ def test_a_record_is_accepted_before_and_after_publication(bench: Bench, layout:
         ("latest",),
         moves="forward",
         evidence=bench.evidence,
+        judge=bench.judge(image),
     )
     assert isinstance(result, Publication)
     said = verify(bench, str(bench.destination.repository.tagged("latest")), layout)
@@ -134,21 +132,10 @@ def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) 
     image = bench.image()
     proof = bench.prove(image, result=Result.FAILED)
     assert accepts(bench, image.ref, [])
-    found = bench.evidence.beside(bench.staging, image.ref.digest).proofs
-    assert found == (proof,)
-    decision = decide(
-        image.cell,
-        image,
-        bench.destination.repository,
-        found,
-        (bench.certify(image),),
-        policy=Policy(required=("serve",)),
-        suite=proof.record.suite,
-        model=None,
-        inputs=INPUTS,
-        now=datetime.fromisoformat(proof.record.finished),
-    )
-    assert [reason.code for reason in decision.reasons] == ["not-passed"]
+    bench.certify(image)
+    beside = bench.evidence.beside(bench.staging, image.ref.digest)
+    assert beside.proofs == (proof,)
+    assert [reason.code for reason in bench.judge(image).ours(beside).reasons] == ["not-passed"]
 
 
 def test_records_come_newest_first(bench: Bench) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pipeline.gate import decide
+from pipeline.gate import decide, holds
 from pipeline.nouns import (
     CHECKS,
+    Beside,
     Cell,
     Certificate,
     Certified,
@@ -26,6 +27,7 @@ from pipeline.nouns import (
     Outcome,
     Policy,
     Proof,
+    Reason,
     Record,
     Repository,
     Result,
@@ -99,6 +101,8 @@ def judge(
     image: Image = IMAGE,
     cell: Cell = CELL,
     certificates: tuple[Certified, ...] | None = None,
+    missing: tuple[Digest, ...] = (),
+    worthless: tuple[Reason, ...] = (),
     **changes: Any,
 ) -> Decision:
     given_: dict[str, Any] = {
@@ -109,7 +113,7 @@ def judge(
         "now": NOW,
     }
     found = (certified(image),) if certificates is None else certificates
-    return decide(cell, image, HERE, proofs, found, **{**given_, **changes})
+    return decide(cell, image, HERE, Beside(proofs, found, worthless, missing), **{**given_, **changes})
 
 
 def codes(decision: Decision) -> set[str]:
@@ -201,10 +205,98 @@ def test_a_later_failure_outweighs_a_pass(suite: str) -> None:
     assert codes(judge(passed, failed)) & {"superseded", "not-passed"}
 
 
-def test_an_earlier_failure_does_not() -> None:
-    """It was tried again and passed; a record of the retry would say WARNED."""
-    passed, failed = proof(), proof(result=Result.FAILED, finished=at(NOW - timedelta(hours=2)))
-    assert judge(failed, passed).allowed
+@pytest.mark.parametrize("result", [Result.FAILED, Result.WARNED])
+def test_flaky_is_what_the_evidence_shows_not_what_a_record_says_of_itself(result: Result) -> None:
+    """Of two runs at once neither counts the other: each calls itself the first attempt."""
+    failed = proof(result=result, finished=at(NOW - timedelta(minutes=1, seconds=1)))
+    assert codes(judge(failed, proof())) == {"flaky"}
+    assert judge(failed, proof(), policy=replace(POLICY, accept_flaky=True)).allowed
+
+
+def test_an_earlier_failure_of_other_inputs_does_not() -> None:
+    """Another suite, model or kind of machine saw it: it is no attempt at the same."""
+    failed = proof(result=Result.FAILED, proof_key="e" * 64, finished=at(NOW - timedelta(hours=2)))
+    assert judge(failed, proof()).allowed
+
+
+def test_a_failure_of_the_same_second_outweighs_a_pass() -> None:
+    """Nobody knows which came last."""
+    failed = proof(result=Result.FAILED, proof_key="e" * 64, suite=OTHER)
+    assert codes(judge(proof(), failed)) == {"superseded"}
+
+
+def test_a_failure_of_another_cell_is_not_held_against_this_one() -> None:
+    """One digest may be two cells' image; what one asks of it, the other may not."""
+    failed = proof(result=Result.FAILED, cell=GPU_CELL.id, finished=at(NOW))
+    assert judge(proof(), failed).allowed
+
+
+@pytest.mark.parametrize("changes", [{"repository": "127.0.0.1:5000/elsewhere"}, {"cell": GPU_CELL.id}])
+def test_a_newer_record_for_another_place_or_cell_does_not_hide_ours(changes: dict[str, str]) -> None:
+    """The proof that decides is one of this cell for this repository, if there is one."""
+    ours = proof(finished=at(NOW - timedelta(hours=2)))
+    assert judge(proof(**changes), ours) == Decision((), ours, certified())
+
+
+def test_any_model_counts_where_none_is_named() -> None:
+    """No model is asked for, so none is wrong."""
+    assert judge(proof(model=OTHER), model=None).allowed
+    assert codes(judge(proof(model=OTHER))) == {"other-model"}
+
+
+def test_a_statement_that_others_saw_and_that_is_gone_refuses() -> None:
+    """It may have been the one that says FAILED; the reason names it, and both ways out."""
+    (reason,) = judge(proof(), missing=(Digest(OTHER),)).reasons
+    assert (reason.code, OTHER in reason.text) == ("statement-missing", True)
+    assert f"repair {CELL.id}" in reason.hint
+    assert f"verify --fresh {CELL.id}" in reason.hint
+
+
+def test_what_counts_for_nothing_is_told_and_refuses_nothing() -> None:
+    """A stranger's statement neither helps nor harms; whoever asks is told of it."""
+    strange = Reason("record-untrusted", "signed by another", "trust it")
+    decision = judge(proof(), worthless=(strange,))
+    assert (decision.allowed, decision.rejected) == (True, (strange,))
+
+
+# -- the tags that a digest has ---------------------------------------------------------------------
+
+
+def held(*proofs: Proof, certificates: tuple[Certified, ...] | None = None) -> Proof | None:
+    """The proof by which a digest keeps its tags."""
+    beside = Beside(proofs, (certified(),) if certificates is None else certificates)
+    return holds(CELL, IMAGE.ref.digest, HERE, beside, policy=POLICY, now=NOW)
+
+
+def test_a_published_digest_keeps_its_tags_whatever_todays_inputs_are() -> None:
+    """Another suite, model, lock or recipe is a reason to make a new image, none to take tags away."""
+    older = proof(suite=OTHER, model=OTHER, build_key="e" * 64, lock=OTHER)
+    assert held(older, certificates=(certified(inputs="8" * 64),)) == older
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"result": Result.FAILED},
+        {"repository": "127.0.0.1:5000/elsewhere"},
+        {"digest": OTHER},
+        {"cell": GPU_CELL.id},
+        {"checks": (check("serve"),)},
+        {"finished": at(NOW - timedelta(days=91))},
+    ],
+)
+def test_a_digest_without_a_live_proof_keeps_none(changes: dict[str, Any]) -> None:
+    """What today's policy refuses, it refuses of a published digest too."""
+    assert held(proof(**changes)) is None
+
+
+def test_a_digest_without_a_certificate_for_this_repository_keeps_none() -> None:
+    """Neither none at all nor one for elsewhere; and one for elsewhere does not hide ours."""
+    foreign = certified(repository="127.0.0.1:5000/other", created=at(NOW))
+    assert held(proof(), certificates=()) is None
+    assert held(proof(), certificates=(foreign,)) is None
+    assert held(proof(), certificates=(foreign, certified())) == proof()
+    assert held() is None
 
 
 def test_an_image_of_another_cell_is_refused() -> None:

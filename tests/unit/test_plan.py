@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline import build, plan
 from pipeline.nouns import (
     Base,
+    Beside,
     Budget,
     Cell,
     Check,
@@ -82,9 +83,17 @@ def proof(
     return Proof(record, "key", OURS)
 
 
-def observed(cell: Cell = CPU, **changes: Any) -> Observed:
-    """A cell with a lock and an image, and these changes."""
-    found: dict[str, Any] = {"lock": Lock(cell, ()), "image": image(cell), **changes}
+def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -> Observed:
+    """A cell with a lock and an image, whose proofs lie in the destination too, and these changes."""
+    beside = Beside(proofs)
+    found: dict[str, Any] = {
+        "lock": Lock(cell, ()),
+        "image": image(cell),
+        "beside": beside,
+        "there": beside,
+        "whole": True,
+        **changes,
+    }
     return Observed(Spec(cell, Base("bookworm", "2026-11-20")), **found)
 
 
@@ -94,9 +103,20 @@ def status(
     *,
     why_not: str = "",
     channels: tuple[str, ...] = (CPU.id, "cpu"),
+    there: Decision | None = None,
 ) -> Status:
-    """The status of what was observed, on a machine that can prove it unless it says why not."""
-    return plan.status(seen, decision, can_prove=not why_not, why_not=why_not, channels=channels)
+    """The status of what was observed, on a machine that can prove it unless it says why not.
+
+    Unless told otherwise the gate says of the destination what it says of staging.
+    """
+    return plan.status(
+        seen,
+        decision,
+        can_prove=not why_not,
+        why_not=why_not,
+        channels=channels,
+        there=there or (decision if seen.carried else None),
+    )
 
 
 def tags(*names: str, digest: Digest = OURS) -> tuple[tuple[str, Digest], ...]:
@@ -170,6 +190,57 @@ def test_the_newest_record_of_this_very_image_counts() -> None:
     assert status(observed(proofs=(later, proof())), NO).state is State.FAILED
     assert status(observed(proofs=(proof(), other)), NO).record == proof().record
     assert status(observed(proofs=(other,)), NO).record is None
+
+
+ALL = tags(IMMUTABLE, CPU.id, "cpu")
+UNLISTED = Beside((proof(),), unlisted=(OURS,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({}, NO),
+        ({"there": Beside()}, YES),
+        ({"there": UNLISTED}, YES),
+        ({"whole": False}, YES),
+    ],
+    ids=["refused by the gate", "a statement is not there", "a list lacks one", "a layer is gone"],
+)
+def test_tags_alone_do_not_make_an_image_published(changes: dict[str, Any], there: Decision) -> None:
+    """Published is what the destination's own evidence says; else there is something left to publish."""
+    assert status(observed(proofs=(proof(),), tags=ALL), YES).state is State.PUBLISHED
+    found = status(observed(proofs=(proof(),), tags=ALL, **changes), YES, there=there)
+    assert (found.state, found.steps) == (State.PROVEN, (Stage.PUBLISH,))
+
+
+def test_tags_on_an_image_that_may_carry_none_are_told_with_the_way_to_withdraw_them() -> None:
+    """It failed again, or its proof is too old: whoever pulls the tags should not."""
+    found = status(observed(proofs=(FAILED,), tags=ALL), NO)
+    assert (found.state, found.tags) == (State.FAILED, tuple(sorted(tag for tag, _ in ALL)))
+    (_, reason) = found.reasons
+    assert (reason.code, NO.reasons[0].text in reason.text) == ("still-tagged", True)
+    assert reason.hint.startswith(f"python -m pipeline repair {CPU.id}")
+
+
+def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
+    """The image is proven, and what lies beside it there does not say so."""
+    (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, there=NO).reasons
+    assert (reason.code, f"publish {CPU.id}" in reason.hint) == ("evidence-lacking", True)
+
+
+def test_an_immutable_tag_that_was_moved_is_told_with_what_moves_it_back() -> None:
+    """A plan that said no more than "next: publish" would say so for ever."""
+    (reason,) = status(observed(proofs=(proof(),), tags=tags(IMMUTABLE, digest=OTHER)), YES).reasons
+    assert (reason.code, str(OTHER) in reason.text) == ("tag-moved", True)
+    assert f"repair {CPU.id}" in reason.hint
+
+
+def test_what_lies_beside_an_image_and_counts_for_nothing_is_told() -> None:
+    """With the reason, in the row and in the text of the plan."""
+    strange = Reason("record-untrusted", "signed by 1234", "trust it")
+    found = status(observed(), replace(NO, rejected=(strange,)))
+    assert found.reasons == (*NO.reasons, strange)
+    assert "signed by 1234\nhint: trust it" in planned.text_of([found])
 
 
 def test_a_refusal_keeps_its_reasons() -> None:

@@ -1,0 +1,63 @@
+"""The gate, as other stages ask it: of one cell's image by today's inputs, and of any that has tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline import certify, gate, suite
+from pipeline.compat.question import cell_of
+from pipeline.flow.wanted import wanted
+
+if TYPE_CHECKING:
+    from pipeline.flow.machine import Machine
+    from pipeline.nouns import Beside, Cell, Decision, Digest, Image, Lock, Proof, Repository, Spec
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What the gate says today of the image of one cell, and of other images in the destination."""
+
+    machine: Machine
+    spec: Spec
+    lock: Lock
+    image: Image
+
+    def of(self, beside: Beside, repository: Repository) -> Decision:
+        """The image, published in ``repository``, by what lies beside it anywhere."""
+        spec = self.spec
+        return gate.decide(
+            spec.cell,
+            self.image,
+            repository,
+            beside,
+            policy=self.machine.matrix.policy,
+            suite=suite.digest(),
+            model=self.machine.model_digest_of(spec.cell),
+            inputs=certify.inputs_of(self.image.ref.digest, wanted(spec, self.lock), spec.waivers),
+            now=datetime.now(UTC),
+        )
+
+    def ours(self, beside: Beside) -> Decision:
+        """The image, by what lies beside it in the destination or in staging."""
+        return self.of(beside, self.machine.matrix.repository)
+
+    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
+        """The proof by which any digest keeps the tags that it has in the destination; None if it may not.
+
+        It is judged as the cell that its newest record names, whether the matrix still has that or not.
+        """
+        cells = {proof.record.cell for proof in beside.proofs}
+        named = self.spec.cell.id if self.spec.cell.id in cells else next(iter(sorted(cells)), "")
+        cell = _cell(named, self.machine.matrix.cells)
+        if cell is None:
+            return None
+        matrix = self.machine.matrix
+        return gate.holds(
+            cell, digest, matrix.repository, beside, policy=matrix.policy, now=datetime.now(UTC)
+        )
+
+
+def _cell(name: str, cells: tuple[Cell, ...]) -> Cell | None:
+    return next((cell for cell in cells if cell.id == name), None) or cell_of(name)
