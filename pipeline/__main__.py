@@ -237,6 +237,22 @@ def _publish(options: argparse.Namespace) -> int:
     return _tell(statuses, options)
 
 
+def _repair(options: argparse.Namespace) -> int:
+    """Mend what lies in the way of cells, or beside single images: words with a digest name such."""
+    images = [_image(word) for word in options.select if "@" in word]
+    options.select = [word for word in options.select if "@" not in word]
+    with _flow(options) as flow:
+        for image in images:
+            flow.clean(image, _say)
+        statuses = flow.each(_selected(flow, options), flow.repair) if options.select or not images else ()
+    for status in statuses:
+        if status.reasons and not status.pending:
+            _say(report.failure(status))
+    _print(statuses, options)
+    left = any(reason.code.startswith("tag-") for status in statuses for reason in status.reasons)
+    return REFUSED if left else _code(statuses, options, machine_only=True)
+
+
 def _gate(options: argparse.Namespace) -> int:
     with _flow(options) as flow:
         decision = flow.judge(options.ref)
@@ -324,7 +340,7 @@ def _code(statuses: Sequence[Status], options: argparse.Namespace, *, machine_on
     return MACHINE if any(status.state is State.INCONCLUSIVE for status in statuses) else GOOD
 
 
-_WRITING = ("build", "verify", "publish")
+_WRITING = ("build", "verify", "publish", "repair")
 """The commands that write what is signed, or what counts by a signature."""
 
 _REPORTING = ("verify", "publish", "report")
@@ -399,6 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     built = command("build", _build, "build images into staging")
     verified = command("verify", _verify, "prove images by real inference, building what is missing")
     published = command("publish", _publish, "give proven images their tags; never builds")
+    command("repair", _repair, "take away what lies in the way: junk beside an image, tags it may not have")
     command("report", _report, "write Markdown, JUnit and JSON of what the registry says")
     read = command(
         "refresh", _refresh, "read what is new on the index into the facts; print what that changes"

@@ -2,7 +2,8 @@
 
 ``records`` states what the suite saw, as in-toto's test-result; ``certificates`` what the files say;
 ``envelope`` seals a statement (DSSE, ECDSA P-256, a sigstore bundle) and opens one with suspicion;
-``store`` keeps them in the registry. A signature says who stated it, not that it is good news.
+``store`` keeps them in the registry, ``links`` has each name those before it, and ``cleaning`` takes away
+what lies in their way. A signature says who stated it, not that it is good news.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.evidence import certificates, store
+from pipeline.evidence.cleaning import clean
 from pipeline.evidence.records import BARE_METAL, PREDICATE, sign, statement
 from pipeline.evidence.store import attach, beside, copy, enlist, read
 
@@ -28,6 +30,7 @@ __all__ = [
     "attach",
     "beside",
     "certificates",
+    "clean",
     "copy",
     "enlist",
     "read",

@@ -23,7 +23,7 @@ from pipeline.evidence.envelope import (
 )
 from pipeline.evidence.records import record_of
 from pipeline.nouns import Beside, Certified, Digest, Proof, Reason, canonical
-from pipeline.registry import OCI_MANIFEST, ContentError, Manifest
+from pipeline.registry import OCI_MANIFEST, ContentError, Manifest, referrers
 from pipeline.registry.referrers import complete, obstructed, read_list
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def beside(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey])
     """
     around = registry.around(digest, BUNDLE)
     carried = fetched(registry, around, digest)
-    found = [_understood(one, digest, trusted) for one in carried]
+    found = [understood(one, digest, trusted) for one in carried]
     proofs = [one for one in found if isinstance(one, Proof)]
     certificates = [one for one in found if isinstance(one, Certified)]
     statements: list[Proof | Certified] = [*proofs, *certificates]
@@ -119,10 +119,11 @@ def read(
 
 
 def enlist(registry: Registry, subject: Digest) -> None:
-    """Have the list under ``sha256-….att``, where cosign looks by default, name every statement there is.
+    """Have both lists name every statement: the referrers', and the one where cosign looks by default.
 
-    Raises ContentError where something else lies under that tag: it is not ours to overwrite.
+    Raises ContentError where something else lies under their tags: it is not ours to overwrite.
     """
+    referrers.enlist(registry, subject, BUNDLE)
 
     def look() -> tuple[SharedList, list[dict[str, Any]]]:
         carried = fetched(registry, registry.around(subject, BUNDLE), subject)
@@ -184,9 +185,10 @@ def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried
         return fault("record-malformed", f"cannot be read: {error.what}")
 
 
-def _understood(
+def understood(
     carried: Carried, subject: Digest, trusted: Mapping[str, PublicKey]
 ) -> Proof | Certified | Reason:
+    """What a referrer that was fetched says of the image, or why it says nothing."""
     return carried.fault or read(carried.bundle, subject, trusted, manifest=carried.manifest)
 
 

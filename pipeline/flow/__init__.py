@@ -28,7 +28,7 @@ from pipeline import (
 )
 from pipeline import lock as locks
 from pipeline.errors import EngineError, RegistryError, Stop, UsageError
-from pipeline.flow.judging import Judging
+from pipeline.flow.judging import Judging, Keeping
 from pipeline.flow.machine import IMAGES, Machine, Settings
 from pipeline.flow.wanted import wanted
 from pipeline.nouns import (
@@ -58,14 +58,13 @@ from pipeline.nouns import (
     Verdict,
     key_of,
 )
-from pipeline.publish.carry import carry
 from pipeline.registry import ContentError, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.nouns import Cell, Sizes
+    from pipeline.nouns import Cell, Sizes, TagRef
     from pipeline.report.progress import Narrator
 
 __all__ = ["IMAGES", "Flow", "Machine", "Settings"]
@@ -78,16 +77,13 @@ class Flow:
         self.machine = machine
         self.matrix = machine.matrix
         self.narrator = narrator
+        self._bases: dict[TagRef, ImageRef] = {}
 
     # -- what there is ------------------------------------------------------------------------------
 
     def observe(self, spec: Spec) -> Observed:
         """What the lock files and the registry say of a cell; the engine is not asked."""
-        lock = locks.read(spec, self.machine.settings.locks)
-        if not self.machine.has_registry(self.matrix.staging):
-            return Observed(spec, lock, None)
-        base = self._base_in_staging(spec)
-        image = self._image_in_staging(spec, lock, base) if lock and base else None
+        lock, image = self._candidate(spec)
         if image is None:
             return Observed(spec, lock, None)
         digest, evidence_, destination = image.ref.digest, self.machine.evidence, self.machine.destination
@@ -102,6 +98,14 @@ class Flow:
             return observed
         whole = destination.intact(destination.repository.at(digest))
         return replace(observed, there=evidence_.beside(destination, digest), whole=whole)
+
+    def _candidate(self, spec: Spec) -> tuple[Lock | None, Image | None]:
+        """The cell's lock, and the image in staging that is built from it, as far as they are there."""
+        lock = locks.read(spec, self.machine.settings.locks)
+        if not self.machine.has_registry(self.matrix.staging):
+            return lock, None
+        base = self._base_in_staging(spec)
+        return lock, self._image_in_staging(spec, lock, base) if lock and base else None
 
     def decide(self, observed: Observed) -> Decision | None:
         """What the gate says of the cell's image today; None where there is no image."""
@@ -256,7 +260,7 @@ class Flow:
         """What was seen to fail is said wherever people find the image, not only where it was tried."""
         destination = self.machine.destination
         if destination.digest_of(str(image.ref.digest)):
-            carry(image, self.machine.staging, destination, self.machine.evidence)
+            publish.carry(image, self.machine.staging, destination, self.machine.evidence)
 
     def publish(self, spec: Spec) -> Status:
         """Give a proven image its tags; a cell that is not proven stays as it is, with the reasons."""
@@ -287,6 +291,36 @@ class Flow:
         if isinstance(done, Publication):
             return self.status(spec)
         return replace(status, reasons=(*status.reasons, done), again=_again("publish", spec.cell))
+
+    def repair(self, spec: Spec) -> Status:
+        """Take away what lies in a cell's way in the registry: junk beside its image, tags that may not stay.
+
+        An image that is proven then gets its tags, also where that moves a channel back.
+        """
+        self.machine.ensure_local_registry()
+        staging, destination = self.machine.staging, self.machine.destination
+        _, image = self._candidate(spec)
+        with self._stage(spec.cell, Stage.PUBLISH) as say:
+            if image:
+                self.clean(image.ref, say)
+                if destination.digest_of(str(image.ref.digest)):
+                    self.clean(destination.repository.at(image.ref.digest), say)
+                    publish.carry(image, destination, staging, self.machine.evidence, say)
+                    publish.carry(image, staging, destination, self.machine.evidence, say)
+            left = publish.withdraw(
+                destination,
+                spec.cell,
+                self._channels(spec),
+                evidence=self.machine.evidence,
+                judge=Keeping(self.machine),
+                on_step=say,
+            )
+        status = self.publish(spec)
+        return replace(status, reasons=(*status.reasons, *left))
+
+    def clean(self, ref: ImageRef, say: Callable[[str], None]) -> None:
+        """Have what is signed beside any image readable again."""
+        evidence.clean(Registry(ref.repository), ref.digest, self.machine.evidence.trusted, say)
 
     def try_out(self, python: Path) -> Status:
         """Run the suite on a bare-metal environment; its record is kept here and never counts for a tag."""
@@ -364,11 +398,13 @@ class Flow:
     # -- observing ----------------------------------------------------------------------------------
 
     def _base_in_staging(self, spec: Spec) -> ImageRef | None:
+        """The base of a cell; its tag is looked up once, so that all cells of a run stand on one digest."""
         if spec.base.image:
             return spec.base.image
         home = base_image.home(spec.base, spec.system, IMAGES, self.matrix.staging)
-        digest = Registry(home.repository).digest_of(home.tag)
-        return home.repository.at(digest) if digest else None
+        if home not in self._bases and (digest := Registry(home.repository).digest_of(home.tag)):
+            self._bases[home] = home.repository.at(digest)
+        return self._bases.get(home)
 
     def _image_in_staging(self, spec: Spec, lock: Lock, base: ImageRef) -> Image | None:
         """The candidate under the build key's tag, if all of it is there and it says what it is."""
@@ -418,6 +454,7 @@ class Flow:
                 progress=say,
             )
             base_image.describe(Registry(ref.repository), ref, packages)
+            self._bases[target] = ref
             return ref
 
     @contextmanager

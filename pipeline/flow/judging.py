@@ -12,14 +12,34 @@ from pipeline.flow.wanted import wanted
 
 if TYPE_CHECKING:
     from pipeline.flow.machine import Machine
-    from pipeline.nouns import Beside, Cell, Decision, Digest, Image, Lock, Proof, Repository, Spec
+    from pipeline.nouns import Beside, Decision, Digest, Image, Lock, Proof, Repository, Spec
 
 
 @dataclass(frozen=True)
-class Judging:
-    """What the gate says today of the image of one cell, and of other images in the destination."""
+class Keeping:
+    """What the gate says today of images that have tags in the destination."""
 
     machine: Machine
+
+    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
+        """The proof by which a digest keeps the tags that it has in the destination; None if it may not.
+
+        It is judged as the cell that its newest record names, whether the matrix still has that or not.
+        """
+        matrix = self.machine.matrix
+        named = next((proof.record.cell for proof in beside.proofs), "")
+        cell = next((one for one in matrix.cells if one.id == named), None) or cell_of(named)
+        if cell is None:
+            return None
+        return gate.holds(
+            cell, digest, matrix.repository, beside, policy=matrix.policy, now=datetime.now(UTC)
+        )
+
+
+@dataclass(frozen=True)
+class Judging(Keeping):
+    """The same, and what it says of the image of one cell."""
+
     spec: Spec
     lock: Lock
     image: Image
@@ -42,22 +62,3 @@ class Judging:
     def ours(self, beside: Beside) -> Decision:
         """The image, by what lies beside it in the destination or in staging."""
         return self.of(beside, self.machine.matrix.repository)
-
-    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
-        """The proof by which any digest keeps the tags that it has in the destination; None if it may not.
-
-        It is judged as the cell that its newest record names, whether the matrix still has that or not.
-        """
-        cells = {proof.record.cell for proof in beside.proofs}
-        named = self.spec.cell.id if self.spec.cell.id in cells else next(iter(sorted(cells)), "")
-        cell = _cell(named, self.machine.matrix.cells)
-        if cell is None:
-            return None
-        matrix = self.machine.matrix
-        return gate.holds(
-            cell, digest, matrix.repository, beside, policy=matrix.policy, now=datetime.now(UTC)
-        )
-
-
-def _cell(name: str, cells: tuple[Cell, ...]) -> Cell | None:
-    return next((cell for cell in cells if cell.id == name), None) or cell_of(name)

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.nouns import Publication, Reason
-from pipeline.publish import carry, rivals, standing, tags
-from pipeline.publish.work import Evidence, Judge, Work, named
+from pipeline.publish import rivals, standing, tags
+from pipeline.publish.statements import carry
+from pipeline.publish.withdrawal import withdraw
+from pipeline.publish.work import Evidence, Judge, Keeps, Work, named
+from pipeline.registry.limits import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.nouns import Decision, Digest, Image
     from pipeline.registry import Registry
 
-__all__ = ["Evidence", "Judge", "named", "publish"]
+__all__ = ["Evidence", "Judge", "Keeps", "carry", "named", "publish", "withdraw"]
 
 
 def publish(
@@ -53,6 +56,8 @@ def publish(
     manifest = source.manifest(image.ref.digest)
     if manifest is None:
         raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    if large := too_large(manifest, destination.repository.host):
+        return large
     work = Work(
         image,
         channels,
@@ -77,7 +82,7 @@ def _is_allowed(image: Image, decision: Decision) -> bool:
 
 def _store_evidence(work: Work) -> Reason | None:
     """What was signed first: what has a tag must never lack it, whenever we are ended."""
-    there = carry.carry(work.image, work.source, work.destination, work.evidence, work.on_step)
+    there = carry(work.image, work.source, work.destination, work.evidence, work.on_step)
     return _refused(work, work.judge.ours(there))
 
 

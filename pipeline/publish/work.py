@@ -29,14 +29,18 @@ class Evidence(Protocol):
         """Store the very bytes of statements in another repository, and list all that lie there."""
 
 
-class Judge(Protocol):
-    """How the gate judges by today's policy; the gate does it, this stage only asks it to."""
+class Keeps(Protocol):
+    """How the gate judges images that have tags, by today's policy; this stage only asks it to."""
+
+    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
+        """The proof by which a digest keeps the tags that it has; None where it may not."""
+
+
+class Judge(Keeps, Protocol):
+    """How it judges the image that is published, too."""
 
     def ours(self, beside: Beside) -> Decision:
         """The image that is published, by what lies beside it in the destination."""
-
-    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
-        """The proof by which another digest keeps the tags that it has; None where it may not."""
 
 
 @dataclass(frozen=True)
