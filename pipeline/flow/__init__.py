@@ -310,7 +310,7 @@ class Flow:
             left = publish.withdraw(
                 destination,
                 spec.cell,
-                self._channels(spec),
+                (*((image.immutable_tag,) if image else ()), *self._channels(spec)),
                 evidence=self.machine.evidence,
                 judge=Keeping(self.machine),
                 on_step=say,

@@ -20,6 +20,7 @@ def withdraw(
     destination: Registry,
     cell: Cell,
     tags: Iterable[str],
+    *,
     evidence: Evidence,
     judge: Keeps,
     on_step: Callable[[str], None],
@@ -27,19 +28,21 @@ def withdraw(
     """Take these tags of a cell off every image whose evidence does not hold.
 
     A channel moves to the newest image of the cell whose evidence holds; where there is none it is removed,
-    and so is an immutable tag, which no other image may have. Out comes what could not be done. Raises
-    RegistryError where the registry does not answer.
+    and so is an immutable tag, which no other image may have. Tags that are not asked for stay, so that what
+    was pinned can still be pulled. Out comes what could not be done. Raises RegistryError where the registry
+    does not answer.
     """
 
     def holds(digest: Digest) -> Proof | None:
         return judge.holds(digest, evidence.beside(destination, digest))
 
     immutable = announced(destination, cell)
-    proofs = {digest: holds(digest) for digest in {*immutable.values(), *named(destination, tags).values()}}
+    now = named(destination, tags)
+    proofs = {digest: holds(digest) for digest in {*immutable.values(), *now.values()}}
     good = {digest: proof for digest, proof in proofs.items() if proof and proof.record.cell == cell.id}
     newest = max(good, key=lambda digest: order(digest, good[digest]), default=None)
     left = []
-    for tag, digest in {**immutable, **named(destination, tags)}.items():
+    for tag, digest in now.items():
         if proofs.get(digest):
             continue
         heir = newest if tag not in immutable else None
