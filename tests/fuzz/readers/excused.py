@@ -30,12 +30,9 @@ EXCUSED = {
         (
             "base:epoch",
             "distribution:_address",
-            "evidence.envelope:predicate_type",
-            "evidence.store:_attach_for_older_cosign",
-            "gate:_age",
+            "nouns.statements:Proof.age",
             "gate:_today_reasons",
             "lock:_tags",
-            "publish:_age",
             "refresh.document:in_order",
             "refresh:_rows",
             "report.refreshed:_remark",
