@@ -169,6 +169,10 @@ class Registry:
         """What was attached to this digest, each once; more than can be read is a RegistryError."""
         return self.around(digest, artifact_type).found
 
+    def has_manifest(self, digest: Digest) -> bool:
+        """Whether the manifest is there."""
+        return self.digest_of(str(digest)) is not None
+
     def intact(self, ref: ImageRef) -> bool:
         """Whether the manifest, and every blob that it names in the size that it names, are there."""
         manifest = self.manifest(ref.digest)

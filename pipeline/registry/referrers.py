@@ -142,7 +142,11 @@ def around(registry: Registry, subject: Digest, artifact_type: str, *, most: int
                 if descriptor.artifact_type in ("", artifact_type):
                     found.setdefault(descriptor.digest, descriptor)
     listed = {digest.hex[:SHORT] for digest in found}
-    own = [tag for tag in registry.tags(own_tags(subject)) if tag.rpartition(".")[2] not in listed]
+    own = [
+        tag
+        for tag in registry.tags(own_tags(subject))
+        if is_own_tag(tag, subject) and tag.rpartition(".")[2] not in listed
+    ]
     _refuse_more(registry, subject, len(found) + len(own), most)
     unlisted, broken = _shown_by(registry, subject, own, artifact_type)
     tagged = tuple(manifest.descriptor for manifest in unlisted)
@@ -180,13 +184,28 @@ def complete(
         if not turn and not current.exists:
             time.sleep(PAUSE)  # a list that is there and was not seen would lose what others entered
             continue
-        body = canonical({**current.document, current.member: [*current.entries, *lacking]})
+        entries = [*_alive(registry, current), *lacking]
+        body = canonical({**current.document, current.member: entries})
         registry.put_manifest(Manifest(body, current.media_type), current.tag)
         time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter is no secret
     raise RegistryError(
         f"{registry.repository}:{current.tag}: others go on overwriting this list",
         hint="wait until they have ended, then run the same command again",
     )
+
+
+def _alive(registry: Registry, current: SharedList) -> list[Any]:
+    """The entries whose manifest or blob is there: a registry takes no list that names what it lacks."""
+    is_there = registry.has_manifest if current.member == "manifests" else registry.has_blob
+
+    def look(entry: Any) -> bool:
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            return is_there(Descriptor.read(entry).digest)
+        return True  # nobody knows what it is: it is not ours to leave out
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        alive = list(pool.map(look, current.entries))
+    return [entry for entry, is_alive in zip(current.entries, alive, strict=True) if is_alive]
 
 
 def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
@@ -275,7 +294,7 @@ def _shown_by(
         return manifest if kind == artifact_type else None
 
     with ThreadPoolExecutor(PARALLEL) as pool:
-        seen = list(pool.map(look, [tag for tag in tags if is_own_tag(tag, subject)]))
+        seen = list(pool.map(look, tags))
     manifests = tuple(one for one in seen if isinstance(one, Manifest))
     return manifests, tuple(one for one in seen if isinstance(one, str))
 
