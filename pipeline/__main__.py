@@ -423,8 +423,8 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--facts", type=Path, default=FACTS, help="default: the facts in this checkout")
     judged = command("gate", _gate, "exit 0 if this digest may carry a tag, 1 with all reasons if not")
     judged.add_argument("ref", help="host/path@sha256:…")
-    for one in (built, verified):
-        one.add_argument("--fresh", action="store_true", help="build without BuildKit's cache")
+    built.add_argument("--fresh", action="store_true", help="build again, without BuildKit's cache")
+    verified.add_argument("--fresh", action="store_true", help="try again what is proven; the image stays")
     read.add_argument("--fresh", action="store_true", help="read every artefact again, also those known")
     for one in (verified, published):
         one.add_argument(
