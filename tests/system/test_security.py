@@ -12,12 +12,12 @@ import pytest
 from pipeline import evidence
 from pipeline.errors import RegistryError
 from pipeline.nouns import Check, Digest, Outcome, Publication, Reason, Result
-from pipeline.publish import withdraw
+from pipeline.publish import carry, withdraw
 from pipeline.registry import OCI_MANIFEST, ContentError, Manifest, Registry
 from pipeline.registry.documents import EMPTY, OCI_INDEX
 from pipeline.registry.referrers import fallback_tag, own_tag
 from pipeline.registry.requests import MANY
-from tests.system.test_publish import CELL, CHANNELS, LATER, LATEST, put, tags
+from tests.system.test_publish import CELL, CHANNELS, LATER, LATEST, put, tags, unreadable_after_write
 
 if TYPE_CHECKING:
     from pipeline.nouns import Beside, Image
@@ -83,6 +83,16 @@ def test_an_image_that_is_tried_again_may_do_without_what_is_gone(bench: Bench) 
     sign(bench, image, finished="2033-01-01T00:00:00Z")
     assert codes(bench, image) == set()
     assert beside(bench, image).proofs[0].links.lost == (failure,)
+
+
+def test_a_statement_that_was_deleted_comes_back_from_where_a_copy_is(bench: Bench) -> None:
+    """From the destination to staging, as a repair brings it."""
+    image, failure = failed_then_passed(bench)
+    carry(image, bench.staging, bench.destination, bench.evidence)
+    delete(bench, image, failure)
+    assert codes(bench, image) == {"statement-missing"}
+    carry(image, bench.destination, bench.staging, bench.evidence)
+    assert codes(bench, image) == set()
 
 
 def test_the_newest_statement_can_be_deleted_without_a_trace(bench: Bench) -> None:
@@ -193,16 +203,22 @@ def test_an_image_in_the_place_of_the_list_is_told_and_not_overwritten(bench: Be
     assert beside(bench, image).unlisted == ()
 
 
+def stranger(bench: Bench, *names: str) -> Image:
+    """An image without proof under these tags of the destination."""
+    image = bench.image("9" * 64)
+    manifest = bench.staging.manifest(image.ref.digest)
+    assert manifest
+    bench.destination.take_blobs(manifest.blobs, bench.staging)
+    for name in names:
+        bench.destination.put_manifest(manifest, name)
+    return image
+
+
 def test_a_channel_that_was_moved_to_an_image_without_proof_is_taken_off_it(bench: Bench) -> None:
     """It goes back to the newest image of the cell whose evidence holds; tags not asked for stay."""
     good, decision = bench.proven(finished=LATER)
     put(bench, good, decision)
-    stranger = bench.image("9" * 64)
-    manifest = bench.staging.manifest(stranger.ref.digest)
-    assert manifest
-    bench.destination.take_blobs(manifest.blobs, bench.staging)
-    for tag in (CHANNELS[0], "somebodys"):
-        bench.destination.put_manifest(manifest, tag)
+    bad = stranger(bench, CHANNELS[0], "somebodys")
     left = withdraw(
         bench.destination,
         CELL,
@@ -213,7 +229,29 @@ def test_a_channel_that_was_moved_to_an_image_without_proof_is_taken_off_it(benc
     )
     assert left == ()
     assert tags(bench)[CHANNELS[0]] == str(good.ref.digest)
-    assert tags(bench)["somebodys"] == str(stranger.ref.digest)
+    assert tags(bench)["somebodys"] == str(bad.ref.digest)
+
+
+def test_no_channel_is_set_back_to_an_image_without_proof(bench: Bench, proxy: Proxy) -> None:
+    """It named that when we came; what we wrote and cannot read is the better one."""
+    stranger(bench, CHANNELS[0])
+    image, decision = bench.proven()
+    proxy.after = unreadable_after_write(proxy, CHANNELS[0])
+    with pytest.raises(RegistryError, match="whose evidence does not hold, so that was not put back"):
+        put(bench.through(proxy), image, decision)
+    assert tags(bench)[CHANNELS[0]] == str(image.ref.digest)
+
+
+def test_an_image_without_proof_is_no_other_publisher(bench: Bench) -> None:
+    """Whoever may write there announces what he likes; only what the gate allows is given way to."""
+    image, decision = bench.proven()
+
+    def announce(step: str) -> None:
+        if step == "manifest stored":
+            stranger(bench, f"{CELL.id}-{'f' * 12}")
+
+    assert isinstance(put(bench, image, decision, on_step=announce), Publication)
+    assert tags(bench)[CHANNELS[0]] == str(image.ref.digest)
 
 
 def test_a_tag_is_removed_without_the_image_that_others_may_name(bench: Bench) -> None:
