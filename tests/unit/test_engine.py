@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import docker
+
 from pipeline.engine import Engine, Launch
 from pipeline.nouns import ImageRef
 
@@ -13,7 +15,8 @@ IMAGE = ImageRef.parse(f"127.0.0.1:5000/tagproof/vllm@sha256:{'a' * 64}")
 
 def given(**changes: Any) -> dict[str, Any]:
     """What the engine is asked for; no engine is needed to say so."""
-    return Engine(None)._arguments(Launch(IMAGE, "run", mounts={Path("/models/tiny"): "/model"}, **changes))
+    nobody = docker.DockerClient(base_url="unix:///nowhere", version="1.44")
+    return Engine(nobody)._arguments(Launch(IMAGE, "run", mounts={Path("/models/tiny"): "/model"}, **changes))
 
 
 def test_a_container_has_one_folder_of_ours_which_it_cannot_write_to() -> None:

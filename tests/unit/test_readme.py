@@ -40,6 +40,13 @@ def test_every_document_that_it_names_is_there() -> None:
     assert all((ROOT / name).is_file() for name in re.findall(r"\]\((docs/[^)]+)\)", README))
 
 
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    """It says "cannot" only where a test shows it."""
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def test_the_language_that_is_documented_is_understood(tmp_path: Path) -> None:
     """All blocks of docs/matrix.md together are one good matrix, of cells that exist."""
     text = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
