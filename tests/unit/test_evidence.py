@@ -136,6 +136,13 @@ def test_a_record_of_another_image_is_refused() -> None:
     assert found.code == "record-subject"
 
 
+def test_a_record_of_an_environment_that_is_no_image_counts_for_nothing() -> None:
+    """Whatever digest it names: the same record, signed by a trusted key, under the type of such records."""
+    found = read(evidence.sign(RECORD, KEY, predicate=evidence.BARE_METAL))
+    assert isinstance(found, Reason)
+    assert found.code == "record-type"
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
