@@ -38,6 +38,7 @@ def status(
     why_not: str,
     channels: tuple[str, ...],
     there: Decision | None = None,
+    keeps: bool = False,
     verdict: Verdict | None = None,
     estimate: Estimate | None = None,
 ) -> Status:
@@ -48,6 +49,7 @@ def status(
     cell still has to be verified, ``why_not`` ("needs a GPU") becomes its ``pending``.
     ``channels`` are the tags that ought to carry the cell's image beside its immutable one. ``there`` is the
     gate's decision on the same digest by what lies in the destination: tags alone do not make it published.
+    ``keeps`` says whether by that the digest may keep the tags that it has, whatever today's inputs are.
     ``verdict`` is compatibility's; ``estimate`` what a build would take.
     """
     record = _record(observed, decision)
@@ -56,7 +58,7 @@ def status(
     return Status(
         cell=observed.spec.cell,
         state=state,
-        reasons=(*_against(decision), *_tag_reasons(observed, decision, there)),
+        reasons=(*_against(decision), *_tag_reasons(observed, decision, there, keeps=keeps)),
         steps=steps,
         pending=why_not if Stage.VERIFY in steps and not can_prove else "",
         image=observed.image,
@@ -152,7 +154,9 @@ def _against(decision: Decision | None) -> tuple[Reason, ...]:
     return (*decision.reasons, *decision.rejected)
 
 
-def _tag_reasons(observed: Observed, decision: Decision | None, there: Decision | None) -> Iterator[Reason]:
+def _tag_reasons(
+    observed: Observed, decision: Decision | None, there: Decision | None, *, keeps: bool
+) -> Iterator[Reason]:
     """What is wrong with the tags in the destination, and how each is mended."""
     if observed.image is None:
         return
@@ -160,7 +164,8 @@ def _tag_reasons(observed: Observed, decision: Decision | None, there: Decision 
     named = dict(observed.tags).get(image.immutable_tag, image.ref.digest)
     if named != image.ref.digest:
         text = f"{cell.id}: the immutable tag {image.immutable_tag} names {named}, not {image.ref.digest}"
-        yield Reason("tag-moved", text, f"python -m pipeline repair {cell.id}")
+        hint = f"python -m pipeline repair {cell.id} moves it back, unless what it names is proven too"
+        yield Reason("tag-moved", text, hint)
     if not observed.carried or (there is not None and there.allowed):
         return
     tags = ", ".join(observed.carried)
@@ -168,7 +173,7 @@ def _tag_reasons(observed: Observed, decision: Decision | None, there: Decision 
     if decision is not None and decision.allowed:
         text = f"{cell.id}: tagged {tags}, without evidence beside {image.ref.digest} that allows it: {why}"
         yield Reason("evidence-lacking", text, f"python -m pipeline publish {cell.id} brings it there again")
-    else:
+    elif not keeps:
         text = f"{cell.id}: still tagged {tags}, though {image.ref.digest} may carry no tag: {why}"
         yield Reason("still-tagged", text, f"python -m pipeline repair {cell.id} withdraws the tags")
 

@@ -137,6 +137,7 @@ class Flow:
             why_not=why_not,
             channels=self._channels(observed.spec),
             there=judging.ours(observed.there) if judging and observed.carried else None,
+            keeps=bool(judging and judging.holds(judging.image.ref.digest, observed.there)),
             verdict=_verdict(observed.spec, estimate),
             estimate=estimate,
         )

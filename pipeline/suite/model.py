@@ -55,14 +55,14 @@ def locate(name: str) -> Model:
         if found := _in_folder(name) or _downloaded(name):
             return found
     raise UsageError(
-        f"'{shown(name)}' is neither a folder with a config.json nor a model in {_cache()}",
+        f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
         hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder",
     )
 
 
 def _in_folder(name: str) -> Model | None:
     folder = Path(name).expanduser()
-    return Model(folder.resolve(), folder.resolve()) if (folder / "config.json").is_file() else None
+    return Model(folder.resolve(), folder.resolve()) if _is_model(folder) else None
 
 
 def _downloaded(name: str) -> Model | None:
@@ -70,7 +70,16 @@ def _downloaded(name: str) -> Model | None:
     root = _cache() / f"models--{repository.replace('/', '--')}"
     named = root / "refs" / (revision or "main")
     snapshot = root / "snapshots" / (named.read_text().strip() if named.is_file() else revision or "none")
-    return Model(root.resolve(), snapshot.absolute()) if (snapshot / "config.json").is_file() else None
+    return Model(root.resolve(), snapshot.absolute()) if _is_model(snapshot) else None
+
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder holds a model: other programs keep a config.json too, and logins beside it."""
+    has_weights = any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
+    return (folder / "config.json").is_file() and has_weights
 
 
 def _cache() -> Path:

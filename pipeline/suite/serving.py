@@ -135,7 +135,7 @@ class Serving(Stage):
     def _client(self) -> OpenAI:
         """The official client, which asks each question once only."""
         seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
-        http = DefaultHttpxClient(trust_env=False)
+        http = DefaultHttpxClient(trust_env=False, follow_redirects=False)
         return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
 
     def _server_arguments(self) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
+    (model / "model.safetensors").touch()
     matrix = Matrix(tmp_path / "matrix.yaml", (), HERE, HERE, (), Policy(()), model=str(model))
     return Machine(Settings(matrix))
 

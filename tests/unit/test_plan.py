@@ -222,6 +222,20 @@ def test_tags_on_an_image_that_may_carry_none_are_told_with_the_way_to_withdraw_
     assert reason.hint.startswith(f"python -m pipeline repair {CPU.id}")
 
 
+def test_a_published_image_may_keep_its_tags_while_todays_inputs_ask_for_another() -> None:
+    """An edited suite is a reason to try it again, none to take its tags away."""
+    found = plan.status(
+        observed(proofs=(proof(),), tags=ALL),
+        NO,
+        can_prove=True,
+        why_not="",
+        channels=(CPU.id, "cpu"),
+        there=NO,
+        keeps=True,
+    )
+    assert (found.state, found.reasons) == (State.UNPROVEN, NO.reasons)
+
+
 def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
     """The image is proven, and what lies beside it there does not say so."""
     (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, there=NO).reasons

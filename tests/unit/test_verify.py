@@ -98,6 +98,7 @@ def test_a_model_of_the_hub_cache_is_found_by_its_id(tmp_path: Path, monkeypatch
     (root / "refs" / "main").write_text("abc")
     (root / "snapshots" / "abc").mkdir(parents=True)
     (root / "snapshots" / "abc" / "config.json").write_text("{}")
+    (root / "snapshots" / "abc" / "model.safetensors").touch()
     assert locate("organisation/name").seen_from("/model") == "/model/snapshots/abc"
 
 
@@ -417,3 +418,10 @@ def test_a_process_that_took_over_the_number_is_another_owner() -> None:
 def test_what_another_host_owns_or_nobody_says_is_left_alone(label: str) -> None:
     """An engine may serve several hosts."""
     assert not engine._is_orphan(label)
+
+
+def test_a_folder_that_merely_has_a_configuration_is_no_model(tmp_path: Path) -> None:
+    """Docker keeps logins beside one: the image under test would be given them to read."""
+    (tmp_path / "config.json").write_text('{"auths": {}}')
+    with pytest.raises(UsageError, match="and weights"):
+        locate(str(tmp_path))

@@ -99,6 +99,7 @@ def read_revision(data: bytes, place: Path) -> object:
     root = place / "models--a--b"
     put(root, "refs/main", data)
     put(root, "snapshots/0123abcd/config.json", b"{}")
+    put(root, "snapshots/0123abcd/model.safetensors", b"")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_CACHE", str(place))
         return locate("a/b")

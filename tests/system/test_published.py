@@ -1,0 +1,290 @@
+"""What plan, gate and publish say of a cell whose evidence or tags somebody tampered with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from pipeline import build, certify, compat, evidence, matrix, suite
+from pipeline import lock as locks
+from pipeline.errors import Stop
+from pipeline.flow import Flow, Machine, Settings
+from pipeline.flow.machine import IMAGES
+from pipeline.flow.wanted import wanted
+from pipeline.nouns import (
+    Certificate,
+    Check,
+    Host,
+    Image,
+    ImageRef,
+    Lock,
+    Outcome,
+    Pin,
+    Record,
+    Repository,
+    Result,
+    Sizes,
+    State,
+    checks_of,
+)
+from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
+from pipeline.registry.referrers import fallback_tag
+from pipeline.report.progress import Narrator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pipeline.nouns import Digest, Spec
+    from tests.system.conftest import Bench
+
+MATRIX = """\
+schema: 1
+torch: ["2.13.0"]
+cuda: [cpu]
+python: ["3.11"]
+vllm: ["0.32.0"]
+base: {image: "%s"}
+publish: {repository: "%s"}
+"""
+TORCH = Pin("torch", "2.13.0", "1" * 64, "torch-2.13.0-py3-none-any.whl", 4000)
+
+
+@dataclass
+class Cell:
+    """A cell that is built and certified; records of it can be signed at will."""
+
+    flow: Flow
+    spec: Spec
+    image: Image
+    lock: Lock
+
+    @property
+    def machine(self) -> Machine:
+        return self.flow.machine
+
+    @property
+    def destination(self) -> Registry:
+        return self.machine.destination
+
+    def prove(self, registry: Registry | None = None, *, minutes: int = 10, **changes: Any) -> Digest:
+        """Sign a record of so many minutes ago and attach it, in staging unless told otherwise."""
+        moment = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        values: dict[str, Any] = {
+            "schema": 1,
+            "cell": self.spec.cell.id,
+            "repository": str(self.machine.matrix.repository),
+            "digest": str(self.image.ref.digest),
+            "build_key": self.image.build_key,
+            "proof_key": "2" * 64,
+            "lock": self.lock.digest,
+            "suite": suite.digest(),
+            "model": self.machine.model_digest_of(self.spec.cell),
+            "host": Host(hardware="cpu-amd64", system="Linux", cpu="two cores", memory_bytes=1),
+            "started": moment,
+            "finished": moment,
+            "attempt": 1,
+            "checks": tuple(
+                Check(name=name, outcome=Outcome.PASSED, seconds=1) for name in checks_of(self.spec.cell.vllm)
+            ),
+            "result": Result.PASSED,
+        }
+        bundle = evidence.sign(Record.model_validate(values | changes), self.machine.key)
+        return self.attach(bundle, registry)
+
+    def certify(self, registry: Registry | None = None, **changes: Any) -> Digest:
+        """Sign a certificate without findings and attach it."""
+        expected = wanted(self.spec, self.lock)
+        values: dict[str, Any] = {
+            "schema": 1,
+            "name": str(self.image.ref),
+            "repository": str(self.machine.matrix.repository),
+            "inputs": certify.inputs_of(self.image.ref.digest, expected, self.spec.waivers),
+            "digest": str(self.image.ref.digest),
+            "findings": (),
+            "sizes": Sizes(compressed=1, installed=1),
+            "facts": "2026-11-24",
+            "tool": "tests",
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        certificate = Certificate.model_validate(values | changes)
+        return self.attach(evidence.certificates.sign(certificate, self.machine.key), registry)
+
+    def attach(self, bundle: bytes, registry: Registry | None = None) -> Digest:
+        place = registry or self.machine.staging
+        return evidence.attach(place, place.repository.at(self.image.ref.digest), bundle)
+
+    def strip(self, registry: Registry) -> None:
+        """Somebody who may delete takes away all that is signed beside the image."""
+        for one in self.machine.evidence.beside(registry, self.image.ref.digest).statements:
+            assert registry.delete_manifest(one.manifest)
+        for tag in (fallback_tag(self.image.ref.digest), f"{fallback_tag(self.image.ref.digest)}.att"):
+            assert registry.delete_tag(tag)
+
+    def tags(self) -> set[str]:
+        """The tags that people see."""
+        return {tag for tag in self.destination.tags() if not tag.startswith("sha256-")}
+
+    def codes(self) -> set[str]:
+        """Why the plan says that something is to be looked at."""
+        return {reason.code for reason in self.flow.status(self.spec).reasons}
+
+    def gate(self, place: Repository) -> set[str]:
+        """Why the gate refuses the image at this place."""
+        return {reason.code for reason in self.flow.judge(str(place.at(self.image.ref.digest))).reasons}
+
+
+def push(registry: Registry, tag: str, labels: dict[str, str]) -> ImageRef:
+    """An image with these labels and one layer."""
+    layer = registry.put_blob(json.dumps([tag, labels]).encode())
+    config = registry.put_blob(json.dumps({"config": {"Labels": labels}}).encode())
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {**config.plain, "mediaType": "application/vnd.oci.image.config.v1+json"},
+        "layers": [{**layer.plain, "mediaType": "application/vnd.oci.image.layer.v1.tar"}],
+    }
+    digest = registry.put_manifest(Manifest(json.dumps(document).encode(), OCI_MANIFEST), tag)
+    return registry.repository.at(digest)
+
+
+@pytest.fixture
+def cell(bench: Bench, tmp_path: Path) -> Iterator[Cell]:
+    """A cell whose image is in staging, certified and proven."""
+    base = push(bench.staging, "base", {})
+    file = tmp_path / "matrix.yaml"
+    file.write_text(MATRIX % (base, bench.destination.repository))
+    loaded = matrix.load(file, None)
+    (spec,) = loaded.specs
+    lock = Lock(spec.cell, (TORCH,))
+    locks.write(spec, lock, tmp_path / "locks")
+    driver = compat.driver_floor(spec.cell.cuda)
+    key = build.key(spec, lock, base, driver, IMAGES)
+    ref = push(Registry(loaded.staging), key, dict(build.labels(spec, lock, driver)))
+    own = generate_private_key(SECP256R1())
+    pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with Narrator() as narrator:
+        flow = Flow(Machine(Settings(matrix=loaded, key_pem=pem)), narrator)
+        made = Cell(flow, spec, Image(spec.cell, ref, key, lock.digest), lock)
+        made.certify()
+        made.prove()
+        yield made
+
+
+def test_a_proven_cell_is_published_and_then_there_is_nothing_to_do(cell: Cell) -> None:
+    """The twin of all that follows: nobody tampers."""
+    assert cell.flow.status(cell.spec).state is State.PROVEN
+    assert cell.flow.publish(cell.spec).state is State.PUBLISHED
+    assert cell.flow.status(cell.spec).reasons == ()
+    assert cell.gate(cell.destination.repository) == cell.gate(cell.machine.staging.repository) == set()
+
+
+@pytest.mark.parametrize("left", ["nothing", "a failure", "a foreign record and certificate"])
+def test_what_the_destination_lacks_is_seen_and_brought_again(cell: Cell, left: str) -> None:
+    """Published is the gate's judgement of what lies there, not that anything signed lies there."""
+    cell.flow.publish(cell.spec)
+    cell.strip(cell.destination)
+    if left == "a foreign record and certificate":
+        elsewhere = "127.0.0.1:9/elsewhere"
+        cell.prove(cell.destination, cell="torch2.13.0-cpu-py3.11", repository=elsewhere)
+        cell.certify(cell.destination, repository=elsewhere)
+    if left == "a failure":
+        cell.prove(cell.destination, minutes=90, result=Result.FAILED, proof_key="3" * 64)
+    assert cell.flow.status(cell.spec).state is State.PROVEN
+    assert "evidence-lacking" in cell.codes()
+    assert cell.flow.publish(cell.spec).state is State.PUBLISHED
+    assert cell.gate(cell.destination.repository) == set()
+
+
+def test_the_gate_judges_what_lies_beside_the_reference_that_was_asked_for(cell: Cell) -> None:
+    """Stripped there, it is refused there, whatever lies in staging; and nowhere else is it ours."""
+    cell.flow.publish(cell.spec)
+    other = Registry(replace(cell.destination.repository, path=f"{cell.destination.repository.path}-other"))
+    manifest = cell.machine.staging.manifest(cell.image.ref.digest)
+    assert manifest
+    other.take_blobs(manifest.blobs, cell.machine.staging)
+    other.put_manifest(manifest)
+    assert "no-proof" in cell.gate(other.repository)
+    beside = cell.machine.evidence.beside(cell.machine.staging, cell.image.ref.digest)
+    cell.machine.evidence.copy(beside.statements, cell.machine.staging, other, cell.image.ref.digest)
+    assert "other-repository" in cell.gate(other.repository)
+    cell.strip(cell.destination)
+    assert "no-proof" in cell.gate(cell.destination.repository)
+    assert cell.gate(cell.machine.staging.repository) == set()
+
+
+def test_a_published_image_that_fails_later_is_told_vetoed_there_and_withdrawn(cell: Cell) -> None:
+    """Tags do not stay on it in silence: its failure lies beside them, and repair takes them off."""
+    cell.flow.publish(cell.spec)
+    cell.prove(minutes=1, result=Result.FAILED, proof_key="3" * 64)
+    assert cell.flow.status(cell.spec).state is not State.PUBLISHED
+    assert "still-tagged" in {reason.code for reason in cell.flow.publish(cell.spec).reasons}
+    there = cell.machine.evidence.beside(cell.destination, cell.image.ref.digest)
+    assert Result.FAILED in {proof.record.result for proof in there.proofs}
+    assert cell.gate(cell.destination.repository)
+    cell.flow.repair(cell.spec)
+    assert cell.tags() == set()
+
+
+def test_tags_whose_proof_has_grown_too_old_are_told(cell: Cell) -> None:
+    """Nobody failed, and nobody looked again either."""
+    cell.flow.publish(cell.spec)
+    policy = replace(cell.machine.matrix.policy, max_age_days=0)
+    cell.flow.machine.matrix = cell.flow.matrix = replace(cell.machine.matrix, policy=policy)
+    assert {"stale", "still-tagged"} <= cell.codes()
+
+
+def test_a_published_image_keeps_its_tags_when_the_suite_is_edited(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is to be tried again; nothing speaks of withdrawing what is published."""
+    cell.flow.publish(cell.spec)
+    monkeypatch.setattr(suite, "digest", lambda: f"sha256:{'9' * 64}")
+    status = cell.flow.status(cell.spec)
+    assert status.state is State.UNPROVEN
+    assert {reason.code for reason in status.reasons} == {"other-suite"}
+
+
+def test_tags_that_were_moved_to_an_unproven_image_are_put_back_by_repair(cell: Cell) -> None:
+    """Publishing says what happened; one command mends it, and the next plan has nothing to do."""
+    stranger = push(cell.destination, "x", {})
+    manifest = cell.destination.manifest(stranger.digest)
+    assert manifest
+    for tag in (cell.spec.cell.id, cell.image.immutable_tag):
+        cell.destination.put_manifest(manifest, tag)
+    assert "tag-moved" in cell.codes()
+    assert "tag-moved" in {reason.code for reason in cell.flow.publish(cell.spec).reasons}
+    assert cell.flow.repair(cell.spec).state is State.PUBLISHED
+    assert cell.flow.status(cell.spec).reasons == ()
+
+
+def test_an_index_in_the_place_of_an_image_is_named_with_what_replaces_it(cell: Cell) -> None:
+    """Any builder with attestations leaves one; a build with --fresh does not look at it."""
+    inner = cell.machine.staging.manifest(cell.image.ref.digest)
+    assert inner
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [inner.descriptor.plain]}
+    cell.machine.staging.put_manifest(
+        Manifest(json.dumps(document).encode(), OCI_INDEX), cell.image.build_key
+    )
+    with pytest.raises(Stop, match="in the place of the image") as error:
+        cell.flow.status(cell.spec)
+    assert f"build --fresh {cell.spec.cell.id}" in error.value.hint
+
+
+def test_why_evidence_counts_for_nothing_is_told_with_its_key(cell: Cell) -> None:
+    """Another machine's key signed: the gate and the plan say whose it claims to be."""
+    stranger = generate_private_key(SECP256R1())
+    pem = stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    other = Flow(Machine(Settings(matrix=cell.machine.matrix, key_pem=pem)), cell.flow.narrator)
+    said = [reason.text for reason in other.status(cell.spec).reasons if reason.code == "record-untrusted"]
+    (signer,) = cell.machine.evidence.trusted
+    assert len(said) == 2
+    assert all(signer in text for text in said)
+    decision = other.judge(str(cell.image.ref))
+    assert {reason.code for reason in decision.rejected} == {"record-untrusted"}
