@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, environ, files, matrix, plan, report
 from pipeline.compat.facts import FACTS
 from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import Conditions, ImageRef, Level, State, plain, shown_lines
+from pipeline.nouns import Conditions, ImageRef, Level, State, plain, shown_json, shown_lines
 from pipeline.report import planned
 from pipeline.report.progress import Narrator
 
@@ -83,9 +83,9 @@ def _plan(options: argparse.Namespace) -> int:
     if options.github:
         print(json.dumps(plan.github(statuses)))
     elif options.json:
-        print(report.as_json((*statuses, *map(plan.left_out, pruned))), end="")
+        _write(shown_json(report.as_json((*statuses, *map(plan.left_out, pruned)))))
     else:
-        print(shown_lines(planned.text_of(statuses, pruned)), end="")
+        _write(shown_lines(planned.text_of(statuses, pruned)))
     return _seen(statuses, options)
 
 
@@ -104,7 +104,7 @@ def _certify(options: argparse.Namespace) -> int:
     if options.sarif:
         files.write(options.sarif, sarif(found).encode())
     form = told.as_json if options.json else told.markdown if options.markdown else told.page
-    print(form(found) if options.json else shown_lines(form(found)), end="")
+    _write(shown_json(form(found)) if options.json else shown_lines(form(found)))
     return GOOD if found.passed else REFUSED
 
 
@@ -135,9 +135,9 @@ def _explain_image(options: argparse.Namespace) -> int:
     verdict = certificates.answer(found, question.parse(words, compat.shipped()).conditions)
     if options.json:
         answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
-        print(json.dumps({**answer, "certificate": plain(found)}, indent=2))
+        _write(shown_json(json.dumps({**answer, "certificate": plain(found)}, indent=2) + "\n"))
     else:
-        print(told.answer(verdict), told.page(found), sep="\n", end="")
+        _write(shown_lines(f"{told.answer(verdict)}\n{told.page(found)}"))
     return _EXPLAINED.get(verdict.level, GOOD)
 
 
@@ -167,9 +167,10 @@ def _explain(options: argparse.Namespace) -> int:
     cells = [(one.cell, compat.judge(one.cell, _under(asked, one), facts)) for one in shown]
     if options.json:
         told = [{"cell": plain(cell), "level": verdict.level, **plain(verdict)} for cell, verdict in cells]
-        print(json.dumps({"schema": report.SCHEMA, **plain(answer), "cells": told}, indent=2))
+        said = {"schema": report.SCHEMA, **plain(answer), "cells": told}
+        _write(shown_json(json.dumps(said, indent=2) + "\n"))
     else:
-        print(explained.text_of(answer, cells), end="")
+        _write(shown_lines(explained.text_of(answer, cells)))
     return _EXPLAINED.get(answer.level, GOOD)
 
 
@@ -257,8 +258,9 @@ def _gate(options: argparse.Namespace) -> int:
     with _flow(options) as flow:
         decision = flow.judge(options.ref)
     if options.json:
-        print(json.dumps({"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}))
-    for reason in decision.reasons:
+        told = {"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}
+        _write(shown_json(json.dumps(told) + "\n"))
+    for reason in () if decision.allowed else (*decision.reasons, *decision.rejected):
         _say(reason)
     return GOOD if decision.allowed else REFUSED
 
@@ -268,9 +270,9 @@ def _report(options: argparse.Namespace) -> int:
         statuses = flow.each(_selected(flow, options), flow.status)
     report.write(statuses, _state(options))
     if not options.json:
-        print(report.markdown(statuses), end="")
+        _write(shown_lines(report.markdown(statuses)))
     else:
-        print(report.as_json(statuses), end="")
+        _write(shown_json(report.as_json(statuses)))
     return _seen(statuses, options)
 
 
@@ -284,9 +286,9 @@ def _refresh(options: argparse.Namespace) -> int:
         _say(problem)
     if options.json:
         told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
-        print(json.dumps(told, indent=2))
+        _write(shown_json(json.dumps(told, indent=2) + "\n"))
     elif not done.problems:
-        print(refreshed.markdown(done.summary), end="")
+        _write(shown_lines(refreshed.markdown(done.summary)))
     return REFUSED if done.problems else GOOD
 
 
@@ -310,6 +312,11 @@ def _seen(statuses: Sequence[Status], options: argparse.Namespace) -> int:
     return _code(statuses, options, machine_only=True)
 
 
+def _write(text: str) -> None:
+    """Data: to stdout, as it is."""
+    print(text, end="")
+
+
 def _tell(statuses: Sequence[Status], options: argparse.Namespace) -> int:
     """The failures, the table and the files of a run; returns its exit code."""
     for status in statuses:
@@ -322,7 +329,7 @@ def _tell(statuses: Sequence[Status], options: argparse.Namespace) -> int:
 
 def _print(statuses: Sequence[Status], options: argparse.Namespace) -> None:
     if options.json:
-        print(report.as_json(statuses), end="")
+        _write(shown_json(report.as_json(statuses)))
         return
     from rich.console import Console  # noqa: PLC0415 - JSON does not need it
 

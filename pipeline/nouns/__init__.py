@@ -58,7 +58,7 @@ from pipeline.nouns.records import (
     checks_of,
 )
 from pipeline.nouns.references import Digest, ImageRef, Repository, TagRef
-from pipeline.nouns.shown import shown, shown_lines
+from pipeline.nouns.shown import shown, shown_json, shown_lines
 from pipeline.nouns.statements import Beside, Certified, Links, Proof
 from pipeline.nouns.status import Estimate, Observed, Stage, State, Status
 from pipeline.nouns.verdicts import Conditions, Finding, Level, Verdict
@@ -135,5 +135,6 @@ __all__ = [
     "key_of",
     "plain",
     "shown",
+    "shown_json",
     "shown_lines",
 ]

@@ -27,6 +27,11 @@ def shown_lines(text: str) -> str:
     return "\n".join(harmless(line) for line in text.split("\n"))
 
 
+def shown_json(text: str) -> str:
+    """A JSON document that means the same, and gives no order to a log: only its strings hold ``#``."""
+    return text.replace("#", "\\u0023")
+
+
 def harmless(line: str) -> str:
     """The same with every character escaped that does not print, direction marks and line breaks included."""
     printable = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)

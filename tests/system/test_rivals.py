@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Answer, Bench, Proxy, Server
 
-ROUNDS = int(os.environ.get("TAGPROOF_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TAGPROOF_ROUNDS", "2"))
 """How often each race is run; a hundred times where somebody has the hours."""
 
 DELAY = float(os.environ.get("TAGPROOF_DELAY", "0.3"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.nouns import shown, shown_lines
+from pipeline.nouns import shown, shown_json, shown_lines
 from pipeline.nouns.shown import LONGEST
 
 
@@ -65,3 +66,10 @@ def test_a_message_keeps_its_own_lines_and_no_others(text: str) -> None:
         assert len(line.splitlines()) <= 1
         assert not re.match(r"\s*::", line)
         assert "##[" not in line
+
+
+def test_json_means_the_same_and_orders_nothing() -> None:
+    """A runner takes ``##[error]`` for an order wherever it stands in a line of its log."""
+    value = {"said": "x ##[error]y ##vso[task.complete]", "a#b": 1}
+    text = shown_json(json.dumps(value))
+    assert (json.loads(text), "#" in text) == (value, False)
