@@ -39,7 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key_pem = environ.take(environ.KEY)  # before anything starts that it does not concern
     options = _parser().parse_args(arguments, argparse.Namespace(key_pem=key_pem))
     try:
+        return _run(options)
+    except BrokenPipeError:
+        return _unheard()
+
+
+def _run(options: argparse.Namespace) -> int:
+    """One command, and what kept it from its work; its exit code."""
+    try:
         code: int = options.run(options)
+        sys.stdout.flush()  # that nobody hears us is found out here, not when all is over
     except Stop as stop:
         _say(f"error: {stop}")
         return stop.exit_code
@@ -52,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: what was started is ended, nothing was left half done", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _unheard() -> int:
+    """Whoever read our words is gone (`… | head`): no verdict arrived, and nobody is there for more words."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return MACHINE
 
 
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -187,6 +187,21 @@ def test_an_interruption_is_exit_code_130(
     assert plan(tmp_path, GOOD_MATRIX) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
     assert cleaned_up
+
+
+@pytest.mark.parametrize(
+    ("closed", "words"), [("stdout", ["explain", "torch=2.13.0", "cuda=cpu"]), ("stderr", ["plan"])]
+)
+def test_a_reader_that_went_away_gets_no_traceback_and_no_verdict(
+    closed: str, words: list[str], tmp_path: Path
+) -> None:
+    """As after ``| head``: exit 1 would say that something was refused, 0 that all is well."""
+    read, write = os.pipe()
+    os.close(read)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: write}
+    done = subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=tmp_path, check=False, **streams)
+    os.close(write)
+    assert (done.returncode, done.stdout or b"", done.stderr or b"") == (MACHINE, b"", b"")
 
 
 def test_help_is_good(capsys: pytest.CaptureFixture[str]) -> None:
