@@ -376,12 +376,22 @@ class Flow:
         observed = self.observe(spec)
         judging = self._judging(observed)
         if judging is None or judging.image.ref.digest != ref.digest:
-            text = f"{ref} is not what {named} builds from today's lock, recipe and base"
-            return Decision((Reason("other-build", text, f"python -m pipeline build {named}"),))
+            return Decision((self._other_build(ref, spec, observed),))
         ours = {self.matrix.staging, self.matrix.repository}
         expected = self.matrix.repository if ref.repository in ours else ref.repository
         beside = self.machine.evidence.beside(Registry(ref.repository), ref.digest)
         return judging.of(beside, expected)
+
+    def _other_build(self, ref: ImageRef, spec: Spec, observed: Observed) -> Reason:
+        """Why an image is not judged: today's inputs give another one, or none that we know of."""
+        what, build_it = "today's lock, recipe and base", f"python -m pipeline build {spec.cell.id}"
+        if observed.image:
+            text = f"{ref} is not what {spec.cell.id} builds from {what}: that is {observed.image.ref}"
+            return Reason("other-build", text, build_it)
+        text = f"{ref}: no image of {spec.cell.id} from {what} is in {self.matrix.staging} to hold it against"
+        return Reason(
+            "other-build", text, f"name the repository it was built for: --repository; or {build_it}"
+        )
 
     def end(self) -> None:
         """Leave nothing behind: remove the containers of this run, if an engine was used at all.

@@ -545,6 +545,15 @@ def test_uploads_that_broke_off_are_reported_where_a_build_fails(
         assert distribution.stop(data)
 
 
+def test_an_image_for_another_repository_is_not_said_to_be_another_build(user: User) -> None:
+    """It is held against what staging has: where that is nothing, the gate says so, and how to say where."""
+    image, elsewhere = user.has_built(WAITS), f"{user.repository}/elsewhere"
+    done = user.types("gate", str(image), "--repository", elsewhere)
+    assert done.returncode == REFUSED
+    assert f"is in {elsewhere}-staging to hold it against" in done.stderr
+    assert "--repository" in done.stderr
+
+
 # -- the server ---------------------------------------------------------------------------------------
 
 
