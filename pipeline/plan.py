@@ -166,14 +166,14 @@ def _tag_reasons(
         text = f"{cell.id}: the immutable tag {image.immutable_tag} names {named}, not {image.ref.digest}"
         hint = f"python -m pipeline repair {cell.id} moves it back, unless what it names is proven too"
         yield Reason("tag-moved", text, hint)
-    if not observed.carried or (there is not None and there.allowed):
+    if keeps or not observed.carried or (there is not None and there.allowed):
         return
     tags = ", ".join(observed.carried)
     why = "; ".join(reason.text for reason in there.reasons) if there else "nothing is known of it there"
     if decision is not None and decision.allowed:
         text = f"{cell.id}: tagged {tags}, without evidence beside {image.ref.digest} that allows it: {why}"
         yield Reason("evidence-lacking", text, f"python -m pipeline publish {cell.id} brings it there again")
-    elif not keeps:
+    else:
         text = f"{cell.id}: still tagged {tags}, though {image.ref.digest} may carry no tag: {why}"
         yield Reason("still-tagged", text, f"python -m pipeline repair {cell.id} withdraws the tags")
 

@@ -236,6 +236,20 @@ def test_a_published_image_may_keep_its_tags_while_todays_inputs_ask_for_another
     assert (found.state, found.reasons) == (State.UNPROVEN, NO.reasons)
 
 
+def test_a_newer_proof_of_a_published_image_is_left_to_publish_and_no_alarm() -> None:
+    """Tried again by today's suite; what lies in the destination still holds its tags until then."""
+    found = plan.status(
+        observed(proofs=(proof(),), tags=ALL),
+        YES,
+        can_prove=True,
+        why_not="",
+        channels=(CPU.id, "cpu"),
+        there=NO,
+        keeps=True,
+    )
+    assert (found.state, found.steps, found.reasons) == (State.PROVEN, (Stage.PUBLISH,), ())
+
+
 def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
     """The image is proven, and what lies beside it there does not say so."""
     (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, there=NO).reasons
