@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from pipeline.errors import RegistryError
 from pipeline.nouns import Cell, Decision, Image, Publication, Reason, Result
 from pipeline.publish import named, publish, withdraw
+from pipeline.registry import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -563,3 +564,14 @@ def test_a_failure_that_is_signed_while_the_tags_are_written_takes_them_back(ben
     assert (refused.code, "latest: it names" in refused.text) == ("not-allowed", True)
     assert set(tags(bench).values()) == {str(old.ref.digest)}
     assert_every_tag_is_proven(bench)
+
+
+def test_a_layer_that_the_destination_is_known_not_to_take_is_told_before_anything_is_sent(
+    bench: Bench, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some registries end the upload of ten gigabytes after all of it was sent."""
+    monkeypatch.setattr(limits, "LIMITS", (limits.Limit("127[.0-9:]*", 7999, "here"),))
+    image, decision = bench.proven()
+    refused = put(bench.through(proxy), image, decision)
+    assert isinstance(refused, Reason)
+    assert (refused.code, proxy.writes) == ("layer-too-large", [])

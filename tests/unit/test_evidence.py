@@ -346,3 +346,12 @@ def test_a_certificate_that_is_not_ours_or_not_of_this_image_counts_for_nothing(
     bundle: bytes, expected: str
 ) -> None:
     assert code(bundle) == expected
+
+
+def test_a_signature_in_url_safe_base64_is_taken() -> None:
+    """DSSE has a verifier take both alphabets, whoever wrote the envelope."""
+    value = json.loads(BUNDLE)
+    held = value["dsseEnvelope"]
+    for place, name in ((held, "payload"), (held["signatures"][0], "sig")):
+        place[name] = place[name].replace("+", "-").replace("/", "_")
+    assert isinstance(read(json.dumps(value).encode()), Proof)
