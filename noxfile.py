@@ -178,6 +178,15 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the gate and the reading of evidence in every small way: a test must notice."""
+    install(session, "test", "mutants")
+    shutil.rmtree(HERE / "mutants", ignore_errors=True)  # what an earlier run found would be believed
+    run(session, "mutmut", "run", *session.posargs)
+    run(session, PYTHON, "-m", "tests.mutants")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check code, shell scripts and workflows: ruff, shellcheck, zizmor, actionlint."""
     install(session, "lint")

@@ -220,8 +220,11 @@ class Engine:
 
     def pull(self, ref: ImageRef) -> None:
         """Have this very image here. Raises EngineError where the registry or the engine fails."""
-        with _told(f"pull {ref}", hint="check the registry and the free disk, then run this again"):
-            for event in self._client.api.pull(f"{ref}", stream=True, decode=True):
+        with (
+            _told(f"pull {ref}", hint="check the registry and the free disk, then run this again"),
+            contextlib.closing(self._client.api.pull(f"{ref}", stream=True, decode=True)) as events,
+        ):
+            for event in events:
                 if "error" in event:
                     raise DockerException(event["error"])
 

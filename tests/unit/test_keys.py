@@ -7,12 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,3 +195,194 @@ def test_a_relative_folder_of_settings_is_no_place_for_a_key(monkeypatch: pytest
     """It would lie in the checkout; the specification says to ignore it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "config")
     assert keys.default_path() == Path.home() / ".config" / "tagproof" / "signing.pem"
+
+
+# -- word for word ---------------------------------------------------------------------------------------
+
+
+def refused(place: Path | None = None, **given: str) -> tuple[str, str]:
+    with pytest.raises(SigningError) as raised:
+        keys.load(place, **given)
+    return raised.value.what, raised.value.hint
+
+
+def a_file(path: Path, body: bytes | str) -> Path:
+    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+    path.chmod(0o600)
+    return path
+
+
+def test_each_refusal_of_a_private_key_says_where_what_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.pem"
+    other = generate_private_key(SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for body, what, hint in (
+        (LOCKED, "the key is encrypted", "give it without a passphrase"),
+        (PEM + PEM, "more than one private key", "leave the one that is to sign"),
+        ("no key", "no private key in PEM", keys.MAKE_ONE),
+        (other, "not an ECDSA P-256 key", keys.MAKE_ONE),
+    ):
+        assert refused(a_file(path, body)) == (f"{path}: {what}", hint)
+    path.unlink()
+    assert refused(path) == (f"{path}: No such file or directory", f"name a readable key, or {keys.MAKE_ONE}")
+
+
+def test_each_refusal_of_a_key_in_the_environment_names_the_variable() -> None:
+    empty = "TAGPROOF_KEY is set, and empty: no key is made in its place"
+    hint = "a secret that is missing or misnamed in CI looks like this; give the key, or unset it"
+    assert refused(pem="") == (empty, hint)
+    assert refused(pem="x") == ("the key in TAGPROOF_KEY: no private key in PEM", keys.MAKE_ONE)
+
+
+def test_each_refusal_of_a_public_key_says_where_what_and_what_to_do(tmp_path: Path) -> None:
+    """A key of another curve is one of ours no more than one of another kind."""
+    path = tmp_path / "a.pub"
+
+    def told() -> tuple[str, str]:
+        with pytest.raises(SigningError) as raised:
+            keys.read_public(path)
+        return raised.value.what, raised.value.hint
+
+    assert told() == (f"{path}: No such file or directory", "name a readable public key")
+    for key in (generate_private_key(SECP384R1()), generate_rsa(65537, 2048)):
+        a_file(path, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        assert told() == (f"{path}: not an ECDSA P-256 key", keys.MAKE_ONE)
+    a_file(path, "no key")
+    what, hint = told()
+    assert what.startswith(f"{path}: no public key in PEM: ")
+    assert hint == keys.MAKE_ONE
+
+
+def test_a_broken_key_of_this_user_is_named_by_its_path(home: Path) -> None:
+    keys.load()
+    a_file(home / "signing.pem", "no key")
+    assert refused() == (f"{home / 'signing.pem'}: no private key in PEM", keys.MAKE_ONE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_key_of_somebody_else_is_told_with_what_to_do(home: Path) -> None:
+    keys.load()
+    os.chown(home / "signing.pem", 12345, 12345)
+    path = home / "signing.pem"
+    assert refused() == (
+        f"{path}: this private key belongs to user 12345, not to us (0)",
+        "use a key of your own",
+    )
+
+
+def test_a_key_that_cannot_be_made_is_told_with_what_to_do(home: Path) -> None:
+    home.parent.joinpath("tagproof").write_text("a file where the folder should be")
+    what, hint = refused()
+    assert what.startswith(f"{home / 'signing.pem'}: no key could be made: ")
+    assert hint == "make the folder writable, or give a key in TAGPROOF_KEY"
+
+
+def test_whoever_has_a_key_has_its_public_part(home: Path) -> None:
+    made = keys.load().public_key()
+    found = keys.own_public()
+    assert found
+    assert keys.fingerprint(found) == keys.fingerprint(made)
+    assert keys.trusted([made]).keys() == {keys.fingerprint(made)}
+    assert list(home.iterdir())
+
+
+def test_the_public_key_is_left_alone_where_it_is_right(home: Path) -> None:
+    """Else whoever looks at it would see it go and come."""
+    keys.load()
+    before = (home / "signing.pub").stat()
+    keys.load()
+    after = (home / "signing.pub").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_public_key_of_another_key_is_put_right(home: Path) -> None:
+    key = keys.load()
+    (home / "signing.pub").write_bytes(keys.public_pem(generate_private_key(SECP256R1()).public_key()))
+    keys.load()
+    assert (home / "signing.pub").read_bytes() == keys.public_pem(key.public_key())
+
+
+@pytest.mark.parametrize("mode", [0o701, 0o710, 0o755])
+def test_a_folder_that_others_may_read_is_no_danger(home: Path, mode: int) -> None:
+    """What they cannot write they cannot replace."""
+    keys.load()
+    home.chmod(mode)
+    home.parent.chmod(0o755)
+    assert keys.load()
+    home.parent.chmod(0o701)
+    assert keys.load()
+
+
+def test_the_folder_above_may_be_everybodys_where_only_owners_remove(home: Path) -> None:
+    """As the folder for temporary files is; the key's own folder may not."""
+    keys.load()
+    home.parent.chmod(0o1777)
+    assert keys.load()
+    home.parent.chmod(0o755)
+    home.chmod(0o1777)
+    assert refused()[0].startswith(f"{home}: others may write")
+
+
+def test_without_a_folder_of_settings_the_key_is_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert keys.default_path() == Path.home() / ".config" / "tagproof" / "signing.pem"
+
+
+def test_of_two_who_make_a_key_at_once_one_wins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(curve: SECP256R1) -> keys.PrivateKey:
+        """Somebody else has made one meanwhile."""
+        a_file(home / "signing.pem", PEM)
+        return generate_private_key(curve)
+
+    home.mkdir(mode=0o700)
+    monkeypatch.setattr(keys, "generate_private_key", slowly)
+    assert keys.load().private_numbers() == KEY.private_numbers()
+    assert [path.name for path in sorted(home.iterdir())] == ["signing.pem", "signing.pub"]
+
+
+def test_a_key_is_made_in_its_own_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on another disk than the folder for temporary files, and must not lie there."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert keys.load()
+    assert list(home.iterdir())
+
+
+def test_a_public_key_that_cannot_be_shown_stops_nothing(home: Path) -> None:
+    (home / "signing.pub").mkdir(parents=True)
+    home.chmod(0o700)
+    assert keys.load()
+
+
+def test_a_public_key_that_others_only_read_or_run_is_left_alone(home: Path) -> None:
+    keys.load()
+    (home / "signing.pub").chmod(0o645)
+    keys.load()
+    assert (home / "signing.pub").stat().st_mode & 0o777 == 0o645
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SigningError) as raised:
+        keys._refuse_open_folders(tmp_path / "nowhere")
+    what = f"{tmp_path / 'nowhere'}: No such file or directory"
+    assert (raised.value.what, raised.value.hint) == (what, "make it readable")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that are root's")
+def test_a_folder_that_is_roots_is_as_good_as_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the home of a service may be."""
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    keys._refuse_open_folders(folder)
+
+
+def test_a_full_disk_keeps_nobody_from_signing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public key is for others."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.files.write", full)
+    assert keys.load()
+    assert not (home / "signing.pub").exists()

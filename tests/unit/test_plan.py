@@ -448,3 +448,118 @@ def test_a_warning_that_several_cells_share_is_told_once_with_their_names() -> N
     text = planned.text_of(rows)
     assert text.count("another minor") == 1
     assert f"  {CPU.id} {CUDA.id}" in text
+
+
+# -- word for word ---------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_is_passed_is_a_warning_that_says_by_how_much() -> None:
+    """To the byte: as much as the budget is within it."""
+    estimate = replace(TAKES, compressed=2_000_000_000_000, installed=4_000_000_000_000)
+    hint = "leave packages out, or raise it under `budgets:`"
+    where = (f"locks/{CPU.id}.txt",)
+    assert plan.over_budget(CPU, Budget(1_500_000_000_000, 3_500_000_000_000), estimate) == tuple(
+        Finding(
+            "budget",
+            Level.WARN,
+            f"{CPU.id}: its wheels are {seen} MB {kind}, its budget is {most} MB",
+            where,
+            hint,
+        )
+        for seen, kind, most in (
+            (2_000_000, "compressed", 1_500_000),
+            (4_000_000, "installed", 3_500_000),
+        )
+    )
+    assert plan.over_budget(CPU, Budget(2_000_000_000_000, 4_000_000_000_000), estimate) == ()
+    assert plan.over_budget(CPU, None, estimate) == ()
+
+
+def test_a_combination_that_is_left_out_has_a_row_with_every_reason() -> None:
+    found = Finding("pair", Level.IMPOSSIBLE, "they do not go together", ("a page",), "take another")
+    assert plan.left_out(Pruned(CPU, (found,), excluded="nobody asks for it")) == Status(
+        CPU,
+        State.IMPOSSIBLE,
+        reasons=(
+            Reason("pair", "they do not go together", "take another"),
+            Reason("excluded", "nobody asks for it", "remove the exclude that names it from matrix.yaml"),
+        ),
+        verdict=Verdict((found,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cuda", "platform", "runner"),
+    [
+        ("cpu", "linux/amd64", "ubuntu-latest"),
+        ("cpu", "linux/arm64", "ubuntu-24.04-arm"),
+        ("cu130", "linux/amd64", ["self-hosted", "gpu"]),
+        ("cu130", "linux/arm64", ["self-hosted", "gpu", "arm64"]),
+    ],
+)
+def test_each_kind_of_cell_has_its_runner(cuda: str, platform: str, runner: object) -> None:
+    one = Status(replace(CPU, cuda=cuda, platform=platform), State.UNBUILT)
+    assert plan.github([one])["include"] == [
+        {"name": one.cell.id, "cells": one.cell.id, "runner": runner},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "first"), [(256, 256, ""), (257, 129, " and 1 more"), (513, 171, " and 2 more")]
+)
+def test_many_cells_share_rows_and_the_name_says_how_many(count: int, rows: int, first: str) -> None:
+    """No more than GitHub takes, and as few in one as that allows."""
+    statuses = [Status(replace(CPU, vllm=f"0.{number}.0"), State.UNBUILT) for number in range(count)]
+    found = plan.github(statuses)["include"]
+    assert len(found) == rows
+    assert found[0]["name"] == f"{statuses[0].cell.id}{first}"
+    assert [name for row in found for name in row["cells"].split()] == [one.cell.id for one in statuses]
+
+
+def test_as_many_families_as_rows_are_a_row_each() -> None:
+    """Two cells each, which share all but vLLM's layers."""
+    statuses = [
+        Status(replace(CPU, torch=f"2.{number}.0", vllm=vllm), State.UNBUILT)
+        for vllm in ("0.1.0", "0.2.0")
+        for number in range(256)
+    ]
+    found = plan.github(statuses)["include"]
+    assert len(found) == 256
+    assert all(len({name.partition("-")[2] for name in row["cells"].split()}) == 1 for row in found)
+
+
+def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> None:
+    """Not a newer one that it did not choose."""
+    newer = proof(finished="2026-11-21T10:00:00Z")
+    accepted, verdict = proof(), Verdict(())
+    found = plan.status(
+        observed(proofs=(newer, accepted)),
+        Decision((), accepted),
+        can_prove=True,
+        why_not="",
+        channels=(),
+        verdict=verdict,
+    )
+    assert (found.record, found.image) == (accepted.record, image())
+    assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (None, "nothing is known of it there"),
+        (Decision((Reason("a", "one", ""), Reason("b", "two", ""))), "one; two"),
+    ],
+)
+def test_tags_without_evidence_are_told_with_what_brings_it(there: Decision | None, why: str) -> None:
+    found = plan.status(
+        observed(proofs=(proof(),), tags=((CPU.id, OURS), ("cpu", OURS))),
+        Decision((), proof()),
+        can_prove=True,
+        why_not="",
+        channels=(),
+        there=there,
+    )
+    text = f"{CPU.id}: tagged cpu, {CPU.id}, without evidence beside {OURS} that allows it: {why}"
+    hint = f"python -m pipeline publish {CPU.id} brings it there again"
+    assert found.reasons == (Reason("evidence-lacking", text, hint),)
