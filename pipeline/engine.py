@@ -22,6 +22,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
 
 from pipeline.errors import EngineError, Stop
+from pipeline.formats.numbers import whole
 from pipeline.nouns import PROJECT, RUN_LABEL, ImageRef, shown
 
 if TYPE_CHECKING:
@@ -345,9 +346,10 @@ def owner() -> str:
 
 def _is_orphan(label: str) -> bool:
     """Whether the process that this label names ran on this host and is dead. Unreadable: not ours to say."""
-    pid, _, rest = label.partition(":")
+    number, _, rest = label.partition(":")
     started, _, host = rest.partition(":")
-    return pid.isdecimal() and host == socket.gethostname() and _started(int(pid)) != started
+    pid = whole(number)
+    return pid is not None and host == socket.gethostname() and _started(pid) != started
 
 
 def _started(pid: int) -> str:
@@ -363,7 +365,7 @@ def _started(pid: int) -> str:
 def _answers(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         return True

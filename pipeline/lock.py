@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from pipeline import files, uv, wheels
@@ -230,7 +230,7 @@ def _pin(package: uv.Found, ranks: dict[Tag, int]) -> Pin:
             return len(ranks)
         try:
             tags = parse_wheel_filename(wheel.filename)[3]
-        except InvalidWheelFilename:
+        except ValueError:  # also where a number has thousands of digits
             return len(ranks)
         return min((ranks[tag] for tag in tags if tag in ranks), default=len(ranks))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 from pydantic import BaseModel, Field
 
@@ -151,7 +151,7 @@ def _is(wheel: Path, name: str, version: str) -> bool:
     """Whether this file is that build; a folder may hold files that are named like no wheel."""
     try:
         found, at, _, _ = parse_wheel_filename(wheel.name)
-    except InvalidWheelFilename:
+    except ValueError:  # also where a number has thousands of digits
         return False
     return found == name and at == Version(version)
 

@@ -22,6 +22,7 @@ from pipeline.certify.inventory import Distribution, Inventory
 from pipeline.certify.reads import MOST_BYTES, reads
 from pipeline.errors import ImageError
 from pipeline.filesystem.links import Links
+from pipeline.formats.numbers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,7 +215,7 @@ class _Seen:
                 broken.append(path)
                 continue
             size += node.size
-            if len(row) > 2 and row[2].isdecimal() and int(row[2]) != node.size:  # noqa: PLR2004 - path, hash, size
+            if len(row) > 2 and whole(row[2]) not in (None, node.size):  # noqa: PLR2004 - path, hash, size
                 broken.append(path)
         return size, broken
 

@@ -6,10 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -181,8 +179,8 @@ def _offer(
 
 def _refuse_odd(file: IndexFile) -> None:
     try:
-        SpecifierSet(file.requires_python)
-    except InvalidSpecifier as error:
+        SpecifierSet(file.requires_python).contains("3.12")  # which reads the versions in it, too
+    except ValueError as error:
         raise FactsError(
             f"{file.shown}: its Requires-Python is not understood: {shown(error)}",
             hint="look at the project's page on the index; ask its makers to yank that release",
@@ -200,7 +198,7 @@ def _version(name: str) -> Version | None:
     """The version in the name of a wheel or source archive; None for any other file and for odd names."""
     try:
         return parse_wheel_filename(name)[1] if name.endswith(".whl") else parse_sdist_filename(name)[1]
-    except (InvalidWheelFilename, InvalidSdistFilename):
+    except ValueError:  # also where a number has thousands of digits
         return None
 
 

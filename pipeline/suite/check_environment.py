@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pipeline.errors import MachineError
 from pipeline.formats import requirements
@@ -131,5 +131,5 @@ def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[
 def _same(one: str, other: str) -> bool:
     try:
         return Version(one) == Version(other)
-    except InvalidVersion:
+    except ValueError:  # also where a number has thousands of digits
         return one == other

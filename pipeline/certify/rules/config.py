@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.filesystem.nodes import Config
+from pipeline.formats.numbers import whole
 from pipeline.nouns import ImageFinding, Severity
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _user(subject: Subject) -> tuple[int, int]:
     uid, gid = ids.get(user, (user or "0", by_uid.get(user or "0", "0")))
     if user == "root":
         uid, gid = "0", "0"
-    gid = group if group.isdecimal() else gid
-    return int(uid) if uid.isdecimal() else _ANYBODY, int(gid) if gid.isdecimal() else _ANYBODY
+    numbers = whole(uid), whole(gid if whole(group) is None else group)
+    return _ANYBODY if numbers[0] is None else numbers[0], _ANYBODY if numbers[1] is None else numbers[1]
 
 
 def _needed(subject: Subject) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pipeline.certify import known
 from pipeline.certify.installed import standing
@@ -217,5 +217,5 @@ def records(subject: Subject) -> Iterator[ImageFinding]:
 def _same(one: str, other: str) -> bool:
     try:
         return Version(one) == Version(other)
-    except InvalidVersion:
+    except ValueError:  # also where a number has thousands of digits
         return one == other

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.certify import known
 from pipeline.certify.coverage import driver_floor
 from pipeline.compat.drivers import older
+from pipeline.formats.numbers import whole
 from pipeline.nouns import PROJECT, ImageFinding, Severity
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def requirement(subject: Subject) -> Iterator[ImageFinding]:
     ours = subject.cuda.partition(".")[0]
     if not said or not ours or said[1] == ours:
         return
-    is_low = int(said[1]) < int(ours)
+    is_low = (whole(said[1]) or 0) < (whole(ours) or 0)
     yield _finding(
         severity=Severity.WARNING,
         what=f"NVIDIA_REQUIRE_CUDA asks for CUDA {said[1]}.{said[2]}, the runtime is of {subject.cuda}",

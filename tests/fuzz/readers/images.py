@@ -160,6 +160,9 @@ def manifest_of(layers: list[bytes]) -> bytes:
     return blobs[Digest(named["digest"])]
 
 
+FOR_CUDA = config_of([tar(Item("a"))]).replace(
+    b'"A=b=c"', b'"CUDA_VERSION=12.8", "NVIDIA_REQUIRE_CUDA=cuda>=13.0", "LD_LIBRARY_PATH=/usr/lib:"'
+)
 SAVED = tuple(body for name, body in saved_files([tar(Item("a"))]) if name == "manifest.json")
 INDEX = json.dumps({"schemaVersion": 2, "manifests": [stored([tar(Item("a"))])[1]]}).encode()
 ARCHIVE = tar(*(Item(name, content=body) for name, body in saved_files([tar(Item("a"))])))
@@ -167,7 +170,7 @@ ARCHIVE = tar(*(Item(name, content=body) for name, body in saved_files([tar(Item
 
 READERS = (
     Reader("layer", read_layer, (tar(Item("a", content=OBJECT, mode=0o755)), tar(Item("b" * 120)))),
-    Reader("configuration", read_config, (config_of([tar(Item("a"))]),)),
+    Reader("configuration", read_config, (config_of([tar(Item("a"))]), FOR_CUDA)),
     Reader("list of saved images", read_saved, SAVED),
     Reader("index of a layout", read_layout, (INDEX,)),
     Reader("manifest", read_manifest, (manifest_of([tar(Item("a"))]),)),
