@@ -217,11 +217,14 @@ class Flow:
 
     def built(self, spec: Spec) -> Status:
         """The status of a cell after its image was built, and its files were judged."""
-        decision = self.decide(self.observe(spec))
-        if self.machine.settings.fresh or not (decision and decision.certified):
+        if self.machine.settings.fresh or not self._is_certified(spec):
             _ = self.machine.signing_key  # what cannot sign stops the work before any of it
         self.build(spec)
         return self.certify(spec)
+
+    def _is_certified(self, spec: Spec) -> bool:
+        decision = self.decide(self.observe(spec))
+        return bool(decision and decision.certified)
 
     def verify(self, spec: Spec) -> Status:
         """Bring a cell to a signed record of the suite's checks, doing only what is left to do.

@@ -111,7 +111,7 @@ def take(build: Build, name: str, text: str) -> Build:
 def wheels(pipeline: str) -> Iterator[Built]:
     """The wheels with CUDA that a release pipeline builds. Raises ValueError where it is no YAML."""
     try:
-        document = _as_object(yaml.load(pipeline, _PlainLoader))  # noqa: S506 - it makes plain values alone
+        document = _as_object(yaml.load(pipeline, _BoundedLoader))  # noqa: S506 - it makes plain values alone
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{_PIPELINE}: {error}") from error
     names = {f"${{{name}}}": str(value) for name, value in _as_object(document.get("env")).items()}
@@ -132,13 +132,30 @@ def wheels(pipeline: str) -> Iterator[Built]:
                 yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """No aliases: a few lines of them stand for more steps than there is time for."""
+_MOST_NODES = 100_000
+"""Values that a pipeline may have when all of its aliases are written out; vLLM's has some thousands."""
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Aliases count as what they stand for: a few lines of them may stand for more than there is time for."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._nodes = 0
+        self._within: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
+        is_alias = self.check_event(yaml.AliasEvent)
+        before = self._nodes
+        node = super().compose_node(parent, index)
+        if is_alias and id(node) not in self._within:
+            raise yaml.YAMLError("an alias of what it is in")
+        self._nodes += self._within[id(node)] if is_alias else 1
+        if self._nodes > _MOST_NODES:
+            raise yaml.YAMLError(f"more than {_MOST_NODES} values, with its aliases written out")
+        if not is_alias:
+            self._within[id(node)] = self._nodes - before
+        return node
 
 
 def _as_object(value: Any) -> dict[Any, Any]:

@@ -462,3 +462,14 @@ def test_the_summary_for_programs_has_a_schema_number() -> None:
     assert [row["package"] for row in told["new"]] == ["vllm"]
     assert told["different"][0]["fields"] == {"cuda": {"before": "13.0", "now": "13.1"}}
     json.dumps(told)
+
+
+def test_aliases_in_a_pipeline_are_read_as_what_they_stand_for() -> None:
+    """The real one has some; a few lines of them may also stand for more than there is time for."""
+    steps = "base: &base {commands: [x]}\nsteps:\n  - {<<: *base, label: one}\n"
+    assert list(sdist.wheels(steps)) == []
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    with pytest.raises(ValueError, match="more than 100000 values"):
+        list(sdist.wheels(f"a0: &a0 [x]\n{levels}"))
+    with pytest.raises(ValueError, match="an alias of what it is in"):
+        list(sdist.wheels("steps: &own [*own]"))
