@@ -91,7 +91,7 @@ def test_of_publishers_of_one_channel_one_wins_on_all_of_its_tags_and_the_others
     won = [result.ref.digest for result in results if isinstance(result, Publication)]
     winner = newest(images).ref.digest
     assert {tags(own)[channel] for channel in CHANNELS} == {str(winner)}, turn
-    assert won[-1:] == [winner] or winner in won
+    assert winner in won
     lost = {result.code for result in results if isinstance(result, Reason)}
     assert lost <= {"tag-race", "tag-newer"}
     assert_every_tag_is_proven(own)
@@ -133,18 +133,24 @@ def test_whoever_attaches_at_the_same_time_loses_no_statement(
     assert (len(beside.proofs), beside.unlisted) == (len(proxies), ()), turn
 
 
-def test_a_list_that_lands_late_takes_no_proof_from_a_tag(bench: Bench, proxy: Proxy) -> None:
-    """Nobody attacks: of two who publish one image, the older list of one lands after the other has ended."""
-    image, decision = bench.proven()
+def holding_back(proxy: Proxy, ending: str) -> tuple[Event, Event]:
+    """Keep the first write of such a path on its way: what tells that it is, and what lets it go on."""
     held, going = Event(), Event()
 
     def before(method: str, path: str) -> Answer | None:
-        if method == "PUT" and path.endswith(f"sha256-{image.ref.digest.hex}") and not held.is_set():
+        if method == "PUT" and path.endswith(ending) and not held.is_set():
             held.set()
             going.wait(30)
         return None
 
     proxy.before = before
+    return held, going
+
+
+def test_a_list_that_lands_late_takes_no_proof_from_a_tag(bench: Bench, proxy: Proxy) -> None:
+    """Nobody attacks: of two who publish one image, the older list of one lands after the other has ended."""
+    image, decision = bench.proven()
+    held, going = holding_back(proxy, f"/sha256-{image.ref.digest.hex}")
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(put, bench.through(proxy, patience=60), image, decision)
         assert held.wait(30)
@@ -173,15 +179,7 @@ def test_a_slow_write_of_an_older_image_does_not_stay_on_a_channel(bench: Bench,
     """It was sent before the newer image was published, and lands when that publisher has gone."""
     old, old_decision = bench.proven("1" * 64)
     new, new_decision = bench.proven("2" * 64, finished=LATER)
-    held, going = Event(), Event()
-
-    def before(method: str, path: str) -> Answer | None:
-        if method == "PUT" and path.endswith(f"/{CELL.id}") and not held.is_set():
-            held.set()
-            going.wait(30)
-        return None
-
-    proxy.before = before
+    held, going = holding_back(proxy, f"/{CELL.id}")
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(put, bench.through(proxy, patience=60), old, old_decision)
         assert held.wait(30)
