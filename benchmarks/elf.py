@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.certify import elf
+from pipeline.formats.elf import reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _measure(name: str, paths: Sequence[Path], command: Sequence[str] = ()) -> f
 
 def _read(path: Path) -> object:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
-        return elf.read(str(path), memoryview(mapping))
+        return reader.read(str(path), memoryview(mapping))
 
 
 def _forget(paths: Sequence[Path]) -> None:

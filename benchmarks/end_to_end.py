@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline import distribution
+from pipeline.adapters import local_registry
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "vllm0.32.0-torch2.13.0-cpu-py3.11"
@@ -35,7 +35,7 @@ def main() -> int:
         return _measure(home)
     finally:
         for data in (home / "data" / "tagproof" / "registry").glob("*"):
-            distribution.stop(data)
+            local_registry.stop(data)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -11,9 +11,9 @@ import resource
 import sys
 import time
 
-from pipeline.certify.survey import survey
-from pipeline.filesystem.limits import Meter
-from pipeline.filesystem.opening import open_image
+from pipeline.adapters.image_files.limits import Meter
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.stages.audit.survey import survey
 
 
 def streamed(reference: str) -> int:

@@ -25,7 +25,7 @@ def clocks(): return time.process_time(), time.perf_counter()
 start = clocks()
 from pathlib import Path
 from pipeline import matrix
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 imported = clocks()
 try:
     found = matrix.load(Path(sys.argv[1]))

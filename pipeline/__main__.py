@@ -17,20 +17,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline import compat, environ, files, matrix, plan, report
+from pipeline import compat, matrix, report
+from pipeline.adapters import environ, files
 from pipeline.compat.facts import FACTS
-from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, Stop, UsageError
-from pipeline.nouns import Conditions, ImageRef, Level, State, plain, shown_json, shown_lines
+from pipeline.model import Conditions, ImageRef, Level, State, plain, shown_json, shown_lines
+from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, TagproofError, UsageError
 from pipeline.report import planned
-from pipeline.report.progress import Narrator
+from pipeline.report.progress import ProgressReporter
+from pipeline.stages import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from pipeline.compat.question import Question
-    from pipeline.flow import Flow, Machine, Settings
-    from pipeline.nouns import Matrix, Spec, Status
+    from pipeline.model import Matrix, Spec, Status
+    from pipeline.runner import Runner, Services, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()  # that nobody hears us is found out here, not when all is over
-    except Stop as stop:
+    except TagproofError as stop:
         _say(f"error: {stop}")
         return stop.exit_code
     except OSError as error:
@@ -108,16 +110,16 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _certify(options: argparse.Namespace) -> int:
     """Judge the files of any image; the matrix is looked at where there is one."""
-    from pipeline.flow import certificates  # noqa: PLC0415 - only this command needs it
     from pipeline.report import certificate as told  # noqa: PLC0415
     from pipeline.report.sarif import sarif  # noqa: PLC0415
+    from pipeline.runner import audits  # noqa: PLC0415 - only this command needs it
 
     if bool(options.reference) is bool(options.root):
         raise UsageError("certify takes one image, or --root DIR", hint="python -m pipeline certify --help")
     if options.root:
-        found = certificates.of_folder(options.root)
+        found = audits.of_folder(options.root)
     else:
-        found = certificates.of_image(options.reference, _machine(options))
+        found = audits.of_image(options.reference, _machine(options))
     if options.sarif:
         files.write(options.sarif, sarif(found).encode())
     form = told.as_json if options.json else told.markdown if options.markdown else told.page
@@ -125,31 +127,31 @@ def _certify(options: argparse.Namespace) -> int:
     return GOOD if found.passed else REFUSED
 
 
-def _machine(options: argparse.Namespace) -> Machine | None:
+def _machine(options: argparse.Namespace) -> Services | None:
     """What there is to work with, where there is a matrix."""
-    from pipeline.flow import Machine  # noqa: PLC0415
+    from pipeline.runner import Services  # noqa: PLC0415
 
     if not options.matrix.is_file():
         return None
-    return Machine(_settings(options, matrix.load(options.matrix, options.repository)))
+    return Services(_settings(options, matrix.load(options.matrix, options.repository)))
 
 
 def _explain_image(options: argparse.Namespace) -> int:
     """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
     from pipeline.compat import question  # noqa: PLC0415
-    from pipeline.flow import certificates  # noqa: PLC0415
     from pipeline.report import certificate as told  # noqa: PLC0415
+    from pipeline.runner import audits  # noqa: PLC0415
 
     text, *words = options.words
     machine = _machine(options)
     if machine is None:
         hint = "name the matrix whose signers are trusted: --matrix FILE"
         raise UsageError(f"{options.matrix}: there is no such file", hint=hint)
-    found = certificates.beside(_image(text), machine)
+    found = audits.beside(_image(text), machine)
     if found is None:
         hint = f"python -m pipeline certify {text}"
         raise UsageError(f"no certificate beside {text} is signed by a key that is trusted here", hint=hint)
-    verdict = certificates.answer(found, question.parse(words, compat.shipped()).conditions)
+    verdict = audits.answer(found, question.parse(words, compat.shipped()).conditions)
     if options.json:
         answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
         _write(shown_json(json.dumps({**answer, "certificate": plain(found)}, indent=2) + "\n"))
@@ -294,10 +296,10 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from pipeline.flow.facts import update  # noqa: PLC0415 - the other commands have no use for it
     from pipeline.report import refreshed  # noqa: PLC0415
+    from pipeline.runner.facts import update  # noqa: PLC0415 - the other commands have no use for it
 
-    with Narrator() as narrator:
+    with ProgressReporter() as narrator:
         done = update(narrator, options.matrix, path=options.facts, fresh=options.fresh)
     for problem in done.problems:
         _say(problem)
@@ -374,15 +376,15 @@ _REPORTING = ("verify", "publish", "report")
 
 
 @contextmanager
-def _flow(options: argparse.Namespace) -> Iterator[Flow]:
+def _flow(options: argparse.Namespace) -> Iterator[Runner]:
     """The flow for these options; nothing that it started outlives it."""
-    from pipeline.flow import Flow, Machine  # noqa: PLC0415 - a misspelt option should not wait for the imports
+    from pipeline.runner import Runner, Services  # noqa: PLC0415 - a misspelt option should not wait for the imports
 
     loaded = matrix.load(options.matrix, options.repository)
     if options.command in _REPORTING:
         _state(options)  # what cannot be written at the end is not found out there
-    with Narrator() as narrator:
-        flow = Flow(Machine(_settings(options, loaded)), narrator)
+    with ProgressReporter() as narrator:
+        flow = Runner(Services(_settings(options, loaded)), narrator)
         if options.command in _WRITING:
             flow.machine.refuse_unusable_key()
         try:
@@ -391,13 +393,13 @@ def _flow(options: argparse.Namespace) -> Iterator[Flow]:
             flow.end()
 
 
-def _selected(flow: Flow, options: argparse.Namespace) -> tuple[Spec, ...]:
+def _selected(flow: Runner, options: argparse.Namespace) -> tuple[Spec, ...]:
     """The cells that the command is about."""
     return matrix.select(flow.matrix, options.select)
 
 
 def _settings(options: argparse.Namespace, loaded: Matrix) -> Settings:
-    from pipeline.flow import Settings  # noqa: PLC0415
+    from pipeline.runner import Settings  # noqa: PLC0415
 
     return Settings(
         matrix=loaded,

@@ -12,9 +12,9 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.filesystem.layered import Blob, Layered
-from pipeline.filesystem.nodes import Config, Layer
-from pipeline.nouns import Digest
+from pipeline.adapters.image_files.layered import Blob, Layered
+from pipeline.adapters.image_files.nodes import Config, Layer
+from pipeline.model import Digest
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.filesystem.nodes import FileSystem, Node
+    from pipeline.adapters.image_files.nodes import FileSystem, Node
 
 Packing = Literal["plain", "gzip", "zstd"]
 

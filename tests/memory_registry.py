@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipeline.nouns import Digest, Repository
-from pipeline.registry import Registry
+from pipeline.adapters.registry import Registry
+from pipeline.model import Digest, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -64,7 +64,7 @@ def memory_registry() -> Generator[MemoryRegistry]:
         return ours
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.web.wire._connected", connected)
+        patch.setattr("pipeline.adapters.web.wire._connected", connected)
         yield registry
 
 

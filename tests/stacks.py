@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from pipeline.filesystem.overlay import above
+from pipeline.adapters.image_files.overlay import above
 from tests.crafted import Item
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.nouns import Finding, Level
+from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from pipeline.compat.facts import Facts, Source
-    from pipeline.nouns import Conditions
+    from pipeline.model import Conditions
 
 MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
 PTX = "https://github.com/vllm-project/vllm/pull/28305"

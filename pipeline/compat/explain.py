@@ -13,14 +13,14 @@ from pipeline.compat.question import NONE, Question
 from pipeline.compat.rules import devices
 from pipeline.compat.rules.releases import distribution, pinned_by, torch_of, vllm_of
 from pipeline.compat.stacks import AXES, changed, nearest, stacks
-from pipeline.formats.gpu_code import Coverage, coverage
-from pipeline.nouns import VARIANT_INDEX, Cell, Finding, Level, Verdict
+from pipeline.formats.gpu_arch import Coverage, coverage
+from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.compat.facts import Facts
-    from pipeline.nouns import Conditions
+    from pipeline.model import Conditions
 
 POSSIBLE = (Level.OK, Level.WARN)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from packaging.version import Version
 
-from pipeline.errors import FactsError
-from pipeline.nouns import shown
+from pipeline.model import shown
+from pipeline.model.errors import FactsError
 
 FACTS = Path(__file__).with_name("facts.json")
 OVERLAY = Path(__file__).with_name("overlay.json")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped
 from pipeline.compat.rules import RULES
-from pipeline.nouns import Conditions, Verdict
+from pipeline.model import Conditions, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.compat.facts import Facts
     from pipeline.compat.rules import Rule
-    from pipeline.nouns import Cell, Finding, Spec
+    from pipeline.model import Cell, Finding, Spec
 
 GCC_OF = {"bookworm": "12", "trixie": "14"}
 """The gcc that each distribution's g++ package is."""

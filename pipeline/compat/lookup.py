@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.compat.facts import shipped
 
 if TYPE_CHECKING:
-    from pipeline.nouns import Cell
+    from pipeline.model import Cell
 
 _VARIANT = re.compile(r"cu([0-9]{2})([0-9])")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UsageError
-from pipeline.nouns import Cell, Conditions
+from pipeline.model import Cell, Conditions
+from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.compat.facts import shipped, version
 from pipeline.compat.judge import judge
 from pipeline.compat.rules.releases import distribution, pinned_by
-from pipeline.nouns import Cell, Conditions, Level
+from pipeline.model import Cell, Conditions, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

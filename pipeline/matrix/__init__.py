@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.errors import UsageError
-from pipeline.matrix import judging, names, rules
+from pipeline.matrix import feasibility, rules, tags
 from pipeline.matrix.cells import expand, idle_archs, wrong_pythons
+from pipeline.matrix.fields import shown
 from pipeline.matrix.globs import chosen, matching, no_match
-from pipeline.matrix.shape import AUTO, AXES, File, keys_of
-from pipeline.matrix.texts import shown
+from pipeline.matrix.schema import AUTO, AXES, File, keys_of
 from pipeline.matrix.tree import Problem, read
-from pipeline.matrix.understand import understand
-from pipeline.nouns import Matrix, Policy, Repository
+from pipeline.matrix.validate import understand
+from pipeline.model import Matrix, Policy, Repository
+from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
     from pipeline.matrix.cells import Written
     from pipeline.matrix.tree import Tree
-    from pipeline.nouns import Pruned, Spec
+    from pipeline.model import Pruned, Spec
 
 MOST_TOLD = 50
 """Problems that one error tells."""
@@ -96,17 +96,17 @@ def _cells(file: File, tree: Tree, faulty: frozenset[str], facts: Facts) -> _Cel
     asked = tuple(one for one in written if not one.excluded)
     there = [one.cell for one in asked if one.cell.vllm != AUTO]
     matches, unclear = rules.match(file, [cell.id for cell in there], tree)
-    judged = judging.judge(written, rules.specs_of(file, there, matches, faulty), facts)
+    judged = feasibility.judge(written, rules.specs_of(file, there, matches, faulty), facts)
     left = [spec.cell for spec in judged.specs] + [one.written.cell for one in judged.refused]
-    problems += [*unclear, *judging.impossible(judged.refused, tree, facts)]
+    problems += [*unclear, *feasibility.impossible(judged.refused, tree, facts)]
     if left:
         ids = [cell.id for cell in left]
         problems += rules.wrong_matches(file, matches, ids, judged.pruned, tree)
         problems += rules.clashes(file, matches, ids, tree)
-        problems += names.taken(file, left, tree)
+        problems += tags.taken(file, left, tree)
         problems += idle_archs(file, asked, tree)
     elif not problems:
-        problems.append(judging.nothing_left(file, judged, tree))
+        problems.append(feasibility.nothing_left(file, judged, tree))
     return _Cells(asked, judged.specs, judged.pruned, matches, tuple(problems))
 
 

@@ -8,16 +8,16 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.matrix.shape import AUTO, AXES, NONE, PYTHON_OF
-from pipeline.matrix.texts import shown
+from pipeline.matrix.fields import shown
+from pipeline.matrix.schema import AUTO, AXES, NONE, PYTHON_OF
 from pipeline.matrix.tree import Problem
-from pipeline.nouns import Cell
+from pipeline.model import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.compat.facts import Facts
-    from pipeline.matrix.shape import File
+    from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Place, Tree
 
 MOST = 16_384

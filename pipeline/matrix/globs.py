@@ -7,13 +7,13 @@ from difflib import get_close_matches
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError
-from pipeline.matrix.texts import shown
+from pipeline.matrix.fields import shown
+from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pipeline.nouns import Pruned
+    from pipeline.model import Pruned
 
 _MOST_ALTERNATIVES = 256
 _MOST_COMPARED = 500

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from pipeline import compat
-from pipeline.formats.gpu_code import in_order
+from pipeline.formats.gpu_arch import in_order
+from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
-from pipeline.matrix.texts import bytes_in, shown
 from pipeline.matrix.tree import Problem
-from pipeline.nouns import Base, Budget, ImageRef, Reasoned, Spec, Waiver
+from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pipeline.matrix.shape import File
+    from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Tree
-    from pipeline.nouns import Cell, Conditions, Pruned
+    from pipeline.model import Cell, Conditions, Pruned
 
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by the way to it, the ids that it matches."""
@@ -143,10 +143,16 @@ def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) ->
         cell=cell,
         base=base,
         packages=tuple(pin for rule in mine("packages") for pin in rule.pins),
-        constraints=tuple(Reasoned(pin, rule.reason) for rule in mine("constraints") for pin in rule.pins),
-        overrides=tuple(Reasoned(pin, rule.reason) for rule in mine("overrides") for pin in rule.pins),
+        constraints=tuple(
+            JustifiedRequirement(pin, rule.reason) for rule in mine("constraints") for pin in rule.pins
+        ),
+        overrides=tuple(
+            JustifiedRequirement(pin, rule.reason) for rule in mine("overrides") for pin in rule.pins
+        ),
         omit=tuple(
-            Reasoned(canonicalize_name(name), rule.reason) for rule in mine("omit") for name in rule.packages
+            JustifiedRequirement(canonicalize_name(name), rule.reason)
+            for rule in mine("omit")
+            for name in rule.packages
         ),
         system=file.system,
         env=tuple(file.env.items()),

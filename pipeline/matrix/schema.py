@@ -1,49 +1,303 @@
-"""The JSON Schema of matrix.yaml, made from its types, by which editors complete and check it.
+"""The shape of matrix.yaml: its sections and what each key may hold.
 
-    python -m pipeline.matrix.schema > matrix.schema.json
-
-It sees shapes only: what a value means, ``load`` judges.
+The text under a key is its description in the JSON Schema, which editors show.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.matrix.shape import File
+from pipeline.matrix.fields import (
+    Alias,
+    Arch,
+    Cuda,
+    Day,
+    ExactPin,
+    Glibc,
+    Glob,
+    ImageByDigest,
+    Plain,
+    Platform,
+    Project,
+    Python,
+    Reason,
+    RepositoryName,
+    Requirement,
+    Size,
+    SystemPackage,
+    Template,
+    Torch,
+    Vllm,
+    refusal,
+)
+from pipeline.matrix.variables import Argument, EnvValue, Variable
+from pipeline.model import CHECKS, CheckName, RuleName
 
-if TYPE_CHECKING:
-    from pydantic_core import core_schema
+PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
+"""The Python that each distribution's suite brings."""
+
+AUTO, NONE = "auto", "none"
+"""What stands for a vLLM that is to be found, and for none at all."""
+
+Some = Field(min_length=1, max_length=1000)
+"""A list that says something."""
 
 
-def text() -> str:
-    """The schema as the file holds it."""
-    made = File.model_json_schema(schema_generator=_AsWritten)
-    return json.dumps({"$schema": _AsWritten.schema_dialect, **made, "title": "matrix.yaml"}, indent=2) + "\n"
+def _listed(value: Any) -> Any:
+    """``vllm: auto`` as ``vllm: [auto]``: nobody lists one word."""
+    return [value] if value in (AUTO, NONE) else value
 
 
-class _AsWritten(GenerateJsonSchema):
-    """What may stand in the file: no key holds nothing, so what may be left out is not null either."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
-        made = super().default_schema(schema)
-        return {key: value for key, value in made.items() if key != "default" or value is not None}
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> dict[str, Any]:
-        made = super().dict_schema(schema)
-        return {**made, "additionalProperties": False} if "patternProperties" in made else made
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never: a title would only say the key again."""
-        del schema
-        return False
+_Releases = Annotated[tuple[Vllm, ...], Some]
+Releases = Annotated[
+    _Releases, BeforeValidator(_listed, json_schema_input_type=Literal["auto", "none"] | _Releases)
+]
 
 
-if __name__ == "__main__":
-    sys.stdout.write(text())
+class Section(BaseModel):
+    """A mapping whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True)
+
+
+class Include(Section):
+    """One more cell, written out. If it is impossible, that is an error."""
+
+    torch: Torch
+    """The release of PyTorch."""
+    cuda: Cuda
+    """`cpu`, or the CUDA that PyTorch was compiled for: `cu130` is CUDA 13.0."""
+    python: Python
+    """The version of Python."""
+    vllm: Vllm = NONE
+    """The release of vLLM; `auto` for the newest that pins this PyTorch; left out or `none`: PyTorch only."""
+    platform: Platform = "linux/amd64"
+    """The system and processor."""
+
+
+class Exclude(Section):
+    """Combinations of the axes that are not wanted: those that agree with every axis named here."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2})
+
+    reason: Reason
+    """Why these are not wanted; `plan` shows it."""
+    torch: Torch | None = None
+    """The release of PyTorch."""
+    cuda: Cuda | None = None
+    """`cpu`, or the CUDA that PyTorch was compiled for."""
+    python: Python | None = None
+    """The version of Python."""
+    vllm: Vllm | None = None
+    """The release of vLLM; `auto` for what `auto` in the axis stands for; `none` for images without vLLM."""
+    platform: Platform | None = None
+    """The system and processor."""
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """The axes that it names."""
+        return self.model_dump(exclude={"reason"}, exclude_none=True)
+
+
+class Gpu(Section):
+    """What is asked of CUDA cells."""
+
+    archs: Annotated[tuple[Arch, ...], Some]
+    """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
+
+
+class BaseImage(Section):
+    """What every image stands on: a distribution's suite as of a day, or an image by digest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["refresh"]}, {"required": ["image"]}]}
+    )
+
+    suite: Literal["bookworm", "trixie"] = "bookworm"
+    """Debian's suite: bookworm brings Python 3.11, trixie 3.13."""
+    refresh: Day | None = None
+    """The day whose packages the base takes, quoted. A newer day makes new images."""
+    image: ImageByDigest | None = None
+    """An image of yours instead, by digest."""
+    glibc: Glibc = "2.28"
+    """The glibc that your image brings: wheels that ask for a newer one are not for it."""
+
+
+class Rule(Section):
+    """What is said of some cells."""
+
+    cells: Glob = "*"
+    """The cells that this is for: a glob over their ids, braces allowed."""
+
+
+class Packages(Rule):
+    """Packages that are installed beside PyTorch and vLLM."""
+
+    pins: Annotated[tuple[ExactPin, ...], Some]
+    """Exact versions, `name==version`."""
+    reason: Reason | None = None
+    """Why they are installed."""
+
+
+class Bound(Rule):
+    """Versions that the resolver must keep to (constraints), or take whatever was asked (overrides)."""
+
+    pins: Annotated[tuple[Requirement, ...], Some]
+    """Requirements with a version, `name<version`."""
+    reason: Reason
+    """Why; the lock shows it."""
+
+
+class Omit(Rule):
+    """Packages that are left out although something asks for them."""
+
+    packages: Annotated[tuple[Project, ...], Some]
+    """Their names."""
+    reason: Reason
+    """Why; the lock shows it."""
+
+
+class Budget(Rule):
+    """How large the images of some cells may become. The last rule that matches a cell is its budget."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}]}
+    )
+
+    compressed: Size | None = None
+    """The layers in a registry, as they are pulled: `1.5 GB`."""
+    installed: Size | None = None
+    """The unpacked image on a disk: `5 GB`."""
+    reason: Reason | None = None
+    """Why it may not be larger."""
+
+    @model_validator(mode="after")
+    def _says_a_size(self) -> Self:
+        if self.compressed is None and self.installed is None:
+            raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, or `installed`')
+        return self
+
+
+class Waiver(Rule):
+    """A finding of a certificate that is known and accepted for some cells, until a day."""
+
+    rule: RuleName
+    """The rule of the certificate."""
+    path: Plain
+    """The files that it is about: a glob over absolute paths. `*` also matches the image as a whole."""
+    reason: Reason
+    """Why it may stay; the certificate shows it."""
+    expires: Day
+    """The last day on which it counts, quoted. Then it is found again."""
+
+
+class Publish(Section):
+    """Where images go, and under which further names."""
+
+    repository: RepositoryName
+    """The repository of published images, `host/path`."""
+    staging: RepositoryName | None = None
+    """Where images wait for their proof; `<repository>-staging` unless it is named. The same registry."""
+    tags: Annotated[tuple[Template, ...], Field(max_length=100)] = ()
+    """Templates of further tags, one for every cell: `{torch}-{cuda}-py{python}`.
+
+    The words are {cell} {torch} {cuda} {python} {vllm} (`none` without vLLM) {platform} (`linux-amd64`) and
+    {arch} (`amd64`).
+    """
+    aliases: dict[Alias, Glob] = {}
+    """Further tags, each for the one cell that its glob matches."""
+    moves: Literal["forward", "never"] = "forward"
+    """Whether a tag moves to a newer proven image of its cell."""
+
+
+class Verify(Section):
+    """What the gate asks of a proof."""
+
+    required: Annotated[tuple[CheckName, ...], Some] = CHECKS
+    """The checks that must have passed; all unless they are named."""
+    model: Plain | None = None
+    """A model to prove with instead of the tiny one."""
+    signers: tuple[Plain, ...] = ()
+    """Files of the public keys whose records count, from this file's folder."""
+    max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """How old a record may be, in days."""
+    flaky: Literal["refuse", "accept"] = "refuse"
+    """Whether a pass after a failure of the same image counts."""
+    healthy_seconds: Annotated[int, Field(ge=1, le=7200)] = 300
+    """How long a server may take until it is healthy, in seconds."""
+
+
+class File(Section):
+    """What is published: every combination of the axes is a cell, and becomes one image."""
+
+    schema_number: Annotated[int, Field(alias="schema", ge=1, le=1)]
+    """The version of this language: 1."""
+    torch: Annotated[tuple[Torch, ...], Some] | None = None
+    """Axis: releases of PyTorch, quoted."""
+    cuda: Annotated[tuple[Cuda, ...], Some] | None = None
+    """Axis: `cpu`, or the CUDA that PyTorch was compiled for: `cu130` is CUDA 13.0."""
+    python: Annotated[tuple[Python, ...], Some] | None = None
+    """Axis: versions of Python, quoted: to YAML, 3.10 without quotes is 3.1."""
+    vllm: Releases | None = None
+    """Axis: releases of vLLM, quoted.
+
+    `auto` is the newest that pins a cell's PyTorch and is compiled for its CUDA; `none` is an image with
+    PyTorch only, which is also what leaving this out means.
+    """
+    platform: Annotated[tuple[Platform, ...], Some] | None = None
+    """Axis: systems and processors; `linux/amd64` unless they are named."""
+    exclude: Annotated[tuple[Exclude, ...], Field(max_length=1000)] = ()
+    """Combinations of the axes that are not wanted, each with its reason."""
+    include: Annotated[tuple[Include, ...], Field(max_length=1000)] = ()
+    """Cells beside the axes, written out."""
+    gpu: Gpu | None = None
+    """The GPUs that CUDA cells are for."""
+    base: BaseImage
+    """What every image stands on."""
+    packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()
+    """Packages that are installed beside PyTorch and vLLM, by exact version."""
+    constraints: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
+    """Versions that the resolver must keep to, each with its reason."""
+    overrides: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
+    """Requirements that replace what packages declare, each with its reason."""
+    omit: Annotated[tuple[Omit, ...], Field(max_length=200)] = ()
+    """Packages that are left out although something asks for them, each with its reason."""
+    system: tuple[SystemPackage, ...] = ()
+    """Packages of the distribution that the base gets beside its own."""
+    env: dict[Variable, EnvValue] = {}
+    """Environment variables of every image. Secrets belong to the run."""
+    serve: tuple[Argument, ...] = ()
+    """Arguments that every server starts with, before those of `docker run`."""
+    publish: Publish
+    """Where images go, and under which names."""
+    verify: Verify = Field(default_factory=Verify)
+    """How images are proven, and which proof counts."""
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=200)] = ()
+    """How large images may become."""
+    exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
+    """Findings of a certificate that are known and accepted, each with its reason and its end."""
+
+
+AXES = ("torch", "cuda", "python", "vllm", "platform")
+SECTIONS: dict[str, type[Section]] = {
+    "exclude": Exclude,
+    "include": Include,
+    "gpu": Gpu,
+    "base": BaseImage,
+    "packages": Packages,
+    "constraints": Bound,
+    "overrides": Bound,
+    "omit": Omit,
+    "publish": Publish,
+    "verify": Verify,
+    "budgets": Budget,
+    "exceptions": Waiver,
+}
+"""The type of each section, by its key at the top of the file."""
+
+
+def keys_of(section: type[Section]) -> tuple[str, ...]:
+    """The keys that a section knows, as they are written."""
+    return tuple(entry.alias or name for name, entry in section.model_fields.items())

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.composer import Composer
 
-from pipeline.errors import UsageError
-from pipeline.matrix.texts import quoted, shown
+from pipeline.matrix.fields import quoted, shown
+from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pipeline.formats import secrets
-from pipeline.matrix.texts import Text, refusal, shown
+from pipeline.matrix.fields import Text, refusal, shown
 
 _HARMLESS_TO_PYTHON = (
     "UNBUFFERED",

@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from pipeline import files
-from pipeline.nouns import Outcome, State, plain
+from pipeline.adapters import files
+from pipeline.model import Outcome, State, plain
 from pipeline.report.text import escaped, line, printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from pipeline.nouns import Check, Status
+    from pipeline.model import Check, Status
 
 SCHEMA = 1
 """The number of the JSON report's schema."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.nouns import Level, Severity, plain
+from pipeline.model import Level, Severity, plain
 from pipeline.report.text import escaped, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.nouns import Certificate, GpuReach, ImageFinding, LibraryReach, Reach, Verdict
+    from pipeline.model import Certificate, GpuReach, ImageFinding, LibraryReach, Reach, Verdict
 
 _MOST_PATHS = 3
 _MOST_NAMES = 3

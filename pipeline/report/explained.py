@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.compat.rules.releases import span
-from pipeline.nouns import Level
-from pipeline.report.columns import columns
+from pipeline.formats.units import columns
+from pipeline.model import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.compat.explain import Answer, Option, Refusal
-    from pipeline.nouns import Cell, Finding, Verdict
+    from pipeline.model import Cell, Finding, Verdict
 
 MOST_OPTIONS = 8
 _MOST_NAMES = 3

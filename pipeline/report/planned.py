@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.nouns import Level, State
-from pipeline.report.columns import columns, size
+from pipeline.formats.units import columns, size
+from pipeline.model import Level, State
 from pipeline.report.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.nouns import Pruned, Status
+    from pipeline.model import Pruned, Status
 
 _HEAD = ("cell", "verdict", "state", "download", "disk", "next")
 _NUMBERS = frozenset({3, 4})

@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from pipeline.nouns import shown_lines
+from pipeline.model import shown_lines
 from pipeline.report.text import printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from pipeline.nouns import Stage
+    from pipeline.model import Stage
 
 _PLAIN_STEP = 10
 """Per cent between two plain lines on a download."""
@@ -35,7 +35,7 @@ class Bytes(Protocol):
         """So many bytes more have arrived."""
 
 
-class Narrator:
+class ProgressReporter:
     """Tells the stages of each cell and the bytes of downloads; use it as a context manager."""
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -10,11 +10,11 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeline.nouns import PROJECT, RULE_NAMES, key_of
+from pipeline.model import PROJECT, RULE_NAMES, key_of
 from pipeline.report.text import line
 
 if TYPE_CHECKING:
-    from pipeline.nouns import Certificate, ImageFinding, RuleName
+    from pipeline.model import Certificate, ImageFinding, RuleName
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 

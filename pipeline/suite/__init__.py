@@ -11,7 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 _DEPENDENCIES = ("docker", "httpx", "openai", "packaging", "pydantic", "pytest")
-_SOURCES = ("suite", "nouns", "formats", "engine.py", "environ.py", "errors.py", "files.py")
+_SOURCES = (
+    "suite",
+    "model",
+    "formats",
+    "adapters/__init__.py",
+    "adapters/engine.py",
+    "adapters/environ.py",
+    "adapters/files.py",
+)
 """The suite, and what it takes from the rest of the package."""
 
 

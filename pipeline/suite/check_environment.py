@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from pipeline.errors import MachineError
 from pipeline.formats import requirements
-from pipeline.formats.gpu_code import Coverage, coverage
+from pipeline.formats.gpu_arch import Coverage, coverage
+from pipeline.model.errors import MachineError
 from pipeline.suite.expect import Mismatch, brief, expect, expect_that
 
 if TYPE_CHECKING:

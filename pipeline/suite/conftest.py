@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import MachineError, Stop
-from pipeline.nouns import Check, Outcome, Trial
+from pipeline.model import Check, Outcome, Trial
+from pipeline.model.errors import MachineError, TagproofError
 from pipeline.suite.expect import Mismatch, brief
 from pipeline.suite.inference import Inference
 from pipeline.suite.serving import Serving
@@ -75,7 +75,9 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
             return Check(name=name, outcome=Outcome.PASSED, seconds=seconds)
         case Mismatch():
             expected, seen = error.expected, error.seen
-        case _ if isinstance(error, Stop) or call.when == "setup":  # nothing was asked of the image yet
+        case _ if (
+            isinstance(error, TagproofError) or call.when == "setup"
+        ):  # nothing was asked of the image yet
             seen = brief(str(error) or repr(error))
             return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=seen)
         case _:

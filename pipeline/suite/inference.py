@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.nouns import Trial
+    from pipeline.model import Trial
 
 Tokens = list[int]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError
-from pipeline.nouns import shown
+from pipeline.model import shown
+from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from openai import DefaultHttpxClient, OpenAI
 
-from pipeline.errors import MachineError
+from pipeline.model.errors import MachineError
 from pipeline.suite import golden
 from pipeline.suite.expect import Mismatch, Task, within
 from pipeline.suite.model import digest_of, locate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.nouns import Trial
+    from pipeline.model import Trial
     from pipeline.suite.expect import T
 
 SERVED = "under-test"

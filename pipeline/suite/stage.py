@@ -11,7 +11,7 @@ from pipeline.suite.target import Target, target_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.nouns import Trial
+    from pipeline.model import Trial
     from pipeline.suite.target import Completed
 
 _LAST_OWN_CODE = 128

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline import environ, files, nouns
-from pipeline.engine import Container, Engine, Launch
-from pipeline.nouns import ImageRef, Trial
+from pipeline.adapters import environ, files
+from pipeline.adapters.engine import Container, Engine, Launch
+from pipeline.model import PROJECT, ImageRef, ImageTarget, Trial
 from pipeline.suite.model import Model, locate
 
 if TYPE_CHECKING:
@@ -96,15 +96,15 @@ def target_of(trial: Trial, log: Path) -> Target:
     Raises UsageError where there is no such model, EngineError where the engine fails.
     """
     model = locate(trial.model)
-    if isinstance(trial.target, nouns.ImageTarget):
-        return ImageTarget(trial, ImageRef.parse(trial.target.ref), model, log)
-    return PythonTarget(trial, Path(trial.target.python), model, log)
+    if isinstance(trial.target, ImageTarget):
+        return ContainerTarget(trial, ImageRef.parse(trial.target.ref), model, log)
+    return ProcessTarget(trial, Path(trial.target.python), model, log)
 
 
 # -- an image ---------------------------------------------------------------------------------------
 
 
-class ImageTarget:
+class ContainerTarget:
     """An image, run by the engine."""
 
     def __init__(self, trial: Trial, ref: ImageRef, model: Model, log: Path) -> None:
@@ -202,14 +202,14 @@ class ContainerServer:
 # -- a bare-metal environment -----------------------------------------------------------------------
 
 
-class PythonTarget:
+class ProcessTarget:
     """An environment on this machine, by its interpreter. Its home is an empty folder: no cache is warm."""
 
     def __init__(self, trial: Trial, python: Path, model: Model, log: Path) -> None:
         self.model = str(model.folder)
         self._python, self._log = python.absolute(), log
         self._servers: list[ProcessServer] = []
-        self._home = tempfile.TemporaryDirectory(prefix=f"{nouns.PROJECT}-")
+        self._home = tempfile.TemporaryDirectory(prefix=f"{PROJECT}-")
         self._env = environ.under_test(self._python, Path(self._home.name)) | _QUIET | trial.env
 
     def labels(self) -> Mapping[str, str]:

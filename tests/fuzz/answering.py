@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.engine import Engine
+from pipeline.adapters.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -75,7 +75,7 @@ def hosts_that_answer(*answers: bytes) -> Generator[None]:
         return ours
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.web.wire._connected", connected)
+        patch.setattr("pipeline.adapters.web.wire._connected", connected)
         yield
 
 

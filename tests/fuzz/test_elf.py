@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.certify import elf, fatbin
-from pipeline.certify.elf import ElfError
-from pipeline.certify.inventory import SharedObject
+from pipeline.formats.elf import fatbin, reader
+from pipeline.formats.elf.objects import SharedObject
+from pipeline.formats.elf.reader import ElfError
 from tests.crafted_elf import CUBIN, FAMILY, PTX, Crafted, Symbol, piece
 from tests.crafted_elf import fatbin as crafted
 
@@ -78,7 +78,7 @@ def bounded(read: Callable[[memoryview], object], content: bytes) -> object:
 
 
 def read_object(content: bytes) -> None:
-    seen = bounded(lambda data: elf.read("lib.so", data), content)
+    seen = bounded(lambda data: reader.read("lib.so", data), content)
     assert seen is None or isinstance(seen, SharedObject)
 
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.certify import ldcache
-from pipeline.certify.survey import survey
-from pipeline.errors import ImageError
+from pipeline.formats.elf import ld_cache
+from pipeline.model.errors import ImageError
+from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, Packing, image, pack, tar
 
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -81,4 +81,4 @@ def test_whatever_metadata_and_records_hold_the_image_is_surveyed(
 @given(st.binary(max_size=400))
 def test_whatever_a_loaders_cache_holds_is_read_or_refused(body: bytes) -> None:
     with suppress(ValueError):
-        ldcache.read(b"glibc-ld.so.cache1.1" + body)
+        ld_cache.read(b"glibc-ld.so.cache1.1" + body)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pipeline.errors import Stop
+from pipeline.model.errors import TagproofError
 from tests.fuzz import hostile
 from tests.fuzz.parsing import parsing, watched
 from tests.fuzz.readers import EXCUSED, READERS
@@ -29,7 +29,7 @@ every_reader = pytest.mark.parametrize("reader", READERS, ids=lambda reader: rea
 
 def feed(reader: Reader, data: bytes, place: Path) -> None:
     """Fails where anything is raised that is no error of ours, nor one that the reader documents."""
-    with suppress(Stop, *reader.refuses):
+    with suppress(TagproofError, *reader.refuses):
         reader.feed(data, place)
 
 

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 import pytest
 from uv import find_uv_bin
 
-from pipeline import base, fetch, lock, matrix, places, wheels
-from pipeline.flow import IMAGES
-from pipeline.flow.certificates import of_folder
-from pipeline.nouns import Severity
+from pipeline import matrix
+from pipeline.adapters import paths, wheel_cache
+from pipeline.model import Severity
+from pipeline.runner import IMAGES
+from pipeline.runner.audits import of_folder
+from pipeline.stages import base, fetch, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from pipeline.nouns import Lock, Spec
+    from pipeline.model import Lock, Spec
 
 ROOT = Path(__file__).parents[2]
 CELL = "vllm0.32.0-torch2.13.0-cu130-py3.11"
@@ -63,8 +65,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def install(spec: Spec, locked: Lock, prefix: Path, folder: Path) -> None:
     """What images/install.sh does, less the bytecode."""
     assert f"{sys.version_info.major}.{sys.version_info.minor}" == spec.cell.python
-    fetch.fetch(spec, locked.pins, places.wheels(), (), silent)
-    files = [str(wheels.path_of(pin, places.wheels())) for pin in locked.pins]
+    fetch.fetch(spec, locked.pins, paths.wheels(), (), silent)
+    files = [str(wheel_cache.path_of(pin, paths.wheels())) for pin in locked.pins]
     listing = folder / "wheels.txt"
     listing.write_text("\n".join(files))
     command = [

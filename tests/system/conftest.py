@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from pipeline import evidence, keys
+from pipeline.adapters import signing_keys
+from pipeline.adapters.registry import OCI_MANIFEST, Manifest, Registry
 from pipeline.compat.question import cell_of
-from pipeline.gate import decide, holds
-from pipeline.nouns import (
-    Beside,
+from pipeline.model import (
+    Attestations,
     Cell,
     Certificate,
     Certified,
@@ -40,11 +40,14 @@ from pipeline.nouns import (
     Result,
     Sizes,
 )
-from pipeline.registry import OCI_MANIFEST, Manifest, Registry
+from pipeline.stages import attest
+from pipeline.stages.gate import decide, holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from pipeline.formats import dsse
 
 CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
 SUITE = f"sha256:{'5' * 64}"
@@ -248,7 +251,7 @@ class Judge:
     image: Image
     repository: Repository
 
-    def ours(self, beside: Beside) -> Decision:
+    def ours(self, beside: Attestations) -> Decision:
         """The image, by what lies beside it."""
         return decide(
             self.image.cell,
@@ -262,7 +265,7 @@ class Judge:
             now=_moment(beside),
         )
 
-    def holds(self, digest: Digest, beside: Beside) -> Proof | None:
+    def holds(self, digest: Digest, beside: Attestations) -> Proof | None:
         """Any digest, as the cell that its newest record names."""
         name = next((proof.record.cell for proof in beside.proofs), "")
         cell = cell_of(name)
@@ -271,7 +274,7 @@ class Judge:
         return holds(cell, digest, self.repository, beside, policy=POLICY, now=_moment(beside))
 
 
-def _moment(beside: Beside) -> datetime:
+def _moment(beside: Attestations) -> datetime:
     times = [datetime.fromisoformat(proof.record.finished) for proof in beside.proofs]
     return max(times, default=datetime.now(UTC))
 
@@ -285,13 +288,13 @@ class Bench:
 
     staging: Registry
     destination: Registry
-    key: keys.PrivateKey
+    key: dsse.PrivateKey
     home: Repository | None = None
 
     @property
-    def evidence(self) -> evidence.Evidence:
+    def evidence(self) -> attest.Evidence:
         """The records as we see them, who trust our own key."""
-        return evidence.Evidence(keys.trusted([self.key.public_key()]))
+        return attest.Evidence(signing_keys.trusted([self.key.public_key()]))
 
     def through(self, proxy: Proxy, *, patience: float = 1.5) -> Bench:
         """The same, with the destination behind a proxy. Records still name the true destination."""
@@ -349,9 +352,9 @@ class Bench:
 
     def prove(self, image: Image, **changes: Any) -> Proof:
         """Sign a record and attach it in staging, as verification does."""
-        bundle = evidence.sign(self.record(image, **changes), self.key)
-        digest = evidence.attach(self.staging, image.ref, bundle)
-        found = evidence.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
+        bundle = attest.sign(self.record(image, **changes), self.key)
+        digest = attest.attach(self.staging, image.ref, bundle)
+        found = attest.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
         assert isinstance(found, Proof), found
         return found
 
@@ -373,9 +376,9 @@ class Bench:
             tool="tests",
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        bundle = evidence.certificates.sign(certificate, self.key)
-        digest = evidence.attach(self.staging, image.ref, bundle)
-        found = evidence.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
+        bundle = attest.certificates.sign(certificate, self.key)
+        digest = attest.attach(self.staging, image.ref, bundle)
+        found = attest.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
         assert isinstance(found, Certified), found
         return found
 
@@ -394,24 +397,24 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def key() -> keys.PrivateKey:
+def key() -> dsse.PrivateKey:
     """The tests' own signing key."""
     return generate_private_key(SECP256R1())
 
 
 @pytest.fixture
-def bench(server: Server, key: keys.PrivateKey) -> Bench:
+def bench(server: Server, key: dsse.PrivateKey) -> Bench:
     """Repositories that no other test uses."""
     return bench_at(server, key)
 
 
 @pytest.fixture
-def own_bench(own_server: Server, key: keys.PrivateKey) -> Bench:
+def own_bench(own_server: Server, key: dsse.PrivateKey) -> Bench:
     """Repositories of a registry that the test may end, or make read-only."""
     return bench_at(own_server, key)
 
 
-def bench_at(server: Server, key: keys.PrivateKey) -> Bench:
+def bench_at(server: Server, key: dsse.PrivateKey) -> Bench:
     """Repositories of a registry that no other test uses."""
     name = f"test/{secrets.token_hex(6)}"
     return Bench(

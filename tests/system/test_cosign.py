@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from pipeline import evidence, keys
-from pipeline.nouns import Publication, Result
-from pipeline.publish import publish
+from pipeline.adapters import signing_keys
+from pipeline.model import Publication, Result
+from pipeline.stages import attest
+from pipeline.stages.publish import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.nouns import Image, ImageRef
+    from pipeline.model import Image, ImageRef
     from tests.system.conftest import Bench
 
 
@@ -32,16 +33,16 @@ def layout(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     return ["--new-bundle-format", "--trusted-root", str(root)]
 
 
-def accepts(bench: Bench, ref: ImageRef | str, layout: list[str], kind: str = evidence.PREDICATE) -> bool:
+def accepts(bench: Bench, ref: ImageRef | str, layout: list[str], kind: str = attest.PREDICATE) -> bool:
     """Whether cosign, given only the public key, finds a record of this kind beside the image."""
     return verify(bench, ref, layout, kind).returncode == 0
 
 
 def verify(
-    bench: Bench, ref: ImageRef | str, layout: list[str], kind: str = evidence.PREDICATE
+    bench: Bench, ref: ImageRef | str, layout: list[str], kind: str = attest.PREDICATE
 ) -> subprocess.CompletedProcess[bytes]:
     """What cosign says. There is no transparency log in this: the key is all that is trusted."""
-    public = keys.public_pem(bench.key.public_key()).decode()
+    public = signing_keys.public_pem(bench.key.public_key()).decode()
     return subprocess.run(
         [
             *("cosign", "verify-attestation", "--key", "env://PUBLIC_KEY", "--type", kind),
@@ -55,7 +56,7 @@ def verify(
 
 def attach(bench: Bench, image: Image, bundle: bytes) -> None:
     """Store any bundle beside an image."""
-    evidence.attach(bench.staging, image.ref, bundle)
+    attest.attach(bench.staging, image.ref, bundle)
 
 
 def test_a_record_is_accepted_before_and_after_publication(bench: Bench, layout: list[str]) -> None:
@@ -77,7 +78,7 @@ def test_a_record_is_accepted_before_and_after_publication(bench: Bench, layout:
     assert said.returncode == 0, said.stderr
     assert decision.proof
     payload = base64.b64decode(json.loads(said.stdout)["payload"])
-    assert payload == evidence.statement(decision.proof.record)
+    assert payload == attest.statement(decision.proof.record)
 
 
 def test_an_image_without_a_record_is_refused(bench: Bench, layout: list[str]) -> None:
@@ -94,7 +95,7 @@ def test_another_key_is_refused(bench: Bench, layout: list[str]) -> None:
 def test_a_tampered_record_is_refused(bench: Bench, layout: list[str]) -> None:
     """FAILED turned into PASSED under the old signature; we refuse it too."""
     image = bench.image()
-    value = json.loads(evidence.sign(bench.record(image, result=Result.FAILED), bench.key))
+    value = json.loads(attest.sign(bench.record(image, result=Result.FAILED), bench.key))
     payload = base64.b64decode(value["dsseEnvelope"]["payload"]).replace(b"FAILED", b"PASSED")
     value["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
     attach(bench, image, json.dumps(value).encode())
@@ -105,7 +106,7 @@ def test_a_tampered_record_is_refused(bench: Bench, layout: list[str]) -> None:
 def test_a_record_of_another_image_is_refused(bench: Bench, layout: list[str]) -> None:
     """A good record of one image, attached to another; we refuse it too."""
     image = bench.image()
-    attach(bench, image, evidence.sign(bench.record(bench.image()), bench.key))
+    attach(bench, image, attest.sign(bench.record(bench.image()), bench.key))
     assert not accepts(bench, image.ref, layout)
     assert not bench.evidence.beside(bench.staging, image.ref.digest).proofs
 
@@ -120,7 +121,7 @@ def test_a_forged_record_beside_a_good_one_hides_nothing(bench: Bench, layout: l
     """The good one counts, the forged one is a reason."""
     image, decision = bench.proven()
     stranger = generate_private_key(SECP256R1())
-    attach(bench, image, evidence.sign(bench.record(image, result=Result.FAILED), stranger))
+    attach(bench, image, attest.sign(bench.record(image, result=Result.FAILED), stranger))
     assert accepts(bench, image.ref, layout)
     found = bench.evidence.beside(bench.staging, image.ref.digest)
     assert found.proofs == (decision.proof,)

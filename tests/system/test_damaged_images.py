@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.certify.survey import survey
-from pipeline.errors import Stop
-from pipeline.filesystem.opening import open_image
-from pipeline.nouns import Digest
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.model import Digest
+from pipeline.model.errors import TagproofError
+from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, archive, folder, hard_link, layout_files, link, stored, tar
 from tests.system.conftest import fault_proxy
 
@@ -216,7 +216,7 @@ def read_all(references: list[str]) -> dict[str, Any]:
             with open_image(reference) as files:
                 survey(files)
             outcomes["read"] += 1
-        except Stop as stop:
+        except TagproofError as stop:
             outcomes[type(stop).__name__] += 1
     return {
         "outcomes": outcomes,

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from pipeline import wheels
-from pipeline.errors import WheelError
-from pipeline.nouns import Pin
+from pipeline.adapters import wheel_cache
+from pipeline.model import Pin
+from pipeline.model.errors import WheelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,13 +87,13 @@ def url() -> Iterator[str]:
 
 def download(url: str, cache: Path) -> int:
     arrived: list[int] = []
-    wheels.download([PIN], {PIN.sha256: url}, cache, arrived.append)
+    wheel_cache.download([PIN], {PIN.sha256: url}, cache, arrived.append)
     return sum(arrived)
 
 
 def test_a_download_lands_in_the_cache_under_its_hash(url: str, tmp_path: Path) -> None:
     assert download(url, tmp_path) == len(BODY)
-    assert wheels.path_of(PIN, tmp_path).read_bytes() == BODY
+    assert wheel_cache.path_of(PIN, tmp_path).read_bytes() == BODY
 
 
 def test_an_interrupted_download_is_resumed_where_it_broke_off(url: str, tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_an_interrupted_download_is_resumed_where_it_broke_off(url: str, tmp_pat
     assert download(url, tmp_path) == len(BODY)
     assert len(Server.asked) == 2
     assert re.fullmatch(r"bytes=\d+-", Server.asked[1])
-    assert wheels.path_of(PIN, tmp_path).read_bytes() == BODY
+    assert wheel_cache.path_of(PIN, tmp_path).read_bytes() == BODY
 
 
 def test_where_the_server_knows_no_ranges_it_is_repeated(url: str, tmp_path: Path) -> None:
     Server.break_after, Server.knows_ranges = [300_000], False
     assert download(url, tmp_path) == len(BODY)
-    assert wheels.path_of(PIN, tmp_path).read_bytes() == BODY
+    assert wheel_cache.path_of(PIN, tmp_path).read_bytes() == BODY
 
 
 def test_a_file_of_another_hash_is_refused_and_removed(url: str, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_server_that_always_breaks_off_leaves_no_wheel(url: str, tmp_path: Pat
     Server.break_after = [1000] * 10
     with pytest.raises(WheelError, match="could not be fetched"):
         download(url, tmp_path)
-    assert wheels.missing([PIN], tmp_path) == (PIN,)
+    assert wheel_cache.missing([PIN], tmp_path) == (PIN,)
 
 
 # -- a server that means no good ----------------------------------------------------------------------
@@ -141,8 +141,8 @@ def test_a_byte_now_and_then_comes_to_an_end(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte comes in time, the wheel never does."""
-    monkeypatch.setattr(wheels, "_GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(wheels, "_SLOWEST", 1e6)
+    monkeypatch.setattr(wheel_cache, "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(wheel_cache, "_SLOWEST", 1e6)
 
     Server.sends = dripping()
     started = time.monotonic()
@@ -167,13 +167,13 @@ def test_what_is_packed_though_nobody_asked_is_refused_by_its_name(url: str, tmp
 def test_a_size_that_is_none_is_an_error_of_ours(url: str, length: str) -> None:
     Server.headers_too = {"Content-Length": length}
     with pytest.raises(WheelError, match="does not say its size"):
-        wheels.size_of(url)
+        wheel_cache.size_of(url)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://", "gopher://x/y", "/etc/passwd", "http://a b/"])
 def test_an_address_that_is_none_is_an_error_of_ours(url: str, tmp_path: Path) -> None:
     with pytest.raises(WheelError):
-        wheels.size_of(url)
+        wheel_cache.size_of(url)
     with pytest.raises(WheelError):
         download(url, tmp_path)
 
@@ -181,7 +181,7 @@ def test_an_address_that_is_none_is_an_error_of_ours(url: str, tmp_path: Path) -
 def test_the_login_of_an_index_is_not_told(url: str) -> None:
     Server.headers_too = {"Content-Length": "x"}
     with pytest.raises(WheelError) as caught:
-        wheels.size_of(url.replace("//", "//user:password@"))
+        wheel_cache.size_of(url.replace("//", "//user:password@"))
     assert "password" not in str(caught.value)
 
 
@@ -228,4 +228,4 @@ def test_an_index_does_not_lead_from_https_to_http(url: str, secure_url: str, tm
     with pytest.raises(WheelError, match=r"leads from https to http:"):
         download(secure_url, tmp_path / "cache")
     with pytest.raises(WheelError, match=r"leads from https to http:"):
-        wheels.size_of(secure_url)
+        wheel_cache.size_of(secure_url)

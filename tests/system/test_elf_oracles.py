@@ -20,15 +20,17 @@ from zipfile import ZipFile
 
 import pytest
 
-from pipeline import fetch, lock, matrix, places, wheels
-from pipeline.certify import elf
+from pipeline import matrix
+from pipeline.adapters import paths, wheel_cache
+from pipeline.formats.elf import reader
+from pipeline.stages import fetch, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from pipeline.certify.inventory import SharedObject
-    from pipeline.nouns import Pin, Spec
+    from pipeline.formats.elf.objects import SharedObject
+    from pipeline.model import Pin, Spec
 
 ROOT = Path(__file__).parents[2]
 CUOBJDUMP = Path(__file__).with_name("cuobjdump.txt")
@@ -77,8 +79,8 @@ def locked() -> tuple[Spec, dict[str, Pin]]:
 
 def unpack(spec: Spec, pin: Pin, folder: Path) -> Path:
     """Fetch a wheel by its hash, and unpack it."""
-    fetch.fetch(spec, [pin], places.wheels(), (), silent)
-    with ZipFile(wheels.path_of(pin, places.wheels())) as wheel:
+    fetch.fetch(spec, [pin], paths.wheels(), (), silent)
+    with ZipFile(wheel_cache.path_of(pin, paths.wheels())) as wheel:
         wheel.extractall(folder)
     return folder
 
@@ -108,7 +110,7 @@ def cuobjdump(locked: tuple[Spec, dict[str, Pin]], tmp_path_factory: pytest.Temp
 def read(path: Path) -> SharedObject | None:
     """What we see in a file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
-        return elf.read(str(path), memoryview(mapping))
+        return reader.read(str(path), memoryview(mapping))
 
 
 def objects(folder: Path) -> list[SharedObject]:

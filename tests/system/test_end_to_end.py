@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import MACHINE
-from pipeline.nouns import ImageRef, Repository, canonical, checks_of
-from pipeline.registry import OCI_INDEX, Manifest, Registry
+from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
+from pipeline.model import ImageRef, Repository, canonical, checks_of
+from pipeline.model.errors import MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,9 +96,9 @@ def _free_port() -> int:
 
 
 def _end_registry(data: Path) -> None:
-    from pipeline import distribution  # noqa: PLC0415 - used nowhere else
+    from pipeline.adapters import local_registry  # noqa: PLC0415 - used nowhere else
 
-    assert distribution.stop(data)
+    assert local_registry.stop(data)
 
 
 def _remove_images(host: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.adapters.package_index import Index
 from pipeline.compat.facts import shipped
-from pipeline.index import Index
-from pipeline.nouns import Reason
-from pipeline.refresh import PROJECTS, readers
-from pipeline.refresh.reading import Reading
-from pipeline.refresh.releases import Project, offers
+from pipeline.model import Reason
+from pipeline.stages.refresh import PROJECTS, readers
+from pipeline.stages.refresh.reading import Reading
+from pipeline.stages.refresh.releases import Project, offers
 
 SAMPLE = {
     "torch": ("2.0.1", "2.5.1", "2.7.0", "2.10.0", "2.13.0", "2.15.0"),

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
-from pipeline.errors import EngineError, ImageError, RegistryError, UsageError
-from pipeline.filesystem.folder import Folder
-from pipeline.filesystem.nodes import Layer
-from pipeline.filesystem.opening import open_image
-from pipeline.filesystem.overlay import above
-from pipeline.nouns import Digest
-from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Manifest
+from pipeline.adapters.image_files.folder import Folder
+from pipeline.adapters.image_files.nodes import Layer
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.adapters.image_files.overlay import above
+from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest
+from pipeline.model import Digest
+from pipeline.model.errors import EngineError, ImageError, RegistryError, UsageError
 from tests.crafted import (
     Item,
     archive,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.registry import Registry
+    from pipeline.adapters.registry import Registry
     from tests.crafted import Packing
     from tests.system.conftest import Answer, Bench, Proxy
 

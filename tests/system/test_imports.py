@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import verify
-from pipeline.nouns import Check, Expected, Outcome, PythonTarget, Trial
+from pipeline.model import Check, Expected, Outcome, PythonTarget, Trial
+from pipeline.stages import verify
 from pipeline.suite import check_environment, probes, tiny_model
 from pipeline.suite.expect import Mismatch
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import FactsError
-from pipeline.index import Index, IndexFile, client, pages
-from pipeline.nouns import Reason
+from pipeline.adapters.package_index import Index, IndexFile, client, pages
+from pipeline.model import Reason
+from pipeline.model.errors import FactsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ FILE = "torch-2.13.0-cp310-cp310-manylinux_2_28_x86_64.whl"
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr("pipeline.index.client.PAUSES", (0.0,) * 2)
+    monkeypatch.setattr("pipeline.adapters.package_index.client.PAUSES", (0.0,) * 2)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def test_a_byte_now_and_then_is_given_up(head: bytes, monkeypatch: pytest.Monkey
             handler.wfile.write(b" ")
             time.sleep(0.05)
 
-    monkeypatch.setattr("pipeline.web.deadline.BASE_SECONDS", 0.4)
+    monkeypatch.setattr("pipeline.adapters.web.deadline.BASE_SECONDS", 0.4)
     began = time.monotonic()
     with (
         index(reply, monkeypatch) as (found, _),

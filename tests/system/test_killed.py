@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline.nouns import Publication
+from pipeline.model import Publication
 from tests.system.test_publish import assert_every_tag_is_proven, moving, put
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ EVERY = int(os.environ.get("TAGPROOF_KILLS", "17"))
 PUBLISHER = """
 import sys
 from pipeline import keys
-from pipeline.nouns import Image, ImageRef, Repository
-from pipeline.registry import Registry
+from pipeline.model import Image, ImageRef, Repository
+from pipeline.adapters.registry import Registry
 from tests.system.conftest import CELL, Bench
 from tests.system.test_publish import put
 

@@ -16,10 +16,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import distribution, keys
-from pipeline.errors import GOOD, MACHINE, REFUSED, USAGE, RegistryError
-from pipeline.nouns import Repository
-from pipeline.registry import Registry
+from pipeline.adapters import local_registry, signing_keys
+from pipeline.adapters.registry import Registry
+from pipeline.formats import dsse
+from pipeline.model import Repository
+from pipeline.model.errors import GOOD, MACHINE, REFUSED, USAGE, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class User:
         )
 
     def starts_a_registry(self) -> None:
-        assert distribution.ensure(self.repository, self.data, self.data / "registry.log")
+        assert local_registry.ensure(self.repository, self.data, self.data / "registry.log")
 
     def has_signers(self, *files: str) -> None:
         """The matrix names whose records count."""
@@ -90,7 +91,7 @@ def user(tmp_path: Path, unused_port: int) -> Iterator[User]:
         copy(ROOT / name, user.checkout / name)
     yield user
     for data in user.registries.glob("*"):
-        distribution.stop(data)
+        local_registry.stop(data)
 
 
 READS = {
@@ -130,18 +131,18 @@ def test_where_a_registry_is_down_reading_says_what_starts_it(user: User, comman
     """What it holds is unknown, not absent."""
     user.starts_a_registry()
     Registry(user.repository).put_blob(b"kept")
-    assert distribution.stop(user.data)
+    assert local_registry.stop(user.data)
     done = user.types(*reading(user, command))
     assert done.returncode == MACHINE, done.stdout
     assert f"the registry at {user.repository.host} is down" in done.stderr
     assert "publish` starts it" in done.stderr
-    assert not distribution.stop(user.data), "it was started"
+    assert not local_registry.stop(user.data), "it was started"
 
 
 def test_a_registry_that_was_never_written_to_holds_nothing(user: User) -> None:
     """Its folder alone does not make it one that is down."""
     user.starts_a_registry()
-    assert distribution.stop(user.data)
+    assert local_registry.stop(user.data)
     assert user.types("plan", CELL).returncode == GOOD
 
 
@@ -153,10 +154,10 @@ def test_a_command_touches_no_registry_but_the_one_that_it_names(
     assert tmp_path
     user.starts_a_registry()
     blob = Registry(user.repository).put_blob(b"kept")
-    pid = distribution._running(user.data)
+    pid = local_registry._running(user.data)
     other = free_port()
     user.types(command, CELL, port=other, UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
-    assert distribution._running(user.data) == pid
+    assert local_registry._running(user.data) == pid
     assert Registry(user.repository).has_blob(blob.digest)
     assert (user.registries / str(other)).exists() is (command != "plan")
 
@@ -172,7 +173,7 @@ def test_publish_starts_the_registry_and_does_not_pretend(user: User) -> None:
     done = user.types("publish", CELL)
     assert done.returncode == REFUSED, done.stderr
     assert "unbuilt" in done.stdout
-    assert distribution._running(user.data)
+    assert local_registry._running(user.data)
     assert Registry(user.repository).tags() == ()
 
 
@@ -180,14 +181,14 @@ def test_the_registry_that_outlives_us_knows_no_secret(user: User) -> None:
     """Whoever can look at it later finds neither the key nor a token."""
     secrets = {"TAGPROOF_KEY": PEM, "GITHUB_TOKEN": "precious", "REGISTRY_LOG_LEVEL": "debug"}
     user.types("publish", CELL, port=user.port, **secrets)
-    around = Path(f"/proc/{distribution._running(user.data)}/environ").read_bytes()
+    around = Path(f"/proc/{local_registry._running(user.data)}/environ").read_bytes()
     assert [word for word in (b"PRIVATE KEY", b"precious", b"REGISTRY_") if word in around] == []
 
 
 def test_each_address_has_a_folder_of_its_own() -> None:
     """Two registries on one folder would not see each other's blobs."""
     hosts = ("127.0.0.1:5000", "localhost:5000", "[::1]:5000", "127.0.0.1:5001", "localhost")
-    homes = [distribution.home(Repository(host, "x"), Path("/r")) for host in hosts]
+    homes = [local_registry.home(Repository(host, "x"), Path("/r")) for host in hosts]
     assert [str(home) for home in homes] == ["/r/5000", "/r/5000", "/r/5000-ipv6", "/r/5001", "/r/80"]
 
 
@@ -195,19 +196,19 @@ def test_a_registry_that_does_not_listen_where_it_should_is_left_to_its_owner(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is named, and never ended to make room for another."""
-    monkeypatch.setattr(distribution, "START_SECONDS", 0.3)
+    monkeypatch.setattr(local_registry, "START_SECONDS", 0.3)
     user.starts_a_registry()
-    pid = distribution._running(user.data)
+    pid = local_registry._running(user.data)
     other = Repository(f"127.0.0.1:{free_port()}", "x")
     with pytest.raises(RegistryError, match=rf"process {pid}\) does not listen"):
-        distribution.ensure(other, user.data, user.data / "registry.log")
-    assert distribution._running(user.data) == pid
+        local_registry.ensure(other, user.data, user.data / "registry.log")
+    assert local_registry._running(user.data) == pid
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "00005000", "9" * 5000, "²"])
 def test_what_is_no_port_starts_no_registry(user: User, port: str) -> None:
     with pytest.raises(RegistryError, match="names no port"):
-        distribution.ensure(Repository(f"127.0.0.1:{port}", "x"), user.data, user.data / "registry.log")
+        local_registry.ensure(Repository(f"127.0.0.1:{port}", "x"), user.data, user.data / "registry.log")
     done = user.types("publish", "--repository", f"127.0.0.1:{port}/x")
     assert done.returncode == USAGE, done.stderr
     assert "Traceback" not in done.stderr
@@ -241,18 +242,18 @@ def test_a_key_that_is_given_and_of_no_use_stops_everything(user: User, command:
 def test_a_key_that_counts_for_nothing_stops_the_work_before_it_begins(user: User, command: str) -> None:
     """Both are named: the key that would sign, and those that count."""
     other = generate_private_key(SECP256R1()).public_key()
-    (user.checkout / "other.pub").write_bytes(keys.public_pem(other))
+    (user.checkout / "other.pub").write_bytes(signing_keys.public_pem(other))
     user.has_signers("other.pub")
     done = user.types(command, CELL, TAGPROOF_KEY=PEM)
     assert done.returncode == MACHINE, done.stdout
-    assert keys.fingerprint(KEY.public_key()) in done.stderr
-    assert keys.fingerprint(other) in done.stderr
+    assert dsse.fingerprint(KEY.public_key()) in done.stderr
+    assert dsse.fingerprint(other) in done.stderr
     assert "the container engine" not in done.stderr  # which is down: it was not asked yet
 
 
 @pytest.mark.parametrize("command", ["build", "verify"])
 def test_no_key_is_made_where_only_those_of_others_count(user: User, command: str) -> None:
-    (user.checkout / "other.pub").write_bytes(keys.public_pem(KEY.public_key()))
+    (user.checkout / "other.pub").write_bytes(signing_keys.public_pem(KEY.public_key()))
     user.has_signers("other.pub")
     done = user.types(command, CELL)
     assert done.returncode == MACHINE, done.stdout

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from pipeline.errors import RegistryError
-from pipeline.nouns import Cell, Decision, Image, Publication, Reason, Result
-from pipeline.publish import named, publish, withdraw
-from pipeline.registry import limits
+from pipeline.adapters.registry import limits
+from pipeline.model import Cell, Decision, Image, Publication, Reason, Result
+from pipeline.model.errors import RegistryError
+from pipeline.stages.publish import named, publish, withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Callable

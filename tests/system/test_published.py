@@ -11,13 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import build, certify, compat, evidence, matrix, suite
-from pipeline import lock as locks
-from pipeline.errors import Stop
-from pipeline.flow import Flow, Machine, Settings
-from pipeline.flow.machine import IMAGES
-from pipeline.flow.wanted import wanted
-from pipeline.nouns import (
+from pipeline import compat, matrix, suite
+from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
+from pipeline.adapters.registry.referrers import fallback_tag
+from pipeline.model import (
     Certificate,
     Check,
     Host,
@@ -33,15 +30,19 @@ from pipeline.nouns import (
     State,
     checks_of,
 )
-from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
-from pipeline.registry.referrers import fallback_tag
-from pipeline.report.progress import Narrator
+from pipeline.model.errors import TagproofError
+from pipeline.report.progress import ProgressReporter
+from pipeline.runner import Runner, Services, Settings
+from pipeline.runner.expectations import wanted
+from pipeline.runner.services import IMAGES
+from pipeline.stages import attest, audit, build
+from pipeline.stages import lock as locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.nouns import Digest, Spec
+    from pipeline.model import Digest, Spec
     from tests.system.conftest import Bench
 
 MATRIX = """\
@@ -60,13 +61,13 @@ TORCH = Pin("torch", "2.13.0", "1" * 64, "torch-2.13.0-py3-none-any.whl", 4000)
 class Cell:
     """A cell that is built and certified; records of it can be signed at will."""
 
-    flow: Flow
+    flow: Runner
     spec: Spec
     image: Image
     lock: Lock
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> Services:
         return self.flow.machine
 
     @property
@@ -95,7 +96,7 @@ class Cell:
             ),
             "result": Result.PASSED,
         }
-        bundle = evidence.sign(Record.model_validate(values | changes), self.machine.key)
+        bundle = attest.sign(Record.model_validate(values | changes), self.machine.key)
         return self.attach(bundle, registry)
 
     def certify(self, registry: Registry | None = None, **changes: Any) -> Digest:
@@ -105,7 +106,7 @@ class Cell:
             "schema": 1,
             "name": str(self.image.ref),
             "repository": str(self.machine.matrix.repository),
-            "inputs": certify.inputs_of(self.image.ref.digest, expected, self.spec.waivers),
+            "inputs": audit.inputs_of(self.image.ref.digest, expected, self.spec.waivers),
             "digest": str(self.image.ref.digest),
             "findings": (),
             "sizes": Sizes(compressed=1, installed=1),
@@ -114,11 +115,11 @@ class Cell:
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         certificate = Certificate.model_validate(values | changes)
-        return self.attach(evidence.certificates.sign(certificate, self.machine.key), registry)
+        return self.attach(attest.certificates.sign(certificate, self.machine.key), registry)
 
     def attach(self, bundle: bytes, registry: Registry | None = None) -> Digest:
         place = registry or self.machine.staging
-        return evidence.attach(place, place.repository.at(self.image.ref.digest), bundle)
+        return attest.attach(place, place.repository.at(self.image.ref.digest), bundle)
 
     def strip(self, registry: Registry) -> None:
         """Somebody who may delete takes away all that is signed beside the image."""
@@ -169,8 +170,8 @@ def cell(bench: Bench, tmp_path: Path) -> Iterator[Cell]:
     ref = push(Registry(loaded.staging), key, dict(build.labels(spec, lock, driver)))
     own = generate_private_key(SECP256R1())
     pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    with Narrator() as narrator:
-        flow = Flow(Machine(Settings(matrix=loaded, key_pem=pem)), narrator)
+    with ProgressReporter() as narrator:
+        flow = Runner(Services(Settings(matrix=loaded, key_pem=pem)), narrator)
         made = Cell(flow, spec, Image(spec.cell, ref, key, lock.digest), lock)
         made.certify()
         made.prove()
@@ -272,7 +273,7 @@ def test_an_index_in_the_place_of_an_image_is_named_with_what_replaces_it(cell: 
     cell.machine.staging.put_manifest(
         Manifest(json.dumps(document).encode(), OCI_INDEX), cell.image.build_key
     )
-    with pytest.raises(Stop, match="in the place of the image") as error:
+    with pytest.raises(TagproofError, match="in the place of the image") as error:
         cell.flow.status(cell.spec)
     assert f"build --fresh {cell.spec.cell.id}" in error.value.hint
 
@@ -281,7 +282,7 @@ def test_why_evidence_counts_for_nothing_is_told_with_its_key(cell: Cell) -> Non
     """Another machine's key signed: the gate and the plan say whose it claims to be."""
     stranger = generate_private_key(SECP256R1())
     pem = stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    other = Flow(Machine(Settings(matrix=cell.machine.matrix, key_pem=pem)), cell.flow.narrator)
+    other = Runner(Services(Settings(matrix=cell.machine.matrix, key_pem=pem)), cell.flow.narrator)
     said = [reason.text for reason in other.status(cell.spec).reasons if reason.code == "record-untrusted"]
     (signer,) = cell.machine.evidence.trusted
     assert len(said) == 2

@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline import build
-from pipeline.flow import IMAGES
-from pipeline.nouns import Base, Cell, Spec
+from pipeline.model import Base, Cell, Spec
+from pipeline.runner import IMAGES
+from pipeline.stages import build
 
 if TYPE_CHECKING:
     from pathlib import Path

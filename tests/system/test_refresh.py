@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import __main__ as command_line
-from pipeline.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, FactsError
-from pipeline.index import Index, IndexFile
-from pipeline.refresh import document
+from pipeline.adapters.package_index import Index, IndexFile
+from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, FactsError
+from pipeline.stages.refresh import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -214,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr("pipeline.index.client.PAUSES", (0.0,) * 4)
+    monkeypatch.setattr("pipeline.adapters.package_index.client.PAUSES", (0.0,) * 4)
 
 
 @pytest.fixture

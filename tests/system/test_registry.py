@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import distribution
-from pipeline.errors import RegistryError
-from pipeline.nouns import Digest, ImageRef, Repository
-from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.adapters import local_registry
+from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.model import Digest, ImageRef, Repository
+from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -339,7 +339,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     """A folder for a registry of our own, which is ended afterwards."""
     data = tmp_path / "data"
     yield data
-    distribution.stop(data)
+    local_registry.stop(data)
 
 
 @pytest.fixture
@@ -351,18 +351,18 @@ def free(bench: Bench, unused_port: int) -> Repository:
 def test_a_registry_is_started_once_outlives_us_and_is_found_again(free: Repository, place: Path) -> None:
     """Started, found, written to, ended, started again on the same data."""
     log = place.parent / "registry.log"
-    assert distribution.ensure(free, place, log)
-    assert not distribution.ensure(free, place, log)
+    assert local_registry.ensure(free, place, log)
+    assert not local_registry.ensure(free, place, log)
     blob = Registry(free).put_blob(b"kept")
-    assert distribution.stop(place)
-    assert not distribution.stop(place)
-    assert distribution.ensure(free, place, log)
+    assert local_registry.stop(place)
+    assert not local_registry.stop(place)
+    assert local_registry.ensure(free, place, log)
     assert Registry(free).has_blob(blob.digest)
 
 
 def test_it_listens_on_loopback_alone(free: Repository, place: Path) -> None:
     """The kernel's own list of listeners names 127.0.0.1."""
-    distribution.ensure(free, place, place.parent / "log")
+    local_registry.ensure(free, place, place.parent / "log")
     port = f"{int(free.host.rpartition(':')[2]):04X}"
     table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
     addresses = [row[1] for row in table if row[3] == "0A"]
@@ -372,13 +372,13 @@ def test_it_listens_on_loopback_alone(free: Repository, place: Path) -> None:
 def test_of_two_who_start_it_at_once_one_does(free: Repository, place: Path) -> None:
     """The other finds it."""
     with ThreadPoolExecutor(2) as pool:
-        started = list(pool.map(lambda _: distribution.ensure(free, place, place.parent / "log"), range(2)))
+        started = list(pool.map(lambda _: local_registry.ensure(free, place, place.parent / "log"), range(2)))
     assert sorted(started) == [False, True]
 
 
 def test_a_registry_that_somebody_else_runs_is_used(bench: Bench, place: Path) -> None:
     """It takes uploads, so it will do; the trial upload leaves nothing behind."""
-    assert not distribution.ensure(bench.staging.repository, place, place.parent / "log")
+    assert not local_registry.ensure(bench.staging.repository, place, place.parent / "log")
 
 
 def test_a_read_only_registry_is_no_place_to_publish(
@@ -388,7 +388,7 @@ def test_a_read_only_registry_is_no_place_to_publish(
     own_server.stop()
     own_server.start(read_only=True)
     with pytest.raises(RegistryError, match=r"takes no uploads(.|\n)*--repository"):
-        distribution.ensure(own_bench.staging.repository, place, place.parent / "log")
+        local_registry.ensure(own_bench.staging.repository, place, place.parent / "log")
 
 
 @pytest.mark.parametrize("answer", [(200, {"Content-Type": "text/html"}, b"hello"), (404, {}, b"")])
@@ -397,7 +397,7 @@ def test_what_is_no_registry_is_said_so(bench: Bench, proxy: Proxy, place: Path,
     proxy.before = lambda _method, _path: answer
     repository = Repository(proxy.host, bench.staging.repository.path)
     with pytest.raises(RegistryError, match=r"is no registry(.|\n)*--repository"):
-        distribution.ensure(repository, place, place.parent / "log")
+        local_registry.ensure(repository, place, place.parent / "log")
 
 
 def test_without_the_program_the_message_says_what_to_install(
@@ -406,12 +406,12 @@ def test_without_the_program_the_message_says_what_to_install(
     """Nothing listens and nothing can be started."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RegistryError, match=r"apt-get install docker-registry"):
-        distribution.ensure(free, place, place.parent / "log")
+        local_registry.ensure(free, place, place.parent / "log")
 
 
 def test_a_registry_elsewhere_is_left_alone(place: Path) -> None:
     """Nothing is started, asked or written for it."""
-    assert not distribution.ensure(Repository("registry.example", "x"), place, place.parent / "log")
+    assert not local_registry.ensure(Repository("registry.example", "x"), place, place.parent / "log")
     assert not place.exists()
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import RegistryError
-from pipeline.nouns import Digest, Repository
-from pipeline.registry import OCI_MANIFEST, ContentError, Descriptor, Manifest, Registry
-from pipeline.web import deadline
+from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Descriptor, Manifest, Registry
+from pipeline.adapters.web import deadline
+from pipeline.model import Digest, Repository
+from pipeline.model.errors import RegistryError
 from tests.raw_server import Asked, RawServer, answer, raw_server
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_a_list_that_leads_elsewhere_or_in_a_circle_is_an_error(home: RawServer,
 
 def test_a_list_without_end_is_an_error(home: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page is another one, and there is always a next."""
-    monkeypatch.setattr("pipeline.registry.requests.PAGES", 20)
+    monkeypatch.setattr("pipeline.adapters.registry.requests.PAGES", 20)
     home.reply = lambda _asked: answer(
         200, {"Link": f'</v2/x/tags/list?last={len(home.asked)}>; rel="next"'}, b'{"tags": ["a"]}'
     )
@@ -314,9 +314,9 @@ def test_a_stream_that_is_forgotten_holds_nobody_up(bench: Bench) -> None:
 DAMAGED = """
 import sys
 from contextlib import suppress
-from pipeline.errors import Stop
-from pipeline.filesystem.remote import open_remote
-from pipeline.nouns import ImageRef
+from pipeline.model.errors import Stop
+from pipeline.adapters.image_files.remote import open_remote
+from pipeline.model import ImageRef
 
 ref = ImageRef.parse(sys.argv[1])
 failed = 0

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import RegistryError
-from pipeline.nouns import Digest, Repository
-from pipeline.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry
-from pipeline.web import deadline
+from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.adapters.web import deadline
+from pipeline.model import Digest, Repository
+from pipeline.model.errors import RegistryError
 from tests.raw_server import Asked, RawServer, answer, raw_server
 
 if TYPE_CHECKING:

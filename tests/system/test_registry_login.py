@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import RegistryError
-from pipeline.nouns import Digest, Repository
-from pipeline.registry import OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.adapters.registry import OCI_MANIFEST, Descriptor, Manifest, Registry
+from pipeline.model import Digest, Repository
+from pipeline.model.errors import RegistryError
 from tests.raw_server import Asked, RawServer, answer, certificate, raw_server
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import evidence
-from pipeline.nouns import Decision, Image, Publication, Reason, Result
-from pipeline.registry import Registry
+from pipeline.adapters.registry import Registry
+from pipeline.model import Decision, Image, Publication, Reason, Result
+from pipeline.stages import attest
 from tests.system.conftest import fault_proxy
 from tests.system.test_publish import CELL, CHANNELS, LATER, assert_every_tag_is_proven, put, tags
 
@@ -122,10 +122,8 @@ def test_whoever_attaches_at_the_same_time_loses_no_statement(
 
     def attach(way: Proxy) -> None:
         staging = Registry(replace(own.staging.repository, host=way.host), patience=60)
-        bundle = evidence.sign(
-            own.record(image, result=Result.FAILED, attempt=1 + proxies.index(way)), own.key
-        )
-        evidence.attach(staging, staging.repository.at(image.ref.digest), bundle)
+        bundle = attest.sign(own.record(image, result=Result.FAILED, attempt=1 + proxies.index(way)), own.key)
+        attest.attach(staging, staging.repository.at(image.ref.digest), bundle)
 
     with ThreadPoolExecutor(len(proxies)) as pool:
         list(pool.map(attach, proxies))

@@ -24,7 +24,7 @@ MUST_NOT_INSTALL = '#!/bin/sh\nfor word; do if [ "$word" = install ]; then touch
 
 
 @dataclass
-class Machine:
+class Services:
     """A folder with the script, and the programs that the machine has."""
 
     folder: Path
@@ -55,9 +55,9 @@ class Machine:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Machine:
+def bare(tmp_path: Path) -> Services:
     """A machine with a shell and nothing that the project needs."""
-    machine = Machine(tmp_path)
+    machine = Services(tmp_path)
     (tmp_path / "bin").mkdir()
     shutil.copy(RUN, tmp_path / "run")
     machine.has(*BASICS)
@@ -65,19 +65,19 @@ def bare(tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
-def ready(bare: Machine) -> Machine:
+def ready(bare: Services) -> Services:
     """The same machine with nox in the project's environment."""
     bare.gets(".venv/bin/python", "#!/bin/sh\n")
     bare.gets(".venv/bin/nox", PRINTS_ITS_ARGUMENTS)
     return bare
 
 
-def without_root(machine: Machine) -> None:
+def without_root(machine: Services) -> None:
     """Be an ordinary user, and have no sudo."""
     machine.gets("bin/id", "#!/bin/sh\ncase $* in -u) echo 1000 ;; *) echo somebody ;; esac\n")
 
 
-def test_alone_it_lists_the_sessions(ready: Machine) -> None:
+def test_alone_it_lists_the_sessions(ready: Services) -> None:
     """``./run`` by itself is a look around."""
     assert ready.run().stdout == "nox [--list]\n"
 
@@ -91,12 +91,12 @@ def test_alone_it_lists_the_sessions(ready: Machine) -> None:
         (["-k", "lint or types"], "[-k] [lint or types]"),
     ],
 )
-def test_it_hands_all_arguments_to_nox(ready: Machine, given: list[str], handed: str) -> None:
+def test_it_hands_all_arguments_to_nox(ready: Services, given: list[str], handed: str) -> None:
     """Names become sessions; what is an option, or stands after --, goes through as it is."""
     assert ready.run(*given).stdout == f"nox {handed}\n"
 
 
-def test_its_exit_code_is_that_of_nox(ready: Machine) -> None:
+def test_its_exit_code_is_that_of_nox(ready: Services) -> None:
     """A failed session fails the command."""
     ready.environment["NOX_EXIT"] = "7"
     assert ready.run("plan").returncode == 7
@@ -105,13 +105,13 @@ def test_its_exit_code_is_that_of_nox(ready: Machine) -> None:
 @pytest.mark.parametrize(
     "arguments", [["plan", "lock", "lint", "types", "report"], ["verify", "--", "--python", "x"]]
 )
-def test_what_needs_no_container_asks_for_no_engine(ready: Machine, arguments: list[str]) -> None:
+def test_what_needs_no_container_asks_for_no_engine(ready: Services, arguments: list[str]) -> None:
     """A machine without an engine can plan, lock, lint, and try an environment instead of an image."""
     done = ready.run(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_with_the_engine_of_this_machine_it_says_nothing(ready: Machine) -> None:
+def test_with_the_engine_of_this_machine_it_says_nothing(ready: Services) -> None:
     """Where all is there, nothing is installed, started or told."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
     ready.environment.update({name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ})
@@ -119,7 +119,7 @@ def test_with_the_engine_of_this_machine_it_says_nothing(ready: Machine) -> None
     assert (done.stdout, done.stderr) == ("nox [-s] [verify] [publish]\n", "")
 
 
-def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Machine) -> None:
+def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Services) -> None:
     """A run with nothing to do works with the engine down; the pipeline says when it cannot go on."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
     ready.gets("bin/docker", NO_ENGINE_ANSWERS)
@@ -129,7 +129,7 @@ def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Machin
     assert "the container engine does not answer" in done.stderr
 
 
-def test_without_python_it_says_which_one_to_install(bare: Machine) -> None:
+def test_without_python_it_says_which_one_to_install(bare: Services) -> None:
     """No Python 3.11: exit 3 and the command for Debian, Ubuntu and macOS."""
     bare.gets("bin/python3", "#!/bin/sh\nexit 1\n")
     done = bare.run("plan")
@@ -139,14 +139,14 @@ def test_without_python_it_says_which_one_to_install(bare: Machine) -> None:
     assert "brew install python" in done.stderr
 
 
-def test_the_tests_also_want_programs_that_read_what_is_published(ready: Machine) -> None:
+def test_the_tests_also_want_programs_that_read_what_is_published(ready: Services) -> None:
     """cosign, oras and skopeo are independent witnesses; verify and publish do without."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
     assert "lacks what these Debian packages hold: cosign oras skopeo" in ready.run("tests").stderr
     assert ready.run("verify").returncode == 0
 
 
-def test_where_there_is_no_apt_it_says_what_to_install(ready: Machine) -> None:
+def test_where_there_is_no_apt_it_says_what_to_install(ready: Services) -> None:
     """macOS, or another distribution: everything that is missing, at once."""
     done = ready.run("verify")
     assert done.returncode == 3
@@ -154,7 +154,7 @@ def test_where_there_is_no_apt_it_says_what_to_install(ready: Machine) -> None:
     assert "Docker Desktop or colima" in done.stderr
 
 
-def test_without_root_it_says_what_root_should_install(ready: Machine) -> None:
+def test_without_root_it_says_what_root_should_install(ready: Services) -> None:
     """Neither root nor sudo: exit 3 with the command, and nothing was tried."""
     ready.gets("bin/apt-get", MUST_NOT_INSTALL)
     ready.environment["INSTALLED"] = str(ready.folder / "installed")
@@ -165,7 +165,7 @@ def test_without_root_it_says_what_root_should_install(ready: Machine) -> None:
     assert not (ready.folder / "installed").exists()
 
 
-def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Machine) -> None:
+def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Services) -> None:
     """What the machine's own sources do not have needs a yes, so nothing at all is installed before it."""
     ready.gets("bin/apt-get", MUST_NOT_INSTALL)
     ready.gets("bin/apt-cache", NO_PACKAGE_IS_KNOWN)
@@ -177,7 +177,7 @@ def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Machine) -> N
     assert not (ready.folder / "installed").exists()
 
 
-def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Machine) -> None:
+def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Services) -> None:
     """Docker 20.10 cannot link layers; replacing a running engine is the user's decision."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
     ready.gets("bin/docker", "#!/bin/sh\necho 20.10.24\n")

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import keys
-from pipeline.errors import REFUSED, USAGE
+from pipeline.formats import dsse
+from pipeline.model.errors import REFUSED, USAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +142,7 @@ def test_the_key_is_in_no_file_and_signs_all_the_same(checkout: Path) -> None:
     files = [path for path in checkout.parent.rglob("*") if path.is_file()]
     assert [path for path in files if b"PRIVATE KEY" in path.read_bytes()] == []
     (record,) = (checkout / ".state" / "bare-metal").iterdir()
-    assert keys.fingerprint(KEY.public_key()) in record.read_text()
+    assert dsse.fingerprint(KEY.public_key()) in record.read_text()
 
 
 def test_a_name_of_a_version_leads_to_no_other_folder(checkout: Path) -> None:

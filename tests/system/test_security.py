@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import evidence
-from pipeline.errors import RegistryError
-from pipeline.nouns import Check, Digest, Outcome, Publication, Reason, Result
-from pipeline.publish import carry, withdraw
-from pipeline.registry import OCI_MANIFEST, ContentError, Manifest, Registry
-from pipeline.registry.documents import EMPTY, OCI_INDEX
-from pipeline.registry.referrers import fallback_tag, own_tag
-from pipeline.registry.requests import MANY
+from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest, Registry
+from pipeline.adapters.registry.referrers import fallback_tag, own_tag
+from pipeline.adapters.registry.requests import MANY
+from pipeline.formats.oci import EMPTY, OCI_INDEX
+from pipeline.model import Check, Digest, Outcome, Publication, Reason, Result
+from pipeline.model.errors import RegistryError
+from pipeline.stages import attest
+from pipeline.stages.publish import carry, withdraw
 from tests.system.test_publish import CELL, CHANNELS, LATER, LATEST, put, tags, unreadable_after_write
 
 if TYPE_CHECKING:
-    from pipeline.nouns import Beside, Image
+    from pipeline.model import Attestations, Image
     from tests.system.conftest import Bench, Proxy
 
 FAILED = {
@@ -32,7 +32,7 @@ EMPTY_LIST = Manifest(
 )
 
 
-def beside(bench: Bench, image: Image) -> Beside:
+def beside(bench: Bench, image: Image) -> Attestations:
     """What lies beside an image in staging."""
     return bench.evidence.beside(bench.staging, image.ref.digest)
 
@@ -40,8 +40,8 @@ def beside(bench: Bench, image: Image) -> Beside:
 def sign(bench: Bench, image: Image, **changes: Any) -> Digest:
     """A record as verification makes it: it names what lies there already."""
     record = bench.record(image, **changes)
-    bundle = evidence.sign(record, bench.key, seen=beside(bench, image).links)
-    return evidence.attach(bench.staging, image.ref, bundle)
+    bundle = attest.sign(record, bench.key, seen=beside(bench, image).links)
+    return attest.attach(bench.staging, image.ref, bundle)
 
 
 def codes(bench: Bench, image: Image) -> set[str]:
@@ -160,7 +160,7 @@ def test_junk_beside_an_image_is_cleaned_away_and_what_we_signed_stays(bench: Be
     image, failure = failed_then_passed(bench)
     bury(bench.staging, image, 20)
     before = bench.staging.tags()
-    evidence.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
+    attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
     assert len(before) - len(bench.staging.tags()) == 20
     assert failure in {one.manifest for one in beside(bench, image).proofs}
     assert codes(bench, image) == set()
@@ -198,7 +198,7 @@ def test_an_image_in_the_place_of_the_list_is_told_and_not_overwritten(bench: Be
         sign(bench, image)
     assert caught.value.hint == f"python -m pipeline repair {image.ref}"
     assert bench.staging.digest_of(fallback_tag(image.ref.digest)) == image.ref.digest
-    evidence.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
+    attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
     assert len(beside(bench, image).proofs) == 1
     assert beside(bench, image).unlisted == ()
 

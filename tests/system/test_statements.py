@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import evidence
-from pipeline.errors import RegistryError
-from pipeline.evidence.envelope import BUNDLE
-from pipeline.nouns import Digest, Image, Publication, Reason, Result
-from pipeline.registry import EMPTY, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
-from pipeline.registry.referrers import fallback_tag, own_tags
+from pipeline.adapters.registry import EMPTY, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from pipeline.adapters.registry.referrers import fallback_tag, own_tags
+from pipeline.formats.dsse import BUNDLE
+from pipeline.model import Digest, Image, Publication, Reason, Result
+from pipeline.model.errors import RegistryError
+from pipeline.stages import attest
 from tests.system.test_publish import LATER, assert_every_tag_is_proven, put, tags
 
 if TYPE_CHECKING:
-    from pipeline.registry import Registry
+    from pipeline.adapters.registry import Registry
     from tests.system.conftest import Answer, Bench, Proxy
 
 FIRST, SECOND = "2031-01-01T00:00:00Z", "2031-01-01T00:00:01Z"
@@ -63,16 +63,16 @@ def junk(bench: Bench, image: Image, count: int) -> list[dict[str, Any]]:
 
 def is_found_by_cosign(bench: Bench, image: Image) -> bool:
     """The README's own command, which reads the older list."""
-    from pipeline import keys  # noqa: PLC0415 - only here
+    from pipeline.adapters import signing_keys  # noqa: PLC0415 - only here
 
     done = subprocess.run(
         [
             *("cosign", "verify-attestation", "--key", "env://PUBLIC_KEY"),
-            *("--type", evidence.PREDICATE, "--insecure-ignore-tlog=true"),
+            *("--type", attest.PREDICATE, "--insecure-ignore-tlog=true"),
             str(bench.destination.repository.at(image.ref.digest)),
         ],
         env={
-            "PUBLIC_KEY": keys.public_pem(bench.key.public_key()).decode(),
+            "PUBLIC_KEY": signing_keys.public_pem(bench.key.public_key()).decode(),
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": "/nonexistent",
         },
@@ -128,7 +128,7 @@ def test_more_than_is_read_is_no_answer_and_repair_makes_it_one(bench: Bench) ->
     with pytest.raises(RegistryError, match=r"1001 things refer to(.|\n)*pipeline repair") as error:
         bench.evidence.beside(bench.staging, image.ref.digest)
     assert f"repair {image.ref}" in error.value.hint
-    evidence.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
+    attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
     found = bench.evidence.beside(bench.staging, image.ref.digest)
     assert [proof.record.result for proof in found.proofs] == [Result.FAILED, Result.PASSED]
     assert (found.worthless, found.unlisted) == ((), ())
@@ -141,7 +141,7 @@ def test_repair_removes_nothing_that_merely_stands_in_a_list(bench: Bench) -> No
     put(bench, other, decision)
     entry = Descriptor(BUNDLE, other.ref.digest, 10, BUNDLE).plain
     bench.destination.put_manifest(listing(entry), fallback_tag(image.ref.digest))
-    evidence.clean(bench.destination, image.ref.digest, bench.evidence.trusted, lambda _: None)
+    attest.clean(bench.destination, image.ref.digest, bench.evidence.trusted, lambda _: None)
     assert tags(bench)["latest"] == str(other.ref.digest)
     assert fallback_of(bench.destination, image.ref.digest).document["manifests"] == []
 
@@ -153,7 +153,7 @@ def test_repair_keeps_what_others_attached_and_what_others_signed(bench: Bench) 
     assert manifest
     note = bench.staging.attach(manifest.descriptor, "application/vnd.example.note", b"a note", {})
     before = fallback_of(bench.staging, image.ref.digest).document["manifests"]
-    evidence.clean(bench.staging, image.ref.digest, {}, lambda _: None)
+    attest.clean(bench.staging, image.ref.digest, {}, lambda _: None)
     assert fallback_of(bench.staging, image.ref.digest).document["manifests"] == before
     assert bench.staging.referrers(image.ref.digest, "application/vnd.example.note")[0].digest == note
 
@@ -181,7 +181,7 @@ def test_something_else_under_the_tag_of_a_list_is_told_never_overwritten_and_re
         bench.prove(image, finished=LATER)
     assert f"repair {image.ref}" in error.value.hint
     assert bench.staging.digest_of(tag) == foreign.digest
-    evidence.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
+    attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
     found = bench.evidence.beside(bench.staging, image.ref.digest)
     assert (len(found.statements), found.worthless, found.unlisted) == (3, (), ())
 
@@ -203,7 +203,7 @@ def test_a_list_with_text_that_is_no_unicode_is_told(bench: Bench, proxy: Proxy)
     found = bench.evidence.beside(registry, image.ref.digest)
     assert len(found.statements) == 2
     with pytest.raises(RegistryError, match="holds something else"):
-        evidence.enlist(registry, image.ref.digest)
+        attest.enlist(registry, image.ref.digest)
 
 
 def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Bench) -> None:
@@ -223,8 +223,8 @@ def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Be
 def chained(bench: Bench, image: Image, **changes: Any) -> Digest:
     """Sign and attach a record as verification does: it names what it saw."""
     seen = bench.evidence.beside(bench.staging, image.ref.digest).links
-    bundle = evidence.sign(bench.record(image, **changes), bench.key, seen=seen)
-    return evidence.attach(bench.staging, image.ref, bundle)
+    bundle = attest.sign(bench.record(image, **changes), bench.key, seen=seen)
+    return attest.attach(bench.staging, image.ref, bundle)
 
 
 def test_a_failure_that_was_taken_away_is_missed_by_what_was_signed_after_it(bench: Bench) -> None:

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import fetch, lock, matrix, places, verify, wheels
-from pipeline.errors import UsageError
-from pipeline.nouns import Expected, Outcome, PythonTarget, Trial, checks_of
+from pipeline import matrix
+from pipeline.adapters import paths, wheel_cache
+from pipeline.model import Expected, Outcome, PythonTarget, Trial, checks_of
+from pipeline.model.errors import UsageError
+from pipeline.stages import fetch, lock, verify
 from pipeline.suite import tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.nouns import Check, Lock, Spec
+    from pipeline.model import Check, Lock, Spec
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = """
@@ -163,7 +165,7 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
     trial = _trial(python, model, healthy_seconds=120.0)
     (tmp_path / "trial.json").write_text(trial.model_dump_json())
     script = (
-        "import pathlib, sys; from pipeline import verify; from pipeline.nouns import Trial\n"
+        "import pathlib, sys; from pipeline import verify; from pipeline.model import Trial\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "trial = Trial.model_validate_json((folder / 'trial.json').read_bytes())\n"
         "verify.prove(trial, progress=print, log=folder / 'server.log')\n"
@@ -211,11 +213,11 @@ def _install(spec: Spec, folder: Path) -> tuple[Path, Lock]:
     """A virtual environment with exactly the packages of the cell's lock."""
     folders = lock.folders_of(())
     pins = lock.read(spec, ROOT / "locks") or lock.make(spec, default_cuda=None, folders=folders)
-    cache = places.wheels()
+    cache = paths.wheels()
     fetch.fetch(
         spec, pins.pins, cache, folders, lambda _: nullcontext(SimpleNamespace(advance=lambda _: None))
     )
-    files = [str(wheels.path_of(pin, cache)) for pin in pins.pins]
+    files = [str(wheel_cache.path_of(pin, cache)) for pin in pins.pins]
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]

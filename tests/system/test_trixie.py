@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import lock, matrix
-from pipeline.nouns import PROJECT, Lock, Pin, Repository
-from pipeline.registry import Registry
+from pipeline import matrix
+from pipeline.adapters.registry import Registry
+from pipeline.model import PROJECT, Lock, Pin, Repository
+from pipeline.stages import lock
 from tests.system.conftest import registry_server
 
 if TYPE_CHECKING:

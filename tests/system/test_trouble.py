@@ -29,16 +29,18 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 
-from pipeline import build, distribution, fetch, lock, matrix, wheels
-from pipeline.errors import INTERRUPTED, MACHINE, REFUSED
-from pipeline.flow import IMAGES
-from pipeline.nouns import ImageRef, Lock, Pin, Repository
-from pipeline.registry import OCI_MANIFEST, Manifest, Registry
+from pipeline import matrix
+from pipeline.adapters import local_registry, wheel_cache
+from pipeline.adapters.registry import OCI_MANIFEST, Manifest, Registry
+from pipeline.model import ImageRef, Lock, Pin, Repository
+from pipeline.model.errors import INTERRUPTED, MACHINE, REFUSED
+from pipeline.runner import IMAGES
+from pipeline.stages import build, fetch, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.nouns import Spec
+    from pipeline.model import Spec
     from tests.system.conftest import Server
 
 ROOT = Path(__file__).parents[2]
@@ -261,7 +263,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tool = uv_wheel()
     spec = matrix.load(ROOT / "matrix.yaml", None).specs[0]
     fetch.fetch(spec, [tool], folder / "cache", (), lambda _: _Quiet())
-    wheels.path_of(tool, folder / "cache").rename(folder / tool.filename)
+    wheel_cache.path_of(tool, folder / "cache").rename(folder / tool.filename)
     return folder
 
 
@@ -424,7 +426,7 @@ def test_an_index_that_cannot_be_reached_does_not_matter_where_a_folder_has_the_
     assert done.returncode == MACHINE
     assert "environment.sh" in done.stderr
     assert f"python -m pipeline build {CELL}" in done.stderr
-    assert wheels.missing([TORCH, uv_wheel()], user.cache) == ()
+    assert wheel_cache.missing([TORCH, uv_wheel()], user.cache) == ()
     assert list(user.cache.glob("build-*")) == []
     assert user.tags() == before
     user.left_nothing()
@@ -442,7 +444,7 @@ def test_a_wheel_of_another_hash_is_refused_and_removed(user: User, index: Index
 
 def test_a_wheel_that_was_changed_in_the_cache_is_never_used(user: User) -> None:
     """It has the right size and another content: removed, and looked for elsewhere."""
-    file = wheels.path_of(TORCH, user.cache)
+    file = wheel_cache.path_of(TORCH, user.cache)
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(len(BODY)))
     assert user.types("build", **NO_INDEX).returncode == MACHINE
@@ -532,7 +534,7 @@ def test_uploads_that_broke_off_are_reported_where_a_build_fails(
     """How many, how large, where, and that nobody has to do anything about them."""
     data = tmp_path / "data" / "tagproof" / "registry" / str(unused_port)
     host = f"127.0.0.1:{unused_port}"
-    assert distribution.ensure(Repository(host, "any"), data, data / "registry.log")
+    assert local_registry.ensure(Repository(host, "any"), data, data / "registry.log")
     try:
         with a_user(host, tmp_path, ENDS) as user:
             uploads = f"http://{host}/v2/{user.staging.path}/blobs/uploads/"
@@ -542,7 +544,7 @@ def test_uploads_that_broke_off_are_reported_where_a_build_fails(
             assert done.returncode == MACHINE
             assert f"unfinished uploads to {user.staging}: 1, with 1.5 MB; no tag names them" in done.stderr
     finally:
-        assert distribution.stop(data)
+        assert local_registry.stop(data)
 
 
 def test_an_image_for_another_repository_is_not_said_to_be_another_build(user: User) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pipeline.compat.facts import Facts
-    from pipeline.nouns import Cell, Conditions, Finding
+    from pipeline.model import Cell, Conditions, Finding
 
 
 class Rule(NamedTuple):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import variant_of
 from pipeline.compat.rules.releases import pinned_by, vllm_of
-from pipeline.nouns import Finding, Level
+from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.facts import Facts
-    from pipeline.nouns import Cell, Conditions
+    from pipeline.model import Cell, Conditions
 
 OTHER_BUILDS = "https://github.com/vllm-project/vllm/issues/44335"
 """Where vLLM's maintainers say that builds for another CUDA are on an index of their own."""

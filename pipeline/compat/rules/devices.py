@@ -16,15 +16,15 @@ from pipeline.compat.drivers import (
     window_of,
 )
 from pipeline.compat.rules.releases import vllm_of
-from pipeline.formats.gpu_code import Coverage, coverage, in_order
-from pipeline.nouns import Finding, Level
+from pipeline.formats.gpu_arch import Coverage, coverage, in_order
+from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.drivers import Window
     from pipeline.compat.facts import Facts, Floor, Source
-    from pipeline.nouns import Cell, Conditions
+    from pipeline.model import Cell, Conditions
 
 FORWARD = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html"
 SHADOWED = "https://github.com/vllm-project/vllm/issues/33447"

@@ -9,13 +9,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.compat.facts import minor, version
-from pipeline.nouns import Finding, Level
+from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.facts import Artefact, Facts, KnownBad
-    from pipeline.nouns import Cell, Conditions
+    from pipeline.model import Cell, Conditions
 
 REFRESH = "nox -s refresh reads what has been released since"
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import version
 from pipeline.compat.rules.releases import torch_of, vllm_of
-from pipeline.nouns import Finding, Level
+from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.facts import Artefact, Facts
-    from pipeline.nouns import Cell, Conditions
+    from pipeline.model import Cell, Conditions
 
 
 def glibc_of_torch(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:

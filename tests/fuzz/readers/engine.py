@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.certify.survey import survey
-from pipeline.engine import Launch
-from pipeline.filesystem.opening import open_image
-from pipeline.nouns import (
-    Repository,
-)
+from pipeline.adapters.engine import Launch
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.model import Repository
+from pipeline.stages.audit.survey import survey
 from tests.fuzz.answering import engine_that_answers
 from tests.fuzz.reader import Reader
 from tests.fuzz.readers.evidence import DIGEST

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import evidence, keys
-from pipeline.evidence import certificates, envelope
-from pipeline.nouns import (
-    Certificate,
-    Check,
-    Digest,
-    Host,
-    Outcome,
-    Record,
-    Result,
-    Sizes,
-)
+from pipeline.adapters import signing_keys
+from pipeline.formats import dsse
+from pipeline.model import Certificate, Check, Digest, Host, Outcome, Record, Result, Sizes
+from pipeline.stages import attest
+from pipeline.stages.attest import certificates
 from tests.fuzz.reader import Reader, put
 from tests.fuzz.readers.written import CPU
 
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = generate_private_key(SECP256R1())
-TRUSTED = keys.trusted([KEY.public_key()])
+TRUSTED = signing_keys.trusted([KEY.public_key()])
 PRIVATE = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 DIGEST = Digest(f"sha256:{'a' * 64}")
 RECORD = Record(
@@ -65,27 +58,27 @@ CERTIFICATE = Certificate(
 def read_key(data: bytes, place: Path) -> object:
     path = put(place, "key.pem", data)
     path.chmod(0o600)
-    return keys.load(path)
+    return signing_keys.load(path)
 
 
 def read_statement(data: bytes, _: Path) -> object:
     """Signed by a trusted key, whatever it says."""
-    return evidence.read(envelope.sealed(data, KEY), DIGEST, TRUSTED, manifest=DIGEST)
+    return attest.read(dsse.sealed(data, KEY), DIGEST, TRUSTED, manifest=DIGEST)
 
 
 def payload(bundle: bytes) -> bytes:
     return base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
 
 
-BUNDLES = (evidence.sign(RECORD, KEY), certificates.sign(CERTIFICATE, KEY))
+BUNDLES = (attest.sign(RECORD, KEY), certificates.sign(CERTIFICATE, KEY))
 
 
 READERS = (
-    Reader("public key", lambda data, place: keys.read_public(put(place, "a.pub", data)),
-           (keys.public_pem(KEY.public_key()),)),
+    Reader("public key", lambda data, place: signing_keys.read_public(put(place, "a.pub", data)),
+           (signing_keys.public_pem(KEY.public_key()),)),
     Reader("private key", read_key, (PRIVATE,)),
-    Reader("key of the environment", lambda data, _: keys.load(pem=data.decode("utf-8", "surrogateescape")),
-           (PRIVATE,)),
-    Reader("bundle", lambda data, _: evidence.read(data, DIGEST, TRUSTED, manifest=DIGEST), BUNDLES),
+    Reader("key of the environment",
+           lambda data, _: signing_keys.load(pem=data.decode("utf-8", "surrogateescape")), (PRIVATE,)),
+    Reader("bundle", lambda data, _: attest.read(data, DIGEST, TRUSTED, manifest=DIGEST), BUNDLES),
     Reader("statement", read_statement, tuple(map(payload, BUNDLES))),
 )  # fmt: skip

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pipeline import compat
 from pipeline.compat import facts
-from pipeline.refresh import document
-from pipeline.refresh.journal import Journal
-from pipeline.refresh.reading import Reading
+from pipeline.stages.refresh import document
+from pipeline.stages.refresh.journal import Journal
+from pipeline.stages.refresh.reading import Reading
 from tests.fuzz.reader import Reader, put
 
 if TYPE_CHECKING:

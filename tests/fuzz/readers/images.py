@@ -9,15 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.certify.judge import judge
-from pipeline.certify.survey import survey
-from pipeline.certify.wanted import Wanted
-from pipeline.filesystem.opening import open_image
-from pipeline.nouns import (
-    Certificate,
-    Digest,
-)
-from pipeline.refresh import elf
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.formats.elf import version_needs
+from pipeline.model import Certificate, Digest
+from pipeline.stages.audit.audit import judge
+from pipeline.stages.audit.expectations import Expectations
+from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, config_of, image, layout, saved_files, stored, tar
 from tests.crafted_elf import CUBIN, FAMILY, PTX, Crafted, Symbol, piece
 from tests.crafted_elf import fatbin as crafted_fatbin
@@ -57,7 +54,7 @@ STRINGS = b"libc.so.6\0/lib/libc.so.6\0x86-64-v3\0"
 COMPILED = next(
     body
     for path in sorted(Path(_csv.__file__).parent.glob("*.so"), key=lambda path: path.stat().st_size)
-    if elf.of_head(iter([body := path.read_bytes()]), len(body))
+    if version_needs.of_head(iter([body := path.read_bytes()]), len(body))
 )
 """The smallest extension of this Python whose needs can be told from its head."""
 
@@ -93,7 +90,7 @@ def certified(*items: Item) -> Certificate:
         return judge(survey(files), EXPECTED, (), datetime.now(UTC))
 
 
-EXPECTED = Wanted(pins=(("torch", "2.13.0"), ("numpy", "2.0")), archs=("sm_80",))
+EXPECTED = Expectations(pins=(("torch", "2.13.0"), ("numpy", "2.0")), archs=("sm_80",))
 
 
 def file_of_image(path: str, *, mode: int = 0o644) -> Callable[[bytes, Path], object]:
@@ -116,7 +113,7 @@ def read_config(data: bytes, place: Path) -> object:
              for name, body in saved_files([tar(Item("a"))])]  # fmt: skip
     path = put(place, "saved.tar", tar(*(Item(name, content=body) for name, body in files)))
     with open_image(str(path), platform="linux/amd64") as opened:
-        return judge(survey(opened), Wanted(), (), datetime.now(UTC))
+        return judge(survey(opened), Expectations(), (), datetime.now(UTC))
 
 
 def read_saved(data: bytes, place: Path) -> object:

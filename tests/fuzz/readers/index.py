@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import Stop
-from pipeline.index import Index, IndexFile
-from pipeline.index.client import Answer
-from pipeline.index.settings import said
-from pipeline.nouns import (
-    Reason,
-)
-from pipeline.refresh import check, elf, releases, sdist
-from pipeline.refresh import readers as refresh_readers
+from pipeline.adapters.package_index import Index, IndexFile
+from pipeline.adapters.package_index.client import Answer
+from pipeline.adapters.package_index.settings import said
+from pipeline.formats.elf import version_needs
+from pipeline.model import Reason
+from pipeline.model.errors import TagproofError
+from pipeline.stages.refresh import check, releases, sdist
+from pipeline.stages.refresh import readers as refresh_readers
 from tests.crafted import Item, pack, tar
 from tests.fuzz.answering import hosts_that_answer, http
 from tests.fuzz.reader import Reader, standing_in, zipped
@@ -45,7 +44,9 @@ class Shelf(Index):
     def files(self, project: str) -> tuple[IndexFile, ...] | Reason:
         """What the page lists."""
         answer = Answer("https://x.example/simple/", {"content-type": f"text/{self._kind}"}, self._page)
-        with standing_in(pipeline__index__Index___client=SimpleNamespace(get=lambda *_, **__: answer)):
+        with standing_in(
+            pipeline__adapters__package_index__Index___client=SimpleNamespace(get=lambda *_, **__: answer)
+        ):
             return super().files(project)
 
     def part(self, file: IndexFile, start: int | None, stop: int) -> tuple[bytes, int]:  # noqa: ARG002 - the one
@@ -158,13 +159,13 @@ def ask_index(data: bytes, _: Path) -> object:
     file = IndexFile(TORCH, "http://127.0.0.1/x", SHA, None, None, "", yanked=False)
     with (
         hosts_that_answer(data),
-        standing_in(pipeline__index__client__PAUSES=(0.0,)),
+        standing_in(pipeline__adapters__package_index__client__PAUSES=(0.0,)),
         pytest.MonkeyPatch.context() as patch,
         Index() as index,
     ):
         patch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1/simple")
         index.__dict__["_pip"] = {}
-        with suppress(Stop):
+        with suppress(TagproofError):
             index.part(file, 0, 9)
         return index.files("torch")
 
@@ -179,7 +180,8 @@ READERS = (
            (b"Name: torch\nVersion: 2.13.0\nRequires-Dist: cuda-toolkit==13.0.2; extra == 'a'\n",)),
     Reader("source in a wheel", member(TORCH, "torch", "torch__version.py"), (b"cuda: str = '13.0'\n",)),
     Reader("object in a wheel", member(VLLM, "vllm", "vllm___C.abi3.so"), (OBJECT,)),
-    Reader("head of an object", lambda data, _: elf.of_head(iter([data]), len(data)), (OBJECT, COMPILED)),
+    Reader("head of an object",
+           lambda data, _: version_needs.of_head(iter([data]), len(data)), (OBJECT, COMPILED)),
     Reader("large object in a wheel",
            lambda data, place: member(VLLM, "vllm", "vllm___C.abi3.so")(data + NOISE, place), (COMPILED,)),
     Reader("source archive", read_sdist, (pack(tar(Item("vllm/CMakeLists.txt", content=b"x")), "gzip"),),

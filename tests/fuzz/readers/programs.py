@@ -10,15 +10,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pipeline import build, buildx, lock, uv, verify
-from pipeline.engine import _is_orphan, owner
-from pipeline.nouns import (
-    Base,
-    Check,
-    Outcome,
-    Repository,
-    Spec,
-)
+from pipeline.adapters import buildx, uv
+from pipeline.adapters.engine import _is_orphan, owner
+from pipeline.model import Base, Check, Outcome, Repository, Spec
+from pipeline.stages import build, lock, verify
 from pipeline.suite import probes
 from pipeline.suite.model import locate
 from tests.fuzz.reader import Reader, put, standing_in, zipped
@@ -57,7 +52,7 @@ def read_pylock(data: bytes, place: Path) -> object:
     """What uv wrote, which here is a program that copies; of it a lock is made."""
     path = put(place, "made.toml", data)
     spec = Spec(replace(CPU, vllm=None), Base("bookworm", "2026-11-20"))
-    with standing_in(pipeline__uv___uv=lambda: ["sh", "-c", f"cp '{path}' pylock.toml", "uv"]):
+    with standing_in(pipeline__adapters__uv___uv=lambda: ["sh", "-c", f"cp '{path}' pylock.toml", "uv"]):
         return lock.make(spec, default_cuda=None)
 
 
@@ -86,7 +81,7 @@ def read_metadata(data: bytes, place: Path) -> object:
     def run(command: list[str], *_: object) -> None:
         Path(command[command.index("--metadata-file") + 1]).write_bytes(data)
 
-    with standing_in(pipeline__buildx___run=run):
+    with standing_in(pipeline__adapters__buildx___run=run):
         return buildx.build(recipe, target, snapshotter=True, cache=True, progress=lambda _: None)
 
 

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import Stop
-from pipeline.evidence import envelope
-from pipeline.nouns import (
-    Digest,
-    Repository,
-)
-from pipeline.registry import Descriptor, Manifest, Registry
+from pipeline.adapters.registry import Descriptor, Manifest, Registry
+from pipeline.formats import dsse
+from pipeline.model import Digest, Repository
+from pipeline.model.errors import TagproofError
 from tests.crafted import Item, config_of, tar
 from tests.fuzz.answering import hosts_that_answer, http
 from tests.fuzz.reader import Reader, put
@@ -42,7 +39,7 @@ LISTED = json.dumps(
                 "mediaType": KIND,
                 "digest": str(DIGEST),
                 "size": 9,
-                "artifactType": envelope.BUNDLE,
+                "artifactType": dsse.BUNDLE,
                 "annotations": {"a": "b"},
             }
         ],
@@ -61,12 +58,12 @@ def ask_all(registry: Registry) -> object:
         lambda: registry.blob(DIGEST),
         lambda: _all_of(registry, blob),
         registry.tags,
-        lambda: registry.referrers(DIGEST, envelope.BUNDLE),
+        lambda: registry.referrers(DIGEST, dsse.BUNDLE),
         lambda: registry.put_blob(b"a blob"),
         lambda: registry.put_manifest(Manifest(MANIFEST, KIND), "a-tag"),
     )
     for ask_one in asked:
-        with suppress(Stop):
+        with suppress(TagproofError):
             ask_one()
     return registry.manifest("a-tag")
 

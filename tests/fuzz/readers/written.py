@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import compat, lock, matrix
+from pipeline import compat, matrix
 from pipeline.compat import explain, question
-from pipeline.nouns import (
-    Base,
-    Cell,
-    ImageRef,
-    Lock,
-    Pin,
-    Spec,
-)
+from pipeline.model import Base, Cell, ImageRef, Lock, Pin, Spec
+from pipeline.stages import lock
 from tests.fuzz.reader import Reader, put
 
 MATRIX = b"""\

@@ -1,0 +1,164 @@
+"""BuildKit, through ``docker buildx``: a recipe and its contexts in, a pushed digest out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field
+
+from pipeline.adapters import environ
+from pipeline.model import Digest, shown
+from pipeline.model.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.model import TagRef
+
+_TAIL = 40
+_STEP = re.compile(r"#\d+ \[(?P<step>\S+ \d+/\d+)\]")
+_PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+
+Progress = Callable[[str], None]
+"""Called with the name of the build step that has just begun."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is built: a Dockerfile, named contexts (folders), arguments, labels and a platform.
+
+    ``epoch``, in seconds since 1970, is what the image says of its creation, so that the same
+    recipe is the same digest.
+    """
+
+    dockerfile: Path
+    context: Path
+    platform: str
+    epoch: int
+    contexts: Mapping[str, Path] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def check() -> None:
+    """Raise EngineError where docker has no buildx, or no engine answers it."""
+    done = _docker("buildx", "inspect", "--bootstrap")
+    if done.returncode:
+        raise EngineError(
+            f"BuildKit does not answer: {done.stderr.strip() or done.stdout.strip()}",
+            hint="start the engine, install its plugin (Debian and Ubuntu: docker-buildx), or use ./run",
+        )
+
+
+def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, progress: Progress) -> Digest:
+    """Build and push to ``target``; returns the digest of the manifest that was pushed.
+
+    With the containerd image store BuildKit exports zstd layers and pushes by itself; the classic
+    store takes gzip, and the digest is what its push answers. Raises EngineError with the last
+    lines of the build where it fails.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        metadata = Path(scratch) / "metadata.json"
+        command = ["docker", "buildx", "build", *_options(recipe), "--metadata-file", str(metadata)]
+        command += [] if cache else ["--no-cache"]
+        command += ["--output", _output(target, snapshotter=snapshotter), str(recipe.context)]
+        _run(command, recipe, progress)
+        if not snapshotter:
+            return _push(target)
+        return _built(metadata)
+
+
+class _Metadata(BaseModel):
+    """What is asked of the file in which buildx tells what it made."""
+
+    digest: Annotated[str, Field(alias="containerimage.digest")]
+
+
+def _built(metadata: Path) -> Digest:
+    """The digest of what was built. Raises EngineError where buildx does not tell it."""
+    try:
+        return Digest(_Metadata.model_validate_json(metadata.read_bytes()).digest)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"buildx does not say what it built: {shown(error)}", hint="look whether another buildx is in use"
+        ) from error
+
+
+def _options(recipe: Recipe) -> list[str]:
+    options = [
+        "--provenance=false",
+        "--progress=plain",
+        "--platform",
+        recipe.platform,
+        "--file",
+        str(recipe.dockerfile),
+    ]
+    for name, folder in recipe.contexts.items():
+        options += ["--build-context", f"{name}={folder}"]
+    for name, value in {**recipe.arguments, "SOURCE_DATE_EPOCH": str(recipe.epoch)}.items():
+        options += ["--build-arg", f"{name}={value}"]
+    for name, value in sorted(recipe.labels.items()):
+        options += ["--label", f"{name}={value}"]
+    return options
+
+
+def _output(target: TagRef, *, snapshotter: bool) -> str:
+    if not snapshotter:
+        return f"type=docker,name={target}"
+    return f"type=image,name={target},push=true,oci-mediatypes=true,compression=zstd,force-compression=true"
+
+
+def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
+    tail: deque[str] = deque(maxlen=_TAIL)
+    told: set[str] = set()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
+    ) as build:
+        try:
+            for line in build.stdout or ():
+                tail.append(line.rstrip())
+                if (step := _STEP.match(line)) and step["step"] not in told:
+                    told.add(step["step"])
+                    progress(step["step"])
+        except BaseException:
+            build.terminate()
+            build.communicate()  # until it has ended: BuildKit stops the step that runs
+            raise
+    if build.returncode:
+        raise EngineError(
+            f"the build of {recipe.dockerfile.name} failed:\n" + "\n".join(tail),
+            hint="the lines above are the build's own; `docker info` tells whether the engine is well",
+        )
+
+
+def _push(target: TagRef) -> Digest:
+    done = _docker("push", str(target))
+    found = _PUSHED.search(done.stdout)
+    if done.returncode or not found:
+        raise EngineError(
+            f"{target} could not be pushed: {done.stderr.strip()}", hint="is the registry writable?"
+        )
+    return Digest(found[1])
+
+
+def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, check=False, env=_environment()
+        )
+    except FileNotFoundError as error:
+        raise EngineError(
+            "there is no `docker` command on PATH", hint="install Docker, or use ./run"
+        ) from error
+
+
+def _environment() -> dict[str, str]:
+    kept = environ.of(environ.HOME, environ.NETWORK, environ.LOGINS, environ.ENGINE)
+    return kept | {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}

@@ -1,0 +1,57 @@
+"""The machine that we run on, as a record tells of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from pipeline.adapters import gpu
+from pipeline.model import Host
+
+
+def here(engine_version: str = "") -> Host:
+    """Describe this machine.
+
+    Its hardware class, such as ``cpu-x86_64`` or ``sm_90-x86_64``, enters the proof key.
+    """
+    gpus = gpu.gpus()
+    kind = min(gpus, key=lambda one: one.capability).architecture if gpus else "cpu"
+    return Host(
+        hardware=f"{kind}-{platform.machine().lower()}",
+        system=_system(),
+        cpu=_cpu(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        engine=engine_version,
+        gpus=tuple(f"{one.name} ({one.architecture}, {one.memory_bytes >> 20} MiB)" for one in gpus),
+        driver=gpu.driver(),
+    )
+
+
+def disk_free(path: Path) -> int:
+    """Bytes free for us where ``path`` is, or where its nearest folder that exists is."""
+    existing = next(folder for folder in [path.absolute(), *path.absolute().parents] if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _system() -> str:
+    """The distribution and the kernel."""
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = platform.system()
+    return f"{name}, {platform.system()} {platform.release()}"
+
+
+def _cpu() -> str:
+    """The processor's model and the number of cores that we may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_model()} ({cores} cores)"
+
+
+def _model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

@@ -1,0 +1,186 @@
+"""An image in layers, read from the top down: each is streamed once, and nothing is unpacked to disk.
+
+A hard link names a file of its layer that came before it, whose bytes have passed by then. Where such a link
+is wanted, its layer is streamed once more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from pipeline.adapters.image_files.contents import Contents
+from pipeline.adapters.image_files.limits import FILE_BYTES, BrokenError, Meter
+from pipeline.adapters.image_files.nodes import Node
+from pipeline.adapters.image_files.overlay import Overlay
+from pipeline.adapters.image_files.spool import Spool
+from pipeline.adapters.image_files.stream import ahead, checked, unpacked
+from pipeline.adapters.image_files.tar import Tape, entries
+from pipeline.model.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from pipeline.adapters.image_files.contents import Found
+    from pipeline.adapters.image_files.nodes import Config, Layer
+    from pipeline.adapters.image_files.tar import Entry
+    from pipeline.model import Digest
+
+Given = tuple[Node, memoryview | None]
+
+UNNAMED = 0o755
+"""The mode of a folder that no layer names: engines make it so."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Where the bytes of a layer come from, as packed, and what they must be; ``size`` is in bytes.
+
+    What ``open`` gives is closed by whoever opened it, and read in no other thread than the one that does.
+    """
+
+    digest: Digest
+    size: int
+    open: Callable[[], AbstractContextManager[Iterator[bytes]]]
+
+    @contextmanager
+    def unpacked(self, meter: Meter) -> Generator[Iterator[bytes]]:
+        """The layer while the block lasts, hashed and unpacked, by a thread each. Raises BrokenError."""
+        same, plain = partial(checked, digest=self.digest, size=self.size), partial(unpacked, meter=meter)
+        with self.open() as packed, ahead(packed, same) as ready, ahead(ready, plain) as pieces:
+            yield pieces
+
+
+class Layered:
+    """A :class:`FileSystem` of layers, the lowest first. ``close`` ends what the blobs are read from."""
+
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        config: Config,
+        layers: Sequence[tuple[Layer, Blob]],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.digest = digest
+        self.config = config
+        self.layers = tuple(layer for layer, _ in layers)
+        self.unreadable: list[tuple[str, str]] = []
+        self.blobs = tuple(blob for _, blob in layers)
+        self._close = close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[Given]:
+        """See :class:`FileSystem`."""
+        with Spool() as spool:
+            walk = _Walk(wants, spool, self.unreadable)
+            for number in reversed(range(len(self.blobs))):
+                with self._told(number):
+                    yield from walk.layer(number, self.blobs[number])
+            yield from walk.rest()
+
+    @contextmanager
+    def _told(self, number: int) -> Generator[None]:
+        try:
+            yield
+        except (BrokenError, OSError) as error:
+            where = f"layer {number + 1} of {len(self.layers)} ({self.layers[number].digest})"
+            why = getattr(error, "strerror", None) or error
+            raise ImageError(
+                f"{self.name}: {where} cannot be read: {why}",
+                hint="build or pull it again; if it is not yours, do not trust it before this is explained",
+            ) from error
+
+
+class _Walk:
+    """One walk through all layers, from the top down."""
+
+    def __init__(
+        self, wants: Callable[[Node], bool], spool: Spool, unreadable: list[tuple[str, str]]
+    ) -> None:
+        self._wants = wants
+        self._spool = spool
+        self._unreadable = unreadable
+        self._meter = Meter()
+        self._overlay = Overlay()
+
+    def layer(self, number: int, blob: Blob) -> Iterator[Given]:
+        """What this layer shows."""
+        contents = Contents(number, self._meter)
+        with self._opened(blob) as tape:
+            for ordinal, entry in enumerate(entries(tape, self._meter)):
+                found = contents.take(entry, ordinal)
+                if (
+                    found
+                    and entry.kind == "file"
+                    and self._is_visible(found.node)
+                    and self._wants(found.node)
+                ):
+                    found.given = True
+                    yield from self._give([found.node], entry, tape)
+        again: defaultdict[int, list[Node]] = defaultdict(list)
+        for found in self._left(contents):
+            if found.is_hard_link and found.node.kind == "file" and self._wants(found.node):
+                again[found.ordinal].append(found.node)
+            else:
+                yield found.node, None
+        if again:
+            yield from self._again(blob, again)
+
+    def rest(self) -> Iterator[Given]:
+        """What is left when all layers are read: the folders that none of them names."""
+        for path, layer in self._overlay.unnamed():
+            yield Node(path, "directory", UNNAMED, 0, 0, 0, layer), None
+
+    def _left(self, contents: Contents) -> Iterator[Found]:
+        """The visible nodes of this layer that were not given yet; with them, the layer is over."""
+        for found in contents.found.values():
+            if not self._is_visible(found.node):
+                continue
+            self._overlay.show(found.node.path)
+            if not found.given:
+                yield found
+        for folder in contents.folders:
+            self._overlay.imply(folder, contents.number)
+        self._overlay.end_layer(contents.gone(), contents.opaque)
+
+    def _again(self, blob: Blob, wanted: Mapping[int, list[Node]]) -> Iterator[Given]:
+        """Stream the layer once more, for the files that hard links are."""
+        with self._opened(blob) as tape:
+            for ordinal, entry in enumerate(entries(tape, Meter())):
+                if ordinal in wanted:
+                    yield from self._give(wanted[ordinal], entry, tape)
+
+    def _give(self, nodes: Sequence[Node], entry: Entry, tape: Tape) -> Iterator[Given]:
+        """The nodes that one entry is, with its bytes where they can be had."""
+        why = (
+            "it is sparse"
+            if entry.sparse
+            else f"it has {entry.size} bytes"
+            if entry.size > FILE_BYTES
+            else ""
+        )
+        if why:
+            self._unreadable += ((node.path, f"{why}, and is not read") for node in nodes)
+            yield from ((node, None) for node in nodes)
+            return
+        with self._spool.hold(tape.parts(entry.size), entry.size) as view:
+            yield from ((node, view) for node in nodes)
+
+    def _is_visible(self, node: Node) -> bool:
+        return self._overlay.shows(node.path, folder=node.kind == "directory")
+
+    @contextmanager
+    def _opened(self, blob: Blob) -> Generator[Tape]:
+        with blob.unpacked(self._meter) as pieces:
+            yield Tape(pieces)

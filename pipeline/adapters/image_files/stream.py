@@ -1,0 +1,233 @@
+"""The bytes of a layer as they come: hashed and unpacked by threads while those that are ready are read."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import deque
+from contextlib import contextmanager, suppress
+from itertools import chain
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any
+
+from isal import isal_zlib
+
+from pipeline.adapters.image_files.limits import BrokenError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from pipeline.adapters.image_files.limits import Meter
+    from pipeline.model import Digest
+
+    Work = Callable[[Iterator[bytes]], Iterator[bytes]]
+
+PIECE = 1 << 20
+"""Unpacked bytes in one piece, at most."""
+
+AHEAD = 8
+"""Pieces that lie ready before and behind a thread."""
+
+_BITE = 1 << 18
+"""Packed bytes given to a decompressor at once; it hands back what it did not use, a copy each time."""
+
+_GZIP = b"\x1f\x8b"
+_GZIP_WRAPPER = 31
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = bytes.fromhex("2a4d18")
+_DAMAGED: tuple[type[Exception], ...] = (isal_zlib.error, zstd.ZstdError)  # type: ignore[assignment] # isal's own types take the first for an instance
+_WINDOW: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
+"""128 MiB, the most that zstd itself takes when nobody asks for more."""
+
+
+def checked(pieces: Iterable[bytes], digest: Digest, size: int) -> Iterator[bytes]:
+    """The same pieces; raises BrokenError where they turn out not to be those of this digest and size."""
+    seen, length = hashlib.sha256(), 0
+    for piece in pieces:
+        seen.update(piece)
+        length += len(piece)
+        if length > size:
+            raise BrokenError(f"more than the {size} bytes that the manifest says")
+        yield piece
+    if seen.hexdigest() != digest.hex:
+        raise BrokenError(f"its bytes have the digest sha256:{seen.hexdigest()}")
+
+
+def unpacked(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    """What gzip, zstd or nobody packed, in pieces of at most ``PIECE`` bytes.
+
+    The format is told by its first bytes, as engines do, whatever the media type says. Raises BrokenError
+    for what is no such stream, ends too early, or grows too much.
+    """
+    packed = layer = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal packed
+        for piece in pieces:
+            packed += len(piece)
+            for start in range(0, len(piece), _BITE):
+                yield piece[start : start + _BITE]
+
+    try:
+        for piece in _decompressed(counted(), meter):
+            layer += len(piece)
+            meter.unpacked(len(piece), layer=layer, packed=packed)
+            yield piece
+    except _DAMAGED as error:
+        raise BrokenError(f"its compression is damaged: {error}") from error
+
+
+def is_packed(start: bytes) -> bool:
+    """Whether a stream that begins so, with four bytes or more, is one that ``unpacked`` would unpack."""
+    return start.startswith((_GZIP, _ZSTD)) or start[1:4] == _ZSTD_SKIPPABLE
+
+
+def _decompressed(bites: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+    start = b""
+    for bite in bites:
+        start += bite
+        if len(start) >= len(_ZSTD):
+            break
+    whole = chain([start], bites)
+    if start.startswith(_GZIP):
+        return _gunzip(whole, meter)
+    return _unzstd(whole, meter) if is_packed(start) else whole
+
+
+def _gunzip(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    """Members one after the other, as layers with an index of their own have them (eStargz)."""
+    member = isal_zlib.decompressobj(_GZIP_WRAPPER)
+    for bite in bites:
+        left = bite
+        while left:
+            if member.eof:
+                left = left.lstrip(b"\0")  # some writers pad
+                if not left:
+                    break
+                meter.entry()
+                member = isal_zlib.decompressobj(_GZIP_WRAPPER)
+            if piece := member.decompress(left, PIECE):
+                yield piece
+            left = member.unused_data if member.eof else member.unconsumed_tail
+    while not member.eof:
+        piece = member.decompress(b"", PIECE)
+        if not piece:
+            raise BrokenError("its gzip stream ends too early")
+        yield piece
+
+
+def _unzstd(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    """Frames one after the other, those that are to be skipped included (zstd:chunked)."""
+    frame = zstd.ZstdDecompressor(options=_WINDOW)
+    for bite in bites:
+        left = bite
+        while left or not (frame.eof or frame.needs_input):
+            if frame.eof:
+                meter.entry()
+                frame = zstd.ZstdDecompressor(options=_WINDOW)
+            if piece := frame.decompress(left, PIECE):
+                yield piece
+            left = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise BrokenError("its zstd stream ends too early")
+
+
+@contextmanager
+def ahead(pieces: Iterator[bytes], work: Work) -> Generator[Iterator[bytes]]:
+    """What ``work`` makes of these pieces, made in a thread of its own while the block lasts.
+
+    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the work
+    raises is raised here. The pieces are asked for here too, never in the thread: so it waits for nobody
+    outside and has ended when the block has, and a source is read and closed where it was opened.
+    """
+    given, made = _Belt(), _Belt()
+    thread = Thread(target=_make, args=(work, given, made), name="layer", daemon=True)
+    thread.start()
+    try:
+        yield _taken(pieces, given, made)
+    finally:
+        given.close()
+        made.close()
+        thread.join()
+
+
+def _make(work: Work, given: _Belt, made: _Belt) -> None:
+    """Work until the pieces end, the work fails, or nobody wants any more."""
+    with suppress(_ClosedError):
+        try:
+            for piece in work(iter(given.take, None)):
+                made.put(piece)
+            made.put(None)
+        except _ClosedError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
+            made.put(error)
+
+
+def _taken(pieces: Iterator[bytes], given: _Belt, made: _Belt) -> Iterator[bytes]:
+    """What was made, as it comes; while nothing lies ready, the worker is given more."""
+    has_more = True
+    while True:
+        while has_more and made.is_empty and given.has_room:
+            piece = next(pieces, None)
+            given.put(piece)
+            has_more = piece is not None
+        item = made.take()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return
+        yield item
+
+
+class _ClosedError(Exception):
+    """Nobody puts or takes any more."""
+
+
+class _Belt:
+    """A short queue that can be closed, as those of Python 3.13 can: whoever waits at it is let go."""
+
+    def __init__(self) -> None:
+        self._items: deque[bytes | BaseException | None] = deque()
+        self._changed = Condition()
+        self._is_closed = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether taking would wait."""
+        return not self._items
+
+    @property
+    def has_room(self) -> bool:
+        """Whether putting would not wait."""
+        return len(self._items) < AHEAD
+
+    def put(self, item: bytes | BaseException | None) -> None:
+        """Add an item when there is room. Raises _ClosedError."""
+        with self._when(lambda: self.has_room):
+            self._items.append(item)
+
+    def take(self) -> Any:
+        """The next item, when there is one. Raises _ClosedError."""
+        with self._when(lambda: not self.is_empty):
+            return self._items.popleft()
+
+    def close(self) -> None:
+        """Let everybody go."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def _when(self, is_ready: Callable[[], bool]) -> Generator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or is_ready())
+            if self._is_closed:
+                raise _ClosedError
+            yield
+            self._changed.notify_all()

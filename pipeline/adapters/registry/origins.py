@@ -1,0 +1,84 @@
+"""Where an address leads: to the registry itself, or elsewhere, and whether we may go there at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import httpx
+
+from pipeline.model import LOOPBACK, shown
+from pipeline.model.errors import RegistryError
+
+_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
+
+LONGEST = 8000
+"""Characters of an address. Storage signs some of two thousand; httpx takes 65,536, six for one of ours."""
+
+_HINT = "ask who runs the registry: its own address, storage or token service is configured wrongly"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Scheme, host and port: what a login is for."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: httpx.URL) -> Self:
+        """Where this address leads. Raises ValueError for another scheme, and where a login is in it."""
+        host = url.raw_host.decode("ascii")
+        port = _PORTS.get(url.scheme, 0) if url.port is None else url.port
+        if url.scheme not in _PORTS:
+            raise ValueError("it is neither http nor https")
+        if not host or not 0 < port <= _LAST_PORT:
+            raise ValueError("it has no host or no port")
+        if url.userinfo:
+            raise ValueError("it has a login in it")
+        return cls(url.scheme, f"[{host}]" if ":" in host else host, port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this is this machine only."""
+        return self.host in LOOPBACK
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way reads along: by https, or on this machine only."""
+        return self.scheme == "https" or self.is_loopback
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def reached(text: str, base: httpx.URL, what: str) -> httpx.URL:
+    """The address that an answer names, as seen from its own.
+
+    https leads to https only, and http, which is spoken on loopback only, to loopback by http only. Raises
+    RegistryError, which begins with ``what``, for all else.
+    """
+    url, origin = parsed(text, what, base)
+    if origin.scheme != base.scheme or not origin.is_private:
+        there = "this machine by http" if base.scheme == "http" else "https"
+        raise RegistryError(f"{what} leads to {shown(url)}, which is not {there}", hint=_HINT)
+    return url
+
+
+def parsed(text: str, what: str, base: httpx.URL | None = None) -> tuple[httpx.URL, Origin]:
+    """An address and where it leads. Raises RegistryError, which begins with ``what``, where it is none."""
+    try:
+        url = base.join(_short(text)) if base else httpx.URL(_short(text))
+        return url, Origin.of(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise RegistryError(
+            f"{what} leads to '{shown(text)}', which is no address: {error}", hint=_HINT
+        ) from error
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"it has {len(text)} characters")
+    return text

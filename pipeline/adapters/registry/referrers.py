@@ -1,0 +1,307 @@
+"""What refers to a manifest: the signed statements beside an image, among others.
+
+A registry either keeps referrers itself, or they are listed under a fallback tag that all writers share.
+A shared list is only for others to read: whoever writes an older list a little later takes entries out
+of it. So each referrer also gets a tag of its own, which nobody else writes, and the list is made of those.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.adapters.registry.requests import MANY
+from pipeline.adapters.registry.transport import PARALLEL
+from pipeline.formats.oci import (
+    EMPTY,
+    INDEXES,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    ContentError,
+    Descriptor,
+    Manifest,
+    not_understood,
+)
+from pipeline.model import Digest, canonical
+from pipeline.model.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.adapters.registry.client import Registry
+
+_EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+ROUNDS = 50
+"""How often a list is written again that others overwrite, before we say that it cannot be ended."""
+
+PAUSE = 0.1
+"""Seconds before a list that was not there is looked for once more."""
+
+EVERYTHING = 100_000
+"""The most entries that a repair reads."""
+
+
+@dataclass(frozen=True)
+class SharedList:
+    """The manifest under a tag that many writers add entries to: ``entries`` of its list ``member``.
+
+    ``obstacle`` says what lies under the tag instead, where that is no such list; ``exists`` whether
+    anything does.
+    """
+
+    tag: str
+    member: str
+    document: Mapping[str, Any]
+    media_type: str
+    obstacle: str = ""
+    exists: bool = True
+
+    @property
+    def entries(self) -> list[Any]:
+        """The entries as they stand there; none where there is no list."""
+        return entries_of(self.document, self.member)
+
+    @property
+    def digests(self) -> set[str]:
+        """The digests that the entries name."""
+        return {str(one.get("digest")) for one in self.entries if isinstance(one, dict)}
+
+
+@dataclass(frozen=True)
+class Referrers:
+    """What refers to a manifest, each once.
+
+    ``unlisted`` are those among them that only their own tags show; ``broken`` says of tags of that form
+    why they show nothing.
+    """
+
+    found: tuple[Descriptor, ...]
+    unlisted: tuple[Manifest, ...]
+    broken: tuple[str, ...]
+    fallback: SharedList
+
+
+def attach(
+    registry: Registry,
+    subject: Descriptor,
+    artifact_type: str,
+    body: bytes,
+    annotations: Mapping[str, str],
+) -> Digest:
+    """Store ``body`` beside its subject, as a referrer; the digest is that of its manifest.
+
+    The subject itself need not be there yet.
+    """
+    empty, blob = registry.put_blob(b"{}"), registry.put_blob(body)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": artifact_type,
+        "config": {**empty.plain, "mediaType": EMPTY},
+        "layers": [{**blob.plain, "mediaType": artifact_type}],
+        "subject": subject.plain,
+        "annotations": dict(annotations),
+    }
+    return put(registry, Manifest(canonical(document), OCI_MANIFEST))
+
+
+def put(registry: Registry, manifest: Manifest) -> Digest:
+    """Store a manifest that has a subject, so that it is found from there. Its blobs are here already.
+
+    Where the registry does not keep referrers itself, the manifest gets a tag of its own, and the fallback
+    tag lists it for others.
+    """
+    subject = manifest.subject
+    if subject is None:
+        raise not_understood(manifest)
+    if "OCI-Subject" not in registry.store(manifest).headers:
+        registry.store(manifest, own_tag(subject, manifest.digest))
+        enlist(registry, subject, str(manifest.document.get("artifactType", "")))
+    return manifest.digest
+
+
+def around(registry: Registry, subject: Digest, artifact_type: str, *, most: int = MANY) -> Referrers:
+    """What refers to this digest: by the referrers API, by the fallback tag, and by tags of its own.
+
+    Raises RegistryError where there are more than ``most``: whoever may write there chooses their order,
+    so a part of them would say what he likes.
+    """
+    found: dict[Digest, Descriptor] = {}
+    pages = registry.pages(f"/referrers/{subject}?artifactType={artifact_type.replace('+', '%2B')}")
+    fallback = read_list(registry, fallback_tag(subject), "manifests", _EMPTY_INDEX)
+    for page in (*pages, fallback.document):
+        for value in entries_of(page, "manifests"):
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                descriptor = Descriptor.read(value)
+                if descriptor.artifact_type in ("", artifact_type):
+                    found.setdefault(descriptor.digest, descriptor)
+    listed = {digest.hex[:SHORT] for digest in found}
+    own = [
+        tag
+        for tag in registry.tags(own_tags(subject))
+        if is_own_tag(tag, subject) and tag.rpartition(".")[2] not in listed
+    ]
+    _refuse_more(registry, subject, len(found) + len(own), most)
+    unlisted, broken = _shown_by(registry, subject, own, artifact_type)
+    tagged = tuple(manifest.descriptor for manifest in unlisted)
+    return Referrers((*found.values(), *tagged), unlisted, broken, fallback)
+
+
+def enlist(registry: Registry, subject: Digest, artifact_type: str) -> None:
+    """Have the fallback tag list every referrer that its own tag shows, whoever else writes there.
+
+    Raises ContentError where something else lies under the fallback tag: it is not ours to overwrite.
+    """
+
+    def look() -> tuple[SharedList, list[dict[str, Any]]]:
+        seen = around(registry, subject, artifact_type)
+        return seen.fallback, [_entry(manifest) for manifest in seen.unlisted]
+
+    complete(registry, subject, look)
+
+
+def complete(
+    registry: Registry, subject: Digest, look: Callable[[], tuple[SharedList, list[dict[str, Any]]]]
+) -> None:
+    """Add to a shared list what it lacks, until a look after our last write shows that it lacks nothing.
+
+    So the writer whose write lands last always sees what it overwrote. ``look`` reads the list, and the
+    entries that it lacks. Raises ContentError where what lies there is no such list, RegistryError where
+    others go on overwriting us.
+    """
+    for turn in range(ROUNDS):
+        current, lacking = look()
+        if current.obstacle:
+            raise obstructed(registry, subject, current)
+        if not lacking:
+            return
+        if not turn and not current.exists:
+            time.sleep(PAUSE)  # a list that is there and was not seen would lose what others entered
+            continue
+        entries = [*_alive(registry, current), *lacking]
+        body = canonical({**current.document, current.member: entries})
+        registry.put_manifest(Manifest(body, current.media_type), current.tag)
+        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter is no secret
+    raise RegistryError(
+        f"{registry.repository}:{current.tag}: others go on overwriting this list",
+        hint="wait until they have ended, then run the same command again",
+    )
+
+
+def _alive(registry: Registry, current: SharedList) -> list[Any]:
+    """The entries whose manifest or blob is there: a registry takes no list that names what it lacks."""
+    is_there = registry.has_manifest if current.member == "manifests" else registry.has_blob
+
+    def look(entry: Any) -> bool:
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            return is_there(Descriptor.read(entry).digest)
+        return True  # nobody knows what it is: it is not ours to leave out
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        alive = list(pool.map(look, current.entries))
+    return [entry for entry, is_alive in zip(current.entries, alive, strict=True) if is_alive]
+
+
+def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
+    """The list under a tag that all writers share; ``empty`` where nothing is there."""
+    media_type = str(empty["mediaType"])
+    try:
+        manifest = registry.manifest(tag)
+        if manifest is None:
+            return SharedList(tag, member, empty, media_type, exists=False)
+        document = manifest.document
+        canonical(document)
+    except ContentError as error:
+        return SharedList(tag, member, empty, media_type, error.what)
+    except ValueError:
+        return SharedList(tag, member, empty, media_type, "a manifest with text that is no Unicode")
+    is_list = isinstance(document.get(member), list)
+    if not is_list or (manifest.media_type in INDEXES) is not (media_type in INDEXES):
+        return SharedList(tag, member, empty, media_type, f"{manifest.digest}, a {manifest.media_type}")
+    return SharedList(tag, member, document, manifest.media_type)
+
+
+def obstructed(registry: Registry, subject: Digest, found: SharedList) -> ContentError:
+    """What is said where something foreign lies under the tag of a list."""
+    return ContentError(
+        f"{registry.repository}:{found.tag} should list what was signed of {subject}, and holds"
+        f" something else: {found.obstacle}",
+        hint=f"python -m pipeline repair {registry.repository}@{subject}",
+    )
+
+
+def entries_of(document: Mapping[str, Any], member: str) -> list[Any]:
+    """A list in a document of a stranger; empty where there is none."""
+    value = document.get(member)
+    return list(value) if isinstance(value, list) else []
+
+
+SHORT = 32
+"""Hex digits of a referrer in its own tag: a tag has at most 128 characters, and two digests do not fit."""
+
+
+def fallback_tag(subject: Digest) -> str:
+    """The tag under which referrers are listed where the registry does not keep them itself."""
+    return f"sha256-{subject.hex}"
+
+
+def own_tags(subject: Digest) -> str:
+    """How the tags of a digest's referrers begin."""
+    return f"{fallback_tag(subject)}."
+
+
+def own_tag(subject: Digest, referrer: Digest) -> str:
+    """The tag of one referrer alone."""
+    return f"{own_tags(subject)}{referrer.hex[:SHORT]}"
+
+
+def is_own_tag(tag: str, subject: Digest) -> bool:
+    """Whether a tag has the form of one of this digest's referrers."""
+    return re.fullmatch(re.escape(own_tags(subject)) + f"[0-9a-f]{{{SHORT}}}", tag) is not None
+
+
+def _entry(manifest: Manifest) -> dict[str, Any]:
+    """How the fallback list names a referrer."""
+    document = manifest.document
+    entry = {**manifest.descriptor.plain, "artifactType": document.get("artifactType", "")}
+    if document.get("annotations"):
+        entry["annotations"] = document["annotations"]
+    return entry
+
+
+def _shown_by(
+    registry: Registry, subject: Digest, tags: list[str], artifact_type: str
+) -> tuple[tuple[Manifest, ...], tuple[str, ...]]:
+    """The referrers of this type behind tags of their own, and what is wrong with the other tags."""
+
+    def look(tag: str) -> Manifest | str | None:
+        name = f"{registry.repository}:{tag}"
+        try:
+            manifest = registry.manifest(tag)
+            if manifest is None:
+                return None
+            if own_tag(subject, manifest.digest) != tag:
+                return f"{name} names another manifest, {manifest.digest}"
+            kind = manifest.document.get("artifactType")
+        except ContentError as error:
+            return f"{name} cannot be read: {error.what}"
+        return manifest if kind == artifact_type else None
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        seen = list(pool.map(look, tags))
+    manifests = tuple(one for one in seen if isinstance(one, Manifest))
+    return manifests, tuple(one for one in seen if isinstance(one, str))
+
+
+def _refuse_more(registry: Registry, subject: Digest, count: int, most: int) -> None:
+    if count > most:
+        raise RegistryError(
+            f"{registry.repository}: {count} things refer to {subject}; more than {most} are not read",
+            hint=f"python -m pipeline repair {registry.repository}@{subject} removes what nobody trusts",
+        )

@@ -1,0 +1,306 @@
+"""Texts of one shape each: versions, names, tags, sizes, and what was probably meant by a slip.
+
+Every shape is strict, so nothing that a shell, a Dockerfile or a workflow would take for more than text
+gets past it. Each brings its pattern and an example to the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError, core_schema
+
+from pipeline import compat
+from pipeline.model import Cell, ImageRef, Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+_LONGEST = 60
+
+
+def refusal(what: str, hint: str) -> PydanticCustomError:
+    """The error of a value that is not what its key asks for: what it is instead, and the remedy."""
+    return PydanticCustomError("refused", "{what}", {"what": what, "hint": hint})
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: quoted, on one line, not too long."""
+    return brief(repr(value))
+
+
+def quoted(text: str) -> str:
+    """A text as it would stand in the file, quoted, on one line, not too long."""
+    return brief(json.dumps(text, ensure_ascii=not text.isprintable()))
+
+
+def brief(text: str) -> str:
+    """A text, cut off where it is too long for an error."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of one shape: what it is called, an example, and how common slips are put right.
+
+    A slip is a pattern and what to make of it; ``known`` puts right what no pattern can.
+    """
+
+    pattern: str
+    name: str
+    example: str
+    slips: tuple[tuple[str, str], ...] = ()
+    known: Callable[[str], str | None] = lambda _: None
+
+    def check(self, value: str) -> str:
+        """The value as it is; raises with what was probably meant."""
+        if re.fullmatch(self.pattern, value):
+            return value
+        meant = self._meant(value)
+        hint = f'did you mean "{meant}"?' if meant else f'write it like "{self.example}"'
+        raise refusal(f"{shown(value)} is no {self.name}", hint)
+
+    def _meant(self, value: str) -> str | None:
+        for slip, remedy in self.slips:
+            match = re.fullmatch(slip, value.strip(), re.IGNORECASE)
+            if match and re.fullmatch(self.pattern, meant := match.expand(remedy)):
+                return meant
+        return self.known(value)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
+
+
+_SUFFIX = r"((a|b|rc)[0-9]{1,4})?(\.post[0-9]{1,4})?(\.dev[0-9]{1,8})?"
+_NUMBER = "[0-9]{1,4}"
+_PROJECT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"
+_EXTRAS = rf"(?:\[{_PROJECT}(?:,{_PROJECT})*\])?"
+_VERSION = r"[0-9][A-Za-z0-9.!+]{0,62}"
+_CLAUSE = rf"(?:(?:==|!=)\s?{_VERSION}(?:\.\*)?|(?:<=|>=|<|>|~=)\s?{_VERSION})"
+
+Torch = Annotated[
+    str,
+    Text(
+        rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}{_SUFFIX}",
+        "PyTorch release",
+        "2.13.0",
+        ((r"v?(\d+\.\d+\.\d+)\+.*", r"\1"), (r"v?(\d+\.\d+)", r"\1.0"), (r"v(\d+\.\d+\.\d+.*)", r"\1")),
+    ),
+]
+Cuda = Annotated[
+    str,
+    Text(
+        r"cpu|cu[0-9]{3}",
+        "CUDA variant (cpu, or cu and three digits)",
+        "cu130",
+        (
+            (r"(?:cu|cuda)?[ -]?(\d\d)\.?(\d)(?:\.\d+)?", r"cu\1\2"),
+            (r"(?:cu|cuda)?(\d\d)", r"cu\g<1>0"),
+            (r"cpu", "cpu"),
+        ),
+    ),
+]
+Glibc = Annotated[
+    str,
+    Text(
+        r"2\.(?:1[7-9]|[2-9][0-9])",
+        "glibc version that wheels are made for (2.17 or newer)",
+        "2.36",
+        ((r"(?:glibc)?[ =-]?(2)[._](\d\d)(?:\.\d+)?", r"\1.\2"),),
+    ),
+]
+Python = Annotated[
+    str,
+    Text(
+        r"3\.[0-9]{1,2}",
+        "Python version",
+        "3.11",
+        ((r"(?:py|python|cp)?(3)\.?(\d{1,2})(?:\.\d+)?", r"\1.\2"),),
+    ),
+]
+Vllm = Annotated[
+    str,
+    Text(
+        rf"auto|none|{_NUMBER}\.{_NUMBER}(\.{_NUMBER})?(\.{_NUMBER})?{_SUFFIX}",
+        "vLLM release (or auto, or none)",
+        "0.32.0",
+        (
+            (r"v(.+)", r"\1"),
+            (r"(\d+\.\d+\.\d+)\+.*", r"\1"),
+            (r"auto|latest|newest|\*", "auto"),
+            (r"none|null|no|off|false|without|-", "none"),
+        ),
+    ),
+]
+Platform = Annotated[
+    str,
+    Text(
+        r"linux/(amd64|arm64)",
+        "platform",
+        "linux/amd64",
+        (
+            (r"(?:linux/)?(?:x86[_-]64|amd64|x64)", "linux/amd64"),
+            (r"(?:linux/)?(?:aarch64|arm64).*", "linux/arm64"),
+        ),
+    ),
+]
+Arch = Annotated[
+    str,
+    Text(
+        r"sm_[1-9][0-9]{1,2}",
+        "GPU architecture",
+        "sm_90",
+        (
+            (r"(?:sm|compute)?[_ -]?(\d{1,2})\.(\d)(?:\+ptx)?", r"sm_\1\2"),
+            (r"(?:sm|compute)?[_ -]?(\d{2,3})[af]?", r"sm_\1"),
+        ),
+        lambda name: gpu.sm if (gpu := compat.shipped().gpu(name)) else None,
+    ),
+]
+ExactPin = Annotated[
+    str,
+    Text(
+        rf"{_PROJECT}{_EXTRAS}=={_VERSION}",
+        "exact pin (name==version)",
+        "numpy==2.3.4",
+        ((r"([\w.-]+)\s*={1,3}\s*([\w.!+]+)", r"\1==\2"),),
+    ),
+]
+Requirement = Annotated[
+    str,
+    Text(
+        rf"{_PROJECT}{_EXTRAS}\s?{_CLAUSE}(?:,\s?{_CLAUSE})*",
+        "requirement with a version",
+        "nvidia-cuda-nvcc<13.1",
+        ((r"([\w.-]+)\s*=\s*([\w.!+]+)", r"\1==\2"),),
+    ),
+]
+Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision")]
+SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
+Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
+Alias = Annotated[
+    str,
+    Text(r"(?!sha256-)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "tag (letters, digits, . _ -)", "latest"),
+]
+Plain = Annotated[
+    str, Text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "text on one line", "Qwen/Qwen3-0.6B")
+]
+
+
+# -- texts that a pattern alone does not tell -------------------------------------------------------
+
+
+def _one_line(value: str) -> str:
+    line = " ".join(value.split())
+    if not line or not line.isprintable():
+        raise refusal(f"{shown(value)} is no reason", "say in a sentence why this is here")
+    return line
+
+
+def _day(value: str) -> str:
+    try:
+        if re.fullmatch(_DAY, value) and date.fromisoformat(value):
+            return value
+    except ValueError:
+        pass
+    raise refusal(f"{shown(value)} is no day", 'write it like "2026-11-20"')
+
+
+def _repository(value: str) -> str:
+    try:
+        Repository.parse(value)
+    except ValueError as error:
+        raise refusal(str(error), 'write it like "registry.example.org/team/vllm", without a tag') from error
+    return value
+
+
+def _image(value: str) -> str:
+    try:
+        ImageRef.parse(value)
+    except ValueError as error:
+        hint = "name the image by digest: host/path@sha256:… (a tag can change)"
+        raise refusal(str(error), hint) from error
+    return value
+
+
+def _known_words(template: str) -> str:
+    for word in re.findall(r"\{(\w+)\}", template):
+        if word not in WORDS:
+            near = get_close_matches(word.lower(), WORDS, n=1)
+            known = f"the words here: {', '.join(f'{{{one}}}' for one in WORDS)}"
+            raise refusal(f"unknown word {{{word}}}", f"did you mean {{{near[0]}}}?" if near else known)
+    return template
+
+
+WORDS = tuple(Cell("", "", "", None).words)
+"""What the template of a tag may name."""
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_HOSTED = r"[^\s/@]+(/[^\s/@]+)+"
+
+
+def _seen_as(pattern: str, example: str) -> WithJsonSchema:
+    """What an editor can know of such a text."""
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
+
+
+Reason = Annotated[
+    str, Field(max_length=1000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_one_line)
+]
+Day = Annotated[str, AfterValidator(_day), _seen_as(_DAY, "2026-11-20")]
+RepositoryName = Annotated[
+    str, AfterValidator(_repository), _seen_as(_HOSTED, "registry.example.org/team/vllm")
+]
+ImageByDigest = Annotated[
+    str,
+    AfterValidator(_image),
+    _seen_as(rf"{_HOSTED}@sha256:[0-9a-f]{{64}}", f"registry.example.org/team/base@sha256:{'0' * 64}"),
+]
+Template = Annotated[
+    str,
+    Text(
+        r"(?!sha256-)([A-Za-z0-9_]|\{\w+\})([A-Za-z0-9_.-]|\{\w+\}){0,99}",
+        "template of a tag (letters, digits, . _ - and {words})",
+        "{torch}-{cuda}-py{python}",
+        ((r"(.*)\+(.*)", r"\1-\2"),),
+    ),
+    AfterValidator(_known_words),
+]
+Size = Annotated[
+    str,
+    Text(
+        r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})? ?(GB|MB|GiB|MiB)",
+        "size (in GB, MB, GiB or MiB)",
+        "1.5 GB",
+        (
+            (r"(\d+(?:\.\d+)?) ?gb?", r"\1 GB"),
+            (r"(\d+(?:\.\d+)?) ?gib?", r"\1 GiB"),
+            (r"(\d+(?:\.\d+)?) ?mb?", r"\1 MB"),
+            (r"(\d+(?:\.\d+)?) ?mib?", r"\1 MiB"),
+            (r"(\d+),(\d+) ?gi?b?", r"\1.\2 GB"),
+        ),
+    ),
+]
+
+
+def bytes_in(size: str) -> int:
+    """How many bytes a ``Size`` says: 1.5 GB is 1,500,000,000, 1 GiB is 1,073,741,824."""
+    unit = {"GB": 10**9, "MB": 10**6, "GiB": 2**30, "MiB": 2**20}
+    number = size.rstrip("GMiB ")
+    return int(Decimal(number) * unit[size[len(number) :].strip()])

@@ -1,0 +1,140 @@
+"""Every type of the pipeline, in the order in which data flows.
+
+    matrix.yaml -> Matrix -> Spec (one Cell and what the matrix says of it) -> Lock -> Image
+                -> Certificate (what its files say)
+                -> Trial (what the suite is given) -> Check... -> Record -> Proof -> Decision -> Publication
+                -> Status (what plan and report tell)
+
+One file for each step of that way. Nothing here imports anything of ours from elsewhere. What is read
+back from files or a registry is a pydantic model, because a stranger may have written it; all else is
+a frozen dataclass.
+"""
+
+from pipeline.model.cells import (
+    Base,
+    Budget,
+    Cell,
+    JustifiedRequirement,
+    Matrix,
+    Policy,
+    Pruned,
+    Spec,
+    Waiver,
+)
+from pipeline.model.certificates import (
+    RULE_NAMES,
+    Certificate,
+    DriverFloor,
+    GpuReach,
+    ImageFinding,
+    LayerSize,
+    LibraryReach,
+    PackageSize,
+    Reach,
+    RuleName,
+    Severity,
+    Sizes,
+    UntrustedText,
+    WaivedFinding,
+)
+from pipeline.model.decisions import Decision, Publication, Reason
+from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
+from pipeline.model.hashes import canonical, key_of
+from pipeline.model.json_forms import plain
+from pipeline.model.locks import Image, Lock, Pin
+from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
+from pipeline.model.records import (
+    CHECKS,
+    Check,
+    CheckName,
+    Expected,
+    Host,
+    ImageTarget,
+    Outcome,
+    PythonTarget,
+    Record,
+    Result,
+    Trial,
+    checks_of,
+)
+from pipeline.model.references import Digest, ImageRef, Repository, TagRef
+from pipeline.model.shown import shown, shown_json, shown_lines
+from pipeline.model.statements import Attestations, Certified, Links, Proof
+from pipeline.model.status import Estimate, Observed, Stage, State, Status
+from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
+
+__all__ = [
+    "CHECKS",
+    "LONGEST",
+    "LOOPBACK",
+    "PROJECT",
+    "RULE_NAMES",
+    "RUN_LABEL",
+    "VARIANT_INDEX",
+    "Attestations",
+    "Base",
+    "BoundedText",
+    "Budget",
+    "Cell",
+    "Certificate",
+    "Certified",
+    "Check",
+    "CheckName",
+    "Conditions",
+    "Decision",
+    "Digest",
+    "DriverFloor",
+    "Estimate",
+    "Expected",
+    "Finding",
+    "Frozen",
+    "GpuReach",
+    "Host",
+    "Image",
+    "ImageFinding",
+    "ImageRef",
+    "ImageTarget",
+    "JustifiedRequirement",
+    "Key",
+    "LayerSize",
+    "Level",
+    "LibraryReach",
+    "Links",
+    "Lock",
+    "Matrix",
+    "Observed",
+    "Outcome",
+    "PackageSize",
+    "Pin",
+    "Policy",
+    "Proof",
+    "Pruned",
+    "Publication",
+    "PythonTarget",
+    "Reach",
+    "Reason",
+    "Record",
+    "Repository",
+    "Result",
+    "RuleName",
+    "Severity",
+    "Sha",
+    "Sizes",
+    "Spec",
+    "Stage",
+    "State",
+    "Status",
+    "TagRef",
+    "Trial",
+    "UntrustedText",
+    "Verdict",
+    "WaivedFinding",
+    "Waiver",
+    "canonical",
+    "checks_of",
+    "key_of",
+    "plain",
+    "shown",
+    "shown_json",
+    "shown_lines",
+]

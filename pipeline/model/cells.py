@@ -1,0 +1,189 @@
+"""What the matrix asks for: the cells, and all that is said of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from pipeline.model.certificates import RuleName
+    from pipeline.model.references import ImageRef, Repository
+    from pipeline.model.verdicts import Finding
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One combination of the axes; its id is the handle for it everywhere."""
+
+    torch: str
+    cuda: str
+    python: str
+    vllm: str | None
+    platform: str = "linux/amd64"
+
+    @cached_property
+    def id(self) -> str:
+        """``vllm0.32.0-torch2.13.0-cpu-py3.11``: nox id, lock name, channel tag, CI job, JUnit suite."""
+        parts = [f"vllm{self.vllm}"] if self.vllm else []
+        parts += [f"torch{self.torch}", self.cuda, f"py{self.python}"]
+        architecture = self.platform.removeprefix("linux/")
+        return "-".join([*parts, *([] if architecture == "amd64" else [architecture])])
+
+    @property
+    def machine(self) -> str:
+        """The processor, as wheels and kernels call it: ``x86_64`` or ``aarch64``."""
+        return {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether only a GPU can prove it."""
+        return self.cuda != "cpu"
+
+    @property
+    def cuda_version(self) -> str | None:
+        """``13.0`` for ``cu130``; None for ``cpu``."""
+        return f"{self.cuda[2:-1]}.{self.cuda[-1]}" if self.needs_gpu else None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the template of a tag may name, and what it becomes: always something that a tag may hold."""
+        system, _, architecture = self.platform.partition("/")
+        return {
+            "cell": self.id,
+            "torch": self.torch,
+            "cuda": self.cuda,
+            "python": self.python,
+            "vllm": self.vllm or "none",
+            "platform": f"{system}-{architecture}",
+            "arch": architecture,
+        }
+
+
+@dataclass(frozen=True)
+class JustifiedRequirement:
+    """A requirement or a package name, and why it was written down."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Base:
+    """The operating system under every image: a distribution's suite, or an image that the user names."""
+
+    suite: str
+    refresh: str
+    image: ImageRef | None = None
+    image_glibc: str = "2.28"
+
+    @property
+    def glibc(self) -> str:
+        """The newest glibc that wheels may ask for. Of the user's image it is what the matrix says of it."""
+        return self.image_glibc if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How large an image may become, in bytes: as layers in a registry, and installed. It is in no key."""
+
+    compressed: int | None = None
+    installed: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """An exception that the matrix makes: findings of this rule on paths that the glob matches, until a day.
+
+    A finding without a path is about the image as a whole: only ``*`` matches it.
+    """
+
+    rule: RuleName
+    path: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A cell, and all that the matrix says of it: the one input of lock and build."""
+
+    cell: Cell
+    base: Base
+    packages: tuple[str, ...] = ()
+    constraints: tuple[JustifiedRequirement, ...] = ()
+    overrides: tuple[JustifiedRequirement, ...] = ()
+    omit: tuple[JustifiedRequirement, ...] = ()
+    system: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    serve: tuple[str, ...] = ()
+    archs: tuple[str, ...] = ()
+    budget: Budget | None = None
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the gate asks of a record today. It is in no key: a new policy voids no proof."""
+
+    required: tuple[str, ...]
+    signers: tuple[Path, ...] = ()
+    max_age_days: int = 90
+    accept_flaky: bool = False
+    moves: Literal["forward", "never"] = "forward"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A combination of the axes that becomes no cell, and why.
+
+    Either the file excludes it, and ``excluded`` is the reason written there, or ``findings`` are all that
+    make it impossible. Its vllm is ``auto`` where no release was found for it.
+    """
+
+    cell: Cell
+    findings: tuple[Finding, ...] = ()
+    excluded: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it becomes no cell: one sentence each, without the remedies."""
+        return (self.excluded,) if self.excluded else tuple(f"{f.rule}: {f.text}" for f in self.findings)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """matrix.yaml, understood.
+
+    ``tags`` are templates over a cell's words: each makes one more channel of every cell.
+    """
+
+    path: Path
+    specs: tuple[Spec, ...]
+    repository: Repository
+    staging: Repository
+    aliases: tuple[tuple[str, str], ...]
+    policy: Policy
+    model: str | None = None
+    healthy_seconds: float = 300
+    tags: tuple[str, ...] = ()
+    pruned: tuple[Pruned, ...] = ()
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells, in the order of the file."""
+        return tuple(spec.cell for spec in self.specs)
+
+    def aliases_of(self, cell: Cell) -> tuple[str, ...]:
+        """The aliases that point to this cell."""
+        return tuple(alias for alias, target in self.aliases if target == cell.id)
+
+    def channels_of(self, cell: Cell) -> tuple[str, ...]:
+        """The tags that move to a cell's newest proven image: its id, its templates' and its aliases."""
+        words = cell.words
+        made = (template.format_map(words) for template in self.tags)
+        return tuple(dict.fromkeys((cell.id, *made, *self.aliases_of(cell))))

@@ -1,0 +1,28 @@
+"""Our values as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.model.cells import Cell
+from pipeline.model.references import Digest, ImageRef, Repository, TagRef
+
+
+def plain(value: Any) -> Any:
+    """JSON's idea of one of our values: what ``--json`` prints."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Digest | Repository | ImageRef | TagRef):
+        return str(value)
+    if isinstance(value, Cell):
+        return {"id": value.id, **asdict(value)}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,77 @@
+"""What a cell is made of: its wheels by hash, and the image by digest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.model.hashes import key_of
+
+if TYPE_CHECKING:
+    from pipeline.model.cells import Cell, JustifiedRequirement
+    from pipeline.model.references import ImageRef
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One wheel of a lock. ``size`` is in bytes; ``filename`` is the name of a file, and no path."""
+
+    name: str
+    version: str
+    sha256: str
+    filename: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.filename in {"", ".", ".."} or re.search(r"[/\\\0]", self.filename):
+            raise ValueError(f"{self.filename!r} is no name of a file")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Every wheel of one cell, by hash, and the names that may be missing or differ, with the reason."""
+
+    cell: Cell
+    pins: tuple[Pin, ...]
+    omitted: tuple[JustifiedRequirement, ...] = ()
+    overridden: tuple[JustifiedRequirement, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the pins say; comments and order do not matter."""
+        return f"sha256:{key_of(sorted([p.name, p.version, p.sha256] for p in self.pins))}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Normalised name to version."""
+        return {pin.name: pin.version for pin in self.pins}
+
+    @property
+    def excused(self) -> tuple[str, ...]:
+        """Names whose broken requirement is known and has a reason."""
+        return tuple(sorted({r.text for r in self.omitted} | {_name(r.text) for r in self.overridden}))
+
+    @property
+    def size(self) -> int:
+        """Bytes to download where no wheel is cached."""
+        return sum(pin.size for pin in self.pins)
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in staging, by digest, with the key of what it was built from."""
+
+    cell: Cell
+    ref: ImageRef
+    build_key: str
+    lock: str
+
+    @property
+    def immutable_tag(self) -> str:
+        """The tag of this very build: cell id and the first 12 digits of the build key."""
+        return f"{self.cell.id}-{self.build_key[:12]}"

@@ -1,0 +1,145 @@
+"""What was seen when an image ran: each check, the machine, and the record of all of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, get_args
+
+from pydantic import ConfigDict, Field
+
+from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
+
+CheckName = Literal[
+    "versions",
+    "cuda",
+    "imports",
+    "serve",
+    "complete",
+    "chat",
+    "stream",
+    "correct",
+    "batch",
+    "compile",
+    "limits",
+    "shutdown",
+]
+CHECKS: tuple[CheckName, ...] = get_args(CheckName)
+"""Every check that the suite knows; those that a cell has are required unless the matrix says less."""
+
+_OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
+_OF_PYTORCH_ALONE = {"compile"}
+
+
+def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
+    """The checks of a cell with this vLLM, or with none, in the order in which they run.
+
+    Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
+    """
+    of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
+    return tuple(name for name in CHECKS if name not in of_others)
+
+
+class Outcome(StrEnum):
+    """What became of one check. Inconclusive: the machine failed, the image is not to blame."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Check(Frozen):
+    """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    outcome: Annotated[Outcome, Field(strict=False)]
+    seconds: Annotated[float, Field(ge=0)]
+    expected: BoundedText = ""
+    seen: BoundedText = ""
+
+
+class Host(Frozen):
+    """Where a record was made. ``hardware`` is the class that enters the proof key."""
+
+    hardware: Annotated[str, Field(pattern=r"^(cpu|sm_\d+[a-z]?)-[a-z0-9_]+$")]
+    system: BoundedText
+    cpu: BoundedText
+    memory_bytes: Annotated[int, Field(ge=0)]
+    engine: BoundedText = ""
+    gpus: tuple[BoundedText, ...] = ()
+    driver: BoundedText = ""
+
+
+class Expected(Frozen):
+    """What the image must say of itself, from cell and lock. ``vllm`` is None where it has to have none."""
+
+    torch: str
+    cuda: str | None
+    python: str
+    vllm: str | None
+    pins: dict[str, str]
+    excused: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ImageTarget(Frozen):
+    """An image to try, by digest, run by the engine with its own entrypoint."""
+
+    kind: Literal["image"] = "image"
+    ref: str
+
+
+class PythonTarget(Frozen):
+    """A bare-metal environment to try, by the path of its interpreter."""
+
+    kind: Literal["python"] = "python"
+    python: str
+
+
+class Trial(Frozen):
+    """All that the suite is given. Paths are of this machine; seconds are wall clock."""
+
+    cell: str
+    run: str
+    target: Annotated[ImageTarget | PythonTarget, Field(discriminator="kind")]
+    expected: Expected
+    model: str
+    serve: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    gpu: bool = False
+    healthy_seconds: float = 300
+    answer_seconds: float = 60
+    shutdown_seconds: float = 30
+
+
+class Result(StrEnum):
+    """What a record says. Warned: it passed, but only after it had failed for the same proof key."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    FAILED = "FAILED"
+
+
+class Record(Frozen):
+    """What the suite saw of one digest. Times are RFC 3339, UTC."""
+
+    schema_number: Literal[1] = Field(1, alias="schema")
+    cell: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,100}$")]
+    repository: BoundedText
+    digest: Sha
+    build_key: Key
+    proof_key: Key
+    lock: Sha
+    suite: Sha
+    model: Sha
+    host: Host
+    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    finished: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    attempt: Annotated[int, Field(ge=1)]
+    checks: tuple[Check, ...]
+    result: Annotated[Result, Field(strict=False)]
+
+    model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
+
+    def named(self, outcome: Outcome) -> tuple[str, ...]:
+        """The names of the checks with this outcome."""
+        return tuple(check.name for check in self.checks if check.outcome == outcome)

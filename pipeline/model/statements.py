@@ -1,0 +1,88 @@
+"""What was signed of an image, and all of it that lies beside one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pipeline.model.references import Digest
+
+if TYPE_CHECKING:
+    from pipeline.model.certificates import Certificate
+    from pipeline.model.decisions import Reason
+    from pipeline.model.records import Record
+
+
+@dataclass(frozen=True)
+class Links:
+    """What lay beside the image when a statement was signed, by the digests of the carrying manifests.
+
+    ``follows`` are the newest statements that were seen there, ``lost`` those that some statement named
+    and that were gone. So one that vanishes later is missed, until an image is tried again without it.
+    """
+
+    follows: tuple[Digest, ...] = ()
+    lost: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A record whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    record: Record
+    signer: str
+    manifest: Digest
+    links: Links = field(default=Links())
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.record.digest)
+
+    @property
+    def age(self) -> tuple[datetime, int]:
+        """What orders proofs of one image: when the suite ended, and at which attempt."""
+        return datetime.fromisoformat(self.record.finished), self.record.attempt
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    certificate: Certificate
+    signer: str
+    manifest: Digest
+    links: Links = field(default=Links())
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.certificate.digest)
+
+
+@dataclass(frozen=True)
+class Attestations:
+    """What lies beside an image, the newest first; why anything else there counts for nothing; what is gone.
+
+    ``missing`` are statements that others name as seen before them, and that are not there any more.
+    ``unlisted`` are statements that the lists lack by which other programs find them.
+    """
+
+    proofs: tuple[Proof, ...] = ()
+    certificates: tuple[Certified, ...] = ()
+    worthless: tuple[Reason, ...] = ()
+    missing: tuple[Digest, ...] = ()
+    unlisted: tuple[Digest, ...] = ()
+
+    @property
+    def statements(self) -> tuple[Proof | Certified, ...]:
+        """All that is signed by a trusted key."""
+        return (*self.proofs, *self.certificates)
+
+    @property
+    def links(self) -> Links:
+        """What the next statement about this image names: the newest of these, and what is missing."""
+        older = {digest for one in self.statements for digest in one.links.follows}
+        newest = sorted({one.manifest for one in self.statements} - older)
+        return Links(tuple(newest), self.missing)

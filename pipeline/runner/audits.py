@@ -1,0 +1,84 @@
+"""Certificates: made of a cell's image or of any that somebody names, and read back.
+
+What surveys an image loads numpy and the engine's library, so whoever only plans does not import this file.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline.adapters.image_files.folder import Folder
+from pipeline.adapters.image_files.opening import open_image
+from pipeline.adapters.registry import Registry
+from pipeline.model import PROJECT, Verdict
+from pipeline.runner.expectations import wanted
+from pipeline.stages import lock as locks
+from pipeline.stages.audit.audit import judge
+from pipeline.stages.audit.expectations import Expectations
+from pipeline.stages.audit.runs_on import runs_on
+from pipeline.stages.audit.survey import survey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.adapters.image_files.nodes import FileSystem
+    from pipeline.model import Certificate, Conditions, ImageRef, Spec, Waiver
+    from pipeline.runner.services import Services
+
+
+def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) -> Certificate:
+    """The certificate of a cell's image. Raises ImageError or RegistryError where it cannot be read."""
+    with open_image(str(ref)) as files:
+        return _judged(files, expected, waivers)
+
+
+def of_image(reference: str, machine: Services | None) -> Certificate:
+    """The certificate of an image, wherever it lies.
+
+    One that says it is a cell of the matrix is judged by the cell's lock and by what the matrix expects
+    of it; any other by what it says of itself. Raises UsageError, ImageError, RegistryError or EngineError
+    where it cannot be read.
+    """
+    with open_image(reference) as files:
+        spec = _spec_of(files, machine)
+        return _judged(files, *_expected(spec, machine))
+
+
+def of_folder(root: Path) -> Certificate:
+    """The certificate of an unpacked root. Raises ImageError where it cannot be read."""
+    with Folder(root) as files:
+        return _judged(files, Expectations(), ())
+
+
+def beside(ref: ImageRef, machine: Services) -> Certificate | None:
+    """The newest certificate that lies beside an image and is signed by a key that is trusted here."""
+    found = machine.evidence.beside(Registry(ref.repository), ref.digest).certificates
+    return found[0].certificate if found else None
+
+
+def answer(certificate: Certificate, asked: Conditions) -> Verdict:
+    """Whether the image of a certificate will run on these GPUs, with this driver."""
+    facts = compat.shipped()
+    gpus = (*asked.gpus, *asked.archs) or (None,)
+    verdicts = [runs_on(certificate, gpu, asked.driver, facts) for gpu in gpus]
+    return Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
+
+
+def _judged(files: FileSystem, expected: Expectations, waivers: tuple[Waiver, ...]) -> Certificate:
+    return judge(survey(files), expected, waivers, datetime.now(UTC))
+
+
+def _spec_of(files: FileSystem, machine: Services | None) -> Spec | None:
+    """The cell of the matrix that an image's label names."""
+    named = dict(files.config.labels).get(f"{PROJECT}.cell")
+    specs = machine.matrix.specs if machine else ()
+    return next((spec for spec in specs if spec.cell.id == named), None)
+
+
+def _expected(spec: Spec | None, machine: Services | None) -> tuple[Expectations, tuple[Waiver, ...]]:
+    lock = locks.read(spec, machine.settings.locks) if spec and machine else None
+    if spec is None or lock is None:
+        return Expectations(), ()
+    return wanted(spec, lock), spec.waivers

@@ -1,0 +1,83 @@
+"""The facts, brought up to date: what ``python -m pipeline refresh`` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline import compat, matrix
+from pipeline.adapters import paths
+from pipeline.adapters.package_index import Index
+from pipeline.compat.facts import FACTS, OVERLAY, load
+from pipeline.model import Level
+from pipeline.model.errors import UsageError
+from pipeline.report.refreshed import summary
+from pipeline.stages.refresh import document, refresh
+from pipeline.stages.refresh.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pipeline.model import Reason
+    from pipeline.report.progress import ProgressReporter
+    from pipeline.report.refreshed import Changed, Summary
+
+
+@dataclass(frozen=True)
+class Update:
+    """What changed in the file of the facts; nothing, where there are ``problems``."""
+
+    summary: Summary
+    problems: tuple[Reason, ...] = ()
+
+
+def update(
+    narrator: ProgressReporter, matrix_file: Path, *, path: Path = FACTS, fresh: bool = False
+) -> Update:
+    """Read what the index has and this file has not, and write it; say what that means for a matrix.
+
+    Raises FactsError where the index or an artefact on it cannot be read; nothing is written then.
+    """
+    known = document.read(path)
+    before = _verdicts(path, matrix_file)
+    with Index() as index:
+        done = refresh(
+            index,
+            known,
+            Journal(paths.facts()),
+            lambda text: narrator.note("", text),
+            fresh=fresh,
+        )
+    narrator.note("", f"asked the index {index.requests} times for {index.received / 1e6:.1f} MB")
+    if done.problems:
+        return Update(summary(done.before, done.before), done.problems)
+    document.write(path, done.rows, datetime.now(UTC).date().isoformat())
+    return Update(summary(done.before, done.rows, tuple(_changed(before, _verdicts(path, matrix_file)))))
+
+
+def _verdicts(path: Path, matrix_file: Path) -> dict[str, str]:
+    """What the rules say by the facts in this file of each cell that the matrix asks for.
+
+    Nothing where either file is missing; where by these facts the matrix is refused, that is said.
+    """
+    if not path.exists() or not matrix_file.is_file():
+        return {}
+    facts = load(path, OVERLAY)
+    try:
+        asked = matrix.load(matrix_file, facts=facts)
+    except UsageError as error:
+        return {str(matrix_file): f"refused: {' '.join(error.what.split())}"}
+    found = {one.cell.id: str(Level.IMPOSSIBLE) for one in asked.pruned if not one.excluded}
+    for spec in asked.specs:
+        found[spec.cell.id] = str(compat.judge(spec.cell, compat.conditions_of(spec), facts).level)
+    return found
+
+
+def _changed(before: dict[str, str], now: dict[str, str]) -> Iterator[Changed]:
+    """What ``auto`` finds may change too: then a cell is gone, and another is there."""
+    for cell in {**before, **now}:
+        old, new = before.get(cell, "-"), now.get(cell, "-")
+        if old != new and before:
+            yield cell, old, new

@@ -1,0 +1,254 @@
+"""The machine as the stages need it: registry, engine, key, caches, each looked at only when asked for.
+
+So a run with nothing to do works with the engine down, and a plan needs no signing key.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline.adapters import buildx, files, gpu, host, local_registry, paths, signing_keys
+from pipeline.adapters.registry import Registry
+from pipeline.formats import dsse
+from pipeline.model import Conditions, Level
+from pipeline.model.errors import SigningError
+from pipeline.stages import attest, build
+from pipeline.stages import lock as locks
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.adapters.engine import Engine, Facts
+    from pipeline.model import Cell, Host, Matrix, Repository
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the environment say, read once."""
+
+    matrix: Matrix
+    find_links: tuple[str, ...] = ()
+    key_pem: str | None = field(default=None, repr=False)
+    fresh: bool = False
+    run: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of matrix.yaml: locks and local state lie beside it."""
+        return self.matrix.path.parent.resolve()
+
+    @property
+    def locks(self) -> Path:
+        """Where the locks are committed."""
+        return self.folder / "locks"
+
+    def state(self, name: str) -> Path:
+        """The folder of this name for what this checkout remembers of its runs; nothing is decided by it.
+
+        Raises UsageError where a link in the checkout leads elsewhere.
+        """
+        return files.folder(self.folder, ".state", name)
+
+
+IMAGES = next(
+    folder for folder in (above / "images" for above in Path(__file__).parents[1:3]) if folder.is_dir()
+)
+"""The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
+
+
+class Services:
+    """All outside of the stages that they work with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.matrix = settings.matrix
+        self._reached: set[str] = set()
+
+    def why_not(self, cell: Cell) -> str:
+        """Why this machine cannot prove the cell, or nothing."""
+        if cell.machine != os.uname().machine:
+            return f"needs {cell.platform}"
+        if not cell.needs_gpu:
+            return ""
+        here = gpu.gpus()
+        if not here:
+            return "needs a GPU"
+        conditions = Conditions(archs=tuple(one.architecture for one in here), driver=gpu.driver() or None)
+        against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
+        return "; ".join(one.text for one in against if one.rule in {"archs", "driver"})
+
+    @cached_property
+    def staging(self) -> Registry:
+        """The staging repository."""
+        return Registry(self.matrix.staging)
+
+    def has_registry(self, repository: Repository) -> bool:
+        """Whether there is a registry to read this repository from; nothing is started for it.
+
+        False where it would be on this machine, which never had one there: all that could be in it is
+        absent. Raises RegistryError where it is down, or what listens there is none.
+        """
+        if repository.host not in self._reached and self._serves(repository):
+            self._reached.add(repository.host)
+        return repository.host in self._reached
+
+    def ensure_local_registry(self) -> None:
+        """Have the registry on this machine answer, where that is the one in use, for a stage that writes.
+
+        Raises RegistryError where it cannot.
+        """
+        if self.matrix.staging.is_loopback:
+            local_registry.ensure(
+                self.matrix.staging, self.registry_data, self.registry_data / "registry.log"
+            )
+
+    @property
+    def registry_data(self) -> Path:
+        """What the registry on this machine stores, where that is the one in use."""
+        return local_registry.home(self.matrix.staging, paths.registries())
+
+    def _serves(self, repository: Repository) -> bool:
+        if not repository.is_loopback:
+            return True
+        return local_registry.serves(repository, local_registry.home(repository, paths.registries()))
+
+    @cached_property
+    def destination(self) -> Registry:
+        """The repository that users pull from."""
+        return Registry(self.matrix.repository)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine. Raises EngineError where it is down."""
+        from pipeline.adapters.engine import Engine  # noqa: PLC0415 - a plan needs no engine, and waits for no import
+
+        return Engine.connect()
+
+    @property
+    def has_used_engine(self) -> bool:
+        """Whether anything needed the engine so far."""
+        return "engine" in self.__dict__
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the engine says of itself."""
+        return self.engine.facts()
+
+    @cached_property
+    def builder(self) -> Facts:
+        """The same of an engine that can build. Raises EngineError where it has no BuildKit."""
+        facts = self.facts
+        buildx.check()
+        return facts
+
+    @cached_property
+    def here(self) -> Host:
+        """The host that records name, with the version of the engine where one is used."""
+        return host.here(self.facts.version if self.has_used_engine else "")
+
+    @cached_property
+    def key(self) -> dsse.PrivateKey:
+        """The key that signs: the one that is given, else this user's. Raises SigningError."""
+        return signing_keys.load(pem=self.settings.key_pem)
+
+    def refuse_unusable_key(self) -> None:
+        """Raise SigningError where a key is given that cannot be used, whatever there is to do with it."""
+        if self.settings.key_pem is not None:
+            _ = self.key
+
+    @property
+    def signing_key(self) -> dsse.PrivateKey:
+        """The key for what is to count here: asked for before any work that ends in a signature.
+
+        Raises SigningError where there is none, it is none of the matrix's signers, or one of their files
+        is broken. No key is made where only those of others count.
+        """
+        if self._signers and self.settings.key_pem is None and signing_keys.own_public() is None:
+            raise self._uncounted("this machine has no key")
+        ours = dsse.fingerprint(self.key.public_key())
+        if self._signers and ours not in self._signers:
+            raise self._uncounted(f"the key that signs here is {ours}")
+        return self.key
+
+    def _uncounted(self, why: str) -> SigningError:
+        counting = ", ".join(self._signers)
+        return SigningError(
+            f"{why}; by `verify: signers:` in {self.matrix.path} only these count: {counting}",
+            hint=f"give a signer's key in {signing_keys.VARIABLE}, or add the public key of this one there",
+        )
+
+    @cached_property
+    def _signers(self) -> Mapping[str, dsse.PublicKey]:
+        """The public keys that the matrix names. Raises SigningError where one cannot be read."""
+        return signing_keys.trusted(signing_keys.read_public(path) for path in self.matrix.policy.signers)
+
+    @property
+    def evidence(self) -> attest.Evidence:
+        """The records that count: by the matrix's signers, or, where it names none, by this machine's key.
+
+        Where it has none yet, nobody's; none is made for whoever only reads. Raises SigningError.
+        """
+        if self._signers:
+            return attest.Evidence(self._signers)
+        is_known = self.settings.key_pem is not None or "key" in self.__dict__
+        own = self.key.public_key() if is_known else signing_keys.own_public()
+        return attest.Evidence(signing_keys.trusted([own] if own else []))
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Local folders of wheels."""
+        return locks.folders_of(self.settings.find_links)
+
+    def model_of(self, cell: Cell) -> str:
+        """The model that the suite tries this cell with, by name or folder.
+
+        It is the one that the matrix names, or the tiny one, which is written into a cache. Without vLLM
+        it is always the tiny one: no other's architecture is known to the suite's own forward pass.
+        """
+        return self._named_model(cell) or self._tiny_model
+
+    def model_digest_of(self, cell: Cell) -> str:
+        """The digest of that model's files; nothing is written for it."""
+        named = self._named_model(cell)
+        return self._digest_of_named if named else golden.read().model
+
+    def _named_model(self, cell: Cell) -> str | None:
+        return self.matrix.model if cell.vllm else None
+
+    @cached_property
+    def _digest_of_named(self) -> str:
+        return digest_of(locate(self.matrix.model or "").folder)
+
+    @cached_property
+    def _tiny_model(self) -> str:
+        from pipeline.suite import tiny_model  # noqa: PLC0415 - numpy: only a trial needs it
+
+        folder = paths.models() / "tiny"
+        tiny_model.write(folder)
+        return str(folder)
+
+    @property
+    def cache(self) -> Path:
+        """The cache of wheels."""
+        cache = paths.wheels()
+        cache.mkdir(parents=True, exist_ok=True)
+        return cache
+
+    def room(self) -> Mapping[tuple[str, ...], int]:
+        """Bytes free on each disk, by what of ours lies there; a remote machine's disk is not ours to see."""
+        places_of = {build.WHEELS: self.cache, build.ENGINE: self.facts.root_dir}
+        if self.matrix.staging.is_loopback:
+            places_of[build.REGISTRY] = self.registry_data
+        disks: dict[int, list[str]] = {}
+        for what, folder in places_of.items():
+            if folder.is_dir():
+                disks.setdefault(folder.stat().st_dev, []).append(what)
+        return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}

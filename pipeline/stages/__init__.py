@@ -1,0 +1,1 @@
+"""The stages, each from one value to the next; no stage imports another."""

@@ -1,0 +1,54 @@
+"""The certificate as others can check it: an in-toto statement of a type of our own, about one image."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed
+from pipeline.model import PROJECT, Certificate, canonical, plain
+from pipeline.stages.attest import links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.formats.dsse import PrivateKey
+    from pipeline.model import Digest, Links
+
+CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
+"""The predicate of a static certificate."""
+
+
+def statement(certificate: Certificate, seen: Links = links.NONE) -> bytes:
+    """What is signed: the in-toto statement of a certificate, about the image where it is to be published.
+
+    ``seen`` is what lay beside the image when its files were judged.
+    """
+    digest = {"sha256": certificate.digest.removeprefix("sha256:")}
+    value = {
+        "_type": STATEMENT,
+        "subject": [{"name": certificate.repository, "digest": digest}],
+        "predicateType": CERTIFICATE,
+        "predicate": {**plain(certificate), **links.written(seen)},
+    }
+    return canonical(value)
+
+
+def sign(certificate: Certificate, key: PrivateKey, *, seen: Links = links.NONE) -> bytes:
+    """The signed certificate, as a bundle; ``seen`` is what lay beside the image before."""
+    return sealed(statement(certificate, seen), key)
+
+
+def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certificate, Links]:
+    """The certificate of a signed statement that is about this image. Raises FaultError for anything else."""
+    predicate = value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise InvalidAttestationError("record-malformed", "has no predicate")
+    seen = links.read(predicate)
+    rest = {name: one for name, one in predicate.items() if name != links.MEMBER}
+    certificate = parsed(Certificate, rest, "holds no certificate")
+    if certificate.digest != str(subject):
+        raise InvalidAttestationError("record-subject", f"is about {certificate.digest}, not about {subject}")
+    if value != json.loads(statement(certificate, seen)):
+        raise InvalidAttestationError("record-malformed", "states something else than the certificate in it")
+    return certificate, seen

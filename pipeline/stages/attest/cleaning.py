@@ -1,0 +1,77 @@
+"""What lies in the way beside an image, taken away: junk that hides statements, and what is no list.
+
+Only what refers to that very image is ever removed, and only what no trusted key signed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.adapters.registry import ContentError, Manifest
+from pipeline.adapters.registry.referrers import EVERYTHING, is_own_tag, own_tag, own_tags
+from pipeline.adapters.registry.requests import MANY
+from pipeline.formats.dsse import BUNDLE
+from pipeline.model import Reason, canonical
+from pipeline.stages.attest import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.adapters.registry import Registry
+    from pipeline.adapters.registry.referrers import SharedList
+    from pipeline.formats.dsse import PublicKey
+    from pipeline.model import Digest
+
+
+def clean(
+    registry: Registry, subject: Digest, trusted: Mapping[str, PublicKey], on_step: Callable[[str], None]
+) -> None:
+    """Have what lies beside an image readable again, and in every list.
+
+    A list gives way to one that can be read where something else lies under its tag, or where it names what
+    is gone or no statement. Statements of others stay, unless there are more than are read: then whoever
+    may write there buries ours, and all that no trusted key signed goes. Raises RegistryError where the
+    registry does not answer.
+    """
+    around = registry.around(subject, BUNDLE, most=EVERYTHING)
+    carried = store.fetched(registry, around, subject)
+    flooded = len(carried) + len(around.broken) > MANY
+    ours, junk = set(), set()
+    for one in carried:
+        signed = not isinstance(store.understood(one, subject, trusted), Reason)
+        if signed or (one.bundle and not flooded):
+            ours.add(one.manifest)
+        else:
+            junk.add(one.manifest)
+    for digest in sorted(junk):
+        _remove(registry, subject, digest, on_step)
+    for tag in registry.tags(own_tags(subject)):
+        if is_own_tag(tag, subject) and tag not in {own_tag(subject, digest) for digest in ours}:
+            registry.delete_tag(tag)
+            on_step(f"tag {tag} removed: it shows no statement")
+    gone = {str(digest) for digest in junk}
+    _rewrite(registry, around.fallback, gone, on_step)
+    _rewrite(registry, store.older_list(registry, subject), set(), on_step)
+    if ours:
+        store.enlist(registry, subject)
+
+
+def _remove(registry: Registry, subject: Digest, digest: Digest, on_step: Callable[[str], None]) -> None:
+    """Remove a manifest that refers to the subject, and nothing that merely stands in its list."""
+    try:
+        manifest = registry.manifest(digest)
+        refers = manifest is not None and manifest.subject == subject
+    except ContentError:
+        refers = False
+    if refers and registry.delete_manifest(digest):
+        on_step(f"{digest} removed: no trusted key signed it")
+
+
+def _rewrite(registry: Registry, found: SharedList, gone: set[str], on_step: Callable[[str], None]) -> None:
+    """The list without what is gone; an empty one where something else lies in its place."""
+    kept = [one for one in found.entries if isinstance(one, dict) and one.get("digest") not in gone]
+    if not found.obstacle and kept == found.entries:
+        return
+    body = canonical({**found.document, found.member: kept})
+    registry.put_manifest(Manifest(body, found.media_type), found.tag)
+    on_step(f"tag {found.tag} is a list again, of {len(kept)}")

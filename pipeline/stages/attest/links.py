@@ -1,0 +1,45 @@
+"""What a statement says of those before it, signed with it: so one that vanishes from between is missed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.formats.dsse import InvalidAttestationError
+from pipeline.model import PROJECT, Digest, Links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEMBER = f"{PROJECT}_links"
+"""Where they stand in a predicate."""
+
+NONE = Links()
+"""Of a statement that was the first beside its image."""
+
+MOST = 1000
+"""Statements that one may name."""
+
+
+def written(links: Links) -> dict[str, Any]:
+    """The member of a predicate that holds these links; none where there is nothing to say."""
+    value = {"follows": [str(one) for one in links.follows], "lost": [str(one) for one in links.lost]}
+    return {MEMBER: value} if any(value.values()) else {}
+
+
+def read(predicate: Mapping[str, Any]) -> Links:
+    """The links in a predicate; none where it has none. Raises FaultError for anything else."""
+    value = predicate.get(MEMBER, {"follows": [], "lost": []})
+    if not isinstance(value, dict) or set(value) != {"follows", "lost"}:
+        raise InvalidAttestationError("record-malformed", f"has no links in {MEMBER}")
+    return Links(_digests(value["follows"]), _digests(value["lost"]))
+
+
+def _digests(values: Any) -> tuple[Digest, ...]:
+    if not isinstance(values, list) or len(values) > MOST:
+        raise InvalidAttestationError("record-malformed", f"has no list of links in {MEMBER}")
+    try:
+        return tuple(Digest(one) for one in values)
+    except (TypeError, ValueError) as error:
+        raise InvalidAttestationError(
+            "record-malformed", f"has a link in {MEMBER} that is no digest"
+        ) from error

@@ -1,0 +1,94 @@
+"""The record as others can check it: an in-toto statement of type test-result v0.1, about one image.
+
+Any in-toto reader knows that predicate; our whole record stands in it in one more field.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed, shown
+from pipeline.model import PROJECT, Outcome, Record, canonical, plain
+from pipeline.stages.attest import links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.formats.dsse import PrivateKey
+    from pipeline.model import Digest, Links
+
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
+"""The predicate of a record of an environment that is no image; no gate reads it."""
+EXTENSION = f"{PROJECT}_record"
+
+
+def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NONE) -> bytes:
+    """What is signed: the in-toto statement of a record, about the image in its destination repository.
+
+    ``seen`` is what lay beside the image when it was tried.
+    """
+    value = {
+        "_type": STATEMENT,
+        "subject": [{"name": record.repository, "digest": {"sha256": record.digest.removeprefix("sha256:")}}],
+        "predicateType": predicate,
+        "predicate": {
+            "result": record.result.value,
+            "configuration": [
+                {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
+                for name, digest in (("suite", record.suite), ("lock", record.lock), ("model", record.model))
+            ],
+            **_tests(record),
+            EXTENSION: plain(record),
+            **links.written(seen),
+        },
+    }
+    return canonical(value)
+
+
+def sign(
+    record: Record,
+    key: PrivateKey,
+    *,
+    predicate: str = PREDICATE,
+    seen: Links = links.NONE,
+) -> bytes:
+    """The signed record, as a bundle; ``seen`` is what lay beside the image before."""
+    return sealed(statement(record, predicate, seen), key)
+
+
+def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]:
+    """The record of a signed statement that is about this image and says nothing that contradicts it.
+
+    Raises FaultError for anything else.
+    """
+    if value.get("predicateType") != PREDICATE:
+        raise InvalidAttestationError(
+            "record-type", f"states {shown(value.get('predicateType'))}, not {PREDICATE}"
+        )
+    predicate = value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise InvalidAttestationError("record-malformed", "has no predicate")
+    record = parsed(Record, predicate.get(EXTENSION), "has no record of ours")
+    try:
+        datetime.fromisoformat(record.started)
+        datetime.fromisoformat(record.finished)
+    except ValueError as error:
+        raise InvalidAttestationError("record-malformed", f"has no record of ours: {error}") from error
+    seen = links.read(predicate)
+    if value != json.loads(statement(record, seen=seen)):
+        raise InvalidAttestationError("record-malformed", "states something else than the record in it")
+    if record.digest != str(subject):
+        raise InvalidAttestationError("record-subject", f"is about {record.digest}, not about {subject}")
+    return record, seen
+
+
+def _tests(record: Record) -> dict[str, Sequence[str]]:
+    """The check names as test-result has them. What could not be found out is a warning, not a pass."""
+    return {
+        "passedTests": record.named(Outcome.PASSED),
+        "warnedTests": record.named(Outcome.INCONCLUSIVE),
+        "failedTests": record.named(Outcome.FAILED),
+    }

@@ -1,0 +1,83 @@
+"""Judging: an inventory and what is expected of it in, a certificate out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from pipeline.compat.facts import shipped
+from pipeline.model import PROJECT, RULE_NAMES, Certificate, ImageFinding
+from pipeline.stages.audit.coverage import architectures, driver_floor, gpus, libraries
+from pipeline.stages.audit.image_model import ImageModel
+from pipeline.stages.audit.rules import RULES
+from pipeline.stages.audit.sizes import sizes
+from pipeline.stages.audit.waivers import applied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from pipeline.compat.facts import Facts
+    from pipeline.model import Waiver
+    from pipeline.stages.audit.expectations import Expectations
+    from pipeline.stages.audit.inventory import Inventory
+
+MOST_FINDINGS = 500
+"""Findings of one rule and severity that a certificate holds; a hostile image could bring millions."""
+
+
+def judge(
+    inventory: Inventory,
+    wanted: Expectations,
+    waivers: Sequence[Waiver],
+    now: datetime,
+    facts: Facts | None = None,
+) -> Certificate:
+    """The certificate of an image: what every rule found, and where the image runs.
+
+    ``now`` is in UTC; its day decides which waivers are still good.
+    """
+    image = ImageModel(inventory, wanted, facts or shipped())
+    found = sorted(
+        (finding for rule in RULES for finding in rule(image)),
+        key=lambda one: (RULE_NAMES.index(one.rule), one.severity.rank, one.path, one.what),
+    )
+    findings, waived = applied(found, waivers, now.date())
+    return Certificate(
+        schema=1,
+        name=inventory.name,
+        digest=inventory.digest,
+        platform=inventory.config.platform,
+        findings=tuple(_bounded(findings)),
+        waived=waived,
+        cuda=image.cuda,
+        driver=driver_floor(image),
+        architectures=architectures(image),
+        libraries=libraries(image),
+        gpus=gpus(image),
+        sizes=sizes(inventory),
+        facts=image.facts.read,
+        tool=f"{PROJECT} {version(PROJECT)}",
+        created=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+def _bounded(findings: Iterable[ImageFinding]) -> Iterator[ImageFinding]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in findings:
+        key = (one.rule, one.severity.value)
+        counts[key] += 1
+        if counts[key] <= MOST_FINDINGS:
+            yield one
+    for (rule, severity), count in counts.items():
+        if count > MOST_FINDINGS:
+            yield ImageFinding.model_validate(
+                {
+                    "rule": rule,
+                    "severity": severity,
+                    "what": f"{count - MOST_FINDINGS} more of rule {rule} are left out here",
+                    "why": "a certificate stays small enough to read and to sign",
+                    "remedy": "repair the first ones, and look again",
+                }
+            )

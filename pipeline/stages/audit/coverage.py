@@ -1,0 +1,121 @@
+"""Which GPUs the device code of an image reaches, how, and the driver that this needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.drivers import numbers, older, window_of
+from pipeline.formats.gpu_arch import coverage, in_order
+from pipeline.model import DriverFloor, GpuReach, LibraryReach, Reach
+from pipeline.stages.audit import known_libraries
+
+if TYPE_CHECKING:
+    from pipeline.compat.facts import Gpu
+    from pipeline.formats.elf.objects import SharedObject
+    from pipeline.stages.audit.image_model import ImageModel
+
+_WORST_LAST: tuple[Reach, ...] = ("native", "PTX", "none")
+
+
+def coding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:
+    """The objects with device code that something may load, by path; less those that bring it otherwise."""
+    objects = image.inventory.objects
+    loaded = (path for path in sorted(image.reachable) if objects[path].device_code)
+    return tuple(
+        (path, objects[path])
+        for path in loaded
+        if not known_libraries.matching(known_libraries.JIT_LINKED, path)
+    )
+
+
+def is_core(path: str) -> bool:
+    """Whether every model runs it."""
+    return known_libraries.matching(known_libraries.CORE, path) is not None
+
+
+def reach_of(one: SharedObject, arch: str) -> Reach:
+    """How the device code of one object reaches an architecture (``sm_90``)."""
+    return coverage(tuple(code.arch for code in one.device_code or ()), arch).value
+
+
+def architectures(image: ImageModel) -> tuple[str, ...]:
+    """The columns of the table: what is asked for, and what the known GPUs are."""
+    return in_order((*image.wanted.archs, *(gpu.sm for gpu in image.facts.gpus)))
+
+
+def libraries(image: ImageModel) -> tuple[LibraryReach, ...]:
+    """The table: each library with device code, and how it reaches each architecture; the core first."""
+    columns = architectures(image)
+    rows = (
+        LibraryReach(
+            path=path,
+            toolkit=one.compiled_by,
+            is_core=is_core(path),
+            reach={arch: reach_of(one, arch) for arch in columns},
+        )
+        for path, one in coding(image)
+    )
+    return tuple(sorted(rows, key=lambda row: (not row.is_core, row.path)))
+
+
+def gpus(image: ImageModel) -> tuple[GpuReach, ...]:
+    """Every known GPU, as the library that serves it worst reaches it, and the drivers there."""
+    deciding, floor = _deciding(image), driver_floor(image)
+    if not deciding or floor is None:
+        return ()
+    return tuple(_on(gpu, image, deciding, floor) for gpu in image.facts.gpus)
+
+
+def _on(
+    gpu: Gpu, image: ImageModel, deciding: tuple[tuple[str, SharedObject], ...], floor: DriverFloor
+) -> GpuReach:
+    how = max((reach_of(one, gpu.sm) for _, one in deciding), key=_WORST_LAST.index)
+    found = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
+    if how == "none":
+        return found
+    oldest, window = _with_ptx(image, gpu.sm, floor).version, window_of(gpu.name, image.facts)
+    if window:
+        oldest = max(oldest, window.first, key=numbers)
+    last = window.last if window else None
+    return found.model_copy(update={"driver": oldest, "last_driver": last or ""})
+
+
+def _deciding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:
+    """The libraries that decide: the core, or where there is none, all that is not NVIDIA's own."""
+    rows = coding(image)
+    core = tuple(row for row in rows if is_core(row[0]))
+    return core or tuple(row for row in rows if "/nvidia/" not in row[0]) or rows
+
+
+def driver_floor(image: ImageModel) -> DriverFloor | None:
+    """The oldest Linux driver for what is inside, and why; None where nothing uses CUDA, or nobody knows.
+
+    The floor is that of minor-version compatibility, and where an architecture that is asked for is reached
+    by PTX only, the driver that came with the toolkit that made it:
+    https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html.
+    """
+    if not image.cuda:
+        return None
+    row = image.facts.floor(image.cuda)
+    if row is None:
+        return None
+    floor = DriverFloor(
+        version=row.driver,
+        reason=f"CUDA {image.cuda} inside; drivers since {row.driver} run machine code of CUDA {row.cuda}",
+    )
+    for arch in image.wanted.archs:
+        floor = _with_ptx(image, arch, floor)
+    return floor
+
+
+def _with_ptx(image: ImageModel, arch: str, floor: DriverFloor) -> DriverFloor:
+    """The floor where this architecture is reached: higher, where a deciding library has PTX only."""
+    for path, one in _deciding(image):
+        toolkit = one.compiled_by or image.cuda
+        needed = image.facts.toolkit(toolkit)
+        if reach_of(one, arch) == "PTX" and needed and older(floor.version, needed.driver):
+            reason = (
+                f"{arch} is reached by PTX of CUDA {toolkit} only ({path}), which needs that toolkit's driver"
+            )
+            floor = DriverFloor(version=needed.driver, reason=reason)
+    return floor

@@ -1,0 +1,320 @@
+"""What is judged: an inventory, what is expected of it, and what follows from both, worked out once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipeline.adapters.image_files.links import Links
+from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit.loader import Loaded, Loader
+from pipeline.stages.audit.python import environments, is_extension, site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.compat.facts import Facts
+    from pipeline.formats.elf.objects import SharedObject
+    from pipeline.stages.audit.expectations import Expectations
+    from pipeline.stages.audit.inventory import Distribution, Inventory
+    from pipeline.stages.audit.loader import Load
+    from pipeline.stages.audit.python import Environment
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH where an image's configuration sets none (Docker and containerd agree on it)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageModel:
+    """One image under judgement. Objects are told apart by what brings them into a process.
+
+    *Programs* are on PATH. *Modules* are extensions of a Python that is there, and of PyTorch, which opens
+    those with operators itself (``torch.ops.load_library``). *Packaged* libraries lie in a folder of Python
+    packages and are linked by none of these, so their package opens them itself, or nobody does. *Others*
+    nobody is seen to load, those among them that were put beside a package only for its own libraries to
+    link (``numpy.libs``).
+    """
+
+    inventory: Inventory
+    wanted: Expectations
+    facts: Facts
+
+    @cached_property
+    def links(self) -> Links:
+        """The image's paths."""
+        return Links(self.inventory.nodes)
+
+    @cached_property
+    def loader(self) -> Loader:
+        """The dynamic loader in this image."""
+        return Loader(self.inventory, self.links)
+
+    @cached_property
+    def env(self) -> Mapping[str, str]:
+        """The environment that the image's configuration sets."""
+        return dict(self.inventory.config.env)
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """The folders of PATH."""
+        entries = self.env.get("PATH", DEFAULT_PATH).split(":")
+        return tuple(dict.fromkeys(entry.rstrip("/") or "/" for entry in entries if entry))
+
+    def on_path(self, name: str) -> str | None:
+        """The real path of the executable file that this name means; one with a slash is a path itself."""
+        paths = (name,) if "/" in name else (f"{folder}/{name}" for folder in self.path)
+        for path in paths:
+            real = self.links.file(path)
+            if real and self.inventory.nodes[real].mode & 0o111:
+                return real
+        return None
+
+    # -- Python -------------------------------------------------------------------------------------
+
+    @cached_property
+    def environments(self) -> Mapping[str, Environment]:
+        """The environments by their folder of packages."""
+        return {one.site: one for one in environments(self.inventory, self.links)}
+
+    def environment_of(self, path: str) -> Environment | None:
+        """The environment that holds this path."""
+        site = site_of(path)
+        return self.environments.get(site) if site else None
+
+    @cached_property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """The installed distributions; those that another one carries inside itself are none."""
+        return tuple(
+            one
+            for one in self.inventory.distributions
+            if (site := site_of(one.path)) and "/" not in one.path[len(site) + 1 :]
+        )
+
+    @cached_property
+    def main(self) -> Environment | None:
+        """The environment that a model is served from: that of torch, else of the first python on PATH."""
+        for one in self.distributions:
+            if one.name == "torch" and (found := self.environment_of(one.path)):
+                return found
+        python = self.on_path("python") or self.on_path("python3")
+        sites = [one for one in self.environments.values() if one.python == python]
+        return next((one for one in sites if not one.site.endswith("lib-dynload")), None)
+
+    @cached_property
+    def installed(self) -> Mapping[str, Distribution]:
+        """The distributions of the main environment by normalised name."""
+        site = self.main.site if self.main else ""
+        return {one.name: one for one in self.distributions if site_of(one.path) == site}
+
+    # -- what is loaded -----------------------------------------------------------------------------
+
+    @cached_property
+    def machine(self) -> str:
+        """The machine that the image is for: as its platform says, else that of most objects."""
+        by_platform = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+        if machine := by_platform.get(self.inventory.config.platform):
+            return machine
+        machines = [one.machine for one in self.inventory.objects.values()]
+        return max(set(machines), key=machines.count, default="x86_64")
+
+    @cached_property
+    def programs(self) -> Mapping[str, Load]:
+        """What each program on PATH loads, by its real path; the entrypoint among them."""
+        folders = {self.links.real(folder) for folder in self.path}
+        found = {
+            real
+            for node in self.inventory.nodes.values()
+            if node.path.rpartition("/")[0] in folders and node.mode & 0o111
+            if (real := self.links.file(node.path)) is not None
+        }
+        start = (*self.inventory.config.entrypoint, *self.inventory.config.command)[:1]
+        found |= {real for word in start if (real := self.on_path(word))}
+        return {path: self.loader.load(path) for path in sorted(found) if self._is_program(path)}
+
+    def _is_program(self, path: str) -> bool:
+        one = self.inventory.objects.get(path)
+        return one is not None and one.machine == self.machine and bool(one.interpreter)
+
+    @cached_property
+    def modules(self) -> Mapping[str, Load]:
+        """What each extension loads when its Python or PyTorch opens it, by real path."""
+        return {
+            one.path: self._load_in(environment, one)
+            for one, environment in self._in_environments()
+            if is_extension(one, environment) or self._has_operators(one, environment)
+        }
+
+    def _has_operators(self, one: SharedObject, environment: Environment) -> bool:
+        """Whether it is an extension of PyTorch without being a module: it links PyTorch from outside."""
+        links_torch = bool(known_libraries.TORCH_SONAMES & set(one.needs))
+        is_torchs_own = environment.package(one.path) == "torch"
+        return links_torch and not is_torchs_own and not _is_of_other_python(one, environment)
+
+    @cached_property
+    def in_use(self) -> frozenset[str]:
+        """Every object that a program or a module brings into a process."""
+        loads = (*self.programs.values(), *self.modules.values())
+        return frozenset(path for load in loads for path in load.order)
+
+    @cached_property
+    def reachable(self) -> frozenset[str]:
+        """Every object in use, and every one that a packaged library would bring."""
+        return self.in_use | {path for load in self.packaged.values() for path in load.order}
+
+    @cached_property
+    def packaged(self) -> Mapping[str, Load]:
+        """What each packaged library would load, by real path."""
+        return {
+            one.path: self._load_in(environment, one)
+            for one, environment in self._in_environments()
+            if one.path not in self.in_use
+            and not _is_of_other_python(one, environment)
+            and not is_grafted(one.path)
+        }
+
+    @cached_property
+    def others(self) -> Mapping[str, Load]:
+        """What each object that nobody is seen to load would load."""
+        return {
+            path: self.loader.load(path)
+            for path, one in self.inventory.objects.items()
+            if path not in self.in_use and path not in self.packaged and one.machine == self.machine
+        }
+
+    @cached_property
+    def loads(self) -> Mapping[str, Load]:
+        """Programs, modules and packaged libraries together: all that a finding may be serious about."""
+        return {**self.packaged, **self.modules, **self.programs}
+
+    def _in_environments(self) -> Iterator[tuple[SharedObject, Environment]]:
+        for path, one in sorted(self.inventory.objects.items()):
+            environment = self.environment_of(path)
+            if environment and one.machine == self.machine:
+                yield one, environment
+
+    def _load_in(self, environment: Environment, one: SharedObject) -> Load:
+        """Load an object in a process of this Python, after what its package imports first."""
+        before, python = self._python(environment)
+        if environment.package(one.path) != "torch" and self.is_torchs_kind(one, environment):
+            before = self._with_torch(environment)
+        return self.loader.load(one.path, python, before)
+
+    def is_torchs_kind(self, one: SharedObject, environment: Environment) -> bool:
+        """Whether torch is there before this object: it links torch, or its package imports it first."""
+        package = environment.package(one.path)
+        return bool(known_libraries.TORCH_SONAMES & set(one.needs)) or package in known_libraries.TORCH_FIRST
+
+    def _python(self, environment: Environment) -> tuple[Mapping[str, str], Loaded | None]:
+        if environment.python not in self.inventory.objects:
+            return {}, None
+        return self._python_names[environment.python], Loaded(
+            environment.python, environment.python.rpartition("/")[0]
+        )
+
+    @cached_property
+    def _python_names(self) -> Mapping[str, Mapping[str, str]]:
+        pythons = {one.python for one in self.environments.values()} & self.inventory.objects.keys()
+        return {python: self.loader.load(python).names for python in pythons}
+
+    def _with_torch(self, environment: Environment) -> Mapping[str, str]:
+        return self._torch_names.get(environment.site, self._python(environment)[0])
+
+    @cached_property
+    def _torch_names(self) -> Mapping[str, Mapping[str, str]]:
+        """For each environment with torch, what its process knows once torch is imported."""
+        found: dict[str, Mapping[str, str]] = {}
+        for site, environment in self.environments.items():
+            names, python = self._python(environment)
+            for glob in known_libraries.TORCH_LOADS[::-1]:
+                for path in self.matching(f"{site}/{glob}"):
+                    names = self.loader.load(path, python, names).names
+                    found[site] = names
+        return found
+
+    def matching(self, glob: str) -> tuple[str, ...]:
+        """The paths of the objects that a glob matches."""
+        return tuple(path for path in sorted(self.inventory.objects) if fnmatchcase(path, glob))
+
+    # -- CUDA ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def uses_cuda(self) -> bool:
+        """Whether it is an image for GPUs: its cell says so, or something that is loaded links CUDA."""
+        if self.wanted.cell is not None:
+            return self.wanted.cell.needs_gpu
+        needs = (need for path in self.in_use for need in self.inventory.objects[path].needs)
+        return any(known_libraries.is_drivers(need) or known_libraries.cuda_major(need) for need in needs)
+
+    @cached_property
+    def runtimes(self) -> Mapping[str, tuple[str, ...]]:
+        """The CUDA majors that loaded objects link, each with the objects that do."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.in_use):
+            majors = {
+                major
+                for need in self.inventory.objects[path].needs
+                if (major := known_libraries.cuda_major(need))
+            }
+            for major in majors:
+                found.setdefault(major, []).append(path)
+        return {major: tuple(paths) for major, paths in sorted(found.items())}
+
+    @cached_property
+    def components(self) -> tuple[tuple[str, str, str], ...]:
+        """The parts of CUDA's toolkit that are installed: what it is, its version ("13.0"), and where."""
+        from_packages = (
+            (known_libraries.COMPONENTS[stem], _minor(one.version), f"{one.name} {one.version}")
+            for one in self.installed.values()
+            if (stem := re.sub(r"-cu[0-9]+$", "", one.name)) in known_libraries.COMPONENTS
+        )
+        folders = {
+            match[0]: match[1]
+            for path in self.inventory.nodes
+            if (match := re.match(r"(?:/usr/local|/opt)/cuda-([0-9]+\.[0-9]+)/bin/nvcc$", path))
+        }
+        from_folders = (("nvcc", version, path) for path, version in sorted(folders.items()))
+        return (*from_packages, *from_folders)
+
+    @cached_property
+    def cuda(self) -> str:
+        """The version of the CUDA runtime that is loaded ("13.0", or "13" if that is all), or nothing."""
+        if not self.uses_cuda:
+            return ""
+        majors = list(self.runtimes) or [""]
+        versions = [version for what, version, _ in self.components if what == "the runtime"]
+        versions += [
+            match[1]
+            for path in sorted(self.in_use)
+            if (match := re.search(r"/cuda-([0-9]+\.[0-9]+)/.*/libcudart\.so", path))
+            or (match := re.search(r"/libcudart\.so\.([0-9]+\.[0-9]+)\.", path))
+        ]
+        versions += [_minor(value) for value in (self.env.get("CUDA_VERSION", ""),) if value]
+        if (torch := self.installed.get("torch")) and (
+            local := re.search(r"\+cu([0-9]+)([0-9])", torch.version)
+        ):
+            versions.append(f"{local[1]}.{local[2]}")
+        fitting = [
+            version for version in versions if version.split(".")[0] == majors[-1] or not self.runtimes
+        ]
+        return next(iter(fitting), majors[-1])
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def is_grafted(path: str) -> bool:
+    """Whether a wheel's maker put it there for the wheel's own libraries to link, under a name of its own.
+
+    auditwheel does so: https://github.com/pypa/auditwheel.
+    """
+    return path.rpartition("/")[0].endswith(".libs")
+
+
+def _is_of_other_python(one: SharedObject, environment: Environment) -> bool:
+    """Whether the object's name says that it is a module of another Python."""
+    name = one.path.rpartition("/")[2]
+    return ".cpython-" in name and not is_extension(one, environment)

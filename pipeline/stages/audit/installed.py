@@ -1,0 +1,127 @@
+"""What one Python of an image has installed: the folders that it looks into, and what counts of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from pipeline.formats.requirements import Packages
+from pipeline.stages.audit.python import site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pipeline.stages.audit.image_model import ImageModel
+    from pipeline.stages.audit.inventory import Distribution
+    from pipeline.stages.audit.python import Environment
+
+_EGG = re.compile(r"(?P<name>[^-]+)(?:-(?P<version>[^-]+)(?:-py[0-9.]+)?)?\.egg-(?:info|link)")
+_SYSTEM = re.compile(r"^include-system-site-packages\s*=\s*true\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The packages of one environment by name, and ``others``, which lie there as eggs do, by their version.
+
+    ``doubtful`` are those that lie there twice, so that nothing tells which one a program sees: the one that
+    is not in ``found``.
+    """
+
+    environment: Environment
+    found: Mapping[str, Distribution]
+    others: Mapping[str, str]
+    doubtful: Mapping[str, Distribution]
+
+    def packages(self, patch: str, machine: str) -> tuple[Packages, ...]:
+        """What requirements are judged by, on this patch release of the Python ("0"); each way in doubt."""
+        ways = (self.found, {**self.found, **self.doubtful}) if self.doubtful else (self.found,)
+        markers = _markers(self.environment, patch, machine)
+        return tuple(
+            Packages(
+                {**self.others, **{name: one.version for name, one in way.items()}},
+                {name: one.requires for name, one in way.items()},
+                markers,
+            )
+            for way in ways
+        )
+
+
+def installed(image: ImageModel) -> tuple[Installed, ...]:
+    """What each environment has, where packages lie in it."""
+    by_site: dict[str, list[Distribution]] = {}
+    for one in image.distributions:
+        by_site.setdefault(site_of(one.path) or "", []).append(one)
+    return tuple(_of(image.environments[site], by_site, image) for site in sorted(by_site))
+
+
+def _of(environment: Environment, by_site: Mapping[str, list[Distribution]], image: ImageModel) -> Installed:
+    folders = [environment.site, *_beside(environment, image)]
+    found: dict[str, Distribution] = {}
+    doubtful: dict[str, Distribution] = {}
+    for folder in folders:
+        for name, several in _by_name(by_site.get(folder, ())).items():
+            if name not in found:
+                candidates = standing(several)
+                found[name] = candidates[-1]
+                doubtful |= {name: candidates[0]} if len(candidates) > 1 else {}
+    return Installed(environment, found, dict(_eggs(folders, image)), doubtful)
+
+
+def standing(several: Sequence[Distribution]) -> list[Distribution]:
+    """Of several of one name those whose files are there as their RECORD says, or nearly so."""
+    least = min(len(one.broken_files) for one in several)
+    return [one for one in several if len(one.broken_files) == least]
+
+
+def _by_name(distributions: Iterable[Distribution]) -> dict[str, list[Distribution]]:
+    found: dict[str, list[Distribution]] = {}
+    for one in sorted(distributions, key=lambda one: one.path):
+        found.setdefault(one.name, []).append(one)
+    return found
+
+
+def _beside(environment: Environment, image: ImageModel) -> list[str]:
+    """The other folders that this Python looks into: of its own prefix, and the system's where it may.
+
+    A virtual environment sees the system's packages only where its pyvenv.cfg says so:
+    https://docs.python.org/3/library/site.html.
+    """
+    config = f"{environment.prefix}/pyvenv.cfg"
+    is_closed = config in image.inventory.nodes and not _SYSTEM.search(image.inventory.texts.get(config, ""))
+    others = (one for one in image.environments.values() if one.site != environment.site)
+    seen = [one for one in others if _is_seen(one, environment, is_closed=is_closed)]
+    return [one.site for one in sorted(seen, key=lambda one: ("/local/" not in one.site, one.site))]
+
+
+def _is_seen(other: Environment, environment: Environment, *, is_closed: bool) -> bool:
+    if other.prefix == environment.prefix and other.version == environment.version:
+        return True
+    return not is_closed and bool(environment.python) and other.python == environment.python
+
+
+def _eggs(folders: Sequence[str], image: ImageModel) -> Iterator[tuple[str, str]]:
+    """Packages that were installed in the ways of old, Debian's among them, by what they are called."""
+    for path in image.inventory.nodes:
+        folder, _, name = path.rpartition("/")
+        if folder in folders and (match := _EGG.fullmatch(name)):
+            yield canonicalize_name(match["name"]), match["version"] or ""
+
+
+def _markers(environment: Environment, patch: str, machine: str) -> dict[str, str]:
+    full = f"{environment.version}.{patch}"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": full,
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": full,
+        "python_version": environment.version,
+        "sys_platform": "linux",
+    }

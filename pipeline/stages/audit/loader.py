@@ -1,0 +1,210 @@
+"""The dynamic loader's search, as glibc does it, over the files of an image.
+
+ld.so(8), and glibc's elf/dl-load.c where the page is silent: a soname is looked for among what is loaded
+already, then in RPATH of the object that needs it and of those that loaded it (only where it has no RUNPATH),
+in LD_LIBRARY_PATH, in its own RUNPATH, in ld.so.cache, and in the default folders. In each folder the
+glibc-hwcaps subdirectories come first; a file of another machine is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from posixpath import dirname
+from typing import TYPE_CHECKING
+
+from pipeline.stages.audit.known_libraries import is_drivers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.adapters.image_files.links import Links
+    from pipeline.stages.audit.inventory import Inventory
+
+LEVELS = {"x86_64": ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
+"""Subdirectories of glibc-hwcaps, the best first. Which of them a host takes depends on its processor."""
+
+_TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
+_TOKEN = re.compile(r"\$(?:(ORIGIN|LIB|PLATFORM)\b|\{(ORIGIN|LIB|PLATFORM)\})")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An object in a process: its real path, the folder in which it was found, and who loaded it first."""
+
+    path: str
+    origin: str
+    by: Loaded | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What comes of loading one object.
+
+    ``order`` are the real paths of what is in scope, the object itself first. ``names`` maps every soname
+    that the process knows now to the real path behind it; those of the driver, which the host brings, are in
+    ``drivers``. ``missing`` are the sonames that nothing provides, each with the path of what needs it.
+    """
+
+    order: tuple[str, ...]
+    names: Mapping[str, str]
+    drivers: frozenset[str]
+    missing: tuple[tuple[str, str], ...]
+
+
+class Loader:
+    """Loads objects of one image. Answers about folders are remembered: nothing in an image changes."""
+
+    def __init__(self, inventory: Inventory, links: Links) -> None:
+        self._objects = inventory.objects
+        self._links = links
+        env = dict(inventory.config.env)
+        self.library_path = _entries(env.get("LD_LIBRARY_PATH", "").replace(";", ":"))
+        self._debian = links.file("/etc/debian_version") is not None or any(
+            path.startswith(
+                ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
+            )
+            for path in inventory.objects
+        )
+        self._cache: dict[str, list[str]] = {}
+        for one in inventory.linker_cache or ():
+            self._cache.setdefault(one.soname, []).append(one.path)
+        self.configured = tuple(configured(inventory, links))
+        self._has_cache = inventory.linker_cache is not None
+        self._seen: dict[tuple[str, str, str], str | None] = {}
+
+    def folders(self, machine: str) -> tuple[str, ...]:
+        """Where every program looks: LD_LIBRARY_PATH, what ldconfig was told, the default folders."""
+        return (*self.library_path, *self.configured, *self.default_folders(machine))
+
+    def default_folders(self, machine: str) -> tuple[str, ...]:
+        """The folders that the loader was compiled with: Debian's, or those of all others."""
+        if self._debian and machine in _TRIPLES:
+            triple = _TRIPLES[machine]
+            return (f"/lib/{triple}", f"/usr/lib/{triple}", "/lib", "/usr/lib")
+        return ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
+
+    def load(self, path: str, loader: Loaded | None = None, before: Mapping[str, str] | None = None) -> Load:
+        """Load an object by its real path, and all that it needs, breadth first.
+
+        ``loader`` is who opens it, whose RPATH counts too; ``before`` maps sonames to what is loaded already.
+        """
+        first = Loaded(path, dirname(path), loader)
+        known, order = dict(before or {}), {path: first}
+        drivers: set[str] = set()
+        missing: list[tuple[str, str]] = []
+        if soname := self._objects[path].soname:
+            known.setdefault(soname, path)
+        waiting = deque([first])
+        while waiting:
+            here = waiting.popleft()
+            for need in self._objects[here.path].needs:
+                if need in known:
+                    self._join(known[need], here, order, waiting)
+                elif found := self.find(need, here):
+                    as_found, real = found
+                    known[need] = real
+                    known.setdefault(self._objects[real].soname or need, real)
+                    self._join(real, here, order, waiting, dirname(as_found))
+                elif is_drivers(need):
+                    drivers.add(need)
+                else:
+                    missing.append((need, here.path))
+        return Load(tuple(order), known, frozenset(drivers), tuple(dict.fromkeys(missing)))
+
+    def _join(
+        self,
+        path: str,
+        by: Loaded,
+        order: dict[str, Loaded],
+        waiting: deque[Loaded],
+        origin: str | None = None,
+    ) -> None:
+        """Add an object to what is loaded, once; one from before is in scope too, with all that it needs."""
+        if path not in order:
+            order[path] = Loaded(path, origin or dirname(path), by)
+            waiting.append(order[path])
+
+    def find(self, soname: str, here: Loaded) -> tuple[str, str] | None:
+        """Where this object finds a soname: the path as the loader would build it, and the real one."""
+        needer = self._objects[here.path]
+        if "/" in soname:  # a path, which may hold tokens too
+            path = next(self._expanded((soname,), here))
+            real = self._links.file(path)
+            return (path, real) if real and self._fits(real, needer.machine) else None
+        folders = (folder for folder in self._search(here) if folder.startswith("/"))
+        for folder in folders:
+            if real := self._in_folder(folder, soname, needer.machine):
+                return f"{folder}/{soname}", real
+        for path in self._cache.get(soname, ()):
+            real = self._links.file(path)
+            if real and self._fits(real, needer.machine):
+                return path, real
+        defaults = self.default_folders(needer.machine)
+        for folder in defaults if self._has_cache else (*self.configured, *defaults):
+            if real := self._in_folder(folder, soname, needer.machine):
+                return f"{folder}/{soname}", real
+        return None
+
+    def _search(self, here: Loaded) -> Iterator[str]:
+        """The folders before the cache, in order."""
+        needer = self._objects[here.path]
+        if not needer.runpath:
+            above: Loaded | None = here
+            while above is not None:
+                one = self._objects[above.path]
+                yield from self._expanded(one.rpath if not one.runpath else (), above)
+                above = above.by
+        yield from self._expanded(self.library_path, here)
+        yield from self._expanded(needer.runpath, here)
+
+    def _expanded(self, entries: Iterable[str], here: Loaded) -> Iterator[str]:
+        machine = self._objects[here.path].machine
+        lib = f"lib/{_TRIPLES[machine]}" if self._debian and machine in _TRIPLES else "lib64"
+        values = {"ORIGIN": here.origin, "LIB": lib, "PLATFORM": machine}
+        for entry in entries:
+            expanded = _TOKEN.sub(lambda match: values[match[1] or match[2]], entry)
+            yield expanded.rstrip("/") or "/"
+
+    def _in_folder(self, folder: str, soname: str, machine: str) -> str | None:
+        key = (folder, soname, machine)
+        if key not in self._seen:
+            levels = (f"{folder}/glibc-hwcaps/{level}/{soname}" for level in LEVELS.get(machine, ()))
+            candidates = (*levels, f"{folder}/{soname}")
+            reals = (self._links.file(path) for path in candidates)
+            self._seen[key] = next((real for real in reals if real and self._fits(real, machine)), None)
+        return self._seen[key]
+
+    def _fits(self, real: str, machine: str) -> bool:
+        one = self._objects.get(real)
+        return one is not None and one.machine == machine
+
+
+def configured(inventory: Inventory, links: Links) -> Iterator[str]:
+    """The folders that ldconfig is told of in /etc/ld.so.conf and what that includes."""
+    seen: set[str] = set()
+    waiting = ["/etc/ld.so.conf"]
+    while waiting:
+        path = waiting.pop(0)
+        text = inventory.texts.get(path) or inventory.texts.get(links.real(path) or "", "")
+        if path in seen:
+            continue
+        seen.add(path)
+        for raw in text.splitlines():
+            line = raw.partition("#")[0].strip()
+            word, _, pattern = line.partition(" ")
+            if word == "include":
+                waiting += _included(pattern.strip(), path, inventory)
+            elif line.startswith("/"):
+                yield line.split("=")[0].strip().rstrip("/") or "/"
+
+
+def _included(pattern: str, by: str, inventory: Inventory) -> list[str]:
+    absolute = pattern if pattern.startswith("/") else f"{dirname(by)}/{pattern}"
+    glob = re.compile(re.escape(absolute).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
+    return sorted(path for path in inventory.texts if glob.fullmatch(path))
+
+
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(entry for entry in text.split(":") if entry)

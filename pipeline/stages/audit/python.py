@@ -1,0 +1,80 @@
+"""The Pythons of an image: folders of packages, the interpreter of each, and what it would import."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pipeline.adapters.image_files.links import Links
+    from pipeline.formats.elf.objects import SharedObject
+    from pipeline.stages.audit.inventory import Inventory
+
+_SITE = re.compile(
+    r"(?P<site>(?P<prefix>/.*?|)/lib(?:64)?/python(?P<version>3(?:\.[0-9]+)?)"
+    r"/(?:site-packages|dist-packages|lib-dynload))(?:/|$)"
+)
+_TAG = re.compile(r"\.(?:cpython|pypy)-?([0-9])([0-9]+)[a-z]*(?:-|\.)")
+_MINOR = re.compile(r"python(3\.[0-9]+)$")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A folder that Python imports from. ``python`` is the interpreter's real path, empty if there is none.
+
+    ``version`` is "3.11", or "3" where neither folder nor interpreter tells.
+    """
+
+    site: str
+    prefix: str
+    version: str
+    python: str
+
+    def package(self, path: str) -> str:
+        """The top-level package that holds this path; for a module in the folder itself, the module."""
+        first = path[len(self.site) + 1 :].split("/", maxsplit=1)[0]
+        return first.partition(".")[0]
+
+
+def environments(inventory: Inventory, links: Links) -> tuple[Environment, ...]:
+    """Every environment that objects or distributions lie in, by its folder."""
+    paths = [*inventory.objects, *(one.path for one in inventory.distributions)]
+    return tuple(sorted(set(_found(paths, links)), key=lambda one: one.site))
+
+
+def _found(paths: Iterable[str], links: Links) -> Iterator[Environment]:
+    seen = set()
+    for path in paths:
+        match = _SITE.match(path)
+        if match is None or match["site"] in seen:
+            continue
+        seen.add(match["site"])
+        python = _interpreter(match["prefix"], match["version"], links)
+        minor = _MINOR.search(python)
+        version = minor[1] if minor and match["version"] == "3" else match["version"]
+        yield Environment(match["site"], match["prefix"], version, python)
+
+
+def _interpreter(prefix: str, version: str, links: Links) -> str:
+    """The program behind the environment's own name for it, else behind the system's."""
+    here = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
+    system = [f"{folder}/bin/python{version}" for folder in ("/usr/local", "/usr")]
+    return next((real for path in (*here, *system) if (real := links.file(path))), "")
+
+
+def site_of(path: str) -> str | None:
+    """The folder of packages that this path is in."""
+    match = _SITE.match(path)
+    return match["site"] if match else None
+
+
+def is_extension(one: SharedObject, environment: Environment) -> bool:
+    """Whether this Python would import the object as a module: by its init function, or the right tag."""
+    name = one.path.rpartition("/")[2]
+    stem, tag = name.partition(".")[0], _TAG.search(name)
+    if tag and environment.version != "3" and f"{tag[1]}.{tag[2]}" != environment.version:
+        return False
+    return tag is not None or f"PyInit_{stem}" in one.defined

@@ -1,0 +1,129 @@
+"""Closure: every library that an object needs is where the loader looks, in a version that will do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.model import ImageFinding, Severity
+from pipeline.stages.audit import known_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stages.audit.image_model import ImageModel
+
+_finding = partial(ImageFinding, rule="closure")
+
+
+def unreadable(image: ImageModel) -> Iterator[ImageFinding]:
+    """Files that are named like libraries and are none: a broken copy, most of all."""
+    for path, reason in image.inventory.unreadable:
+        yield _finding(
+            severity=Severity.WARNING,
+            path=path,
+            what=f"it cannot be read: {reason}",
+            why="what loads it fails, if anything does, and nothing in it could be judged",
+            remedy="put the file there again, from the package that it is from",
+        )
+
+
+def sonames(image: ImageModel) -> Iterator[ImageFinding]:
+    """Each soname resolves as the dynamic loader would, or is one of the driver's.
+
+    Of a program or a module that is an error. A library that only its package may open is milder: what
+    that package opened before is not seen in files.
+    """
+    provided = _provided(image)
+    seen: set[str] = set()
+    for root, load in (*image.loads.items(), *image.others.items()):
+        lacking: dict[str, list[str]] = {}
+        for soname, path in load.missing:
+            lacking.setdefault(path, []).append(soname)
+        for path, missing in lacking.items():
+            if path not in seen:
+                seen.add(path)
+                elsewhere = [soname for soname in missing if soname in provided]
+                nowhere = [soname for soname in missing if soname not in provided]
+                if nowhere:
+                    yield _missing(image, path, root, nowhere, None)
+                if elsewhere:
+                    yield _missing(image, path, root, elsewhere, provided[elsewhere[0]])
+
+
+def _missing(image: ImageModel, path: str, root: str, missing: list[str], there: str | None) -> ImageFinding:
+    plugin = known_libraries.matching(known_libraries.PLUGINS, path) or known_libraries.matching(
+        known_libraries.PLUGINS, root
+    )
+    names = ", ".join(missing)
+    verb = "is" if len(missing) == 1 else "are"
+    if there:
+        where = f"{verb} in {there.rpartition('/')[0]}, where it does not look"
+    else:
+        where = f"{verb} nowhere in the image"
+    if plugin:
+        why = f"{plugin.reason}: nothing is wrong where it is not used ({plugin.source})"
+    elif root in image.others:
+        why = "nothing in the image is seen to load it"
+    elif there and root not in image.programs:
+        why = "it loads only after something else has loaded that library, which files do not show"
+    else:
+        why = f"loading it fails: {missing[0]}: cannot open shared object file"
+    through = "" if root == path else f" (needed when {root} is loaded)"
+    return _finding(
+        severity=Severity.NOTE if plugin else _severity(image, root, is_there=there is not None),
+        path=path,
+        what=f"{names} {where}{through}",
+        why=why,
+        remedy=_remedy(missing[0]),
+    )
+
+
+def _severity(image: ImageModel, root: str, *, is_there: bool) -> Severity:
+    """How much it matters that an object misses a library which is elsewhere in the image, or nowhere."""
+    if root in image.programs:
+        return Severity.ERROR
+    if root in image.modules:
+        return Severity.WARNING if is_there else Severity.ERROR
+    if root in image.packaged:
+        return Severity.NOTE if is_there else Severity.WARNING
+    return Severity.NOTE
+
+
+def _remedy(soname: str) -> str:
+    if major := known_libraries.cuda_major(soname):
+        return f"install the build for the CUDA that is there, or the libraries of CUDA {major}"
+    return f"install the package that brings {soname}, or remove what needs it"
+
+
+def _provided(image: ImageModel) -> dict[str, str]:
+    """For each soname some object in the image that would provide it."""
+    objects = image.inventory.objects.values()
+    fitting = [one for one in objects if one.machine == image.machine]
+    by_name = {one.path.rpartition("/")[2]: one.path for one in fitting}
+    return by_name | {one.soname: one.path for one in fitting if one.soname}
+
+
+def versions(image: ImageModel) -> Iterator[ImageFinding]:
+    """Each symbol version that is asked for (GLIBC_, GLIBCXX_, CXXABI_ …) is offered by what is loaded."""
+    seen: set[tuple[str, str, str]] = set()
+    for root, load in image.loads.items():
+        for path in load.order:
+            for soname, asked in image.inventory.objects[path].version_needs:
+                provider = load.names.get(soname)
+                offered = image.inventory.objects[provider].version_defines if provider else ()
+                lacking = [one for one in asked if offered and one not in offered]
+                if provider and lacking and (path, soname, provider) not in seen:
+                    seen.add((path, soname, provider))
+                    plugin = known_libraries.matching(known_libraries.PLUGINS, path)
+                    yield _finding(
+                        severity=Severity.NOTE if plugin else _of_version(image, root),
+                        path=path,
+                        what=f"{provider} has no {', '.join(lacking)}",
+                        why=f"loading it fails: version `{lacking[-1]}' not found",
+                        remedy="take a newer base, or a build of this package for an older one",
+                    )
+
+
+def _of_version(image: ImageModel, root: str) -> Severity:
+    return Severity.WARNING if root in image.packaged else Severity.ERROR

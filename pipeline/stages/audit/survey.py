@@ -1,0 +1,243 @@
+"""Surveying: the files of an image in, an inventory of what the rules look at out.
+
+One walk. Every node is noted; of files only those are read that a rule asks for: ELF objects, the metadata of
+Python packages, the loader's cache and some small texts. What cannot be understood is noted, not fatal.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from posixpath import basename, dirname, join, normpath
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from pipeline.adapters.image_files.links import Links
+from pipeline.formats.elf import ld_cache, reader
+from pipeline.formats.numbers import whole
+from pipeline.model.errors import ImageError
+from pipeline.stages.audit.inventory import Distribution, Inventory
+from pipeline.stages.audit.text_globs import MOST_BYTES, reads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    from pipeline.adapters.image_files.nodes import FileSystem, Node
+    from pipeline.formats.elf.objects import Cached, SharedObject
+
+MOST_RECORD_BYTES = 16_000_000
+"""Bytes of a RECORD that are read. That of torch, which lists 12,000 files, has 1.3 MB."""
+
+MOST_TEXT = 64 << 20
+"""Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
+
+MOST_ROWS = 1_000_000
+"""Rows of all RECORDs together. That environment has 60,000."""
+
+MOST_REQUIREMENTS = 1 << 20
+"""Characters of the requirements of all packages together. The 79 packages that this project is made with
+have 13,000."""
+
+MOST_NAMES = 1 << 30
+"""Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
+
+_NAME = 100
+"""Bytes in memory of a name beside its letters: the string and its place in a set."""
+
+_MAGIC = b"\x7fELF"
+_SMALLEST = 64
+"""Bytes of the header of a 64-bit ELF object: a smaller file is none."""
+_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
+_METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTALLER)")
+
+
+def survey(files: FileSystem) -> Inventory:
+    """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
+    seen = _Seen()
+    try:
+        with closing(files.walk(_wants)) as walk:
+            for node, data in walk:
+                seen.note(node)
+                if data is not None:
+                    seen.read(node, data)
+        distributions = tuple(seen.distributions())
+    except _TooMuchError as error:
+        raise ImageError(
+            f"{files.name} cannot be surveyed: {error}",
+            hint="no honest image has as much; if it is yours, remove what is not needed to run it",
+        ) from error
+    return Inventory(
+        name=files.name,
+        digest=files.digest,
+        config=files.config,
+        layers=files.layers,
+        nodes=seen.nodes,
+        objects=seen.objects,
+        distributions=distributions,
+        texts=seen.texts,
+        linker_cache=seen.cached(),
+        unreadable=(*seen.unreadable, *files.unreadable),
+    )
+
+
+def _wants(node: Node) -> bool:
+    if node.kind != "file":
+        return False
+    found = _METADATA.fullmatch(node.path)
+    if found or node.path == ld_cache.PATH:
+        return node.size <= MOST_RECORD_BYTES
+    return _may_be_elf(node) or (node.size <= MOST_BYTES and reads(node.path))
+
+
+def _may_be_elf(node: Node) -> bool:
+    """Whether it is a program or a library by its mode or its name; its first bytes decide."""
+    return node.size >= _SMALLEST and (bool(node.mode & 0o111) or ".so" in node.path.rpartition("/")[2])
+
+
+class _TooMuchError(Exception):
+    """What was found does not fit into the memory that an image may take."""
+
+
+@dataclass
+class _Seen:
+    """What was found so far. Its methods raise _TooMuchError."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    objects: dict[str, SharedObject] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    packages: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the path of a ``.dist-info`` the texts of the files in it that say what it is."""
+    cache: bytes | None = None
+    text_bytes: int = 0
+    rows: int = 0
+    requirements: int = 0
+    name_bytes: int = 0
+
+    def note(self, node: Node) -> None:
+        """One more node. Of a path that comes twice the later counts, so what was said of it is forgotten."""
+        if node.path in self.nodes:
+            self.objects.pop(node.path, None)
+            self.texts.pop(node.path, None)
+            self.unreadable = [one for one in self.unreadable if one[0] != node.path]
+            info, _, file = node.path.rpartition("/")
+            self.packages.get(info, {}).pop(file, None)
+        self.nodes[node.path] = node
+
+    def read(self, node: Node, data: memoryview) -> None:
+        """Take from a file what the rules look at."""
+        if found := _METADATA.fullmatch(node.path):
+            self.packages.setdefault(found["info"], {})[found["file"]] = self._text(data)
+        elif node.path == ld_cache.PATH:
+            self.cache = bytes(data)
+        elif bytes(data[: len(_MAGIC)]) == _MAGIC:
+            self._read_object(node, data)
+        elif reads(node.path):
+            self.texts[node.path] = self._text(data)
+
+    def _text(self, data: memoryview) -> str:
+        self.text_bytes += len(data)
+        if self.text_bytes > MOST_TEXT:
+            raise _TooMuchError(f"its metadata and small texts have more than {MOST_TEXT >> 20} MiB")
+        return bytes(data).decode("utf-8", "replace")
+
+    def _read_object(self, node: Node, data: memoryview) -> None:
+        try:
+            found = reader.read(node.path, data)
+        except reader.ElfError as error:
+            self.unreadable.append((node.path, str(error)))
+        else:
+            if found is not None:
+                self.name_bytes += _weight(found)
+                if self.name_bytes > MOST_NAMES:
+                    raise _TooMuchError(f"the names in its objects take more than {MOST_NAMES >> 20} MiB")
+                self.objects[node.path] = found
+
+    def cached(self) -> tuple[Cached, ...] | None:
+        """The loader's cache, for the machine that most objects are for."""
+        if self.cache is None:
+            return None
+        machines = Counter(one.machine for one in self.objects.values())
+        machine = machines.most_common(1)[0][0] if machines else "x86_64"
+        try:
+            return ld_cache.read(self.cache, machine)
+        except ValueError as error:
+            self.unreadable.append((ld_cache.PATH, str(error)))
+            return None
+
+    def distributions(self) -> Iterator[Distribution]:
+        """The Python packages, each with the files of its RECORD held against what is there."""
+        links = Links(self.nodes)
+        for info, texts in sorted(self.packages.items()):
+            if "METADATA" not in texts:
+                continue
+            said = HeaderParser().parsestr(texts["METADATA"])
+            size, broken = self._recorded(dirname(info), texts.get("RECORD", ""), links)
+            name, version = _called(said, info)
+            yield Distribution(
+                name=name,
+                version=version,
+                installer=texts.get("INSTALLER", "").strip(),
+                path=info,
+                broken_files=tuple(broken),
+                size=size,
+                requires=self._required(said),
+            )
+
+    def _required(self, said: Message) -> tuple[str, ...]:
+        found = tuple(" ".join(str(one).split()) for one in said.get_all("Requires-Dist", ()))
+        self.requirements += sum(map(len, found))
+        if self.requirements > MOST_REQUIREMENTS:
+            raise _TooMuchError(f"its packages' requirements have more than {MOST_REQUIREMENTS >> 20} MiB")
+        return found
+
+    def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
+        """The bytes of the files that a RECORD lists, and those that are absent or of another size.
+
+        Bytecode is left out: images drop it to be smaller, and Python makes it again.
+        """
+        size, broken = 0, []
+        for row in _rows(record):
+            self.rows += 1
+            if self.rows > MOST_ROWS:
+                raise _TooMuchError(f"its RECORDs have more than {MOST_ROWS} rows")
+            path = normpath(join(site, row[0]))
+            if path.endswith(".pyc"):
+                continue
+            node = self.nodes.get(path) or self.nodes.get(links.file(path) or "")
+            if node is None:
+                broken.append(path)
+                continue
+            size += node.size
+            if len(row) > 2 and whole(row[2]) not in (None, node.size):  # noqa: PLR2004 - path, hash, size
+                broken.append(path)
+        return size, broken
+
+
+def _called(said: Message, info: str) -> tuple[str, str]:
+    """The normalised name and the version of a package; those of its folder where METADATA has none."""
+    folder = _INFO.fullmatch(basename(info))
+    names = (str(said.get("Name", "")).strip(), folder["name"] if folder else "")
+    versions = (str(said.get("Version", "")).strip(), folder["version"] if folder else "")
+    return canonicalize_name(next(filter(None, names), "")), next(filter(None, versions), "")
+
+
+def _weight(one: SharedObject) -> int:
+    """About the bytes that its names take in memory."""
+    versions = [version for _, wanted in one.version_needs for version in wanted]
+    lists = (one.undefined, one.defined, one.version_defines, versions, one.needs, one.rpath, one.runpath)
+    return sum(sum(map(len, names)) + _NAME * len(names) for names in lists)
+
+
+def _rows(record: str) -> Iterator[list[str]]:
+    """The rows of a RECORD: path, hash, size. One that cannot be read ends them."""
+    try:
+        yield from (row for row in csv.reader(record.splitlines()) if row and row[0])
+    except csv.Error:
+        return

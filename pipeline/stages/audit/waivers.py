@@ -1,0 +1,56 @@
+"""Exceptions that the matrix makes: each moves findings aside, with a reason, until a day."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from pipeline.model import ImageFinding, Severity, WaivedFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from pipeline.model import Waiver
+
+
+def applied(
+    findings: Sequence[ImageFinding], waivers: Sequence[Waiver], today: date
+) -> tuple[tuple[ImageFinding, ...], tuple[WaivedFinding, ...]]:
+    """The findings that stand, one more for each waiver that is over or matches nothing, and those waived.
+
+    A waiver is good on its last day too.
+    """
+    good = [waiver for waiver in waivers if waiver.expires >= today]
+    standing: list[ImageFinding] = []
+    waived: list[WaivedFinding] = []
+    used = set()
+    for one in findings:
+        waiver = next((waiver for waiver in good if covers(waiver, one)), None)
+        if waiver is None:
+            standing.append(one)
+        else:
+            used.add(waiver)
+            waived.append(
+                WaivedFinding(finding=one, reason=waiver.reason, expires=waiver.expires.isoformat())
+            )
+    stale = (_stale(waiver, today) for waiver in waivers if waiver not in used)
+    return (*standing, *stale), tuple(waived)
+
+
+def covers(waiver: Waiver, finding: ImageFinding) -> bool:
+    """Whether this waiver speaks of the finding."""
+    return waiver.rule == finding.rule and fnmatchcase(finding.path, waiver.path)
+
+
+def _stale(waiver: Waiver, today: date) -> ImageFinding:
+    is_over = waiver.expires < today
+    ended = f"ended on {waiver.expires}" if is_over else "matches nothing"
+    return ImageFinding(
+        rule="exceptions",
+        severity=Severity.WARNING,
+        path=waiver.path if waiver.path.startswith("/") else "",
+        what=f"the exception from {waiver.rule} for {waiver.path} {ended}",
+        why=f"it was made because: {waiver.reason}",
+        remedy="look whether it is still so, and give it a new day or remove it" if is_over else "remove it",
+    )

@@ -1,0 +1,155 @@
+"""The base image: made once from the distribution's packages, kept in staging, used by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.adapters import buildx
+from pipeline.model import PROJECT, Base, Digest, ImageRef, Repository, TagRef, canonical, key_of
+from pipeline.model.errors import EngineError, RegistryError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.adapters.registry import Registry
+
+RECIPE = ("base.Dockerfile", "base.packages")
+PACKAGES = f"application/vnd.{PROJECT}.packages.v1+json"
+"""Artifact type of the list of packages that is attached to a base image."""
+
+_CLEAN_UP_SECONDS = 15.0
+"""For mmdebstrap to take down what it made, before it is asked once more."""
+
+_HOST_TRACES = ("etc/resolv.conf", "etc/hostname", "var/cache/ldconfig/aux-cache", "var/log/bootstrap.log")
+
+
+def key(base: Base, system: Sequence[str], images: Path) -> str:
+    """The base key: the suite, its refresh date, the packages, and the files of the recipe."""
+    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in RECIPE}
+    return key_of([base.suite, base.refresh, sorted(system), files])
+
+
+def home(base: Base, system: Sequence[str], images: Path, staging: Repository) -> TagRef:
+    """Where in staging this base is kept: ``<staging>/base:<base key>``."""
+    return Repository(staging.host, f"{staging.path}/base").tagged(key(base, system, images))
+
+
+def epoch(base: Base) -> int:
+    """The refresh date at midnight UTC, in seconds since 1970: what the images say of their creation."""
+    return int(datetime.fromisoformat(base.refresh).replace(tzinfo=UTC).timestamp())
+
+
+def make(
+    base: Base,
+    system: Sequence[str],
+    images: Path,
+    target: TagRef,
+    *,
+    platform: str,
+    snapshotter: bool,
+    progress: buildx.Progress,
+) -> tuple[ImageRef, bytes]:
+    """Make the base and push it; returns it by digest, with the JSON list of its packages.
+
+    A distribution's mirror moves, so the same key made on another day may hold other packages;
+    what counts from here on is the digest. Raises EngineError where mmdebstrap or the build fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="base-") as scratch:
+        here = Path(scratch)
+        progress("mmdebstrap")
+        _bootstrap(base, [*_packages(images), *system], here, platform)
+        shutil.copyfile(images / "base.Dockerfile", here / "Dockerfile")
+        recipe = buildx.Recipe(here / "Dockerfile", here, platform, epoch(base))
+        digest = buildx.build(recipe, target, snapshotter=snapshotter, cache=True, progress=progress)
+        packages = dict(line.split(" ", 1) for line in (here / "packages").read_text().splitlines())
+        return target.repository.at(digest), canonical(packages)
+
+
+def describe(registry: Registry, base: ImageRef, packages: bytes) -> Digest:
+    """Attach the list of packages to the base, beside it in staging."""
+    manifest = registry.manifest(base.digest)
+    if manifest is None:
+        raise RegistryError(f"{base} is gone", hint="run the same again: it is made anew")
+    return registry.attach(manifest.descriptor, PACKAGES, packages, {})
+
+
+def _packages(images: Path) -> list[str]:
+    lines = (images / "base.packages").read_text(encoding="utf-8").splitlines()
+    words = (line.partition("#")[0].strip() for line in lines)
+    return [word for word in words if word]
+
+
+def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -> None:
+    if not shutil.which("mmdebstrap"):
+        raise EngineError(
+            "a base image is made by mmdebstrap, which is not on PATH",
+            hint="install mmdebstrap (Debian, Ubuntu), or name `base: image: …@sha256:…` in matrix.yaml",
+        )
+    query = "dpkg-query --show --showformat='${Package} ${Version}\\n'"
+    listing = f'chroot "$1" {query} > {shlex.quote(str(here / "packages"))}'
+    removals = " ".join(f'"$1/{trace}"' for trace in _HOST_TRACES)
+    command = [
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={platform.removeprefix('linux/')}",
+        f"--include={','.join(packages)}",
+        "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        f"--customize-hook={listing}",
+        f"--customize-hook=rm -f {removals}",
+        base.suite, str(here / "base.tar"),
+    ]  # fmt: skip
+    environment = {
+        "SOURCE_DATE_EPOCH": str(epoch(base)),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "TMPDIR": tempfile.gettempdir(),
+    }
+    code, said = _patiently(command, environment)
+    if code:
+        raise EngineError(
+            f"mmdebstrap could not make a {base.suite} base:\n{said.strip()[-2000:]}",
+            hint="the distribution's mirror must be reachable; Ubuntu needs debian-archive-keyring",
+        )
+
+
+def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and words of a program that takes down its own mounts when it is interrupted.
+
+    It has a session of its own, so that Ctrl-C reaches it through us alone, and we wait for it. Its
+    parents ignore the signal and clean up when their children end of it, so all of them must get it.
+    """
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        try:
+            said, _ = program.communicate()
+        except BaseException:
+            while program.poll() is None:
+                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(program.pid, signal.SIGTERM)
+                    program.communicate(timeout=_CLEAN_UP_SECONDS)
+            raise
+    return program.returncode, said
+
+
+def refuse_foreign_system(base: Base, system: Sequence[str]) -> None:
+    """Raise UsageError where packages are asked for that no step could install into the user's own image."""
+    if base.image and system:
+        raise UsageError(
+            f"`system: {', '.join(system)}` cannot be installed into {base.image}: builds have no network",
+            hint="put them into that image, or leave out `base: image:` so that the base is made here",
+        )

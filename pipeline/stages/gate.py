@@ -1,0 +1,274 @@
+"""May this digest carry a tag? A pure function of what was recorded and of today's policy.
+
+It names every reason against it, not only the first. Nothing here reads a clock, a file or a registry.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pipeline.model import Decision, Image, Outcome, Reason, Result, Severity, checks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.model import (
+        Attestations,
+        Cell,
+        Certified,
+        CheckName,
+        Digest,
+        Policy,
+        Proof,
+        Record,
+        Repository,
+    )
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far ahead of ours the clock of a machine that made a record may be."""
+
+MOST_ERRORS = 10
+"""Errors of a certificate that a refusal names."""
+
+MOST_NAMED = 10
+"""Statements that count for nothing, or are gone, that a refusal names."""
+
+
+def decide(
+    cell: Cell,
+    image: Image,
+    repository: Repository,
+    beside: Attestations,
+    *,
+    policy: Policy,
+    suite: str,
+    model: str | None,
+    inputs: str,
+    now: datetime,
+    build_key: str | None = None,
+) -> Decision:
+    """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
+
+    ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of
+    what a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
+    the cell give (None: the image's own is not questioned), ``now`` is aware of its time zone. The
+    proof that decides is the newest that was made with today's suite and model, or else the newest; a
+    later failure of the same image outweighs it, and so does a statement that others name and that is gone.
+    """
+    remedy = f"python -m pipeline verify {cell.id}"
+    again = f"python -m pipeline build {cell.id}"
+    certified = _current(beside.certificates, image, repository, inputs)
+    chosen = _chosen(cell, repository, beside.proofs, suite, model)
+    reasons = [
+        *_image_reasons(cell, image, build_key, again),
+        *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
+        *_missing_reasons(cell, image, beside.missing),
+    ]
+    if chosen is None:
+        text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
+        reasons.append(Reason("no-proof", text, remedy))
+    else:
+        record = chosen.record
+        reasons += _identity_reasons(cell, image, repository, record, remedy)
+        reasons += _result_reasons(cell, record, policy, remedy)
+        reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
+        reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
+        reasons += _later_failures(chosen, beside.proofs, remedy)
+    return Decision(tuple(reasons), chosen, certified, beside.worthless[:MOST_NAMED])
+
+
+def holds(
+    cell: Cell, digest: Digest, repository: Repository, beside: Attestations, *, policy: Policy, now: datetime
+) -> Proof | None:
+    """The proof by which a digest may keep the tags of ``cell`` that it has, judged by today's policy.
+
+    Whether it is what today's inputs, suite or model would give is not asked: a published image stays
+    published while a newer one is made. None where what lies beside it does not allow a tag.
+    """
+    chosen = _chosen(cell, repository, beside.proofs, None, None)
+    theirs = [one.certificate for one in beside.certificates if one.certificate.repository == str(repository)]
+    newest = max(theirs, key=lambda certificate: certificate.created, default=None)
+    if newest is None or chosen is None:
+        return None
+    record = chosen.record
+    decision = decide(
+        cell,
+        Image(cell, repository.at(digest), record.build_key, record.lock),
+        repository,
+        beside,
+        policy=policy,
+        suite=record.suite,
+        model=None,
+        inputs=newest.inputs,
+        now=now,
+    )
+    return decision.proof if decision.allowed else None
+
+
+def _chosen(
+    cell: Cell, repository: Repository, proofs: Sequence[Proof], suite: str | None, model: str | None
+) -> Proof | None:
+    """The newest proof of this cell, here, by today's suite and model, as far as there is one."""
+    about = [
+        one for one in proofs if (one.record.cell, one.record.repository) == (cell.id, str(repository))
+    ] or proofs
+    todays = [
+        one for one in about if suite in (None, one.record.suite) and model in (None, one.record.model)
+    ] or about
+    return max(todays, key=lambda proof: proof.age, default=None)
+
+
+def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str) -> Iterator[Reason]:
+    """What is against the image itself, whatever was recorded of it."""
+    if image.cell != cell:
+        yield Reason("other-cell", f"{image.ref} was built for {image.cell.id}, not for {cell.id}", remedy)
+    if build_key not in (None, image.build_key):
+        text = (
+            f"{cell.id}: {image.ref} was built from {image.build_key[:12]}; its inputs now give {build_key}"
+        )
+        yield Reason("other-build", text, remedy)
+
+
+def _current(
+    certificates: Sequence[Certified], image: Image, repository: Repository, inputs: str
+) -> Certified | None:
+    """The newest certificate of this very image, for this repository, judged by what counts today."""
+    fitting = [
+        one
+        for one in certificates
+        if (one.certificate.inputs, one.certificate.digest, one.certificate.repository)
+        == (inputs, str(image.ref.digest), str(repository))
+    ]
+    return max(fitting, key=lambda one: one.certificate.created, default=None)
+
+
+def _file_reasons(
+    cell: Cell,
+    image: Image,
+    repository: Repository,
+    certified: Certified | None,
+    *,
+    now: datetime,
+    remedy: str,
+) -> Iterator[Reason]:
+    """What the certificate says of the image's files: whatever runs once may still lack what others need."""
+    if certified is None:
+        text = f"{cell.id}: no certificate of {image.ref} for {repository} was judged by what counts today"
+        yield Reason("no-certificate", text, remedy)
+        return
+    certificate = certified.certificate
+    for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
+        where = f" at {one.path}" if one.path else ""
+        yield Reason("certificate-refused", f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
+    today = now.astimezone(UTC).date().isoformat()
+    for waived in certificate.waived:
+        if waived.expires < today:
+            text = f"{cell.id}: the exception for {waived.finding.what} ended on {waived.expires}"
+            yield Reason("exception-ended", text, "repair it, or give the exception another day")
+
+
+def _identity_reasons(
+    cell: Cell, image: Image, repository: Repository, record: Record, remedy: str
+) -> Iterator[Reason]:
+    """What the record is about, against what is to be published."""
+    compared = (
+        ("other-cell", "cell", record.cell, cell.id),
+        ("other-digest", "digest", record.digest, str(image.ref.digest)),
+        ("other-build", "build key", record.build_key, image.build_key),
+        ("other-build", "lock", record.lock, image.lock),
+        ("other-repository", "repository", record.repository, str(repository)),
+    )
+    for code, name, seen, expected in compared:
+        if seen != expected:
+            yield Reason(
+                code, f"{cell.id}: the record's {name} is {seen}, what is published has {expected}", remedy
+            )
+
+
+def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> Iterator[Reason]:
+    """What the checks said."""
+    passed, failed = record.named(Outcome.PASSED), record.named(Outcome.FAILED)
+    if record.result == Result.FAILED:
+        yield Reason("not-passed", f"{cell.id}: the record of {record.finished} says FAILED", remedy)
+    if failed:
+        yield Reason("check-failed", f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
+    missing = [name for name in _required(cell, policy) if name not in passed]
+    if missing:
+        text = f"{cell.id}: these required checks did not pass: {', '.join(missing)}"
+        yield Reason("required-missing", text, remedy)
+    if cell.needs_gpu and record.host.hardware.startswith("cpu-"):
+        text = f"{cell.id}: needs a GPU, and was tested on {record.host.hardware}"
+        yield Reason("other-hardware", text, f"{remedy} on a machine with a GPU")
+
+
+def _flaky_reasons(
+    cell: Cell, chosen: Proof, proofs: Sequence[Proof], policy: Policy, remedy: str
+) -> Iterator[Reason]:
+    """A pass after a failure with nothing changed: as the record counted, and as is seen beside it.
+
+    Of two runs at once neither counts the other, so what the record says of itself is not enough.
+    """
+    record = chosen.record
+    failed = [
+        one.record.finished
+        for one in proofs
+        if one.record.proof_key == record.proof_key
+        and one.record.result is not Result.PASSED
+        and one.age < chosen.age
+    ]
+    warned = record.result is Result.WARNED or (failed and record.result is Result.PASSED)
+    if warned and not policy.accept_flaky:
+        when = f" at {min(failed)}" if failed else " before"
+        text = f"{cell.id}: passed at {record.finished}, after it had failed{when} with nothing changed"
+        yield Reason("flaky", text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}")
+
+
+def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Iterator[Reason]:
+    """Statements that others saw and that are gone: each may have been the one that speaks against it."""
+    if missing:
+        names = ", ".join(map(str, missing[:MOST_NAMED]))
+        text = f"{cell.id}: {len(missing)} signed beside {image.ref} before, and gone: {names}"
+        hint = f"python -m pipeline repair {cell.id} looks for a copy; else verify --fresh {cell.id}"
+        yield Reason("statement-missing", text, hint)
+
+
+def _required(cell: Cell, policy: Policy) -> tuple[CheckName, ...]:
+    """The checks that the policy asks for, of those that such a cell has; all of these where it names none.
+
+    So nothing is refused for a server that it never had, and nothing gets through because the policy
+    speaks of servers only.
+    """
+    checks = checks_of(cell.vllm)
+    return tuple(name for name in checks if name in policy.required) or checks
+
+
+def _today_reasons(
+    record: Record, policy: Policy, suite: str, model: str | None, *, now: datetime, remedy: str
+) -> Iterator[Reason]:
+    """What has changed since the record was made."""
+    if record.suite != suite:
+        text = f"{record.cell}: tested by the suite {record.suite}, today's is {suite}"
+        yield Reason("other-suite", text, remedy)
+    if model not in (None, record.model):
+        yield Reason(
+            "other-model", f"{record.cell}: tested with the model {record.model}, today's is {model}", remedy
+        )
+    finished = datetime.fromisoformat(record.finished)
+    if now - finished > timedelta(days=policy.max_age_days):
+        text = f"{record.cell}: tested at {record.finished}, more than {policy.max_age_days} days ago"
+        yield Reason("stale", text, remedy)
+    if finished - now > CLOCK_SKEW:
+        seen = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = f"{record.cell}: the record is of {record.finished}, and now is {seen}"
+        yield Reason("from-the-future", text, f"set the clocks right, then {remedy}")
+
+
+def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iterator[Reason]:
+    """Failures of the same digest that are newer than the proof that decides, whatever suite saw them."""
+    for one in proofs:
+        record = one.record
+        same = (record.digest, record.cell) == (chosen.record.digest, chosen.record.cell)
+        if one != chosen and same and record.result == Result.FAILED and one.age >= chosen.age:
+            failed = ", ".join(record.named(Outcome.FAILED)) or "no check named"
+            yield Reason("superseded", f"{record.cell}: failed later, at {record.finished}: {failed}", remedy)

@@ -1,0 +1,61 @@
+"""Statements, from one place of an image to another: all of them, so what speaks against it as well."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pipeline.model import Certified, Proof
+from pipeline.model.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.adapters.registry import Registry
+    from pipeline.model import Attestations, Image
+    from pipeline.stages.publish.work import Evidence
+
+PAUSE = 0.2
+"""Seconds between two readings of what was just stored."""
+
+_NAMES = {Certified: "certificate", Proof: "record"}
+
+
+def carry(
+    image: Image,
+    source: Registry,
+    destination: Registry,
+    evidence: Evidence,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Attestations:
+    """Have every statement of the source beside the image in the destination, and in every list there.
+
+    Out comes what lies there then. Raises RegistryError where the destination does not give it back.
+    """
+    digest = image.ref.digest
+    wanted = evidence.beside(source, digest).statements
+    there = evidence.beside(destination, digest)
+    lacking = _lacking(wanted, there)
+    if not lacking and not there.unlisted:
+        return there
+    evidence.copy(lacking, source, destination, image.ref.digest)
+    for found in lacking:
+        on_step(f"{_NAMES[type(found)]} stored")
+    deadline = time.monotonic() + destination.patience
+    while lacking := _lacking(wanted, there := evidence.beside(destination, digest)):
+        if time.monotonic() > deadline:
+            (first, *_) = lacking
+            raise RegistryError(
+                f"{destination.repository} took the {_NAMES[type(first)]} {first.manifest} of {digest}"
+                " and does not give it back",
+                hint="run the same command again; if it stays so, name another registry with --repository",
+            )
+        time.sleep(PAUSE)
+    on_step("what was signed read back")
+    return there
+
+
+def _lacking(wanted: Sequence[Proof | Certified], there: Attestations) -> tuple[Proof | Certified, ...]:
+    """The statements that are not there; none where there is nothing to carry."""
+    present = {one.manifest for one in there.statements}
+    return tuple(one for one in wanted if one.manifest not in present)

@@ -1,0 +1,58 @@
+"""Tags, taken off what may carry none: whoever asks for this knows that a published tag moves or goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.model import Reason
+from pipeline.stages.publish.rivals import announced, order
+from pipeline.stages.publish.work import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pipeline.adapters.registry import Registry
+    from pipeline.model import Cell, Digest, Proof
+    from pipeline.stages.publish.work import Evidence, Keeps
+
+
+def withdraw(
+    destination: Registry,
+    cell: Cell,
+    tags: Iterable[str],
+    *,
+    evidence: Evidence,
+    judge: Keeps,
+    on_step: Callable[[str], None],
+) -> tuple[Reason, ...]:
+    """Take these tags of a cell off every image whose evidence does not hold.
+
+    A channel moves to the newest image of the cell whose evidence holds; where there is none it is removed,
+    and so is an immutable tag, which no other image may have. Tags that are not asked for stay, so that what
+    was pinned can still be pulled. Out comes what could not be done. Raises RegistryError where the registry
+    does not answer.
+    """
+
+    def holds(digest: Digest) -> Proof | None:
+        return judge.holds(digest, evidence.beside(destination, digest))
+
+    immutable = announced(destination, cell)
+    now = named(destination, tags)
+    proofs = {digest: holds(digest) for digest in {*immutable.values(), *now.values()}}
+    good = {digest: proof for digest, proof in proofs.items() if proof and proof.record.cell == cell.id}
+    newest = max(good, key=lambda digest: order(digest, good[digest]), default=None)
+    left = []
+    for tag, digest in now.items():
+        if proofs.get(digest):
+            continue
+        heir = newest if tag not in immutable else None
+        manifest = destination.manifest(heir) if heir else None
+        if manifest:
+            destination.put_manifest(manifest, tag)
+            on_step(f"tag {tag} moved from {digest}, whose evidence does not hold, to {heir}")
+        elif destination.delete_tag(tag):
+            on_step(f"tag {tag} removed: the evidence of {digest} does not hold")
+        else:
+            text = f"{destination.repository.tagged(tag)}: this registry removes no tags"
+            left.append(Reason("tag-left", text, "remove it by the registry's own means"))
+    return tuple(left)

@@ -1,0 +1,102 @@
+"""One publication: what is published from where to where, and whom it asks."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pipeline.adapters.registry import Manifest, Registry
+    from pipeline.model import Attestations, Certified, Decision, Digest, Image, Proof
+
+PARALLEL = 8
+
+
+class Evidence(Protocol):
+    """How signed statements are read and copied; the evidence stage does it, this one only asks it to."""
+
+    def beside(self, registry: Registry, digest: Digest) -> Attestations:
+        """The statements beside this digest whose signatures hold, newest first."""
+
+    def copy(
+        self, found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+    ) -> None:
+        """Store the very bytes of statements in another repository, and list all that lie there."""
+
+
+class Keeps(Protocol):
+    """How the gate judges images that have tags, by today's policy; this stage only asks it to."""
+
+    def holds(self, digest: Digest, beside: Attestations) -> Proof | None:
+        """The proof by which a digest keeps the tags that it has; None where it may not."""
+
+
+class Judge(Keeps, Protocol):
+    """How it judges the image that is published, too."""
+
+    def ours(self, beside: Attestations) -> Decision:
+        """The image that is published, by what lies beside it in the destination."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One publication, and what was found at its start.
+
+    ``before`` are the digests that the tags named then, ``published`` those of the immutable tags that images
+    of the cell had then. ``written`` gathers the tags that this publication wrote.
+    """
+
+    image: Image
+    channels: tuple[str, ...]
+    source: Registry
+    destination: Registry
+    evidence: Evidence
+    judge: Judge
+    on_step: Callable[[str], None]
+    manifest: Manifest
+    before: dict[str, Digest]
+    published: dict[str, Digest]
+    written: set[str] = field(default_factory=set)
+
+    @property
+    def digest(self) -> Digest:
+        """What is published."""
+        return self.image.ref.digest
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What is to name it; the immutable tag first, which tells other publishers of it."""
+        return (self.image.immutable_tag, *self.channels)
+
+    def holds(self, digest: Digest) -> Proof | None:
+        """The proof by which an image keeps its tags in the destination, by what lies beside it there now."""
+        return self.judge.holds(digest, self.evidence.beside(self.destination, digest))
+
+    def name(self, tag: str) -> str:
+        """A tag in full, for messages."""
+        return str(self.destination.repository.tagged(tag))
+
+    def again(self) -> str:
+        """The command that tries once more."""
+        return f"run again: python -m pipeline publish {self.image.cell.id}"
+
+    def race(self, tag: str, named: Digest | None) -> Reason:
+        """What the loser is told."""
+        text = (
+            f"{self.name(tag)}: another publisher moved it to {named or 'nothing'}"
+            f" while {self.digest} was being published"
+        )
+        return Reason("tag-race", text, self.again())
+
+
+def named(registry: Registry, tags: Iterable[str]) -> dict[str, Digest]:
+    """Which of these tags exist, and the digests of the bytes that they name; asked in parallel."""
+    names = tuple(dict.fromkeys(tags))
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        digests = list(pool.map(registry.digest_of, names))
+    return {tag: digest for tag, digest in zip(names, digests, strict=True) if digest}

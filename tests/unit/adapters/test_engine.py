@@ -1,0 +1,43 @@
+"""What a container of an image under test is given, and what it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from pipeline.adapters.engine import Engine, Launch
+from pipeline.model import ImageRef
+
+IMAGE = ImageRef.parse(f"127.0.0.1:5000/tagproof/vllm@sha256:{'a' * 64}")
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    """What the engine is asked for; no engine is needed to say so."""
+    nobody = docker.DockerClient(base_url="unix:///nowhere", version="1.44")
+    return Engine(nobody)._arguments(Launch(IMAGE, "run", mounts={Path("/models/tiny"): "/model"}, **changes))
+
+
+def test_a_container_has_one_folder_of_ours_which_it_cannot_write_to() -> None:
+    """Neither the engine's socket, nor a home, nor a checkout."""
+    (mount,) = given()["mounts"]
+    assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == ("/models/tiny", "/model", True)
+
+
+def test_a_container_has_no_privileges_and_can_get_none() -> None:
+    """No program in it becomes more than the user that it starts as; nothing of the host's is shared."""
+    found = given()
+    assert found["security_opt"] == ["no-new-privileges"]
+    assert not {"privileged", "cap_add", "devices", "pid_mode", "ipc_mode"} & set(found)
+
+
+def test_a_container_has_no_network_unless_it_serves() -> None:
+    """A port is published for this machine alone."""
+    assert given()["network_mode"] == "none"
+    assert given(network="bridge", port=8000)["ports"] == {"8000/tcp": ("127.0.0.1", None)}
+
+
+def test_a_container_gets_the_variables_that_were_chosen_for_it() -> None:
+    """Nothing of our own environment reaches it."""
+    assert given(env={"HF_HUB_OFFLINE": "1"})["environment"] == {"HF_HUB_OFFLINE": "1"}

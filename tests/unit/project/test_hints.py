@@ -1,0 +1,113 @@
+"""A hint names a command that exists: whoever follows it finds what it promises."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.__main__ import _parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+OURS = "python -m pipeline"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+VALUE = "VALUE"
+"""Stands for what a text has from a variable."""
+
+
+@cache
+def commands() -> dict[str, set[str]]:
+    """The options of each command."""
+    (action,) = (one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return {name: set(parser._option_string_actions) for name, parser in action.choices.items()}
+
+
+def sessions() -> set[str]:
+    """The sessions of nox."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text("utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Every text in a file of Python, its docstrings too, with ``VALUE`` for what is put into it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else VALUE for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value
+
+
+def told() -> list[tuple[str, str]]:
+    """Every text that may name a command, with the name of its file."""
+    program = [
+        (path.relative_to(ROOT), text) for path in (ROOT / "pipeline").rglob("*.py") for text in texts(path)
+    ]
+    pages = [(path.relative_to(ROOT), path.read_text("utf-8")) for path in PAGES]
+    return [(str(path), text) for path, text in (*program, *pages)]
+
+
+def wrong(text: str) -> list[str]:
+    """What a text names after ``python -m pipeline``, or before an option, that is not there."""
+    known = commands()
+    named = set(re.findall(rf"{OURS} ([a-z]\w*)", text)) - set(known)
+    calls = re.findall(r"(?:^|[\s`])([a-z]+)((?: --[a-z][a-z-]*)+)", text)
+    calls += re.findall(rf"{OURS} ([a-z]+) (?:{VALUE}|'[^']*'|\S+) ?((?: ?--[a-z][a-z-]*)+)", text)
+    strange = [
+        f"{command} {option}"
+        for command, options in calls
+        for option in options.split()
+        if command in known and option not in known[command]
+    ]
+    return [*sorted(named), *strange]
+
+
+def test_every_command_and_option_that_is_told_exists() -> None:
+    """In hints, docstrings and pages alike."""
+    assert [(path, wrong(text)) for path, text in told() if wrong(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("run again: python -m pipeline publish VALUE", []),
+        ("python -m pipeline publsh VALUE", ["publsh"]),
+        ("python -m pipeline build --fresh VALUE replaces it; else verify --fresh VALUE", []),
+        ("python -m pipeline publish --fresh VALUE", ["publish --fresh"]),
+        ("python -m pipeline verify VALUE --retry", ["verify --retry"]),
+        ("or verify --again", ["verify --again"]),
+    ],
+)
+def test_what_does_not_exist_is_seen(text: str, found: list[str]) -> None:
+    """However a text goes on behind it."""
+    assert wrong(text) == found
+
+
+def test_every_session_that_is_told_exists() -> None:
+    """Of nox, by itself or through ./run."""
+    names = {
+        name.partition("(")[0]
+        for _, text in told()
+        for name in re.findall(r"(?:nox -s|\./run) \"?([a-z][\w(]*)", text)
+    }
+    assert names - sessions() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_line_that_a_page_shows_is_understood(page: Path) -> None:
+    """As a shell would hand it to the program."""
+    lines = re.findall(rf"^    {OURS} (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    for line in lines:
+        assert _parser().parse_args(shlex.split(line, comments=True)).command

@@ -1,0 +1,88 @@
+"""What the machine gives the stages: what it can prove, and the model that a cell is tried with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import matrix
+from pipeline.adapters import gpu
+from pipeline.model import Cell, Matrix, Policy, Repository
+from pipeline.runner import Services, Settings
+from pipeline.suite import golden
+from pipeline.suite.model import digest_of
+
+ROOT = Path(__file__).parents[3]
+HERE = Repository("127.0.0.1:5000", "a")
+CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+WITH_VLLM = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+PYTORCH_ALONE = Cell("2.13.0", "cpu", "3.11", None)
+H200 = gpu.Gpu("NVIDIA H200", "GPU-0", (9, 0), 1 << 37)
+V100 = gpu.Gpu("Tesla V100", "GPU-1", (7, 0), 1 << 35)
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells here are for x86-64, whatever runs this test."""
+    here = os.uname_result(("Linux", "here", "6", "1", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: here)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "driver", "said"),
+    [
+        ((), "", "needs a GPU"),
+        ((H200,), "580.65.06", ""),
+        ((H200,), "535.161.08", "CUDA 13 needs driver 580 or newer; 535.161.08 is there"),
+        ((V100,), "580.65.06", "has no code for sm_70"),
+        ((H200, V100), "580.65.06", "has no code for sm_70"),
+    ],
+)
+def test_a_gpu_proves_only_what_it_and_its_driver_can_run(
+    gpus: tuple[gpu.Gpu, ...], driver: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that is too old would fail the image for what is the machine's fault."""
+    monkeypatch.setattr(gpu, "gpus", lambda: gpus)
+    monkeypatch.setattr(gpu, "driver", lambda: driver)
+    machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
+    why = machine.why_not(CUDA)
+    assert (said in why) if said else not why
+
+
+def test_a_cpu_cell_needs_no_gpu() -> None:
+    machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
+    assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0")) == ""
+
+
+def test_another_processor_is_needed_for_another_platform() -> None:
+    machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
+    assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")) == "needs linux/arm64"
+
+
+# -- the model ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """A machine whose matrix names a model of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").touch()
+    matrix = Matrix(tmp_path / "matrix.yaml", (), HERE, HERE, (), Policy(()), model=str(model))
+    return Services(Settings(matrix))
+
+
+def test_the_model_that_the_matrix_names_is_served(named: Services, tmp_path: Path) -> None:
+    model = str(tmp_path / "model")
+    assert named.model_of(WITH_VLLM) == model
+    assert named.model_digest_of(WITH_VLLM) == digest_of(tmp_path / "model")
+
+
+def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_names(named: Services) -> None:
+    """The suite's own forward pass knows the architecture of that one only."""
+    assert named.model_digest_of(PYTORCH_ALONE) == golden.read().model
+    assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model

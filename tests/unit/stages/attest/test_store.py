@@ -1,0 +1,528 @@
+"""Statements beside an image: stored in every list, found in order, and no neighbour hides or stops them."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from pipeline.adapters import signing_keys
+from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, ContentError, Descriptor, Manifest
+from pipeline.formats import dsse
+from pipeline.model import (
+    Attestations,
+    Certificate,
+    Certified,
+    Check,
+    Digest,
+    Host,
+    Links,
+    Outcome,
+    Proof,
+    Reason,
+    Record,
+    Result,
+    Sizes,
+    canonical,
+)
+from pipeline.model.errors import RegistryError
+from pipeline.stages import attest
+from pipeline.stages.attest import certificates, store
+from tests.memory_registry import MemoryRegistry, memory_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.adapters.registry import Registry
+
+KEY, STRANGER = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+SIGNER = dsse.fingerprint(KEY.public_key())
+TRUSTED = signing_keys.trusted([KEY.public_key()])
+IMAGE = Manifest(
+    canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": "x", "digest": f"sha256:{'0' * 64}", "size": 1},
+            "layers": [],
+        }
+    ),
+    OCI_MANIFEST,
+)
+SUBJECT = IMAGE.digest
+AGAIN = f"it counts for nothing; verify the image {SUBJECT} again"
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
+    """A registry of the test's own, where nobody else writes: there is nothing to wait for."""
+    monkeypatch.setattr("pipeline.adapters.registry.referrers.time", SimpleNamespace(sleep=lambda _: None))
+    with memory_registry() as running:
+        yield running
+
+
+@pytest.fixture
+def staging(registry: MemoryRegistry) -> Registry:
+    """A repository with an image in it, of which nothing was said yet."""
+    found = registry.at("a-staging")
+    found.put_manifest(IMAGE)
+    return found
+
+
+def record(second: int = 5, **changes: Any) -> Record:
+    values = {
+        "schema": 1,
+        "cell": "torch2.13.0-cpu-py3.11",
+        "repository": "127.0.0.1:5000/a",
+        "digest": str(SUBJECT),
+        "build_key": "b" * 64,
+        "proof_key": "c" * 64,
+        "lock": f"sha256:{'7' * 64}",
+        "suite": f"sha256:{'5' * 64}",
+        "model": f"sha256:{'6' * 64}",
+        "host": Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=1),
+        "started": "2030-01-02T03:04:00Z",
+        "finished": f"2030-01-02T03:04:{second:02}Z",
+        "attempt": 1,
+        "checks": (Check(name="versions", outcome=Outcome.PASSED, seconds=1),),
+        "result": Result.PASSED,
+    }
+    return Record.model_validate(values | changes)
+
+
+def certificate(second: int = 5) -> Certificate:
+    return Certificate(
+        schema=1,
+        name="an image",
+        repository="127.0.0.1:5000/a",
+        inputs="7" * 64,
+        digest=str(SUBJECT),
+        findings=(),
+        sizes=Sizes(compressed=1, installed=1),
+        facts="2030-01-01",
+        tool="tests",
+        created=f"2030-01-02T03:04:{second:02}Z",
+    )
+
+
+def attach(registry: Registry, bundle: bytes) -> Digest:
+    return attest.attach(registry, registry.repository.at(SUBJECT), bundle)
+
+
+def beside(registry: Registry) -> Attestations:
+    return attest.Evidence(TRUSTED).beside(registry, SUBJECT)
+
+
+def put_beside(registry: Registry, change: Callable[[dict[str, Any]], object], body: bytes = b"{}") -> Digest:
+    """A referrer like ours that somebody made otherwise, in its list and under a tag of its own."""
+    blob = registry.put_blob(body)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": dsse.BUNDLE,
+        "config": blob.plain,
+        "layers": [{**blob.plain, "mediaType": dsse.BUNDLE}],
+        "subject": IMAGE.descriptor.plain,
+    }
+    change(document)
+    return registry.put_referrer(Manifest(canonical(document), OCI_MANIFEST))
+
+
+# -- storing and finding --------------------------------------------------------------------------------
+
+
+def test_what_is_attached_is_found_and_in_every_list(staging: Registry) -> None:
+    """By cosign of today in the referrers' list, by older ones in theirs, with what each looks for."""
+    bundle = attest.sign(record(), KEY)
+    digest = attach(staging, bundle)
+    assert beside(staging) == Attestations((Proof(record(), SIGNER, digest),))
+    (listed,) = staging.referrers(SUBJECT, dsse.BUNDLE)
+    assert (listed.digest, listed.artifact_type) == (digest, dsse.BUNDLE)
+    assert dict(listed.annotations) == {
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": attest.PREDICATE,
+    }
+    older = staging.manifest(f"sha256-{SUBJECT.hex}.att")
+    assert older is not None
+    assert older.media_type == OCI_MANIFEST
+    assert older.document["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
+    assert staging.blob(older.config.digest) == canonical(
+        {"architecture": "", "os": "", "rootfs": {"type": "layers"}}
+    )
+    assert older.config.size == len(staging.blob(older.config.digest))
+    (layer,) = older.document["layers"]
+    assert layer == {
+        "mediaType": "application/vnd.dsse.envelope.v1+json",
+        "digest": layer["digest"],
+        "size": len(staging.blob(Digest(layer["digest"]))),
+        "annotations": {"dev.cosignproject.cosign/signature": "", "predicateType": attest.PREDICATE},
+    }
+    assert json.loads(staging.blob(Digest(layer["digest"]))) == json.loads(bundle)["dsseEnvelope"]
+
+
+def test_statements_come_newest_first_whatever_the_lists_say(staging: Registry) -> None:
+    """By the end of the run, and of one second by the attempt; certificates by their making."""
+    made = [record(7), record(9), record(8, attempt=1), record(8, attempt=2)]
+    for one in made:
+        attach(staging, attest.sign(one, KEY))
+    for second in (7, 9, 8):
+        attach(staging, certificates.sign(certificate(second), KEY))
+    found = beside(staging)
+    assert [one.record for one in found.proofs] == [made[1], made[3], made[2], made[0]]
+    assert [one.certificate.created[-3:] for one in found.certificates] == ["09Z", "08Z", "07Z"]
+    assert found.worthless == ()
+
+
+def test_nothing_is_stored_beside_an_image_that_is_not_there(
+    registry: MemoryRegistry, staging: Registry
+) -> None:
+    del registry.kept["a-staging"].manifests[str(SUBJECT)]
+    registry.writes.clear()
+    with pytest.raises(RegistryError) as raised:
+        attach(staging, attest.sign(record(), KEY))
+    assert raised.value.what == f"{staging.repository}@{SUBJECT} is not in the registry"
+    assert raised.value.hint == "build it and verify it again"
+    assert registry.writes == []
+
+
+def test_only_a_bundle_of_ours_is_stored(staging: Registry) -> None:
+    with pytest.raises(ValueError, match=r"^no bundle of ours: it holds no statement$"):
+        attach(staging, b"{}")
+
+
+def test_the_very_bytes_are_copied_into_every_list(registry: MemoryRegistry, staging: Registry) -> None:
+    """The image itself may come later."""
+    for body in (attest.sign(record(), KEY), certificates.sign(certificate(), KEY)):
+        attach(staging, body)
+    found, destination = beside(staging), registry.at("a")
+    attest.Evidence(TRUSTED).copy(found.statements, staging, destination, SUBJECT)
+    assert beside(destination) == found
+    assert beside(destination).unlisted == ()
+    assert registry.kept["a"].manifests.keys() >= {str(one.manifest) for one in found.statements}
+    kept = registry.kept["a"].blobs.items()
+    assert kept <= registry.kept["a-staging"].blobs.items()
+
+
+def test_a_statement_that_is_gone_cannot_be_copied(registry: MemoryRegistry, staging: Registry) -> None:
+    digest = attach(staging, attest.sign(record(), KEY))
+    found = beside(staging).statements
+    del registry.kept["a-staging"].manifests[str(digest)]
+    with pytest.raises(RegistryError) as raised:
+        attest.copy(found, staging, registry.at("a"), SUBJECT)
+    assert raised.value.what == f"{staging.repository}@{digest} is not in the registry"
+
+
+# -- neighbours -------------------------------------------------------------------------------------------
+
+
+def second_layer(document: dict[str, Any]) -> None:
+    document["layers"] *= 2
+
+
+def no_layer(document: dict[str, Any]) -> None:
+    document["layers"] = []
+
+
+def other_layer(document: dict[str, Any]) -> None:
+    document["layers"][0]["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.2+json"
+
+
+def large_layer(document: dict[str, Any]) -> None:
+    document["layers"][0]["size"] = dsse.LARGEST + 1
+
+
+def lost_layer(document: dict[str, Any]) -> None:
+    document["layers"][0]["digest"] = f"sha256:{'e' * 64}"
+
+
+def odd_layers(document: dict[str, Any]) -> None:
+    document["layers"] = "none"
+
+
+NO_BUNDLE = "does not hold one bundle of sigstore"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (second_layer, NO_BUNDLE),
+        (no_layer, NO_BUNDLE),
+        (other_layer, NO_BUNDLE),
+        (large_layer, NO_BUNDLE),
+        (lost_layer, f"cannot be read: {{here}} lacks the blob sha256:{'e' * 64}"),
+        (odd_layers, "cannot be read: {digest} (application/vnd.oci.image.manifest.v1+json) is no manifest"),
+    ],
+)
+def test_a_broken_neighbour_is_a_reason_and_hides_nothing(
+    staging: Registry, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    """The gate goes on: a statement beside it counts as if it were alone."""
+    ours = attach(staging, attest.sign(record(), KEY))
+    broken = put_beside(staging, change)
+    found = beside(staging)
+    assert [one.manifest for one in found.proofs] == [ours]
+    (reason,) = found.worthless
+    assert (reason.code, reason.hint) == ("record-malformed", AGAIN)
+    assert reason.text.startswith(
+        f"the record {broken} {says.format(digest=broken, here=staging.repository)}"
+    )
+
+
+def test_a_bundle_may_be_as_large_as_is_read(staging: Registry) -> None:
+    """By what its manifest says of it, to the byte."""
+
+    def large(document: dict[str, Any]) -> None:
+        document["layers"][0]["size"] = dsse.LARGEST
+
+    put_beside(staging, large)
+    (reason,) = beside(staging).worthless
+    assert NO_BUNDLE not in reason.text
+
+
+@pytest.mark.parametrize(("more", "is_refused"), [(0, False), (1, True)])
+def test_a_neighbour_with_a_large_manifest_is_not_even_asked_for(
+    staging: Registry, more: int, *, is_refused: bool
+) -> None:
+    """By the size that the list tells."""
+    size = dsse.LARGEST + more
+    entry = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'d' * 64}"), size, dsse.BUNDLE)
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.plain]}
+    staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
+    (reason,) = beside(staging).worthless
+    expected = (
+        ("record-malformed", f"the record {entry.digest} has a manifest of {size} bytes")
+        if is_refused
+        else ("record-missing", f"the record {entry.digest} is listed but not in the registry")
+    )
+    assert (reason.code, reason.text, reason.hint) == (*expected, AGAIN)
+
+
+def test_what_a_stranger_signed_is_a_reason(staging: Registry) -> None:
+    digest = attach(staging, attest.sign(record(), STRANGER))
+    hint = ascii(dsse.fingerprint(STRANGER.public_key()))[:80]
+    text = f"is not signed by a key that is trusted here; it names {hint} as its key"
+    assert beside(staging) == Attestations(
+        worthless=(Reason("record-untrusted", f"the record {digest} {text}", AGAIN),)
+    )
+
+
+def test_a_tag_that_shows_another_manifest_is_a_reason(staging: Registry) -> None:
+    """It has the form of a statement's own tag."""
+    tag = f"sha256-{SUBJECT.hex}.{'5' * 32}"
+    staging.put_manifest(IMAGE, tag)
+    text = f"{staging.repository}:{tag} names another manifest, {IMAGE.digest}"
+    assert beside(staging).worthless == (Reason("record-malformed", text, AGAIN),)
+
+
+@pytest.mark.parametrize("suffix", ["", ".att"])
+def test_what_is_no_list_is_named_and_never_overwritten(
+    registry: MemoryRegistry, staging: Registry, suffix: str
+) -> None:
+    """Under either tag; and what is trusted counts all the same."""
+    ours = attach(staging, attest.sign(record(), KEY))
+    tag = f"sha256-{SUBJECT.hex}{suffix}"
+    del registry.kept["a-staging"].blobs[names(staging, ".att")[0]]  # or there would be nothing to write
+    registry.kept["a-staging"].manifests["sha256:x"] = ("application/vnd.oci.image.manifest.v1+json", b"{}")
+    registry.kept["a-staging"].tags[tag] = "sha256:x"
+    found = beside(staging)
+    assert [one.manifest for one in found.proofs] == [ours]
+    assert [reason.code for reason in found.worthless] == ["list-foreign"]
+    assert tag in found.worthless[0].text
+    assert found.worthless[0].hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
+    registry.writes.clear()
+    with pytest.raises(ContentError) as raised:
+        store.enlist(staging, SUBJECT)
+    assert raised.value.hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
+    assert registry.writes == []
+
+
+# -- what is not listed, and what is gone -------------------------------------------------------------------
+
+
+def test_what_one_list_lacks_is_unlisted_until_it_is_entered(
+    registry: MemoryRegistry, staging: Registry
+) -> None:
+    """Whoever overwrote which list; what a stranger signed is nobody's loss."""
+    ours = attach(staging, attest.sign(record(), KEY))
+    attach(staging, attest.sign(record(), STRANGER))
+    assert beside(staging).unlisted == ()
+    for suffix in ("", ".att"):
+        del registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}{suffix}"]
+        assert beside(staging).unlisted == (ours,)
+        store.enlist(staging, SUBJECT)
+        assert beside(staging).unlisted == ()
+
+
+def test_the_older_list_is_written_once(registry: MemoryRegistry, staging: Registry) -> None:
+    """Where nothing is lacking, nothing is stored."""
+    attach(staging, attest.sign(record(), KEY))
+    registry.writes.clear()
+    store.enlist(staging, SUBJECT)
+    assert registry.writes == []
+
+
+def test_what_a_statement_names_and_is_gone_is_missing(staging: Registry) -> None:
+    """Unless a proof was made in the knowledge of that; what is there, worthless or not, is not gone."""
+    gone, lost = Digest(f"sha256:{'1' * 64}"), Digest(f"sha256:{'2' * 64}")
+    strangers = attach(staging, attest.sign(record(), STRANGER))
+    first = attach(staging, attest.sign(record(), KEY, seen=Links((gone, lost, strangers))))
+    assert beside(staging).missing == (gone, lost)
+    attach(staging, attest.sign(record(6), KEY, seen=Links((first,), (lost,))))
+    assert beside(staging).missing == (gone,)
+
+
+def test_a_certificate_misses_what_it_names_and_excuses_nothing(staging: Registry) -> None:
+    """Only an image that was tried again may do without a statement."""
+    gone = Digest(f"sha256:{'1' * 64}")
+    links = Links((gone,), (gone,))
+    digest = attach(staging, certificates.sign(certificate(), KEY, seen=links))
+    found = beside(staging)
+    assert found.certificates == (Certified(certificate(), SIGNER, digest, links),)
+    assert found.missing == (gone,)
+
+
+# -- cleaning ---------------------------------------------------------------------------------------------
+
+
+def cleaned(registry: Registry) -> list[str]:
+    told: list[str] = []
+    attest.clean(registry, SUBJECT, TRUSTED, told.append)
+    return told
+
+
+def names(registry: Registry, suffix: str = "") -> list[str]:
+    """What a list names."""
+    manifest = registry.manifest(f"sha256-{SUBJECT.hex}{suffix}")
+    assert manifest
+    return [one["digest"] for one in manifest.document["layers" if suffix else "manifests"]]
+
+
+def test_where_nothing_is_in_the_way_nothing_is_touched(registry: MemoryRegistry, staging: Registry) -> None:
+    """What a stranger signed is nobody's business here."""
+    attach(staging, attest.sign(record(), KEY))
+    attach(staging, attest.sign(record(), STRANGER))
+    registry.writes.clear()
+    assert cleaned(staging) == []
+    assert registry.writes == []
+
+
+def test_where_there_is_nothing_no_list_is_made(registry: MemoryRegistry, staging: Registry) -> None:
+    registry.writes.clear()
+    assert cleaned(staging) == []
+    assert registry.writes == []
+
+
+def test_what_is_no_statement_goes_from_the_registry_and_from_the_list(staging: Registry) -> None:
+    ours = attach(staging, attest.sign(record(), KEY))
+    broken = put_beside(staging, other_layer)
+    assert cleaned(staging) == [
+        f"{broken} removed: no trusted key signed it",
+        f"tag sha256-{SUBJECT.hex} is a list again, of 1",
+    ]
+    assert names(staging) == [str(ours)]
+    assert staging.manifest(broken) is None
+    assert beside(staging).worthless == ()
+    assert cleaned(staging) == []
+
+
+def test_what_is_only_listed_goes_from_the_list_and_is_not_removed(staging: Registry) -> None:
+    """It refers to another image: whoever lists it here wants us to remove it there."""
+    subject = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'3' * 64}"), 9)
+    other = put_beside(staging, lambda document: document.update(subject=subject.plain, layers=[]))
+    ours = attach(staging, attest.sign(record(), KEY))
+    entry = Descriptor(OCI_MANIFEST, other, 9, dsse.BUNDLE).plain
+    gone = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'4' * 64}"), 9, dsse.BUNDLE).plain
+    current = staging.manifest(f"sha256-{SUBJECT.hex}")
+    assert current
+    listed = [*current.document["manifests"], entry, gone, "odd"]
+    body = canonical({**current.document, "manifests": listed})
+    staging.put_manifest(Manifest(body, OCI_INDEX), f"sha256-{SUBJECT.hex}")
+    assert cleaned(staging) == [f"tag sha256-{SUBJECT.hex} is a list again, of 1"]
+    assert names(staging) == [str(ours)]
+    assert staging.manifest(other) is not None
+
+
+def test_a_tag_that_shows_no_statement_goes(staging: Registry) -> None:
+    """Only one of the form of a statement's own; the manifest behind it stays."""
+    attach(staging, attest.sign(record(), KEY))
+    tag, other = f"sha256-{SUBJECT.hex}.{'5' * 32}", f"sha256-{SUBJECT.hex}.sbom"
+    staging.put_manifest(IMAGE, tag)
+    staging.put_manifest(IMAGE, other)
+    assert cleaned(staging) == [f"tag {tag} removed: it shows no statement"]
+    assert staging.manifest(tag) is None
+    assert staging.digest_of(other) == SUBJECT
+
+
+@pytest.mark.parametrize("suffix", ["", ".att"])
+def test_what_is_no_list_gives_way_to_one(registry: MemoryRegistry, staging: Registry, suffix: str) -> None:
+    ours = attach(staging, attest.sign(record(), KEY))
+    before = names(staging, suffix)
+    tag = f"sha256-{SUBJECT.hex}{suffix}"
+    registry.kept["a-staging"].manifests["sha256:x"] = (OCI_MANIFEST, b"{}")
+    registry.kept["a-staging"].tags[tag] = "sha256:x"
+    assert cleaned(staging) == [f"tag {tag} is a list again, of 0"]
+    assert names(staging, suffix) == before
+    found = staging.manifest(tag)
+    assert found
+    assert found.media_type == (OCI_MANIFEST if suffix else OCI_INDEX)
+    assert beside(staging).worthless == ()
+    assert [one.manifest for one in beside(staging).proofs] == [ours]
+
+
+def test_where_ours_are_buried_all_that_nobody_trusts_goes(
+    staging: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are read, to the one: as many as are read stay."""
+    attach(staging, attest.sign(record(), KEY))
+    theirs = attach(staging, attest.sign(record(), STRANGER))
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 2)
+    assert cleaned(staging) == []
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 1)
+    assert cleaned(staging) == [
+        f"{theirs} removed: no trusted key signed it",
+        f"tag sha256-{SUBJECT.hex} is a list again, of 1",
+    ]
+    assert [one.record for one in beside(staging).proofs] == [record()]
+    assert beside(staging).worthless == ()
+
+
+def test_tags_that_show_nothing_bury_ours_as_well(staging: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(staging, attest.sign(record(), KEY))
+    theirs = attach(staging, attest.sign(record(), STRANGER))
+    staging.put_manifest(IMAGE, f"sha256-{SUBJECT.hex}.{'5' * 32}")
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 2)
+    cleaned(staging)
+    assert staging.manifest(theirs) is None
+
+
+def test_what_cannot_be_understood_is_not_removed(registry: MemoryRegistry, staging: Registry) -> None:
+    """Nobody knows what refers to it; it goes from the list alone."""
+    odd = put_beside(staging, odd_layers)
+    kind, body = registry.kept["a-staging"].manifests[str(odd)]
+    registry.kept["a-staging"].manifests[str(odd)] = kind, body.replace(b"subject", b"subjecT")
+    assert cleaned(staging)[-1] == f"tag sha256-{SUBJECT.hex} is a list again, of 0"
+    assert str(odd) in registry.kept["a-staging"].manifests
+
+
+def test_more_than_is_read_is_still_cleaned(staging: Registry) -> None:
+    """Which is what this is for."""
+    entries = [
+        Descriptor(OCI_MANIFEST, Digest(f"sha256:{number:064x}"), dsse.LARGEST + 1, dsse.BUNDLE).plain
+        for number in range(1001)
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
+    with pytest.raises(RegistryError, match="1001 things refer to"):
+        beside(staging)
+    assert cleaned(staging) == [f"tag sha256-{SUBJECT.hex} is a list again, of 0"]
+
+
+def test_where_nothing_is_trusted_the_older_list_is_not_looked_at(
+    registry: MemoryRegistry, staging: Registry
+) -> None:
+    registry.kept["a-staging"].manifests["sha256:x"] = (OCI_MANIFEST, b"{}")
+    registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}.att"] = "sha256:x"
+    assert beside(staging) == Attestations()

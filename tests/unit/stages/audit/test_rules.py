@@ -1,0 +1,484 @@
+"""Sabotage: each thing that goes wrong in images is found by the rule for it, and by no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pipeline.adapters.image_files.nodes import Layer, Node
+from pipeline.formats.elf.objects import Cached, DeviceCode
+from pipeline.model import RULE_NAMES, Budget, PackageSize, Severity, Sizes
+from pipeline.stages.audit.inventory import Distribution
+from tests.unit.stages.audit.audited_image import CUDART, LIB, SITE, TORCH, VLLM, Image, library, module, said
+
+ERROR, WARNING, NOTE = Severity
+Spoil = Callable[[Image], None]
+
+CASES: list[tuple[str, Severity, str, Spoil]] = []
+
+
+def breaks(rule: str, severity: Severity, words: str) -> Callable[[Spoil], Spoil]:
+    """The rule that must find what a function spoils, how severe that is, and words of what is said."""
+
+    def register(spoil: Spoil) -> Spoil:
+        CASES.append((rule, severity, words, spoil))
+        return spoil
+
+    return register
+
+
+# -- closure ----------------------------------------------------------------------------------------
+
+
+@breaks("closure", ERROR, "libnuma.so.1 is nowhere in the image")
+def a_module_needs_a_library_that_is_nowhere(image: Image) -> None:
+    image.add(module(f"{SITE}/numa.abi3.so", "libnuma.so.1"))
+
+
+@breaks("closure", ERROR, "where it does not look")
+def a_program_needs_a_library_that_lies_elsewhere(image: Image) -> None:
+    image.add(library("/opt/odd/libodd.so"))
+    image.add(replace(image.objects["/usr/bin/tini"], needs=("libodd.so",)))
+
+
+@breaks("closure", WARNING, "where it does not look")
+def a_module_relies_on_what_something_else_has_loaded(image: Image) -> None:
+    image.add(library(f"{SITE}/other/lib/libodd.so"))
+    image.add(module(f"{SITE}/odd.abi3.so", "libodd.so"))
+
+
+@breaks("closure", WARNING, "libodd.so is nowhere in the image")
+def a_library_that_its_package_opens_misses_another(image: Image) -> None:
+    image.add(library(f"{SITE}/odd/lib/libmine.so", "libodd.so"))
+
+
+@breaks("closure", NOTE, "libtbb.so.12 is nowhere in the image")
+def a_backend_that_is_optional_misses_its_library(image: Image) -> None:
+    image.add(module(f"{SITE}/numba/np/ufunc/tbbpool.cpython-311-x86_64-linux-gnu.so", "libtbb.so.12"))
+
+
+@breaks("closure", NOTE, "libodd.so is nowhere in the image")
+def an_object_that_nobody_loads_misses_a_library(image: Image) -> None:
+    image.add(library("/opt/odd/libunused.so", "libodd.so"))
+
+
+@breaks("closure", ERROR, "has no GLIBC_2.39")
+def a_module_asks_for_a_newer_glibc(image: Image) -> None:
+    image.change(f"{VLLM}/_C.abi3.so", version_needs=(("libc.so.6", ("GLIBC_2.34", "GLIBC_2.39")),))
+
+
+@breaks("closure", WARNING, "it cannot be read: truncated")
+def a_library_is_truncated(image: Image) -> None:
+    image.unreadable = ((f"{SITE}/odd/libodd.so", "truncated"),)
+
+
+# -- symbols ----------------------------------------------------------------------------------------
+
+
+@breaks("symbols", ERROR, "_ZN3c105OtherE and 1 more")
+def an_extension_was_built_against_another_torch(image: Image) -> None:
+    undefined = frozenset({"_ZN3c105OtherE", "an_operator", "malloc"})
+    image.change(f"{VLLM}/_moe_C.abi3.so", undefined=undefined)
+
+
+@breaks("symbols", ERROR, "_ZN3c105ErrorE")
+def torch_was_swapped_under_an_extension(image: Image) -> None:
+    image.change(f"{TORCH}/libc10.so", defined=frozenset({"_ZN3c105ErrorERKSs"}))
+
+
+# -- one CUDA ---------------------------------------------------------------------------------------
+
+
+@breaks("one-cuda", ERROR, "it links CUDA 12, the image's PyTorch or most of it CUDA 13")
+def an_extension_links_another_major(image: Image) -> None:
+    image.add(library(f"{SITE}/odd/libcudart.so.12", "libc.so.6"))
+    image.add(module(f"{SITE}/odd/_C.abi3.so", "libcudart.so.12", rpath=("$ORIGIN",)))
+
+
+@breaks("one-cuda", NOTE, "libcublas.so.12 is of CUDA 12")
+def a_library_of_another_major_lies_there_unused(image: Image) -> None:
+    image.add(library(f"{SITE}/nvidia/cublas/lib/libcublas.so.12"))
+
+
+@breaks("one-cuda", NOTE, "compiled by CUDA 12.8")
+def kernels_were_compiled_by_another_major(image: Image) -> None:
+    image.change(f"{VLLM}/_moe_C.abi3.so", compiled_by="12.8")
+
+
+@breaks("one-cuda", WARNING, "nvcc's headers is of CUDA 13.2")
+def a_part_of_the_toolkit_is_newer_than_the_runtime(image: Image) -> None:
+    image.install("nvidia-cuda-crt", "13.2.51")
+
+
+# -- device code ------------------------------------------------------------------------------------
+
+
+@breaks("device-code", ERROR, "it holds no code for any GPU")
+def an_extension_was_built_empty(image: Image) -> None:
+    image.change(f"{VLLM}/_moe_C.abi3.so", device_code=())
+
+
+@breaks("device-code", ERROR, "it has no code for sm_90")
+def the_core_has_no_code_for_an_architecture_asked_for(image: Image) -> None:
+    image.change(f"{VLLM}/_C.abi3.so", device_code=(DeviceCode("cubin", "sm_80", 1),))
+
+
+@breaks("device-code", ERROR, "it has no code for sm_90")
+def code_for_a_family_of_another_architecture_does_not_count(image: Image) -> None:
+    code = (
+        DeviceCode("cubin", "sm_80", 1),
+        DeviceCode("cubin", "sm_100f", 1),
+        DeviceCode("cubin", "sm_89", 1),
+    )
+    image.change(f"{VLLM}/_C.abi3.so", device_code=code)
+
+
+@breaks("device-code", NOTE, "it has no code for sm_80")
+def kernels_for_some_models_lack_an_architecture(image: Image) -> None:
+    image.change(f"{VLLM}/_moe_C.abi3.so", device_code=(DeviceCode("cubin", "sm_90a", 1),))
+
+
+@breaks("device-code", ERROR, "FlashInfer's package of compiled kernels holds none")
+def flashinfers_kernels_were_built_where_no_gpu_was_seen(image: Image) -> None:
+    image.install("flashinfer-jit-cache", "0.7.0")
+
+
+# -- driver floor -----------------------------------------------------------------------------------
+
+
+@breaks("driver-floor", ERROR, "says 525.60.13, and what is inside needs driver 580")
+def the_label_promises_an_older_driver(image: Image) -> None:
+    image.expect_label("tagproof.driver.min", "525.60.13")
+
+
+@breaks("driver-floor", WARNING, "says 590, and what is inside needs driver 580")
+def the_label_asks_for_more_than_is_needed(image: Image) -> None:
+    image.expect_label("tagproof.driver.min", "590")
+
+
+@breaks("driver-floor", ERROR, "says 'none', and what is inside needs driver 580")
+def the_label_says_that_no_driver_is_needed(image: Image) -> None:
+    image.expect_label("tagproof.driver.min", "none")
+
+
+@breaks("driver-floor", WARNING, "NVIDIA_REQUIRE_CUDA asks for CUDA 12.0")
+def the_container_toolkit_is_told_to_let_older_drivers_in(image: Image) -> None:
+    image.env["NVIDIA_REQUIRE_CUDA"] = "cuda>=12.0"
+
+
+# -- jit --------------------------------------------------------------------------------------------
+
+
+@breaks("jit", ERROR, "no compiler for C is on PATH")
+def there_is_no_compiler(image: Image) -> None:
+    del image.nodes["/usr/bin/gcc"]
+
+
+@breaks("jit", ERROR, "CC names clang-99")
+def the_compiler_that_is_named_is_not_there(image: Image) -> None:
+    image.env["CC"] = "clang-99"
+
+
+@breaks("jit", ERROR, "Python.h of Python 3.11 is not there")
+def pythons_headers_are_missing(image: Image) -> None:
+    del image.nodes["/usr/include/python3.11/Python.h"]
+
+
+@breaks("jit", ERROR, "no ptxas is where Triton looks")
+def ptxas_may_not_be_executed(image: Image) -> None:
+    image.file(f"{SITE}/triton/backends/nvidia/bin/ptxas", mode=0o644)
+
+
+@breaks("jit", WARNING, "FlashInfer compiles at run time, and no nvcc is where it looks")
+def flashinfer_is_there_without_kernels_or_nvcc(image: Image) -> None:
+    image.install("flashinfer-python", "0.7.0")
+
+
+@breaks("jit", WARNING, "DeepGEMM compiles at run time, and no cuobjdump")
+def deep_gemm_is_there_without_its_tools(image: Image) -> None:
+    image.folder(f"{VLLM}/third_party/deep_gemm")
+
+
+@breaks("jit", WARNING, "gcc is of version 16, nvcc of CUDA 13.0 takes up to 15")
+def gcc_is_newer_than_nvcc_takes(image: Image) -> None:
+    image.file("/usr/local/cuda/bin/nvcc", mode=0o755)
+    image.file("/usr/bin/gcc-16", mode=0o755)
+    image.put(Node("/usr/bin/gcc", "link", 0o777, 0, 0, 0, 0, "gcc-16"))
+
+
+# -- shadow -----------------------------------------------------------------------------------------
+
+
+@breaks("shadow", ERROR, "where the loader looks (/etc/ld.so.conf)")
+def a_compat_folder_is_in_the_loaders_configuration(image: Image) -> None:
+    image.file("/usr/local/cuda-13.0/compat/libcuda.so.1")
+    image.file("/etc/ld.so.conf", text="/usr/local/cuda-13.0/compat\n")
+
+
+@breaks("shadow", ERROR, "where the loader looks (/etc/ld.so.cache)")
+def a_compat_folder_is_in_the_loaders_cache(image: Image) -> None:
+    image.file("/usr/local/cuda-13.0/compat/libcuda.so.1")
+    image.cache = (Cached("libcuda.so.1", "/usr/local/cuda-13.0/compat/libcuda.so.1"),)
+
+
+@breaks("shadow", ERROR, "where the loader looks (LD_LIBRARY_PATH)")
+def a_stub_of_the_driver_is_on_the_path(image: Image) -> None:
+    image.file("/usr/local/cuda/lib64/stubs/libcuda.so")
+    image.env["LD_LIBRARY_PATH"] = "/usr/local/cuda/lib64/stubs"
+
+
+@breaks("shadow", ERROR, "where the loader looks (a default folder)")
+def a_driver_was_installed(image: Image) -> None:
+    image.file(f"{LIB}/libnvidia-ml.so.1")
+
+
+@breaks("shadow", NOTE, "forward compatibility is there, where the loader does not look")
+def a_compat_folder_lies_there_unused(image: Image) -> None:
+    image.file("/usr/local/cuda-13.0/compat/libcuda.so.580.95.05")
+
+
+# -- contents ---------------------------------------------------------------------------------------
+
+
+@breaks("contents", ERROR, "numpy 2.4.6 is installed, and in no lock")
+def something_was_installed_after_the_lock(image: Image) -> None:
+    pins = image.wanted.pins
+    image.install("numpy", "2.4.6")
+    image.wanted = replace(image.wanted, pins=pins)
+
+
+@breaks("contents", ERROR, "numpy 2.4.6 of the lock is not installed")
+def something_of_the_lock_is_missing(image: Image) -> None:
+    image.wanted = replace(image.wanted, pins=(*(image.wanted.pins or ()), ("numpy", "2.4.6")))
+
+
+@breaks("contents", ERROR, "triton 3.6.0 is installed, the lock has 3.7.1")
+def something_is_installed_in_another_version(image: Image) -> None:
+    pins = image.wanted.pins
+    image.install("triton", "3.6.0")
+    image.wanted = replace(image.wanted, pins=pins)
+
+
+@breaks("contents", ERROR, "the label tagproof.vllm says 0.31.0, inside is vllm 0.32.0")
+def a_label_says_what_the_files_do_not(image: Image) -> None:
+    image.expect_label("tagproof.vllm", "0.31.0")
+
+
+@breaks("contents", ERROR, "the label tagproof.cuda says cu128, inside is cuda cu130")
+def a_label_names_another_cuda(image: Image) -> None:
+    image.expect_label("tagproof.cuda", "cu128")
+
+
+@breaks("contents", WARNING, "the environment variable PYTORCH_VERSION says 2.9.0")
+def the_environment_names_another_torch(image: Image) -> None:
+    image.env["PYTORCH_VERSION"] = "2.9.0"
+
+
+@breaks("contents", ERROR, "the label tagproof.lock is not there")
+def a_label_is_missing(image: Image) -> None:
+    image.wanted = replace(image.wanted, labels=(*image.wanted.labels, ("tagproof.lock", "sha256:1")))
+
+
+@breaks("contents", ERROR, "torch is installed twice in one folder: 2.13.0 and 2.13.0")
+def two_torches_lie_over_each_other(image: Image) -> None:
+    other = f"{SITE}/Torch-2.13.0.dist-info"
+    image.distributions.insert(0, replace(image.distributions[0], path=other))
+
+
+@breaks("contents", WARNING, "there is a second torch")
+def another_python_has_a_torch_of_its_own(image: Image) -> None:
+    path = "/usr/lib/python3/dist-packages/torch-2.6.0.dist-info"
+    image.distributions.append(Distribution("torch", "2.6.0", "pip", path))
+
+
+@breaks("contents", WARNING, "2 copies of libcudart.so.13 are loaded")
+def two_copies_of_the_runtime_are_loaded(image: Image) -> None:
+    image.add(library("/usr/local/cuda/lib64/libcudart.so.13", "libc.so.6"))
+    image.add(module(f"{SITE}/odd.abi3.so", "libcudart.so.13", rpath=("/usr/local/cuda/lib64",)))
+
+
+@breaks("contents", NOTE, "there are 2 copies of libcudart.so.13")
+def a_second_copy_of_the_runtime_lies_there(image: Image) -> None:
+    image.add(replace(image.objects[CUDART], path="/usr/local/cuda/lib64/libcudart.so.13"))
+
+
+@breaks("contents", WARNING, "both conda and uv have installed triton")
+def conda_and_pip_are_mixed(image: Image) -> None:
+    image.file("/opt/venv/conda-meta/triton-3.7.1-py311_0.json")
+
+
+@breaks("contents", WARNING, "triton 3.7.1: 2 of its files are not as its RECORD says: a.py, b.so")
+def files_of_a_package_were_overwritten(image: Image) -> None:
+    image.install("triton", "3.7.1", broken_files=("a.py", "b.so"))
+
+
+# -- requirements -----------------------------------------------------------------------------------
+
+
+@breaks("requirements", ERROR, "vllm 0.32.0 asks for torch==2.12.0, torch 2.13.0 is installed")
+def an_extension_is_of_a_package_that_wants_another_torch(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("torch==2.12.0",))
+
+
+@breaks("requirements", ERROR, "vllm 0.32.0 asks for numpy, which is not installed")
+def a_requirement_of_the_lock_is_not_there(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("numpy",))
+
+
+@breaks("requirements", NOTE, "vllm 0.32.0 has a requirement that cannot be read: torch>=")
+def a_requirement_cannot_be_read(image: Image) -> None:
+    image.install("vllm", "0.32.0", requires=("torch>=",))
+
+
+# -- config -----------------------------------------------------------------------------------------
+
+
+@breaks("config", WARNING, "LD_PRELOAD brings /usr/lib/libodd.so into every process, and it is not there")
+def a_library_is_pushed_into_every_process(image: Image) -> None:
+    image.env["LD_PRELOAD"] = "/usr/lib/libodd.so"
+
+
+@breaks("config", WARNING, "it brings /odd.so into every process")
+def the_loader_is_told_to_do_so_by_file(image: Image) -> None:
+    image.file("/etc/ld.so.preload", text="/odd.so\n")
+
+
+@breaks("config", WARNING, "neither an entrypoint nor a command is set")
+def nothing_is_started(image: Image) -> None:
+    image.entrypoint = ()
+
+
+@breaks("config", ERROR, "/usr/local/bin/serve is what the image starts, and it is not there")
+def what_is_started_is_missing(image: Image) -> None:
+    del image.nodes["/usr/local/bin/serve"]
+
+
+@breaks("config", ERROR, "it may not be executed")
+def what_is_started_is_no_program(image: Image) -> None:
+    image.file("/usr/local/bin/serve", mode=0o644)
+
+
+@breaks("config", ERROR, "user 1000:0 cannot get to Python's packages through it")
+def the_user_may_not_enter_the_environment(image: Image) -> None:
+    image.folder("/opt/venv/lib", mode=0o700)
+
+
+@breaks("config", NOTE, "only root gets to Python's packages through it")
+def only_root_can_run_it(image: Image) -> None:
+    image.user = ""
+    image.folder("/opt/venv/lib", mode=0o700)
+
+
+@breaks("config", WARNING, "HOME is not writable for user 1000:0")
+def home_belongs_to_somebody_else(image: Image) -> None:
+    image.folder("/home/app", uid=0)
+
+
+@breaks("config", WARNING, "everybody may write there, and it is on PATH")
+def a_folder_of_programs_is_open_to_all(image: Image) -> None:
+    image.folder("/usr/local/bin", mode=0o777)
+
+
+@breaks("config", ERROR, "CUDA_VISIBLE_DEVICES is set to ''")
+def all_gpus_are_hidden(image: Image) -> None:
+    image.env["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@breaks("config", WARNING, "CUDA_VISIBLE_DEVICES is set to '0'")
+def all_gpus_but_one_are_hidden(image: Image) -> None:
+    image.env["CUDA_VISIBLE_DEVICES"] = "0"
+
+
+@breaks("config", ERROR, "NVIDIA_VISIBLE_DEVICES is set to 'none'")
+def the_container_toolkit_is_told_to_give_none(image: Image) -> None:
+    image.env["NVIDIA_VISIBLE_DEVICES"] = "none"
+
+
+@breaks("config", ERROR, "without compute")
+def the_container_toolkit_is_told_to_leave_cuda_out(image: Image) -> None:
+    image.env["NVIDIA_DRIVER_CAPABILITIES"] = "utility"
+
+
+@breaks("config", WARNING, "CUDA_LAUNCH_BLOCKING is set")
+def a_setting_for_debugging_was_left_in(image: Image) -> None:
+    image.env["CUDA_LAUNCH_BLOCKING"] = "1"
+
+
+@breaks("config", ERROR, "the environment variable HF_TOKEN holds a Hugging Face token")
+def a_token_is_in_the_environment(image: Image) -> None:
+    image.env["HF_TOKEN"] = "hf_" + "aB" * 17
+
+
+@breaks("config", WARNING, "the environment variable DB_PASSWORD is set, and named like a secret")
+def a_variable_is_named_like_a_secret(image: Image) -> None:
+    image.env |= {"DB_PASSWORD": "correct horse"}
+
+
+@breaks("config", ERROR, "step 2 of the image's history holds a password in an address")
+def a_password_is_in_the_history(image: Image) -> None:
+    image.history = (
+        "COPY . .",
+        "RUN pip install --index-url https://me:s3cret@packages.example.org/simple x",
+    )
+
+
+@breaks("config", ERROR, "it holds a private key")
+def a_private_key_is_in_a_file(image: Image) -> None:
+    image.file("/root/.ssh/id_ed25519", text="-----BEGIN OPENSSH " + "PRIVATE KEY-----\n")
+
+
+@breaks("config", ERROR, "it holds a registry's password")
+def the_password_of_a_registry_is_in_a_file(image: Image) -> None:
+    image.file("/root/.docker/config.json", text='{"auths": {"r.example.org": {"auth": "bWU6czNjcmV0"}}}')
+
+
+@breaks("config", WARNING, "that every container of this image shares")
+def every_container_has_the_same_host_key(image: Image) -> None:
+    image.file("/etc/ssh/ssh_host_rsa_key", text="-----BEGIN OPENSSH " + "PRIVATE KEY-----\n")
+
+
+# -- budget -----------------------------------------------------------------------------------------
+
+
+@breaks("budget", ERROR, "compressed it has 6.00 GB, the budget is 5.00 GB")
+def the_image_is_larger_than_it_may_be(image: Image) -> None:
+    image.layers = (*image.layers, Layer("sha256:" + "2" * 64, 2_000_000_000))
+
+
+@breaks("budget", WARNING, "compressed it has 4.00 GB, the last proven image has 3.50 GB")
+def the_image_has_outgrown_the_last_one(image: Image) -> None:
+    before = PackageSize(name="torch", version="2.12.0", installed=400_000_000)
+    last = Sizes(compressed=3_500_000_000, installed=10**12, packages=(before,))
+    image.wanted = replace(image.wanted, last=last, budget=Budget())
+
+
+# -- all of them ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity", "words", "spoil"), CASES, ids=[spoil.__name__ for *_, spoil in CASES]
+)
+def test_sabotage_is_found_by_its_rule_and_by_no_other(
+    rule: str, severity: Severity, words: str, spoil: Spoil
+) -> None:
+    """What is found in the spoilt image and not in the healthy one is of this rule and no worse than this."""
+    healthy, image = set(Image().judged().findings), Image()
+    spoil(image)
+    certificate = image.judged()
+    found = [one for one in certificate.findings if one not in healthy]
+    assert {one.rule for one in found} == {rule}, said(certificate)
+    assert min(one.severity.rank for one in found) == severity.rank, said(certificate)
+    assert any(words in one.what and one.severity is severity for one in found), said(certificate)
+
+
+def test_every_rule_is_seen_to_fail() -> None:
+    """Those on exceptions have tests of their own: they are about the matrix, not about the image."""
+    assert {rule for rule, *_ in CASES} == set(RULE_NAMES) - {"exceptions"}
+
+
+def test_a_finding_does_not_spread_the_secret_that_it_found() -> None:
+    image, secret = Image(), "hf_" + "aB" * 17
+    image.env["HF_TOKEN"] = secret
+    assert secret not in image.judged().model_dump_json()

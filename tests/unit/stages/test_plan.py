@@ -1,0 +1,565 @@
+"""The plan: which state a cell is in, what is left to do, and the rows that GitHub gets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.model import (
+    Attestations,
+    Base,
+    Budget,
+    Cell,
+    Check,
+    Decision,
+    Digest,
+    Estimate,
+    Finding,
+    Host,
+    Image,
+    ImageRef,
+    Level,
+    Lock,
+    Observed,
+    Outcome,
+    Pin,
+    Proof,
+    Pruned,
+    Reason,
+    Record,
+    Repository,
+    Result,
+    Spec,
+    Stage,
+    State,
+    Status,
+    Verdict,
+)
+from pipeline.report import planned
+from pipeline.stages import build, plan
+
+CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+OURS, OTHER = Digest.of(b"ours"), Digest.of(b"other")
+HERE = Repository.parse("127.0.0.1:5000/a")
+KEY = "0123456789ab" + "0" * 52
+NO = Decision((Reason("stale", "the record is too old", "verify again"),))
+
+
+def image(cell: Cell = CPU) -> Image:
+    """The image of this cell in staging."""
+    return Image(cell, ImageRef(HERE, OURS), KEY, str(OURS))
+
+
+def proof(
+    outcome: Outcome = Outcome.PASSED,
+    result: Result = Result.PASSED,
+    digest: Digest = OURS,
+    finished: str = "2026-11-20T10:00:00Z",
+) -> Proof:
+    """A signed record of one check."""
+    record = Record(
+        cell=CPU.id,
+        repository=str(HERE),
+        digest=str(digest),
+        build_key=KEY,
+        proof_key=KEY,
+        lock=str(OURS),
+        suite=str(OURS),
+        model=str(OURS),
+        host=Host(hardware="cpu-x86_64", system="any", cpu="any", memory_bytes=1),
+        started="2026-11-20T10:00:00Z",
+        finished=finished,
+        attempt=1,
+        checks=(Check(name="serve", outcome=outcome, seconds=1),),
+        result=result,
+        schema=1,
+    )
+    return Proof(record, "key", OURS)
+
+
+def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -> Observed:
+    """A cell with a lock and an image, whose proofs lie in the destination too, and these changes."""
+    beside = Attestations(proofs)
+    found: dict[str, Any] = {
+        "lock": Lock(cell, ()),
+        "image": image(cell),
+        "beside": beside,
+        "there": beside,
+        "whole": True,
+        **changes,
+    }
+    return Observed(Spec(cell, Base("bookworm", "2026-11-20")), **found)
+
+
+def status(
+    seen: Observed,
+    decision: Decision | None = None,
+    *,
+    why_not: str = "",
+    channels: tuple[str, ...] = (CPU.id, "cpu"),
+    there: Decision | None = None,
+) -> Status:
+    """The status of what was observed, on a machine that can prove it unless it says why not.
+
+    Unless told otherwise the gate says of the destination what it says of staging.
+    """
+    return plan.status(
+        seen,
+        decision,
+        can_prove=not why_not,
+        why_not=why_not,
+        channels=channels,
+        there=there or (decision if seen.carried else None),
+    )
+
+
+def tags(*names: str, digest: Digest = OURS) -> tuple[tuple[str, Digest], ...]:
+    """Tags that carry a digest."""
+    return tuple((name, digest) for name in names)
+
+
+IMMUTABLE = f"{CPU.id}-0123456789ab"
+FAILED = proof(Outcome.FAILED, Result.FAILED)
+UNCLEAR = proof(Outcome.INCONCLUSIVE, Result.FAILED)
+YES = Decision((), proof())
+LAST = (Stage.VERIFY, Stage.PUBLISH)
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "state", "steps"),
+    [
+        (observed(lock=None, image=None), None, State.UNLOCKED, tuple(Stage)),
+        (observed(image=None), None, State.UNBUILT, tuple(Stage)[1:]),
+        (observed(), None, State.UNPROVEN, LAST),
+        (observed(), NO, State.UNPROVEN, LAST),
+        (observed(proofs=(proof(),)), None, State.UNPROVEN, LAST),
+        (observed(proofs=(proof(),)), NO, State.UNPROVEN, LAST),
+        (observed(proofs=(FAILED,)), NO, State.FAILED, LAST),
+        (observed(proofs=(UNCLEAR,)), NO, State.INCONCLUSIVE, LAST),
+        (observed(proofs=(proof(),)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(CPU.id, "cpu")), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu", digest=OTHER)), YES, State.PROVEN, (Stage.PUBLISH,)),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), YES, State.PUBLISHED, ()),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), NO, State.UNPROVEN, LAST),
+        (observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), None, State.UNPROVEN, LAST),
+        (observed(), Decision(()), State.UNPROVEN, LAST),
+    ],
+)
+def test_the_state_says_how_far_a_cell_has_come(
+    seen: Observed, decision: Decision | None, state: State, steps: tuple[Stage, ...]
+) -> None:
+    """Each state has its steps; tags without a proof are worth nothing."""
+    found = status(seen, decision)
+    assert (found.state, found.steps) == (state, steps)
+
+
+UNCERTIFIED = Decision((Reason("no-certificate", "none", "build it"),), proof())
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "steps"),
+    [
+        (UNCERTIFIED, State.UNPROVEN, (Stage.CERTIFY, Stage.PUBLISH)),
+        (
+            replace(UNCERTIFIED, reasons=(*UNCERTIFIED.reasons, *NO.reasons)),
+            State.UNPROVEN,
+            (Stage.CERTIFY, Stage.VERIFY, Stage.PUBLISH),
+        ),
+        (Decision((Reason("certificate-refused", "closure", "install it"),), proof()), State.FAILED, LAST),
+    ],
+)
+def test_an_image_may_lack_its_certificate_or_be_refused_by_it(
+    decision: Decision, state: State, steps: tuple[Stage, ...]
+) -> None:
+    """A good record does not stand in for it, and what it refuses has failed."""
+    found = status(observed(proofs=(proof(),)), decision)
+    assert (found.state, found.steps) == (state, steps)
+
+
+def test_the_newest_record_of_this_very_image_counts() -> None:
+    """Not an older one, and not that of another digest."""
+    later = proof(Outcome.FAILED, Result.FAILED, finished="2026-11-21T10:00:00Z")
+    other = proof(Outcome.FAILED, Result.FAILED, digest=OTHER, finished="2026-11-22T10:00:00Z")
+    assert status(observed(proofs=(later, proof())), NO).state is State.FAILED
+    assert status(observed(proofs=(proof(), other)), NO).record == proof().record
+    assert status(observed(proofs=(other,)), NO).record is None
+
+
+ALL = tags(IMMUTABLE, CPU.id, "cpu")
+UNLISTED = Attestations((proof(),), unlisted=(OURS,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({}, NO),
+        ({"there": Attestations()}, YES),
+        ({"there": UNLISTED}, YES),
+        ({"whole": False}, YES),
+    ],
+    ids=["refused by the gate", "a statement is not there", "a list lacks one", "a layer is gone"],
+)
+def test_tags_alone_do_not_make_an_image_published(changes: dict[str, Any], there: Decision) -> None:
+    """Published is what the destination's own evidence says; else there is something left to publish."""
+    assert status(observed(proofs=(proof(),), tags=ALL), YES).state is State.PUBLISHED
+    found = status(observed(proofs=(proof(),), tags=ALL, **changes), YES, there=there)
+    assert (found.state, found.steps) == (State.PROVEN, (Stage.PUBLISH,))
+
+
+def test_tags_on_an_image_that_may_carry_none_are_told_with_the_way_to_withdraw_them() -> None:
+    """It failed again, or its proof is too old: whoever pulls the tags should not."""
+    found = status(observed(proofs=(FAILED,), tags=ALL), NO)
+    assert (found.state, found.tags) == (State.FAILED, tuple(sorted(tag for tag, _ in ALL)))
+    (_, reason) = found.reasons
+    assert (reason.code, NO.reasons[0].text in reason.text) == ("still-tagged", True)
+    assert reason.hint.startswith(f"python -m pipeline repair {CPU.id}")
+
+
+def test_a_published_image_may_keep_its_tags_while_todays_inputs_ask_for_another() -> None:
+    """An edited suite is a reason to try it again, none to take its tags away."""
+    found = plan.status(
+        observed(proofs=(proof(),), tags=ALL),
+        NO,
+        can_prove=True,
+        why_not="",
+        channels=(CPU.id, "cpu"),
+        there=NO,
+        keeps=True,
+    )
+    assert (found.state, found.reasons) == (State.UNPROVEN, NO.reasons)
+
+
+def test_a_newer_proof_of_a_published_image_is_left_to_publish_and_no_alarm() -> None:
+    """Tried again by today's suite; what lies in the destination still holds its tags until then."""
+    found = plan.status(
+        observed(proofs=(proof(),), tags=ALL),
+        YES,
+        can_prove=True,
+        why_not="",
+        channels=(CPU.id, "cpu"),
+        there=NO,
+        keeps=True,
+    )
+    assert (found.state, found.steps, found.reasons) == (State.PROVEN, (Stage.PUBLISH,), ())
+
+
+def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
+    """The image is proven, and what lies beside it there does not say so."""
+    (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, there=NO).reasons
+    assert (reason.code, f"publish {CPU.id}" in reason.hint) == ("evidence-lacking", True)
+
+
+def test_an_immutable_tag_that_was_moved_is_told_with_what_moves_it_back() -> None:
+    """A plan that said no more than "next: publish" would say so for ever."""
+    (reason,) = status(observed(proofs=(proof(),), tags=tags(IMMUTABLE, digest=OTHER)), YES).reasons
+    assert (reason.code, str(OTHER) in reason.text) == ("tag-moved", True)
+    assert f"repair {CPU.id}" in reason.hint
+
+
+def test_what_lies_beside_an_image_and_counts_for_nothing_is_told() -> None:
+    """With the reason, in the row and in the text of the plan."""
+    strange = Reason("record-untrusted", "signed by 1234", "trust it")
+    found = status(observed(), replace(NO, rejected=(strange,)))
+    assert found.reasons == (*NO.reasons, strange)
+    assert "signed by 1234\nhint: trust it" in planned.text_of([found])
+
+
+def test_a_refusal_keeps_its_reasons() -> None:
+    """They are dropped only where the gate allowed the image."""
+    assert status(observed(proofs=(FAILED,)), NO).reasons == NO.reasons
+    assert status(observed(), YES).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "pending"),
+    [
+        (observed(CUDA, lock=None, image=None), None, "needs a GPU"),
+        (observed(CUDA), None, "needs a GPU"),
+        (observed(CUDA, proofs=(FAILED,)), NO, "needs a GPU"),
+        (observed(CUDA), YES, ""),
+    ],
+)
+def test_what_cannot_be_verified_here_is_pending_and_never_proven(
+    seen: Observed, decision: Decision | None, pending: str
+) -> None:
+    """Only where verifying is still to do: a proof from another machine is as good."""
+    found = status(seen, decision, why_not="needs a GPU", channels=())
+    assert found.pending == pending
+    assert (found.state in {State.PROVEN, State.PUBLISHED}) is (not pending)
+    assert (Stage.VERIFY in found.steps) is bool(pending)
+
+
+def test_a_machine_that_can_prove_a_cell_leaves_nothing_pending() -> None:
+    """Whatever it would say if it could not."""
+    found = plan.status(observed(), None, can_prove=True, why_not="needs a GPU", channels=())
+    assert found.pending == ""
+
+
+def test_only_tags_of_this_image_are_told() -> None:
+    """A tag that carries another digest is not this image's."""
+    seen = observed(tags=(*tags("b", "a"), *tags("c", digest=OTHER)))
+    assert status(seen, YES).tags == ("a", "b")
+
+
+# -- rows for GitHub --------------------------------------------------------------------------------
+
+
+def test_each_possible_cell_is_a_row_with_its_runner() -> None:
+    """Also one with nothing to do; not one that cannot be."""
+    arm = Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")
+    pytorch = Cell("2.13.0", "cpu", "3.11", None)
+    statuses = (
+        Status(CPU, State.PUBLISHED),
+        Status(pytorch, State.UNBUILT),
+        Status(CUDA, State.UNLOCKED, pending="needs a GPU"),
+        Status(arm, State.UNBUILT),
+        Status(Cell("2.12.0", "cpu", "3.11", "0.32.0"), State.IMPOSSIBLE),
+    )
+    found = plan.github(statuses)
+    assert found == {
+        "include": [
+            {"name": CPU.id, "cells": CPU.id, "runner": "ubuntu-latest"},
+            {"name": pytorch.id, "cells": pytorch.id, "runner": "ubuntu-latest"},
+            {"name": CUDA.id, "cells": CUDA.id, "runner": ["self-hosted", "gpu"]},
+            {"name": arm.id, "cells": arm.id, "runner": "ubuntu-24.04-arm"},
+        ]
+    }
+    assert json.loads(json.dumps(found)) == found
+
+
+@given(cpu=st.integers(0, 1500), cuda=st.integers(0, 1500))
+@settings(deadline=None)
+def test_no_matrix_has_more_rows_than_github_takes(cpu: int, cuda: int) -> None:
+    """Beyond that a row holds several cells: each cell once, and never two kinds of runner together."""
+    cells = [Cell(f"2.{n}.0", "cpu", "3.11", None) for n in range(cpu)]
+    cells += [Cell(f"2.{n}.0", "cu130", "3.11", None) for n in range(cuda)]
+    rows = plan.github(Status(cell, State.UNBUILT) for cell in cells)["include"]
+    assert len(rows) <= plan.MOST_ROWS
+    assert sorted(cell for row in rows for cell in row["cells"].split()) == sorted(cell.id for cell in cells)
+    assert all(
+        ("-cpu-" in cell) is (row["runner"] == "ubuntu-latest")
+        for row in rows
+        for cell in row["cells"].split()
+    )
+    assert len({row["name"] for row in rows}) == len(rows)
+    if cpu + cuda <= plan.MOST_ROWS:
+        assert len(rows) == cpu + cuda
+
+
+def test_cells_that_share_layers_are_built_on_one_machine() -> None:
+    """Where a row must hold several, they have PyTorch, CUDA and Python in common."""
+    cells = [
+        Cell(f"2.{torch}.0", "cu130", "3.11", f"0.{vllm}.0") for vllm in range(30) for torch in range(20)
+    ]
+    rows = plan.github(Status(cell, State.UNBUILT) for cell in cells)["include"]
+    assert plan.MOST_ROWS / 2 < len(rows) <= plan.MOST_ROWS
+    assert all(len({name.split("-")[1] for name in row["cells"].split()}) == 1 for row in rows)
+
+
+# -- compatibility and what a build takes -----------------------------------------------------------
+
+ODD = Cell("2.12.0", "cpu", "3.11", "0.32.0")
+PINNED = Finding("pin", Level.IMPOSSIBLE, "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", (), "take it")
+BAD = Pruned(ODD, (PINNED,))
+TAKES = Estimate(download=1, disk=9, compressed=1, installed=2)
+
+
+def test_a_cell_that_cannot_exist_keeps_every_reason_and_has_nothing_to_do() -> None:
+    found = plan.left_out(BAD)
+    assert (found.state, found.steps) == (State.IMPOSSIBLE, ())
+    assert found.reasons == (Reason("pin", PINNED.text, "take it"),)
+
+
+def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
+    found = plan.left_out(Pruned(ODD, excluded="never released"))
+    assert [(one.code, one.text) for one in found.reasons] == [("excluded", "never released")]
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "estimate"),
+    [(observed(image=None), None, TAKES), (observed(), None, None), (observed(), YES, None)],
+)
+def test_only_a_build_that_is_left_to_do_is_estimated(
+    seen: Observed, decision: Decision | None, estimate: Estimate | None
+) -> None:
+    found = plan.status(seen, decision, can_prove=True, why_not="", channels=(), estimate=TAKES)
+    assert found.estimate == estimate
+
+
+def test_a_build_is_estimated_from_the_locked_wheels() -> None:
+    """All of them go to disk, only the missing ones over the network."""
+    pins = tuple(Pin(f"p{n}", "1", "0" * 64, f"p{n}-1-py3-none-any.whl", 100) for n in range(3))
+    found = build.estimate(Lock(CPU, pins), missing=100)
+    assert (found.download, found.compressed, found.installed) == (100, 300, 690)
+    assert found.disk == 100 + 9 * 300
+
+
+@pytest.mark.parametrize(
+    ("budget", "kinds"),
+    [
+        (None, []),
+        (Budget(compressed=1, installed=2), []),
+        (Budget(installed=1), ["installed"]),
+        (Budget(compressed=0, installed=1), ["installed"]),
+    ],
+)
+def test_what_is_larger_than_its_budget_is_warned_about(budget: Budget | None, kinds: list[str]) -> None:
+    found = plan.over_budget(CPU, budget, TAKES)
+    assert [kind for kind in ("compressed", "installed") for one in found if kind in one.text] == kinds
+    assert all(one.level is Level.WARN for one in found)
+
+
+# -- the plan as text -------------------------------------------------------------------------------
+
+
+def test_the_plan_shows_verdict_state_sizes_and_what_is_next() -> None:
+    fine = Verdict((Finding("pin", Level.OK, "fits", ()),))
+    rows = (
+        Status(
+            CPU, State.UNBUILT, steps=LAST, verdict=fine, estimate=Estimate(857_000_000, 8_000_000_000, 1, 2)
+        ),
+        Status(CUDA, State.UNBUILT, steps=LAST, pending="needs a GPU"),
+    )
+    head, cpu, cuda = planned.text_of(rows).splitlines()
+    assert head.split() == ["cell", "verdict", "state", "download", "disk", "next"]
+    assert cpu.split() == [CPU.id, "ok", "unbuilt", "857", "MB", "8.0", "GB", "verify", "publish"]
+    assert cuda.endswith("pending: needs a GPU")
+
+
+def test_the_plan_ends_with_what_was_left_out_and_why() -> None:
+    """Each reason once, with some of those that it is about."""
+    many = [replace(BAD, cell=replace(ODD, python=f"3.{n}")) for n in range(20)]
+    text = planned.text_of((Status(CPU, State.UNBUILT),), (*many, Pruned(ODD, excluded="too slow")))
+    assert text.count(PINNED.text) == 1
+    assert "and 14 more" in text
+    assert f"excluded: too slow\n  {ODD.id}\n" in text
+
+
+def test_a_warning_that_several_cells_share_is_told_once_with_their_names() -> None:
+    warned = Verdict((Finding("cuda-minor", Level.WARN, "another minor", ()),))
+    rows = tuple(Status(cell, State.UNBUILT, verdict=warned) for cell in (CPU, CUDA))
+    text = planned.text_of(rows)
+    assert text.count("another minor") == 1
+    assert f"  {CPU.id} {CUDA.id}" in text
+
+
+# -- word for word ---------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_is_passed_is_a_warning_that_says_by_how_much() -> None:
+    """To the byte: as much as the budget is within it."""
+    estimate = replace(TAKES, compressed=2_000_000_000_000, installed=4_000_000_000_000)
+    hint = "leave packages out, or raise it under `budgets:`"
+    where = (f"locks/{CPU.id}.txt",)
+    assert plan.over_budget(CPU, Budget(1_500_000_000_000, 3_500_000_000_000), estimate) == tuple(
+        Finding(
+            "budget",
+            Level.WARN,
+            f"{CPU.id}: its wheels are {seen} MB {kind}, its budget is {most} MB",
+            where,
+            hint,
+        )
+        for seen, kind, most in (
+            (2_000_000, "compressed", 1_500_000),
+            (4_000_000, "installed", 3_500_000),
+        )
+    )
+    assert plan.over_budget(CPU, Budget(2_000_000_000_000, 4_000_000_000_000), estimate) == ()
+    assert plan.over_budget(CPU, None, estimate) == ()
+
+
+def test_a_combination_that_is_left_out_has_a_row_with_every_reason() -> None:
+    found = Finding("pair", Level.IMPOSSIBLE, "they do not go together", ("a page",), "take another")
+    assert plan.left_out(Pruned(CPU, (found,), excluded="nobody asks for it")) == Status(
+        CPU,
+        State.IMPOSSIBLE,
+        reasons=(
+            Reason("pair", "they do not go together", "take another"),
+            Reason("excluded", "nobody asks for it", "remove the exclude that names it from matrix.yaml"),
+        ),
+        verdict=Verdict((found,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cuda", "platform", "runner"),
+    [
+        ("cpu", "linux/amd64", "ubuntu-latest"),
+        ("cpu", "linux/arm64", "ubuntu-24.04-arm"),
+        ("cu130", "linux/amd64", ["self-hosted", "gpu"]),
+        ("cu130", "linux/arm64", ["self-hosted", "gpu", "arm64"]),
+    ],
+)
+def test_each_kind_of_cell_has_its_runner(cuda: str, platform: str, runner: object) -> None:
+    one = Status(replace(CPU, cuda=cuda, platform=platform), State.UNBUILT)
+    assert plan.github([one])["include"] == [
+        {"name": one.cell.id, "cells": one.cell.id, "runner": runner},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "first"), [(256, 256, ""), (257, 129, " and 1 more"), (513, 171, " and 2 more")]
+)
+def test_many_cells_share_rows_and_the_name_says_how_many(count: int, rows: int, first: str) -> None:
+    """No more than GitHub takes, and as few in one as that allows."""
+    statuses = [Status(replace(CPU, vllm=f"0.{number}.0"), State.UNBUILT) for number in range(count)]
+    found = plan.github(statuses)["include"]
+    assert len(found) == rows
+    assert found[0]["name"] == f"{statuses[0].cell.id}{first}"
+    assert [name for row in found for name in row["cells"].split()] == [one.cell.id for one in statuses]
+
+
+def test_as_many_families_as_rows_are_a_row_each() -> None:
+    """Two cells each, which share all but vLLM's layers."""
+    statuses = [
+        Status(replace(CPU, torch=f"2.{number}.0", vllm=vllm), State.UNBUILT)
+        for vllm in ("0.1.0", "0.2.0")
+        for number in range(256)
+    ]
+    found = plan.github(statuses)["include"]
+    assert len(found) == 256
+    assert all(len({name.partition("-")[2] for name in row["cells"].split()}) == 1 for row in found)
+
+
+def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> None:
+    """Not a newer one that it did not choose."""
+    newer = proof(finished="2026-11-21T10:00:00Z")
+    accepted, verdict = proof(), Verdict(())
+    found = plan.status(
+        observed(proofs=(newer, accepted)),
+        Decision((), accepted),
+        can_prove=True,
+        why_not="",
+        channels=(),
+        verdict=verdict,
+    )
+    assert (found.record, found.image) == (accepted.record, image())
+    assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (None, "nothing is known of it there"),
+        (Decision((Reason("a", "one", ""), Reason("b", "two", ""))), "one; two"),
+    ],
+)
+def test_tags_without_evidence_are_told_with_what_brings_it(there: Decision | None, why: str) -> None:
+    found = plan.status(
+        observed(proofs=(proof(),), tags=((CPU.id, OURS), ("cpu", OURS))),
+        Decision((), proof()),
+        can_prove=True,
+        why_not="",
+        channels=(),
+        there=there,
+    )
+    text = f"{CPU.id}: tagged cpu, {CPU.id}, without evidence beside {OURS} that allows it: {why}"
+    hint = f"python -m pipeline publish {CPU.id} brings it there again"
+    assert found.reasons == (Reason("evidence-lacking", text, hint),)
