@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pipeline import compat, matrix, report
 from pipeline.adapters import environ, files
 from pipeline.compat.facts import FACTS
-from pipeline.model import Conditions, ImageRef, Level, State, plain, shown_json, shown_lines
+from pipeline.model import Conditions, ImageRef, Level, State, shown_json, shown_lines, to_json
 from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, TagproofError, UsageError
 from pipeline.report import planned
 from pipeline.report.progress import ProgressReporter
@@ -153,8 +153,8 @@ def _explain_image(options: argparse.Namespace) -> int:
         raise UsageError(f"no certificate beside {text} is signed by a key that is trusted here", hint=hint)
     verdict = audits.answer(found, question.parse(words, compat.shipped()).conditions)
     if options.json:
-        answer = {"schema": report.SCHEMA, "level": verdict.level, **plain(verdict)}
-        _write(shown_json(json.dumps({**answer, "certificate": plain(found)}, indent=2) + "\n"))
+        answer = {"schema": report.SCHEMA, "level": verdict.level, **to_json(verdict)}
+        _write(shown_json(json.dumps({**answer, "certificate": to_json(found)}, indent=2) + "\n"))
     else:
         _write(shown_lines(f"{told.answer(verdict)}\n{told.page(found)}"))
     return _EXPLAINED.get(verdict.level, GOOD)
@@ -185,8 +185,10 @@ def _explain(options: argparse.Namespace) -> int:
     answer = explain.explain(asked, facts)
     cells = [(one.cell, compat.judge(one.cell, _under(asked, one), facts)) for one in shown]
     if options.json:
-        told = [{"cell": plain(cell), "level": verdict.level, **plain(verdict)} for cell, verdict in cells]
-        said = {"schema": report.SCHEMA, **plain(answer), "cells": told}
+        told = [
+            {"cell": to_json(cell), "level": verdict.level, **to_json(verdict)} for cell, verdict in cells
+        ]
+        said = {"schema": report.SCHEMA, **to_json(answer), "cells": told}
         _write(shown_json(json.dumps(said, indent=2) + "\n"))
     else:
         _write(shown_lines(explained.text_of(answer, cells)))
@@ -277,7 +279,7 @@ def _gate(options: argparse.Namespace) -> int:
     with _flow(options) as flow:
         decision = flow.judge(options.ref)
     if options.json:
-        told = {"schema": report.SCHEMA, **plain(decision), "allowed": decision.allowed}
+        told = {"schema": report.SCHEMA, **to_json(decision), "allowed": decision.allowed}
         _write(shown_json(json.dumps(told) + "\n"))
     for reason in () if decision.allowed else (*decision.reasons, *decision.rejected):
         _say(reason)
@@ -304,7 +306,7 @@ def _refresh(options: argparse.Namespace) -> int:
     for problem in done.problems:
         _say(problem)
     if options.json:
-        told = {**refreshed.as_json(done.summary), "problems": plain(done.problems)}
+        told = {**refreshed.as_json(done.summary), "problems": to_json(done.problems)}
         _write(shown_json(json.dumps(told, indent=2) + "\n"))
     elif not done.problems:
         _write(shown_lines(refreshed.markdown(done.summary)))

@@ -40,7 +40,7 @@ from pipeline.model.certificates import (
 from pipeline.model.decisions import Decision, Publication, Reason
 from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
 from pipeline.model.hashes import canonical, key_of
-from pipeline.model.json_forms import plain
+from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
 from pipeline.model.records import (
@@ -133,8 +133,8 @@ __all__ = [
     "canonical",
     "checks_of",
     "key_of",
-    "plain",
     "shown",
     "shown_json",
     "shown_lines",
+    "to_json",
 ]

@@ -11,7 +11,7 @@ from pipeline.model.cells import Cell
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """JSON's idea of one of our values: what ``--json`` prints."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
@@ -20,9 +20,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Cell):
         return {"id": value.id, **asdict(value)}
     if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     return value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
-from pipeline.model import Outcome, State, plain
+from pipeline.model import Outcome, State, to_json
 from pipeline.report.text import escaped, line, printable
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _troubled(status: Status) -> tuple[Check, ...]:
 
 def as_json(statuses: Iterable[Status]) -> str:
     """All statuses as JSON, with the number of the schema."""
-    return json.dumps({"schema": SCHEMA, "cells": [plain(status) for status in statuses]}, indent=2) + "\n"
+    return json.dumps({"schema": SCHEMA, "cells": [to_json(status) for status in statuses]}, indent=2) + "\n"
 
 
 def junit(status: Status) -> str:

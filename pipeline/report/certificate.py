@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.model import Level, Severity, plain
+from pipeline.model import Level, Severity, to_json
 from pipeline.report.text import escaped, line
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _row(*cells: str) -> str:
 
 def as_json(certificate: Certificate) -> str:
     """The certificate as JSON, with the number of its schema; what a signature is made over."""
-    return json.dumps(plain(certificate), indent=2) + "\n"
+    return json.dumps(to_json(certificate), indent=2) + "\n"
 
 
 def answer(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed
-from pipeline.model import PROJECT, Certificate, canonical, plain
+from pipeline.model import PROJECT, Certificate, canonical, to_json
 from pipeline.stages.attest import links
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def statement(certificate: Certificate, seen: Links = links.NONE) -> bytes:
         "_type": STATEMENT,
         "subject": [{"name": certificate.repository, "digest": digest}],
         "predicateType": CERTIFICATE,
-        "predicate": {**plain(certificate), **links.written(seen)},
+        "predicate": {**to_json(certificate), **links.written(seen)},
     }
     return canonical(value)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed, shown
-from pipeline.model import PROJECT, Outcome, Record, canonical, plain
+from pipeline.model import PROJECT, Outcome, Record, canonical, to_json
 from pipeline.stages.attest import links
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NO
                 for name, digest in (("suite", record.suite), ("lock", record.lock), ("model", record.model))
             ],
             **_tests(record),
-            EXTENSION: plain(record),
+            EXTENSION: to_json(record),
             **links.written(seen),
         },
     }

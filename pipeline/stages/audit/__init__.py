@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.formats import sources
-from pipeline.model import key_of, plain
+from pipeline.model import key_of, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def inputs_of(digest: Digest, wanted: Expectations, waivers: Sequence[Waiver]) -
     What the last proven image was like is not in it, or each publication would void the certificates; nor are
     the facts of compatibility, or each refresh would: a certificate names the day of its own.
     """
-    expected = plain(replace(wanted, last=None))
+    expected = to_json(replace(wanted, last=None))
     accepted = [[one.rule, one.path, one.expires.isoformat()] for one in waivers]
     return key_of([digest.value, expected, sorted(accepted), _rules()])
 

@@ -28,7 +28,7 @@ from pipeline.model import (
     TagRef,
     canonical,
     key_of,
-    plain,
+    to_json,
 )
 
 HEX = "0123456789abcdef" * 4
@@ -252,8 +252,8 @@ def record(**changes: Any) -> Record:
 
 def test_a_record_reads_back_as_it_was_written() -> None:
     """JSON out, JSON in, the same value, under the key that others read."""
-    assert Record.model_validate_json(json.dumps(plain(record()))) == record()
-    assert plain(record())["schema"] == 1
+    assert Record.model_validate_json(json.dumps(to_json(record()))) == record()
+    assert to_json(record())["schema"] == 1
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_plain_values_are_json() -> None:
         "check": Check(name="serve", outcome=Outcome.PASSED, seconds=1),
         "reasons": (Reason("a", "b", "c"),),
     }
-    told = json.loads(json.dumps(plain(value)))
+    told = json.loads(json.dumps(to_json(value)))
     assert told["cell"]["id"] == CELL.id
     assert told["digest"].startswith("sha256:")
     assert told["check"]["outcome"] == "passed"
