@@ -1,8 +1,8 @@
-"""The envelope: a statement sealed by a key, as DSSE in a sigstore bundle, and opened again with suspicion.
+"""DSSE (https://github.com/secure-systems-lab/dsse): a statement signed and verified, in a sigstore bundle.
 
-A stranger may have written every byte of a bundle, so whatever is wrong with one is a FaultError, which
-leaves this room as a Reason and never as an exception. Nothing inside an envelope is looked at before the
-signature of a trusted key holds over it.
+Anybody may have written a bundle, so whatever is wrong with one is an :class:`InvalidAttestationError`, which
+``stages/attest`` turns into a Reason. Nothing inside an envelope is believed before the signature of a
+trusted key over it is verified.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 
-LARGEST = 1 << 20
-"""The most bytes that a bundle may have; one of ours has some kilobytes."""
+MAX_BUNDLE_BYTES = 1 << 20
+"""Ours have some kilobytes."""
 
-SIGNATURES = 8
-"""The most signatures that one envelope may have; each costs a verification by each trusted key."""
+MAX_SIGNATURES = 8
+"""Signatures of one envelope: each costs a verification by each trusted key."""
 
-DIGITS = 20
-"""The most digits of a whole number: the sizes and times in our statements have fewer."""
+MAX_DIGITS = 20
+"""Digits of a whole number: the sizes and times in our statements have fewer."""
 
 Model = TypeVar("Model", bound=Frozen)
 
 
 class InvalidAttestationError(ValueError):
-    """What makes a signed statement worthless; it leaves this room as a Reason."""
+    """Why a bundle is rejected; ``code`` and ``text`` are those of a Reason."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -63,8 +63,8 @@ def fingerprint(public: PublicKey) -> str:
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def sealed(payload: bytes, key: PrivateKey) -> bytes:
-    """A signed statement: a sigstore bundle with a DSSE envelope."""
+def sign(payload: bytes, key: PrivateKey) -> bytes:
+    """A statement signed by this key: a sigstore bundle with a DSSE envelope."""
     signature = key.sign(_pae(PAYLOAD, payload), ECDSA(SHA256()))
     value = {
         "mediaType": BUNDLE,
@@ -78,8 +78,11 @@ def sealed(payload: bytes, key: PrivateKey) -> bytes:
     return canonical(value)
 
 
-def opened(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, Any], str]:
-    """The statement in a bundle, and the fingerprint of the trusted key that signed it. Raises FaultError."""
+def verify(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, Any], str]:
+    """The statement in a bundle, and the fingerprint of the trusted key that signed it.
+
+    ``trusted`` maps fingerprints to public keys. Raises InvalidAttestationError.
+    """
     payload, signer = _payload(bundle, trusted)
     value = _object(payload, "the statement")
     if value.get("_type") != STATEMENT:
@@ -89,14 +92,14 @@ def opened(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
 
 @dataclass(frozen=True)
 class Envelope:
-    """The DSSE envelope of a bundle, alone, and the type of the predicate in it, whoever signed it."""
+    """The DSSE envelope of a bundle, and the type of the predicate in it; no signature is verified."""
 
     body: bytes
     predicate: str
 
 
 def envelope_of(bundle: bytes) -> Envelope | None:
-    """The envelope in a bundle; None where that is not well formed. Nothing is said of who signed it."""
+    """The envelope in a bundle, its signatures not verified; None where the bundle is not well formed."""
     try:
         envelope = _envelope(_object(bundle, "the bundle"))
         statement = _object(_unbase64(envelope.get("payload"), "payload"), "the statement")
@@ -106,7 +109,10 @@ def envelope_of(bundle: bytes) -> Envelope | None:
 
 
 def parsed(kind: type[Model], value: Any, missing: str) -> Model:
-    """A part of a statement as one of our models; ``missing`` says in a FaultError what it has not."""
+    """A part of a statement as one of our models.
+
+    Raises InvalidAttestationError, whose text begins with ``missing``.
+    """
     try:
         return kind.model_validate_json(canonical(value))
     except ValidationError as error:
@@ -118,7 +124,7 @@ def parsed(kind: type[Model], value: Any, missing: str) -> Model:
 
 
 def shown(value: Any) -> str:
-    """A stranger's value in a message of ours: short, and nothing that a terminal would obey."""
+    """An untrusted value for a message: short, and without characters that a terminal would obey."""
     return ascii(value)[:80]
 
 
@@ -128,21 +134,21 @@ def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, st
     envelope = _envelope(value)
     payload = _unbase64(envelope.get("payload"), "payload")
     signatures = envelope.get("signatures")
-    if not isinstance(signatures, list) or not 0 < len(signatures) <= SIGNATURES:
-        raise InvalidAttestationError("record-malformed", f"has not one to {SIGNATURES} signatures")
+    if not isinstance(signatures, list) or not 0 < len(signatures) <= MAX_SIGNATURES:
+        raise InvalidAttestationError("record-malformed", f"has not one to {MAX_SIGNATURES} signatures")
     for signature in signatures:
         signed = _unbase64(signature.get("sig") if isinstance(signature, dict) else None, "signature")
         for signer, key in trusted.items():
-            if _holds(key, signed, _pae(PAYLOAD, payload)):
+            if _is_valid(key, signed, _pae(PAYLOAD, payload)):
                 return payload, signer
     raise InvalidAttestationError(
         "record-untrusted",
-        f"is not signed by a key that is trusted here; it names {_claimed(value)} as its key",
+        f"is not signed by a key that is trusted here; it names {_key_hint(value)} as its key",
     )
 
 
 def _envelope(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The envelope of a statement in a bundle. Raises FaultError where there is none."""
+    """The envelope of a statement in a bundle. Raises InvalidAttestationError where there is none."""
     if value.get("mediaType") != BUNDLE:
         raise InvalidAttestationError("record-malformed", f"is no {BUNDLE}")
     envelope = value.get("dsseEnvelope")
@@ -155,15 +161,15 @@ def _envelope(value: Mapping[str, Any]) -> dict[str, Any]:
     return envelope
 
 
-def _claimed(bundle: Mapping[str, Any]) -> str:
-    """The key that a bundle says it is signed by. Nobody signed that, so nothing is decided by it."""
+def _key_hint(bundle: Mapping[str, Any]) -> str:
+    """The key that a bundle names as its own. That is not signed, so it serves for messages only."""
     material = bundle.get("verificationMaterial")
     public = material.get("publicKey") if isinstance(material, dict) else None
     hint = public.get("hint") if isinstance(public, dict) else None
     return shown(hint) if hint else "none"
 
 
-def _holds(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+def _is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
     try:
         key.verify(signature, signed, ECDSA(SHA256()))
     except InvalidSignature:
@@ -178,7 +184,7 @@ def _pae(kind: str, body: bytes) -> bytes:
 
 def _object(body: bytes, what: str) -> dict[str, Any]:
     """A JSON object that means one thing only: no name twice, no number that does not fit."""
-    if len(body) > LARGEST:
+    if len(body) > MAX_BUNDLE_BYTES:
         raise InvalidAttestationError("record-malformed", f"is too large: {what} has {len(body)} bytes")
     try:
         value = json.loads(
@@ -207,13 +213,13 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    if len(text) > DIGITS or not text.lstrip("-").isdecimal():
+    if len(text) > MAX_DIGITS or not text.lstrip("-").isdecimal():
         raise InvalidAttestationError("record-malformed", f"has the number {shown(text)}")
     return int(text)
 
 
 def _fraction(text: str) -> float:
-    if len(text) > 2 * DIGITS:
+    if len(text) > 2 * MAX_DIGITS:
         raise InvalidAttestationError("record-malformed", f"has the number {shown(text)}")
     return float(text)
 

@@ -71,7 +71,7 @@ class Attestations:
 
     proofs: tuple[Proof, ...] = ()
     certificates: tuple[Certified, ...] = ()
-    worthless: tuple[Reason, ...] = ()
+    rejected: tuple[Reason, ...] = ()
     missing: tuple[Digest, ...] = ()
     unlisted: tuple[Digest, ...] = ()
 

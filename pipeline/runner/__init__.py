@@ -81,13 +81,13 @@ class Runner:
             spec,
             lock,
             image,
-            beside=evidence_.beside(self.machine.staging, digest),
+            beside=evidence_.attestations_of(self.machine.staging, digest),
             tags=tuple(publish.named(destination, (image.immutable_tag, *self._channels(spec))).items()),
         )
         if not observed.carried:
             return observed
         whole = destination.intact(destination.repository.at(digest))
-        return replace(observed, there=evidence_.beside(destination, digest), whole=whole)
+        return replace(observed, there=evidence_.attestations_of(destination, digest), whole=whole)
 
     def _candidate(self, spec: Spec) -> tuple[Lock | None, Image | None]:
         """The cell's lock, and the image in staging that is built from it, as far as they are there."""
@@ -202,7 +202,7 @@ class Runner:
         digest = self.machine.destination.digest_of(cell.id)
         if digest is None:
             return None
-        found = self.machine.evidence.beside(self.machine.destination, digest).certificates
+        found = self.machine.evidence.attestations_of(self.machine.destination, digest).certificates
         return found[0].certificate.sizes if found else None
 
     def built(self, spec: Spec) -> Status:
@@ -372,7 +372,7 @@ class Runner:
             return Decision((self._other_build(ref, spec, observed),))
         ours = {self.matrix.staging, self.matrix.repository}
         expected = self.matrix.repository if ref.repository in ours else ref.repository
-        beside = self.machine.evidence.beside(Registry(ref.repository), ref.digest)
+        beside = self.machine.evidence.attestations_of(Registry(ref.repository), ref.digest)
         return judging.of(beside, expected)
 
     def _other_build(self, ref: ImageRef, spec: Spec, observed: Observed) -> Reason:

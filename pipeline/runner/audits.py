@@ -54,7 +54,7 @@ def of_folder(root: Path) -> Certificate:
 
 def beside(ref: ImageRef, machine: Services) -> Certificate | None:
     """The newest certificate that lies beside an image and is signed by a key that is trusted here."""
-    found = machine.evidence.beside(Registry(ref.repository), ref.digest).certificates
+    found = machine.evidence.attestations_of(Registry(ref.repository), ref.digest).certificates
     return found[0].certificate if found else None
 
 

@@ -75,7 +75,7 @@ def decide(
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
         reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
-    return Decision(tuple(reasons), chosen, certified, beside.worthless[:MOST_NAMED])
+    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MOST_NAMED])
 
 
 def holds(

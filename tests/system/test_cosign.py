@@ -100,7 +100,7 @@ def test_a_tampered_record_is_refused(bench: Bench, layout: list[str]) -> None:
     value["dsseEnvelope"]["payload"] = base64.b64encode(payload).decode()
     attach(bench, image, json.dumps(value).encode())
     assert not accepts(bench, image.ref, layout)
-    assert not bench.evidence.beside(bench.staging, image.ref.digest).proofs
+    assert not bench.evidence.attestations_of(bench.staging, image.ref.digest).proofs
 
 
 def test_a_record_of_another_image_is_refused(bench: Bench, layout: list[str]) -> None:
@@ -108,7 +108,7 @@ def test_a_record_of_another_image_is_refused(bench: Bench, layout: list[str]) -
     image = bench.image()
     attach(bench, image, attest.sign(bench.record(bench.image()), bench.key))
     assert not accepts(bench, image.ref, layout)
-    assert not bench.evidence.beside(bench.staging, image.ref.digest).proofs
+    assert not bench.evidence.attestations_of(bench.staging, image.ref.digest).proofs
 
 
 def test_another_type_of_predicate_is_not_found(bench: Bench, layout: list[str]) -> None:
@@ -123,9 +123,9 @@ def test_a_forged_record_beside_a_good_one_hides_nothing(bench: Bench, layout: l
     stranger = generate_private_key(SECP256R1())
     attach(bench, image, attest.sign(bench.record(image, result=Result.FAILED), stranger))
     assert accepts(bench, image.ref, layout)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert found.proofs == (decision.proof,)
-    assert [reason.code for reason in found.worthless] == ["record-untrusted"]
+    assert [reason.code for reason in found.rejected] == ["record-untrusted"]
 
 
 def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) -> None:
@@ -134,7 +134,7 @@ def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) 
     proof = bench.prove(image, result=Result.FAILED)
     assert accepts(bench, image.ref, [])
     bench.certify(image)
-    beside = bench.evidence.beside(bench.staging, image.ref.digest)
+    beside = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert beside.proofs == (proof,)
     assert [reason.code for reason in bench.judge(image).ours(beside).reasons] == ["not-passed"]
 
@@ -145,5 +145,5 @@ def test_records_come_newest_first(bench: Bench) -> None:
     times = ["2031-01-02T00:00:00Z", "2031-01-03T00:00:00Z", "2031-01-01T00:00:00Z"]
     for finished in times:
         bench.prove(image, finished=finished)
-    found = bench.evidence.beside(bench.staging, image.ref.digest).proofs
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest).proofs
     assert [proof.record.finished for proof in found] == sorted(times, reverse=True)

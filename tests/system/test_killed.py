@@ -33,7 +33,7 @@ parse = Repository.parse
 key = keys.load(pem=sys.stdin.read())
 bench = Bench(Registry(parse(staging)), Registry(parse(through)), key, parse(home))
 image = Image(CELL, ImageRef.parse(f"{staging}@{digest}"), build_key, lock)
-put(bench, image, bench.judge(image).ours(bench.evidence.beside(bench.staging, image.ref.digest)))
+put(bench, image, bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)))
 """
 
 
@@ -69,5 +69,5 @@ def test_killed_at_any_request_no_tag_lacks_its_proof_and_a_second_run_ends_it(
         kills += 1
         assert isinstance(put(own, image, decision), Publication)
         assert_every_tag_is_proven(own)
-        assert own.evidence.beside(own.destination, image.ref.digest).unlisted == ()
+        assert own.evidence.attestations_of(own.destination, image.ref.digest).unlisted == ()
     assert kills * EVERY > 100

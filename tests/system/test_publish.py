@@ -51,7 +51,7 @@ def assert_every_tag_is_proven(bench: Bench) -> None:
     """What must hold at every moment: the gate allows each tag, by what lies in the destination alone."""
     digests = set(named(bench.destination, tags(bench)).values())
     for digest in digests:
-        beside = bench.evidence.beside(bench.destination, digest)
+        beside = bench.evidence.attestations_of(bench.destination, digest)
         ref = bench.destination.repository.at(digest)
         assert bench.judge(Image(CELL, ref, "", "")).holds(digest, beside), f"{digest} has a tag and no proof"
         assert bench.destination.intact(ref)
@@ -509,7 +509,7 @@ def test_a_channel_does_not_move_back_because_a_newer_image_cannot_be_judged(ben
     new, decision = rotated.proven("2" * 64, finished=LATER)
     put(rotated, new, decision)
     if how == "its statements are gone":
-        for one in rotated.evidence.beside(bench.destination, new.ref.digest).statements:
+        for one in rotated.evidence.attestations_of(bench.destination, new.ref.digest).statements:
             bench.destination.delete_manifest(one.manifest)
         bench.destination.delete_tag(f"sha256-{new.ref.digest.hex}")
         bench.destination.delete_tag(f"sha256-{new.ref.digest.hex}.att")

@@ -123,7 +123,7 @@ class Cell:
 
     def strip(self, registry: Registry) -> None:
         """Somebody who may delete takes away all that is signed beside the image."""
-        for one in self.machine.evidence.beside(registry, self.image.ref.digest).statements:
+        for one in self.machine.evidence.attestations_of(registry, self.image.ref.digest).statements:
             assert registry.delete_manifest(one.manifest)
         for tag in (fallback_tag(self.image.ref.digest), f"{fallback_tag(self.image.ref.digest)}.att"):
             assert registry.delete_tag(tag)
@@ -212,7 +212,7 @@ def test_the_gate_judges_what_lies_beside_the_reference_that_was_asked_for(cell:
     other.take_blobs(manifest.blobs, cell.machine.staging)
     other.put_manifest(manifest)
     assert "no-proof" in cell.gate(other.repository)
-    beside = cell.machine.evidence.beside(cell.machine.staging, cell.image.ref.digest)
+    beside = cell.machine.evidence.attestations_of(cell.machine.staging, cell.image.ref.digest)
     cell.machine.evidence.copy(beside.statements, cell.machine.staging, other, cell.image.ref.digest)
     assert "other-repository" in cell.gate(other.repository)
     cell.strip(cell.destination)
@@ -226,7 +226,7 @@ def test_a_published_image_that_fails_later_is_told_vetoed_there_and_withdrawn(c
     cell.prove(minutes=1, result=Result.FAILED, proof_key="3" * 64)
     assert cell.flow.status(cell.spec).state is not State.PUBLISHED
     assert "still-tagged" in {reason.code for reason in cell.flow.publish(cell.spec).reasons}
-    there = cell.machine.evidence.beside(cell.destination, cell.image.ref.digest)
+    there = cell.machine.evidence.attestations_of(cell.destination, cell.image.ref.digest)
     assert Result.FAILED in {proof.record.result for proof in there.proofs}
     assert cell.gate(cell.destination.repository)
     cell.flow.repair(cell.spec)

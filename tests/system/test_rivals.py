@@ -107,7 +107,7 @@ def test_publishers_of_one_image_all_succeed_and_lose_no_statement(
     image, decision = own.proven()
     results = at_once(*[publishing(own, way, image, decision) for way in proxies[:count]])
     assert [result for result in results if isinstance(result, Reason)] == [], turn
-    beside = own.evidence.beside(own.destination, image.ref.digest)
+    beside = own.evidence.attestations_of(own.destination, image.ref.digest)
     assert (len(beside.statements), beside.unlisted) == (2, ())
     assert_every_tag_is_proven(own)
 
@@ -127,7 +127,7 @@ def test_whoever_attaches_at_the_same_time_loses_no_statement(
 
     with ThreadPoolExecutor(len(proxies)) as pool:
         list(pool.map(attach, proxies))
-    beside = own.evidence.beside(own.staging, image.ref.digest)
+    beside = own.evidence.attestations_of(own.staging, image.ref.digest)
     assert (len(beside.proofs), beside.unlisted) == (len(proxies), ()), turn
 
 
@@ -157,7 +157,7 @@ def test_a_list_that_lands_late_takes_no_proof_from_a_tag(bench: Bench, proxy: P
         going.set()
         assert isinstance(slow.result(), Publication)
     assert_every_tag_is_proven(bench)
-    assert bench.evidence.beside(bench.destination, image.ref.digest).unlisted == ()
+    assert bench.evidence.attestations_of(bench.destination, image.ref.digest).unlisted == ()
 
 
 def test_a_write_that_takes_longer_than_our_patience_is_waited_for(bench: Bench, proxy: Proxy) -> None:

@@ -34,7 +34,7 @@ EMPTY_LIST = Manifest(
 
 def beside(bench: Bench, image: Image) -> Attestations:
     """What lies beside an image in staging."""
-    return bench.evidence.beside(bench.staging, image.ref.digest)
+    return bench.evidence.attestations_of(bench.staging, image.ref.digest)
 
 
 def sign(bench: Bench, image: Image, **changes: Any) -> Digest:
@@ -110,7 +110,7 @@ def test_a_channel_whose_image_lost_its_statements_is_not_taken_for_an_older_one
     """Nobody knows any more what it was: it may be newer than what is published now."""
     newer, decision = bench.proven("2" * 64, finished=LATEST)
     assert isinstance(put(bench, newer, decision), Publication)
-    for one in bench.evidence.beside(bench.destination, newer.ref.digest).statements:
+    for one in bench.evidence.attestations_of(bench.destination, newer.ref.digest).statements:
         bench.destination.delete_manifest(one.manifest)
     older, decision = bench.proven("1" * 64, finished=LATER)
     refused = put(bench, older, decision)
@@ -138,7 +138,7 @@ def test_whoever_overwrites_the_tag_of_a_statement_is_seen(bench: Bench) -> None
     bench.staging.put_manifest(EMPTY_LIST, own_tag(image.ref.digest, failure))
     assert beside(bench, image).missing == (failure,)
     assert codes(bench, image) == {"statement-missing"}
-    assert any("names another manifest" in one.text for one in beside(bench, image).worthless)
+    assert any("names another manifest" in one.text for one in beside(bench, image).rejected)
 
 
 def test_more_beside_an_image_than_is_read_is_no_answer(bench: Bench, proxy: Proxy) -> None:
@@ -151,7 +151,7 @@ def test_more_beside_an_image_than_is_read_is_no_answer(bench: Bench, proxy: Pro
     proxy.before = lambda _method, path: (200, {}, body) if "/tags/list" in path else None
     through = Registry(replace(bench.staging.repository, host=proxy.host))
     with pytest.raises(RegistryError, match=f"more than {MANY} are not read") as caught:
-        bench.evidence.beside(through, image.ref.digest)
+        bench.evidence.attestations_of(through, image.ref.digest)
     assert caught.value.hint.startswith(f"python -m pipeline repair {through.repository}@{image.ref.digest}")
 
 

@@ -85,9 +85,9 @@ def is_found_by_cosign(bench: Bench, image: Image) -> bool:
 def test_a_list_that_loses_its_entries_loses_no_statement(bench: Bench) -> None:
     """Whoever writes an older list later takes entries out of it; each statement has a tag of its own."""
     image, _ = bench.proven()
-    before = bench.evidence.beside(bench.staging, image.ref.digest)
+    before = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     bench.staging.put_manifest(listing(), fallback_tag(image.ref.digest))
-    after = bench.evidence.beside(bench.staging, image.ref.digest)
+    after = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert after.statements == before.statements
     assert set(after.unlisted) == {one.manifest for one in before.statements}
 
@@ -97,7 +97,7 @@ def test_what_the_lists_lack_is_entered_by_whoever_attaches_next(bench: Bench) -
     image, _ = bench.proven()
     bench.staging.put_manifest(listing(), fallback_tag(image.ref.digest))
     bench.prove(image, finished=LATER)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert (len(found.statements), found.unlisted) == (3, ())
 
 
@@ -109,9 +109,9 @@ def test_what_was_ended_between_two_lists_is_completed_by_publishing_again(bench
     tag = fallback_tag(image.ref.digest)
     tag = tag if layout == "the referrers' list" else f"{tag}.att"
     assert bench.destination.delete_tag(tag)
-    assert bench.evidence.beside(bench.destination, image.ref.digest).unlisted
+    assert bench.evidence.attestations_of(bench.destination, image.ref.digest).unlisted
     assert isinstance(put(bench, image, decision), Publication)
-    assert bench.evidence.beside(bench.destination, image.ref.digest).unlisted == ()
+    assert bench.evidence.attestations_of(bench.destination, image.ref.digest).unlisted == ()
     assert is_found_by_cosign(bench, image)
 
 
@@ -126,12 +126,12 @@ def test_more_than_is_read_is_no_answer_and_repair_makes_it_one(bench: Bench) ->
         listing(*failed, *junk(bench, image, 999), *passed), fallback_tag(image.ref.digest)
     )
     with pytest.raises(RegistryError, match=r"1001 things refer to(.|\n)*pipeline repair") as error:
-        bench.evidence.beside(bench.staging, image.ref.digest)
+        bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert f"repair {image.ref}" in error.value.hint
     attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert [proof.record.result for proof in found.proofs] == [Result.FAILED, Result.PASSED]
-    assert (found.worthless, found.unlisted) == ((), ())
+    assert (found.rejected, found.unlisted) == ((), ())
 
 
 def test_repair_removes_nothing_that_merely_stands_in_a_list(bench: Bench) -> None:
@@ -174,16 +174,16 @@ def test_something_else_under_the_tag_of_a_list_is_told_never_overwritten_and_re
     tag = f"{fallback_tag(image.ref.digest)}{suffix}"
     foreign = image_in_place(bench) if not suffix else listing()
     bench.staging.put_manifest(foreign, tag)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert len(found.statements) == 2
-    assert "list-foreign" in {reason.code for reason in found.worthless}
+    assert "list-foreign" in {reason.code for reason in found.rejected}
     with pytest.raises(RegistryError, match="holds something else") as error:
         bench.prove(image, finished=LATER)
     assert f"repair {image.ref}" in error.value.hint
     assert bench.staging.digest_of(tag) == foreign.digest
     attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
-    assert (len(found.statements), found.worthless, found.unlisted) == (3, (), ())
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
+    assert (len(found.statements), found.rejected, found.unlisted) == (3, (), ())
 
 
 def test_a_list_with_text_that_is_no_unicode_is_told(bench: Bench, proxy: Proxy) -> None:
@@ -200,7 +200,7 @@ def test_a_list_with_text_that_is_no_unicode_is_told(bench: Bench, proxy: Proxy)
     proxy.before = odd
     through = bench.through(proxy).destination
     registry = type(through)(type(through.repository)(proxy.host, bench.staging.repository.path))
-    found = bench.evidence.beside(registry, image.ref.digest)
+    found = bench.evidence.attestations_of(registry, image.ref.digest)
     assert len(found.statements) == 2
     with pytest.raises(RegistryError, match="holds something else"):
         attest.enlist(registry, image.ref.digest)
@@ -213,7 +213,7 @@ def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Be
     manifest = bench.staging.manifest(image.ref.digest)
     assert manifest
     bench.staging.put_manifest(manifest, f"{own_tags(image.ref.digest)}{'0' * 32}")
-    (reason,) = bench.evidence.beside(bench.staging, image.ref.digest).worthless
+    (reason,) = bench.evidence.attestations_of(bench.staging, image.ref.digest).rejected
     assert "names another manifest" in reason.text
 
 
@@ -222,7 +222,7 @@ def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Be
 
 def chained(bench: Bench, image: Image, **changes: Any) -> Digest:
     """Sign and attach a record as verification does: it names what it saw."""
-    seen = bench.evidence.beside(bench.staging, image.ref.digest).links
+    seen = bench.evidence.attestations_of(bench.staging, image.ref.digest).links
     bundle = attest.sign(bench.record(image, **changes), bench.key, seen=seen)
     return attest.attach(bench.staging, image.ref, bundle)
 
@@ -233,9 +233,9 @@ def test_a_failure_that_was_taken_away_is_missed_by_what_was_signed_after_it(ben
     bench.certify(image)
     failed = chained(bench, image, finished=FIRST, result=Result.FAILED, proof_key="8" * 64)
     chained(bench, image, finished=SECOND)
-    assert bench.judge(image).ours(bench.evidence.beside(bench.staging, image.ref.digest)).allowed
+    assert bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)).allowed
     assert bench.staging.delete_manifest(failed)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert found.missing == (failed,)
     codes = {reason.code for reason in bench.judge(image).ours(found).reasons}
     assert codes == {"statement-missing"}
@@ -249,7 +249,7 @@ def test_an_image_that_is_tried_again_does_without_what_is_gone(bench: Bench) ->
     chained(bench, image, finished=SECOND)
     bench.staging.delete_manifest(gone)
     chained(bench, image, finished=LATER)
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert found.missing == ()
     assert bench.judge(image).ours(found).allowed
 
@@ -261,7 +261,7 @@ def test_an_older_list_put_back_hides_nothing(bench: Bench) -> None:
     old = fallback_of(bench.staging, image.ref.digest)
     chained(bench, image, finished=SECOND, result=Result.FAILED)
     bench.staging.put_manifest(old, fallback_tag(image.ref.digest))
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert [proof.record.result for proof in found.proofs] == [Result.FAILED, Result.PASSED]
 
 
@@ -273,7 +273,7 @@ def test_a_veto_is_carried_to_the_destination_with_all_else(bench: Bench) -> Non
     refused = put(bench, image, decision)
     assert isinstance(refused, Reason)
     assert (refused.code, "says FAILED" in refused.text) == ("not-allowed", True)
-    there = bench.evidence.beside(bench.destination, image.ref.digest)
+    there = bench.evidence.attestations_of(bench.destination, image.ref.digest)
     assert Result.FAILED in {proof.record.result for proof in there.proofs}
 
 
@@ -282,7 +282,7 @@ def test_ordinary_attachers_lose_nothing(bench: Bench) -> None:
     image = bench.image()
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: bench.prove(image, attempt=n, result=Result.FAILED), range(1, 17)))
-    found = bench.evidence.beside(bench.staging, image.ref.digest)
+    found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert (len(found.proofs), found.unlisted) == (16, ())
 
 

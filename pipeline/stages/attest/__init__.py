@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.stages.attest import certificates, store
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
-from pipeline.stages.attest.store import attach, beside, copy, enlist, read
+from pipeline.stages.attest.store import attach, attestations_of, copy, enlist, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ __all__ = [
     "PREDICATE",
     "Evidence",
     "attach",
-    "beside",
+    "attestations_of",
     "certificates",
     "clean",
     "copy",
@@ -45,9 +45,9 @@ class Evidence:
 
     trusted: Mapping[str, PublicKey]
 
-    def beside(self, registry: Registry, digest: Digest) -> Attestations:
+    def attestations_of(self, registry: Registry, digest: Digest) -> Attestations:
         """What lies beside an image. Raises RegistryError where the registry does not answer."""
-        return beside(registry, digest, self.trusted)
+        return attestations_of(registry, digest, self.trusted)
 
     def copy(
         self, found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed
+from pipeline.formats import dsse
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed
 from pipeline.model import PROJECT, Certificate, canonical, to_json
 from pipeline.stages.attest import links
 
@@ -36,11 +37,14 @@ def statement(certificate: Certificate, seen: Links = links.NONE) -> bytes:
 
 def sign(certificate: Certificate, key: PrivateKey, *, seen: Links = links.NONE) -> bytes:
     """The signed certificate, as a bundle; ``seen`` is what lay beside the image before."""
-    return sealed(statement(certificate, seen), key)
+    return dsse.sign(statement(certificate, seen), key)
 
 
 def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certificate, Links]:
-    """The certificate of a signed statement that is about this image. Raises FaultError for anything else."""
+    """The certificate in a signed statement about this image.
+
+    Raises InvalidAttestationError for anything else.
+    """
     predicate = value.get("predicate")
     if not isinstance(predicate, dict):
         raise InvalidAttestationError("record-malformed", "has no predicate")

@@ -16,8 +16,8 @@ MEMBER = f"{PROJECT}_links"
 NONE = Links()
 """Of a statement that was the first beside its image."""
 
-MOST = 1000
-"""Statements that one may name."""
+MAX_LINKS = 1000
+"""Links of one statement."""
 
 
 def written(links: Links) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def written(links: Links) -> dict[str, Any]:
 
 
 def read(predicate: Mapping[str, Any]) -> Links:
-    """The links in a predicate; none where it has none. Raises FaultError for anything else."""
+    """The links in a predicate; none where it has none. Raises InvalidAttestationError for anything else."""
     value = predicate.get(MEMBER, {"follows": [], "lost": []})
     if not isinstance(value, dict) or set(value) != {"follows", "lost"}:
         raise InvalidAttestationError("record-malformed", f"has no links in {MEMBER}")
@@ -35,7 +35,7 @@ def read(predicate: Mapping[str, Any]) -> Links:
 
 
 def _digests(values: Any) -> tuple[Digest, ...]:
-    if not isinstance(values, list) or len(values) > MOST:
+    if not isinstance(values, list) or len(values) > MAX_LINKS:
         raise InvalidAttestationError("record-malformed", f"has no list of links in {MEMBER}")
     try:
         return tuple(Digest(one) for one in values)

@@ -9,7 +9,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, sealed, shown
+from pipeline.formats import dsse
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, shown
 from pipeline.model import PROJECT, Outcome, Record, canonical, to_json
 from pipeline.stages.attest import links
 
@@ -56,13 +57,13 @@ def sign(
     seen: Links = links.NONE,
 ) -> bytes:
     """The signed record, as a bundle; ``seen`` is what lay beside the image before."""
-    return sealed(statement(record, predicate, seen), key)
+    return dsse.sign(statement(record, predicate, seen), key)
 
 
 def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]:
     """The record of a signed statement that is about this image and says nothing that contradicts it.
 
-    Raises FaultError for anything else.
+    Raises InvalidAttestationError for anything else.
     """
     if value.get("predicateType") != PREDICATE:
         raise InvalidAttestationError(

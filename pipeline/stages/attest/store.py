@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest, referrers
 from pipeline.adapters.registry.referrers import complete, obstructed, read_list
+from pipeline.formats import dsse
 from pipeline.formats.dsse import (
     BUNDLE,
     ENVELOPE,
-    LARGEST,
+    MAX_BUNDLE_BYTES,
     Envelope,
     InvalidAttestationError,
     envelope_of,
-    opened,
 )
 from pipeline.model import Attestations, Certified, Digest, Proof, Reason, canonical
 from pipeline.model.errors import RegistryError
@@ -77,7 +77,7 @@ def copy(
     enlist(destination, subject)
 
 
-def beside(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Attestations:
+def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Attestations:
     """The signed statements that lie beside an image.
 
     ``trusted`` maps fingerprints to the public keys whose statements count. Raises RegistryError where
@@ -108,7 +108,7 @@ def read(
     ``manifest`` is the digest of the manifest that carries them.
     """
     try:
-        value, signer = opened(bundle, trusted)
+        value, signer = dsse.verify(bundle, trusted)
         if value.get("predicateType") == CERTIFICATE:
             certificate, links = certificate_of(value, subject)
             return Certified(certificate, signer, manifest, links)
@@ -171,14 +171,14 @@ def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried
     def fault(code: str, text: str) -> Carried:
         return Carried(referrer.digest, fault=_reason(code, f"{name} {text}", subject))
 
-    if referrer.size > LARGEST:
+    if referrer.size > MAX_BUNDLE_BYTES:
         return fault("record-malformed", f"has a manifest of {referrer.size} bytes")
     try:
         manifest = registry.manifest(referrer.digest)
         if manifest is None:
             return fault("record-missing", "is listed but not in the registry")
         layers = manifest.layers
-        if len(layers) != 1 or layers[0].media_type != BUNDLE or layers[0].size > LARGEST:
+        if len(layers) != 1 or layers[0].media_type != BUNDLE or layers[0].size > MAX_BUNDLE_BYTES:
             return fault("record-malformed", "does not hold one bundle of sigstore")
         return Carried(manifest.digest, registry.blob(layers[0].digest))
     except ContentError as error:

@@ -21,7 +21,7 @@ def refusal(work: Work, moves: Literal["forward", "never"]) -> Reason | None:
     """Why one of the tags may not come to name the image, if so, before anything is written."""
     digests = sorted({*work.before.values(), *work.published.values()} - {work.digest})
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found = pool.map(lambda digest: work.evidence.beside(work.destination, digest), digests)
+        found = pool.map(lambda digest: work.evidence.attestations_of(work.destination, digest), digests)
         seen = dict(zip(digests, found, strict=True))
     proofs = {digest: work.judge.holds(digest, beside) for digest, beside in seen.items()}
     reasons = [
@@ -71,7 +71,7 @@ def _fixed_reasons(work: Work, moves: Literal["forward", "never"]) -> Iterator[R
 
 def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterator[Reason]:
     """A newer image of the cell has tags already, or will get them; an alias may leave another cell."""
-    ours = work.judge.holds(work.digest, work.evidence.beside(work.source, work.digest))
+    ours = work.judge.holds(work.digest, work.evidence.attestations_of(work.source, work.digest))
     for digest, proof in proofs.items():
         if proof is None or ours is None or proof.record.cell != work.image.cell.id:
             continue
@@ -88,7 +88,7 @@ def _unknown_reasons(work: Work, seen: Mapping[Digest, Attestations]) -> Iterato
     """Somebody published a digest of which nothing can be read now: nobody knows that it is older."""
     for tag, digest in _moved(work):
         beside = seen[digest]
-        was_ours = beside.certificates or beside.worthless or digest in work.published.values()
+        was_ours = beside.certificates or beside.rejected or digest in work.published.values()
         if beside.missing or (was_ours and not beside.proofs):
             text = f"{work.name(tag)} names {digest}, which may be newer: what was signed of it is gone"
             hint = (

@@ -33,8 +33,8 @@ def carry(
     Out comes what lies there then. Raises RegistryError where the destination does not give it back.
     """
     digest = image.ref.digest
-    wanted = evidence.beside(source, digest).statements
-    there = evidence.beside(destination, digest)
+    wanted = evidence.attestations_of(source, digest).statements
+    there = evidence.attestations_of(destination, digest)
     lacking = _lacking(wanted, there)
     if not lacking and not there.unlisted:
         return there
@@ -42,7 +42,7 @@ def carry(
     for found in lacking:
         on_step(f"{_NAMES[type(found)]} stored")
     deadline = time.monotonic() + destination.patience
-    while lacking := _lacking(wanted, there := evidence.beside(destination, digest)):
+    while lacking := _lacking(wanted, there := evidence.attestations_of(destination, digest)):
         if time.monotonic() > deadline:
             (first, *_) = lacking
             raise RegistryError(

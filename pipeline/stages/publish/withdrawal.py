@@ -34,7 +34,7 @@ def withdraw(
     """
 
     def holds(digest: Digest) -> Proof | None:
-        return judge.holds(digest, evidence.beside(destination, digest))
+        return judge.holds(digest, evidence.attestations_of(destination, digest))
 
     immutable = announced(destination, cell)
     now = named(destination, tags)

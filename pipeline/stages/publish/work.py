@@ -20,7 +20,7 @@ PARALLEL = 8
 class Evidence(Protocol):
     """How signed statements are read and copied; the evidence stage does it, this one only asks it to."""
 
-    def beside(self, registry: Registry, digest: Digest) -> Attestations:
+    def attestations_of(self, registry: Registry, digest: Digest) -> Attestations:
         """The statements beside this digest whose signatures hold, newest first."""
 
     def copy(
@@ -75,7 +75,7 @@ class Work:
 
     def holds(self, digest: Digest) -> Proof | None:
         """The proof by which an image keeps its tags in the destination, by what lies beside it there now."""
-        return self.judge.holds(digest, self.evidence.beside(self.destination, digest))
+        return self.judge.holds(digest, self.evidence.attestations_of(self.destination, digest))
 
     def name(self, tag: str) -> str:
         """A tag in full, for messages."""

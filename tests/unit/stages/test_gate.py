@@ -102,7 +102,7 @@ def judge(
     cell: Cell = CELL,
     certificates: tuple[Certified, ...] | None = None,
     missing: tuple[Digest, ...] = (),
-    worthless: tuple[Reason, ...] = (),
+    rejected: tuple[Reason, ...] = (),
     **changes: Any,
 ) -> Decision:
     given_: dict[str, Any] = {
@@ -113,7 +113,7 @@ def judge(
         "now": NOW,
     }
     found = (certified(image),) if certificates is None else certificates
-    return decide(cell, image, HERE, Attestations(proofs, found, worthless, missing), **{**given_, **changes})
+    return decide(cell, image, HERE, Attestations(proofs, found, rejected, missing), **{**given_, **changes})
 
 
 def codes(decision: Decision) -> set[str]:
@@ -255,7 +255,7 @@ def test_a_statement_that_others_saw_and_that_is_gone_refuses() -> None:
 def test_what_counts_for_nothing_is_told_and_refuses_nothing() -> None:
     """A stranger's statement neither helps nor harms; whoever asks is told of it."""
     strange = Reason("record-untrusted", "signed by another", "trust it")
-    decision = judge(proof(), worthless=(strange,))
+    decision = judge(proof(), rejected=(strange,))
     assert (decision.allowed, decision.rejected) == (True, (strange,))
 
 

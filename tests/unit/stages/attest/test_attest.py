@@ -197,7 +197,7 @@ def inside(text: str) -> bytes:
         BUNDLE.replace(b'"payload":"', b'"payload":"*'),
         BUNDLE.replace(b'"payload":"', '"payload":"é'.encode()),
         BUNDLE.replace(b'"signatures":[', b'"signatures":[1,'),
-        BUNDLE + b" " * dsse.LARGEST,
+        BUNDLE + b" " * dsse.MAX_BUNDLE_BYTES,
         json.dumps({"mediaType": dsse.BUNDLE, "dsseEnvelope": 1}).encode(),
         inside('2,"attempt":2'),
         inside("9" * 5000),

@@ -70,12 +70,16 @@ UNTRUSTED = "is not signed by a key that is trusted here; it names {} as its key
 HINT = ascii("h" * 100)[:80]
 
 NO_LINKS: tuple[Any, ...] = (1, {"follows": []}, None)
-NO_LISTS: tuple[Any, ...] = (1, "sha256:", [str(CARRIER)] * (links.MOST + 1))
+NO_LISTS: tuple[Any, ...] = (1, "sha256:", [str(CARRIER)] * (links.MAX_LINKS + 1))
 NO_DIGESTS: tuple[Any, ...] = (1, "x")
 
 FAULTS: list[tuple[bytes, str, str]] = [
-    (b"{" + b" " * dsse.LARGEST, MALFORMED, f"is too large: the bundle has {dsse.LARGEST + 1} bytes"),
-    (b"{}" + b" " * (dsse.LARGEST - 2), MALFORMED, f"is no {dsse.BUNDLE}"),
+    (
+        b"{" + b" " * dsse.MAX_BUNDLE_BYTES,
+        MALFORMED,
+        f"is too large: the bundle has {dsse.MAX_BUNDLE_BYTES + 1} bytes",
+    ),
+    (b"{}" + b" " * (dsse.MAX_BUNDLE_BYTES - 2), MALFORMED, f"is no {dsse.BUNDLE}"),
     (b"{", MALFORMED, "cannot be read: the bundle is no JSON"),
     (b"[]", MALFORMED, "cannot be read: the bundle is no JSON object"),
     (b'{"a": 1, "a": 2}', MALFORMED, "says 'a' twice"),
@@ -174,7 +178,7 @@ def test_as_many_signatures_and_links_as_are_read_are_read() -> None:
     """Eight signatures of which the last is ours, a thousand links, a fraction of forty digits."""
     wrong = signature(sig=base64.b64encode(b"x").decode())
     assert isinstance(read(bundle(signatures=[*[wrong] * 7, signature()])), Proof)
-    seen = Links(tuple(Digest(f"sha256:{number:064x}") for number in range(links.MOST)))
+    seen = Links(tuple(Digest(f"sha256:{number:064x}") for number in range(links.MAX_LINKS)))
     found = read(attest.sign(RECORD, KEY, seen=seen))
     assert isinstance(found, Proof)
     assert found.links == seen

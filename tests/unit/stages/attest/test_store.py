@@ -113,7 +113,7 @@ def attach(registry: Registry, bundle: bytes) -> Digest:
 
 
 def beside(registry: Registry) -> Attestations:
-    return attest.Evidence(TRUSTED).beside(registry, SUBJECT)
+    return attest.Evidence(TRUSTED).attestations_of(registry, SUBJECT)
 
 
 def put_beside(registry: Registry, change: Callable[[dict[str, Any]], object], body: bytes = b"{}") -> Digest:
@@ -173,7 +173,7 @@ def test_statements_come_newest_first_whatever_the_lists_say(staging: Registry) 
     found = beside(staging)
     assert [one.record for one in found.proofs] == [made[1], made[3], made[2], made[0]]
     assert [one.certificate.created[-3:] for one in found.certificates] == ["09Z", "08Z", "07Z"]
-    assert found.worthless == ()
+    assert found.rejected == ()
 
 
 def test_nothing_is_stored_beside_an_image_that_is_not_there(
@@ -231,7 +231,7 @@ def other_layer(document: dict[str, Any]) -> None:
 
 
 def large_layer(document: dict[str, Any]) -> None:
-    document["layers"][0]["size"] = dsse.LARGEST + 1
+    document["layers"][0]["size"] = dsse.MAX_BUNDLE_BYTES + 1
 
 
 def lost_layer(document: dict[str, Any]) -> None:
@@ -264,7 +264,7 @@ def test_a_broken_neighbour_is_a_reason_and_hides_nothing(
     broken = put_beside(staging, change)
     found = beside(staging)
     assert [one.manifest for one in found.proofs] == [ours]
-    (reason,) = found.worthless
+    (reason,) = found.rejected
     assert (reason.code, reason.hint) == ("record-malformed", AGAIN)
     assert reason.text.startswith(
         f"the record {broken} {says.format(digest=broken, here=staging.repository)}"
@@ -275,10 +275,10 @@ def test_a_bundle_may_be_as_large_as_is_read(staging: Registry) -> None:
     """By what its manifest says of it, to the byte."""
 
     def large(document: dict[str, Any]) -> None:
-        document["layers"][0]["size"] = dsse.LARGEST
+        document["layers"][0]["size"] = dsse.MAX_BUNDLE_BYTES
 
     put_beside(staging, large)
-    (reason,) = beside(staging).worthless
+    (reason,) = beside(staging).rejected
     assert NO_BUNDLE not in reason.text
 
 
@@ -287,11 +287,11 @@ def test_a_neighbour_with_a_large_manifest_is_not_even_asked_for(
     staging: Registry, more: int, *, is_refused: bool
 ) -> None:
     """By the size that the list tells."""
-    size = dsse.LARGEST + more
+    size = dsse.MAX_BUNDLE_BYTES + more
     entry = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'d' * 64}"), size, dsse.BUNDLE)
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.plain]}
     staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
-    (reason,) = beside(staging).worthless
+    (reason,) = beside(staging).rejected
     expected = (
         ("record-malformed", f"the record {entry.digest} has a manifest of {size} bytes")
         if is_refused
@@ -305,7 +305,7 @@ def test_what_a_stranger_signed_is_a_reason(staging: Registry) -> None:
     hint = ascii(dsse.fingerprint(STRANGER.public_key()))[:80]
     text = f"is not signed by a key that is trusted here; it names {hint} as its key"
     assert beside(staging) == Attestations(
-        worthless=(Reason("record-untrusted", f"the record {digest} {text}", AGAIN),)
+        rejected=(Reason("record-untrusted", f"the record {digest} {text}", AGAIN),)
     )
 
 
@@ -314,7 +314,7 @@ def test_a_tag_that_shows_another_manifest_is_a_reason(staging: Registry) -> Non
     tag = f"sha256-{SUBJECT.hex}.{'5' * 32}"
     staging.put_manifest(IMAGE, tag)
     text = f"{staging.repository}:{tag} names another manifest, {IMAGE.digest}"
-    assert beside(staging).worthless == (Reason("record-malformed", text, AGAIN),)
+    assert beside(staging).rejected == (Reason("record-malformed", text, AGAIN),)
 
 
 @pytest.mark.parametrize("suffix", ["", ".att"])
@@ -329,9 +329,9 @@ def test_what_is_no_list_is_named_and_never_overwritten(
     registry.kept["a-staging"].tags[tag] = "sha256:x"
     found = beside(staging)
     assert [one.manifest for one in found.proofs] == [ours]
-    assert [reason.code for reason in found.worthless] == ["list-foreign"]
-    assert tag in found.worthless[0].text
-    assert found.worthless[0].hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
+    assert [reason.code for reason in found.rejected] == ["list-foreign"]
+    assert tag in found.rejected[0].text
+    assert found.rejected[0].hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
     registry.writes.clear()
     with pytest.raises(ContentError) as raised:
         store.enlist(staging, SUBJECT)
@@ -424,7 +424,7 @@ def test_what_is_no_statement_goes_from_the_registry_and_from_the_list(staging: 
     ]
     assert names(staging) == [str(ours)]
     assert staging.manifest(broken) is None
-    assert beside(staging).worthless == ()
+    assert beside(staging).rejected == ()
     assert cleaned(staging) == []
 
 
@@ -468,7 +468,7 @@ def test_what_is_no_list_gives_way_to_one(registry: MemoryRegistry, staging: Reg
     found = staging.manifest(tag)
     assert found
     assert found.media_type == (OCI_MANIFEST if suffix else OCI_INDEX)
-    assert beside(staging).worthless == ()
+    assert beside(staging).rejected == ()
     assert [one.manifest for one in beside(staging).proofs] == [ours]
 
 
@@ -486,7 +486,7 @@ def test_where_ours_are_buried_all_that_nobody_trusts_goes(
         f"tag sha256-{SUBJECT.hex} is a list again, of 1",
     ]
     assert [one.record for one in beside(staging).proofs] == [record()]
-    assert beside(staging).worthless == ()
+    assert beside(staging).rejected == ()
 
 
 def test_tags_that_show_nothing_bury_ours_as_well(staging: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,7 +510,9 @@ def test_what_cannot_be_understood_is_not_removed(registry: MemoryRegistry, stag
 def test_more_than_is_read_is_still_cleaned(staging: Registry) -> None:
     """Which is what this is for."""
     entries = [
-        Descriptor(OCI_MANIFEST, Digest(f"sha256:{number:064x}"), dsse.LARGEST + 1, dsse.BUNDLE).plain
+        Descriptor(
+            OCI_MANIFEST, Digest(f"sha256:{number:064x}"), dsse.MAX_BUNDLE_BYTES + 1, dsse.BUNDLE
+        ).plain
         for number in range(1001)
     ]
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
