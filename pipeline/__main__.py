@@ -271,7 +271,7 @@ def _repair(options: argparse.Namespace) -> int:
         if status.reasons and not status.pending:
             _say(report.failure(status))
     _print(statuses, options)
-    left = any(reason.code.startswith("tag-") for status in statuses for reason in status.reasons)
+    left = any(reason.code.is_of_a_tag for status in statuses for reason in status.reasons)
     return REFUSED if left else _code(statuses, options, machine_only=True)
 
 

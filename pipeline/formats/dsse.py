@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
-from pipeline.model import Frozen, canonical
+from pipeline.model import Frozen, ReasonCode, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +53,7 @@ Model = TypeVar("Model", bound=Frozen)
 class InvalidAttestationError(ValueError):
     """Why a bundle is rejected; ``code`` and ``text`` are those of a Reason."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: ReasonCode, text: str) -> None:
         super().__init__(text)
         self.code, self.text = code, text
 
@@ -86,7 +86,9 @@ def verify(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
     payload, signer = _payload(bundle, trusted)
     value = _object(payload, "the statement")
     if value.get("_type") != STATEMENT:
-        raise InvalidAttestationError("record-type", f"is {shown(value.get('_type'))}, not {STATEMENT}")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_TYPE, f"is {shown(value.get('_type'))}, not {STATEMENT}"
+        )
     return value, signer
 
 
@@ -118,9 +120,11 @@ def parsed(kind: type[Model], value: Any, missing: str) -> Model:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise InvalidAttestationError("record-malformed", f"{missing}: {place}: {first['msg']}") from error
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"{missing}: {place}: {first['msg']}"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidAttestationError("record-malformed", f"{missing}: {error}") from error
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"{missing}: {error}") from error
 
 
 def shown(value: Any) -> str:
@@ -135,14 +139,16 @@ def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, st
     payload = _unbase64(envelope.get("payload"), "payload")
     signatures = envelope.get("signatures")
     if not isinstance(signatures, list) or not 0 < len(signatures) <= MAX_SIGNATURES:
-        raise InvalidAttestationError("record-malformed", f"has not one to {MAX_SIGNATURES} signatures")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"has not one to {MAX_SIGNATURES} signatures"
+        )
     for signature in signatures:
         signed = _unbase64(signature.get("sig") if isinstance(signature, dict) else None, "signature")
         for signer, key in trusted.items():
             if _is_valid(key, signed, _pae(PAYLOAD, payload)):
                 return payload, signer
     raise InvalidAttestationError(
-        "record-untrusted",
+        ReasonCode.RECORD_UNTRUSTED,
         f"is not signed by a key that is trusted here; it names {_key_hint(value)} as its key",
     )
 
@@ -150,13 +156,13 @@ def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, st
 def _envelope(value: Mapping[str, Any]) -> dict[str, Any]:
     """The envelope of a statement in a bundle. Raises InvalidAttestationError where there is none."""
     if value.get("mediaType") != BUNDLE:
-        raise InvalidAttestationError("record-malformed", f"is no {BUNDLE}")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"is no {BUNDLE}")
     envelope = value.get("dsseEnvelope")
     if not isinstance(envelope, dict):
-        raise InvalidAttestationError("record-malformed", "has no DSSE envelope")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no DSSE envelope")
     if envelope.get("payloadType") != PAYLOAD:
         raise InvalidAttestationError(
-            "record-type", f"holds {shown(envelope.get('payloadType'))}, not {PAYLOAD}"
+            ReasonCode.RECORD_TYPE, f"holds {shown(envelope.get('payloadType'))}, not {PAYLOAD}"
         )
     return envelope
 
@@ -185,7 +191,9 @@ def _pae(kind: str, body: bytes) -> bytes:
 def _object(body: bytes, what: str) -> dict[str, Any]:
     """A JSON object that means one thing only: no name twice, no number that does not fit."""
     if len(body) > MAX_BUNDLE_BYTES:
-        raise InvalidAttestationError("record-malformed", f"is too large: {what} has {len(body)} bytes")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"is too large: {what} has {len(body)} bytes"
+        )
     try:
         value = json.loads(
             body.decode(),
@@ -197,9 +205,13 @@ def _object(body: bytes, what: str) -> dict[str, Any]:
     except InvalidAttestationError:
         raise
     except (ValueError, RecursionError) as error:
-        raise InvalidAttestationError("record-malformed", f"cannot be read: {what} is no JSON") from error
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"cannot be read: {what} is no JSON"
+        ) from error
     if not isinstance(value, dict):
-        raise InvalidAttestationError("record-malformed", f"cannot be read: {what} is no JSON object")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"cannot be read: {what} is no JSON object"
+        )
     return value
 
 
@@ -207,20 +219,20 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name, item in pairs:
         if name in value:
-            raise InvalidAttestationError("record-malformed", f"says {shown(name)} twice")
+            raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"says {shown(name)} twice")
         value[name] = item
     return value
 
 
 def _number(text: str) -> int:
     if len(text) > MAX_DIGITS or not text.lstrip("-").isdecimal():
-        raise InvalidAttestationError("record-malformed", f"has the number {shown(text)}")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"has the number {shown(text)}")
     return int(text)
 
 
 def _fraction(text: str) -> float:
     if len(text) > 2 * MAX_DIGITS:
-        raise InvalidAttestationError("record-malformed", f"has the number {shown(text)}")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"has the number {shown(text)}")
     return float(text)
 
 
@@ -233,5 +245,5 @@ def _unbase64(value: Any, what: str) -> bytes:
         return base64.b64decode(value.translate(_STANDARD), validate=True)
     except (AttributeError, binascii.Error, TypeError, ValueError) as error:
         raise InvalidAttestationError(
-            "record-malformed", f"cannot be read: its {what} is no base64"
+            ReasonCode.RECORD_MALFORMED, f"cannot be read: its {what} is no base64"
         ) from error

@@ -37,12 +37,13 @@ from pipeline.model.certificates import (
     UntrustedText,
     WaivedFinding,
 )
-from pipeline.model.decisions import Decision, Publication, Reason
+from pipeline.model.decisions import Decision, Publication
 from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
+from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     CHECKS,
     Check,
@@ -113,6 +114,7 @@ __all__ = [
     "PythonTarget",
     "Reach",
     "Reason",
+    "ReasonCode",
     "Record",
     "Repository",
     "Result",

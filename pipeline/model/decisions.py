@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.model.cells import Cell
+    from pipeline.model.reasons import Reason
     from pipeline.model.references import ImageRef
     from pipeline.model.statements import Certified, Proof
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why something is refused: a word to test for, a sentence to read, and the remedy."""
-
-    code: str
-    text: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.text}\nhint: {self.hint}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pipeline.model.references import Digest
 
 if TYPE_CHECKING:
     from pipeline.model.certificates import Certificate
-    from pipeline.model.decisions import Reason
+    from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
 
 

@@ -10,8 +10,8 @@ from pipeline.model.statements import Attestations
 
 if TYPE_CHECKING:
     from pipeline.model.cells import Cell, Spec
-    from pipeline.model.decisions import Reason
     from pipeline.model.locks import Image, Lock
+    from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
     from pipeline.model.references import Digest
     from pipeline.model.verdicts import Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.formats.units import columns, size
-from pipeline.model import Level, State
+from pipeline.model import Level, ReasonCode, State
 from pipeline.report.text import line
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _next(status: Status) -> str:
     return f"{steps} ({', '.join(reason.code for reason in status.reasons)})" if status.reasons else steps
 
 
-_EXPECTED = frozenset({"no-proof", "no-certificate"})
+_EXPECTED = frozenset({ReasonCode.NO_PROOF, ReasonCode.NO_CERTIFICATE})
 """Codes of reasons that say no more than that a step is left to do."""
 
 

@@ -31,6 +31,7 @@ from pipeline.model import (
     Publication,
     PythonTarget,
     Reason,
+    ReasonCode,
     Record,
     Repository,
     Result,
@@ -364,7 +365,7 @@ class Runner:
         if spec is None:
             text = f"{ref} says that it is cell {named!r}, which this matrix does not have"
             return Decision(
-                (Reason("unknown-cell", text, "judge it with the matrix that it was built from"),)
+                (Reason(ReasonCode.UNKNOWN_CELL, text, "judge it with the matrix that it was built from"),)
             )
         observed = self.observe(spec)
         judging = self._judging(observed)
@@ -380,10 +381,10 @@ class Runner:
         what, build_it = "today's lock, recipe and base", f"python -m pipeline build {spec.cell.id}"
         if observed.image:
             text = f"{ref} is not what {spec.cell.id} builds from {what}: that is {observed.image.ref}"
-            return Reason("other-build", text, build_it)
+            return Reason(ReasonCode.OTHER_BUILD, text, build_it)
         text = f"{ref}: no image of {spec.cell.id} from {what} is in {self.matrix.staging} to hold it against"
         return Reason(
-            "other-build", text, f"name the repository it was built for: --repository; or {build_it}"
+            ReasonCode.OTHER_BUILD, text, f"name the repository it was built for: --repository; or {build_it}"
         )
 
     def end(self) -> None:
@@ -541,7 +542,7 @@ class Runner:
         except UsageError:
             raise
         except TagproofError as error:
-            reason = Reason("machine", error.what, error.hint)
+            reason = Reason(ReasonCode.MACHINE, error.what, error.hint)
             again = _again(_COMMANDS.get(stage.__name__, stage.__name__), spec.cell)
             return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
         return replace(
@@ -553,7 +554,7 @@ def _inconclusive(status: Status, checks: tuple[Check, ...]) -> Status:
     """The machine failed, not the image: nothing is signed, nothing is held against the image."""
     trouble = next(check for check in checks if check.outcome is Outcome.INCONCLUSIVE)
     reason = Reason(
-        "inconclusive",
+        ReasonCode.INCONCLUSIVE,
         f"{status.cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
         "nothing is held against the image; mend the machine and run it again",
     )
@@ -569,7 +570,7 @@ def _verdict(spec: Spec, estimate: Estimate | None) -> Verdict:
 
 def _is_refused(status: Status) -> bool:
     """Whether the certificate speaks against the image."""
-    return any(reason.code == "certificate-refused" for reason in status.reasons)
+    return any(reason.code == ReasonCode.CERTIFICATE_REFUSED for reason in status.reasons)
 
 
 def _seen(record: Record) -> State:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.model import Decision, Image, Outcome, Reason, Result, Severity, checks_of
+from pipeline.model import Decision, Image, Outcome, Reason, ReasonCode, Result, Severity, checks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ def decide(
     ]
     if chosen is None:
         text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
-        reasons.append(Reason("no-proof", text, remedy))
+        reasons.append(Reason(ReasonCode.NO_PROOF, text, remedy))
     else:
         record = chosen.record
         reasons += _identity_reasons(cell, image, repository, record, remedy)
@@ -122,12 +122,14 @@ def _chosen(
 def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str) -> Iterator[Reason]:
     """What is against the image itself, whatever was recorded of it."""
     if image.cell != cell:
-        yield Reason("other-cell", f"{image.ref} was built for {image.cell.id}, not for {cell.id}", remedy)
+        yield Reason(
+            ReasonCode.OTHER_CELL, f"{image.ref} was built for {image.cell.id}, not for {cell.id}", remedy
+        )
     if build_key not in (None, image.build_key):
         text = (
             f"{cell.id}: {image.ref} was built from {image.build_key[:12]}; its inputs now give {build_key}"
         )
-        yield Reason("other-build", text, remedy)
+        yield Reason(ReasonCode.OTHER_BUILD, text, remedy)
 
 
 def _current(
@@ -155,17 +157,17 @@ def _file_reasons(
     """What the certificate says of the image's files: whatever runs once may still lack what others need."""
     if certified is None:
         text = f"{cell.id}: no certificate of {image.ref} for {repository} was judged by what counts today"
-        yield Reason("no-certificate", text, remedy)
+        yield Reason(ReasonCode.NO_CERTIFICATE, text, remedy)
         return
     certificate = certified.certificate
     for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
         where = f" at {one.path}" if one.path else ""
-        yield Reason("certificate-refused", f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
+        yield Reason(ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
     today = now.astimezone(UTC).date().isoformat()
     for waived in certificate.waived:
         if waived.expires < today:
             text = f"{cell.id}: the exception for {waived.finding.what} ended on {waived.expires}"
-            yield Reason("exception-ended", text, "repair it, or give the exception another day")
+            yield Reason(ReasonCode.EXCEPTION_ENDED, text, "repair it, or give the exception another day")
 
 
 def _identity_reasons(
@@ -173,11 +175,11 @@ def _identity_reasons(
 ) -> Iterator[Reason]:
     """What the record is about, against what is to be published."""
     compared = (
-        ("other-cell", "cell", record.cell, cell.id),
-        ("other-digest", "digest", record.digest, str(image.ref.digest)),
-        ("other-build", "build key", record.build_key, image.build_key),
-        ("other-build", "lock", record.lock, image.lock),
-        ("other-repository", "repository", record.repository, str(repository)),
+        (ReasonCode.OTHER_CELL, "cell", record.cell, cell.id),
+        (ReasonCode.OTHER_DIGEST, "digest", record.digest, str(image.ref.digest)),
+        (ReasonCode.OTHER_BUILD, "build key", record.build_key, image.build_key),
+        (ReasonCode.OTHER_BUILD, "lock", record.lock, image.lock),
+        (ReasonCode.OTHER_REPOSITORY, "repository", record.repository, str(repository)),
     )
     for code, name, seen, expected in compared:
         if seen != expected:
@@ -190,16 +192,16 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
     """What the checks said."""
     passed, failed = record.named(Outcome.PASSED), record.named(Outcome.FAILED)
     if record.result == Result.FAILED:
-        yield Reason("not-passed", f"{cell.id}: the record of {record.finished} says FAILED", remedy)
+        yield Reason(ReasonCode.NOT_PASSED, f"{cell.id}: the record of {record.finished} says FAILED", remedy)
     if failed:
-        yield Reason("check-failed", f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
+        yield Reason(ReasonCode.CHECK_FAILED, f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
     missing = [name for name in _required(cell, policy) if name not in passed]
     if missing:
         text = f"{cell.id}: these required checks did not pass: {', '.join(missing)}"
-        yield Reason("required-missing", text, remedy)
+        yield Reason(ReasonCode.REQUIRED_MISSING, text, remedy)
     if cell.needs_gpu and record.host.hardware.startswith("cpu-"):
         text = f"{cell.id}: needs a GPU, and was tested on {record.host.hardware}"
-        yield Reason("other-hardware", text, f"{remedy} on a machine with a GPU")
+        yield Reason(ReasonCode.OTHER_HARDWARE, text, f"{remedy} on a machine with a GPU")
 
 
 def _flaky_reasons(
@@ -221,7 +223,9 @@ def _flaky_reasons(
     if warned and not policy.accept_flaky:
         when = f" at {min(failed)}" if failed else " before"
         text = f"{cell.id}: passed at {record.finished}, after it had failed{when} with nothing changed"
-        yield Reason("flaky", text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}")
+        yield Reason(
+            ReasonCode.FLAKY, text, f"find out why; or `verify: flaky: accept` in matrix.yaml; then {remedy}"
+        )
 
 
 def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Iterator[Reason]:
@@ -230,7 +234,7 @@ def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Ite
         names = ", ".join(map(str, missing[:MOST_NAMED]))
         text = f"{cell.id}: {len(missing)} signed beside {image.ref} before, and gone: {names}"
         hint = f"python -m pipeline repair {cell.id} looks for a copy; else verify --fresh {cell.id}"
-        yield Reason("statement-missing", text, hint)
+        yield Reason(ReasonCode.STATEMENT_MISSING, text, hint)
 
 
 def _required(cell: Cell, policy: Policy) -> tuple[CheckName, ...]:
@@ -249,19 +253,21 @@ def _today_reasons(
     """What has changed since the record was made."""
     if record.suite != suite:
         text = f"{record.cell}: tested by the suite {record.suite}, today's is {suite}"
-        yield Reason("other-suite", text, remedy)
+        yield Reason(ReasonCode.OTHER_SUITE, text, remedy)
     if model not in (None, record.model):
         yield Reason(
-            "other-model", f"{record.cell}: tested with the model {record.model}, today's is {model}", remedy
+            ReasonCode.OTHER_MODEL,
+            f"{record.cell}: tested with the model {record.model}, today's is {model}",
+            remedy,
         )
     finished = datetime.fromisoformat(record.finished)
     if now - finished > timedelta(days=policy.max_age_days):
         text = f"{record.cell}: tested at {record.finished}, more than {policy.max_age_days} days ago"
-        yield Reason("stale", text, remedy)
+        yield Reason(ReasonCode.STALE, text, remedy)
     if finished - now > CLOCK_SKEW:
         seen = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f"{record.cell}: the record is of {record.finished}, and now is {seen}"
-        yield Reason("from-the-future", text, f"set the clocks right, then {remedy}")
+        yield Reason(ReasonCode.FROM_THE_FUTURE, text, f"set the clocks right, then {remedy}")
 
 
 def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iterator[Reason]:
@@ -271,4 +277,6 @@ def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iter
         same = (record.digest, record.cell) == (chosen.record.digest, chosen.record.cell)
         if one != chosen and same and record.result == Result.FAILED and one.age >= chosen.age:
             failed = ", ".join(record.named(Outcome.FAILED)) or "no check named"
-            yield Reason("superseded", f"{record.cell}: failed later, at {record.finished}: {failed}", remedy)
+            yield Reason(
+                ReasonCode.SUPERSEDED, f"{record.cell}: failed later, at {record.finished}: {failed}", remedy
+            )

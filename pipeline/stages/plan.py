@@ -9,7 +9,19 @@ from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from pipeline.model import Cell, Finding, Level, Outcome, Reason, Result, Stage, State, Status, Verdict
+from pipeline.model import (
+    Cell,
+    Finding,
+    Level,
+    Outcome,
+    Reason,
+    ReasonCode,
+    Result,
+    Stage,
+    State,
+    Status,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,9 +102,11 @@ def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[
 
 def left_out(one: Pruned) -> Status:
     """The row of a combination that becomes no cell, with every reason."""
-    reasons = [Reason(found.rule, found.text, found.hint) for found in one.findings]
+    reasons = [Reason(ReasonCode(found.rule), found.text, found.hint) for found in one.findings]
     if one.excluded:
-        reasons.append(Reason("excluded", one.excluded, "remove the exclude that names it from matrix.yaml"))
+        reasons.append(
+            Reason(ReasonCode.EXCLUDED, one.excluded, "remove the exclude that names it from matrix.yaml")
+        )
     return Status(one.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(one.findings))
 
 
@@ -111,7 +125,7 @@ def _state(
         wanted = {observed.image.immutable_tag, *channels}
         is_carried = wanted <= set(observed.carried) and _is_whole(observed, there)
         return State.PUBLISHED if is_carried else State.PROVEN
-    if decision is not None and any(one.code == "certificate-refused" for one in decision.reasons):
+    if decision is not None and any(one.code == ReasonCode.CERTIFICATE_REFUSED for one in decision.reasons):
         return State.FAILED
     if record is None or record.result is not Result.FAILED:
         return State.UNPROVEN
@@ -123,8 +137,8 @@ def _steps(state: State, decision: Decision | None) -> tuple[Stage, ...]:
     if decision is None or state not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
         return _LEFT[state]
     codes = {reason.code for reason in decision.reasons}
-    certify = (Stage.CERTIFY,) if "no-certificate" in codes else ()
-    verify = (Stage.VERIFY,) if codes != {"no-certificate"} else ()
+    certify = (Stage.CERTIFY,) if ReasonCode.NO_CERTIFICATE in codes else ()
+    verify = (Stage.VERIFY,) if codes != {ReasonCode.NO_CERTIFICATE} else ()
     return (*certify, *verify, Stage.PUBLISH)
 
 
@@ -165,17 +179,19 @@ def _tag_reasons(
     if named != image.ref.digest:
         text = f"{cell.id}: the immutable tag {image.immutable_tag} names {named}, not {image.ref.digest}"
         hint = f"python -m pipeline repair {cell.id} moves it back, unless what it names is proven too"
-        yield Reason("tag-moved", text, hint)
+        yield Reason(ReasonCode.TAG_MOVED, text, hint)
     if keeps or not observed.carried or (there is not None and there.allowed):
         return
     tags = ", ".join(observed.carried)
     why = "; ".join(reason.text for reason in there.reasons) if there else "nothing is known of it there"
     if decision is not None and decision.allowed:
         text = f"{cell.id}: tagged {tags}, without evidence beside {image.ref.digest} that allows it: {why}"
-        yield Reason("evidence-lacking", text, f"python -m pipeline publish {cell.id} brings it there again")
+        yield Reason(
+            ReasonCode.EVIDENCE_LACKING, text, f"python -m pipeline publish {cell.id} brings it there again"
+        )
     else:
         text = f"{cell.id}: still tagged {tags}, though {image.ref.digest} may carry no tag: {why}"
-        yield Reason("still-tagged", text, f"python -m pipeline repair {cell.id} withdraws the tags")
+        yield Reason(ReasonCode.STILL_TAGGED, text, f"python -m pipeline repair {cell.id} withdraws the tags")
 
 
 # -- rows for GitHub --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from pipeline.adapters.registry import limits
-from pipeline.model import Cell, Decision, Image, Publication, Reason, Result
+from pipeline.model import Cell, Decision, Image, Publication, Reason, ReasonCode, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import named, publish, withdraw
 
@@ -100,7 +100,7 @@ def test_blobs_are_mounted_not_sent(bench: Bench, proxy: Proxy) -> None:
         assert not [path for method, path in proxy.writes if method == "PUT" and blob.digest.hex in path]
 
 
-@pytest.mark.parametrize("refused", [Decision((Reason("stale", "", ""),)), Decision(())])
+@pytest.mark.parametrize("refused", [Decision((Reason(ReasonCode.STALE, "", ""),)), Decision(())])
 def test_without_the_gate_nothing_is_written(bench: Bench, proxy: Proxy, refused: Decision) -> None:
     """A decision that allows nothing publishes nothing."""
     image, allowed = bench.proven()

@@ -20,7 +20,7 @@ from pipeline.adapters.package_index import pages, settings
 from pipeline.adapters.package_index.client import Client
 from pipeline.adapters.package_index.files import PIECE, RemoteFile, RemoteWheel, readable
 from pipeline.adapters.package_index.pages import IndexFile
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 from pipeline.model.errors import FactsError
 
 if TYPE_CHECKING:
@@ -141,4 +141,6 @@ class Index:
 
 
 def _malformed(text: str) -> Reason:
-    return Reason("page", text, "name another index with PIP_INDEX_URL, or wait until this one is mended")
+    return Reason(
+        ReasonCode.PAGE, text, "name another index with PIP_INDEX_URL, or wait until this one is mended"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.model import Reason, shown
+from pipeline.model import Reason, ReasonCode, shown
 
 if TYPE_CHECKING:
     from pipeline.formats.oci import Manifest
@@ -49,7 +49,7 @@ def too_large(manifest: Manifest, host: str) -> Reason | None:
         return None
     names = ", ".join(f"{layer.digest} with {layer.size / 1e9:.1f} GB" for layer in large[:_TOLD])
     return Reason(
-        "layer-too-large",
+        ReasonCode.LAYER_TOO_LARGE,
         f"{shown(host)} takes no layer over {limit.layer_bytes / 1e9:.1f} GB, and of {manifest.digest}"
         f" {len(large)} of {len(manifest.layers)} are larger: {names} ({limit.source})",
         "publish to a registry without that limit with --repository, or leave packages out of the image",

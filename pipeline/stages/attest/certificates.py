@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.formats import dsse
 from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed
-from pipeline.model import PROJECT, Certificate, canonical, to_json
+from pipeline.model import PROJECT, Certificate, ReasonCode, canonical, to_json
 from pipeline.stages.attest import links
 
 if TYPE_CHECKING:
@@ -47,12 +47,16 @@ def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certifica
     """
     predicate = value.get("predicate")
     if not isinstance(predicate, dict):
-        raise InvalidAttestationError("record-malformed", "has no predicate")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no predicate")
     seen = links.read(predicate)
     rest = {name: one for name, one in predicate.items() if name != links.MEMBER}
     certificate = parsed(Certificate, rest, "holds no certificate")
     if certificate.digest != str(subject):
-        raise InvalidAttestationError("record-subject", f"is about {certificate.digest}, not about {subject}")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_SUBJECT, f"is about {certificate.digest}, not about {subject}"
+        )
     if value != json.loads(statement(certificate, seen)):
-        raise InvalidAttestationError("record-malformed", "states something else than the certificate in it")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, "states something else than the certificate in it"
+        )
     return certificate, seen

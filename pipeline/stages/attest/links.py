@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.formats.dsse import InvalidAttestationError
-from pipeline.model import PROJECT, Digest, Links
+from pipeline.model import PROJECT, Digest, Links, ReasonCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,16 +30,16 @@ def read(predicate: Mapping[str, Any]) -> Links:
     """The links in a predicate; none where it has none. Raises InvalidAttestationError for anything else."""
     value = predicate.get(MEMBER, {"follows": [], "lost": []})
     if not isinstance(value, dict) or set(value) != {"follows", "lost"}:
-        raise InvalidAttestationError("record-malformed", f"has no links in {MEMBER}")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"has no links in {MEMBER}")
     return Links(_digests(value["follows"]), _digests(value["lost"]))
 
 
 def _digests(values: Any) -> tuple[Digest, ...]:
     if not isinstance(values, list) or len(values) > MAX_LINKS:
-        raise InvalidAttestationError("record-malformed", f"has no list of links in {MEMBER}")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"has no list of links in {MEMBER}")
     try:
         return tuple(Digest(one) for one in values)
     except (TypeError, ValueError) as error:
         raise InvalidAttestationError(
-            "record-malformed", f"has a link in {MEMBER} that is no digest"
+            ReasonCode.RECORD_MALFORMED, f"has a link in {MEMBER} that is no digest"
         ) from error

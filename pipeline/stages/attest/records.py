@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.formats import dsse
 from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, parsed, shown
-from pipeline.model import PROJECT, Outcome, Record, canonical, to_json
+from pipeline.model import PROJECT, Outcome, ReasonCode, Record, canonical, to_json
 from pipeline.stages.attest import links
 
 if TYPE_CHECKING:
@@ -67,22 +67,28 @@ def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]
     """
     if value.get("predicateType") != PREDICATE:
         raise InvalidAttestationError(
-            "record-type", f"states {shown(value.get('predicateType'))}, not {PREDICATE}"
+            ReasonCode.RECORD_TYPE, f"states {shown(value.get('predicateType'))}, not {PREDICATE}"
         )
     predicate = value.get("predicate")
     if not isinstance(predicate, dict):
-        raise InvalidAttestationError("record-malformed", "has no predicate")
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no predicate")
     record = parsed(Record, predicate.get(EXTENSION), "has no record of ours")
     try:
         datetime.fromisoformat(record.started)
         datetime.fromisoformat(record.finished)
     except ValueError as error:
-        raise InvalidAttestationError("record-malformed", f"has no record of ours: {error}") from error
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"has no record of ours: {error}"
+        ) from error
     seen = links.read(predicate)
     if value != json.loads(statement(record, seen=seen)):
-        raise InvalidAttestationError("record-malformed", "states something else than the record in it")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, "states something else than the record in it"
+        )
     if record.digest != str(subject):
-        raise InvalidAttestationError("record-subject", f"is about {record.digest}, not about {subject}")
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_SUBJECT, f"is about {record.digest}, not about {subject}"
+        )
     return record, seen
 
 

@@ -21,7 +21,7 @@ from pipeline.formats.dsse import (
     InvalidAttestationError,
     envelope_of,
 )
-from pipeline.model import Attestations, Certified, Digest, Proof, Reason, canonical
+from pipeline.model import Attestations, Certified, Digest, Proof, Reason, ReasonCode, canonical
 from pipeline.model.errors import RegistryError
 from pipeline.stages.attest.certificates import CERTIFICATE, certificate_of
 from pipeline.stages.attest.records import record_of
@@ -168,21 +168,21 @@ def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried
     """One referrer, from descriptor to bundle."""
     name = f"the record {referrer.digest}"
 
-    def fault(code: str, text: str) -> Carried:
+    def fault(code: ReasonCode, text: str) -> Carried:
         return Carried(referrer.digest, fault=_reason(code, f"{name} {text}", subject))
 
     if referrer.size > MAX_BUNDLE_BYTES:
-        return fault("record-malformed", f"has a manifest of {referrer.size} bytes")
+        return fault(ReasonCode.RECORD_MALFORMED, f"has a manifest of {referrer.size} bytes")
     try:
         manifest = registry.manifest(referrer.digest)
         if manifest is None:
-            return fault("record-missing", "is listed but not in the registry")
+            return fault(ReasonCode.RECORD_MISSING, "is listed but not in the registry")
         layers = manifest.layers
         if len(layers) != 1 or layers[0].media_type != BUNDLE or layers[0].size > MAX_BUNDLE_BYTES:
-            return fault("record-malformed", "does not hold one bundle of sigstore")
+            return fault(ReasonCode.RECORD_MALFORMED, "does not hold one bundle of sigstore")
         return Carried(manifest.digest, registry.blob(layers[0].digest))
     except ContentError as error:
-        return fault("record-malformed", f"cannot be read: {error.what}")
+        return fault(ReasonCode.RECORD_MALFORMED, f"cannot be read: {error.what}")
 
 
 def understood(
@@ -224,11 +224,11 @@ def _strange(
 ) -> Iterator[Reason]:
     """What else lies where statements or their lists should."""
     for text in around.broken:
-        yield _reason("record-malformed", text, subject)
+        yield _reason(ReasonCode.RECORD_MALFORMED, text, subject)
     for found in filter(None, (around.fallback, older)):
         if found.obstacle:
             error = obstructed(registry, subject, found)
-            yield Reason("list-foreign", error.what, error.hint)
+            yield Reason(ReasonCode.LIST_FOREIGN, error.what, error.hint)
 
 
 def _entry(envelope: Envelope) -> dict[str, Any]:
@@ -255,5 +255,5 @@ def _there(manifest: Manifest | None, name: str) -> Manifest:
     return manifest
 
 
-def _reason(code: str, text: str, subject: Digest) -> Reason:
+def _reason(code: ReasonCode, text: str, subject: Digest) -> Reason:
     return Reason(code, text, f"it counts for nothing; verify the image {subject} again")

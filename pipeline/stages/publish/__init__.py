@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry.limits import too_large
-from pipeline.model import Publication, Reason
+from pipeline.model import Publication, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import rivals, standing, tags
 from pipeline.stages.publish.statements import carry
@@ -52,7 +52,7 @@ def publish(
     """
     if not _is_allowed(image, decision):
         text = f"{image.cell.id}: the gate does not allow a tag on {image.ref}"
-        return Reason("not-allowed", text, f"python -m pipeline gate {image.ref}")
+        return Reason(ReasonCode.NOT_ALLOWED, text, f"python -m pipeline gate {image.ref}")
     manifest = source.manifest(image.ref.digest)
     if manifest is None:
         raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
@@ -93,7 +93,7 @@ def _refused(work: Work, decision: Decision) -> Reason | None:
     against = "; ".join(reason.text for reason in (*decision.reasons, *decision.rejected))
     text = f"{work.destination.repository}@{work.digest} may carry no tag, by what lies beside it: {against}"
     hint = next((reason.hint for reason in decision.reasons), work.again())
-    return Reason("not-allowed", text, hint)
+    return Reason(ReasonCode.NOT_ALLOWED, text, hint)
 
 
 def _write(work: Work) -> Publication | Reason:

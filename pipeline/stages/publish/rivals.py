@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish.work import PARALLEL, named
 
@@ -121,5 +121,7 @@ def _lost(work: Work, rival: Rival) -> Reason:
         f" {rival.proof.record.finished}; it has the channels, and {work.digest} only {work.tags[0]}"
     )
     return Reason(
-        "tag-race", text, f"python -m pipeline verify --fresh {work.image.cell.id}, if this one is to win"
+        ReasonCode.TAG_RACE,
+        text,
+        f"python -m pipeline verify --fresh {work.image.cell.id}, if this one is to win",
     )

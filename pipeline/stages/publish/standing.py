@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 from pipeline.stages.publish.rivals import order
 from pipeline.stages.publish.work import PARALLEL
 
@@ -56,17 +56,21 @@ def _immutable_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Ite
         return
     if proofs[digest]:
         text = f"{work.name(tag)} is immutable and names {digest}, not {work.digest}"
-        yield Reason("tag-immutable", text, "find out who built the same inputs into another image")
+        yield Reason(ReasonCode.TAG_IMMUTABLE, text, "find out who built the same inputs into another image")
     else:
         text = f"{work.name(tag)} is immutable, and was moved to {digest}, whose evidence does not hold"
-        yield Reason("tag-moved", text, f"python -m pipeline repair {work.image.cell.id} moves it back")
+        yield Reason(
+            ReasonCode.TAG_MOVED, text, f"python -m pipeline repair {work.image.cell.id} moves it back"
+        )
 
 
 def _fixed_reasons(work: Work, moves: Literal["forward", "never"]) -> Iterator[Reason]:
     if moves == "never":
         for tag, digest in _moved(work):
             text = f"{work.name(tag)} names {digest}, and the matrix says that tags never move"
-            yield Reason("tag-fixed", text, "set publish.moves to forward, or publish under another alias")
+            yield Reason(
+                ReasonCode.TAG_FIXED, text, "set publish.moves to forward, or publish under another alias"
+            )
 
 
 def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterator[Reason]:
@@ -81,7 +85,7 @@ def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterato
                 f" {proof.record.finished}; {work.digest} was proven before, at {ours.record.finished}"
             )
             hint = f"python -m pipeline verify --fresh {work.image.cell.id} proves it again, if it is to win"
-            yield Reason("tag-newer", text, hint)
+            yield Reason(ReasonCode.TAG_NEWER, text, hint)
 
 
 def _unknown_reasons(work: Work, seen: Mapping[Digest, Attestations]) -> Iterator[Reason]:
@@ -94,4 +98,4 @@ def _unknown_reasons(work: Work, seen: Mapping[Digest, Attestations]) -> Iterato
             hint = (
                 f"python -m pipeline repair {work.image.cell.id}, if {work.digest} is to have it all the same"
             )
-            yield Reason("tag-unknown", text, hint)
+            yield Reason(ReasonCode.TAG_UNKNOWN, text, hint)

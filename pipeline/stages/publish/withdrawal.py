@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 from pipeline.stages.publish.rivals import announced, order
 from pipeline.stages.publish.work import named
 
@@ -54,5 +54,5 @@ def withdraw(
             on_step(f"tag {tag} removed: the evidence of {digest} does not hold")
         else:
             text = f"{destination.repository.tagged(tag)}: this registry removes no tags"
-            left.append(Reason("tag-left", text, "remove it by the registry's own means"))
+            left.append(Reason(ReasonCode.TAG_LEFT, text, "remove it by the registry's own means"))
     return tuple(left)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,7 +91,7 @@ class Work:
             f"{self.name(tag)}: another publisher moved it to {named or 'nothing'}"
             f" while {self.digest} was being published"
         )
-        return Reason("tag-race", text, self.again())
+        return Reason(ReasonCode.TAG_RACE, text, self.again())
 
 
 def named(registry: Registry, tags: Iterable[str]) -> dict[str, Digest]:

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ReasonCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> I
     for row in known:
         if (row.package, row.version, row.machine) not in there:
             yield Reason(
-                "lost",
+                ReasonCode.LOST,
                 f"{_named(row)} is in the facts, but the index lists no wheel of it any more",
                 "look at the project's page; where it was really removed, remove its row and say why",
             )
@@ -43,7 +43,7 @@ def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> It
     for project, version in newest.items():
         if (project, str(version)) not in there:
             yield Reason(
-                "absent",
+                ReasonCode.ABSENT,
                 f"{project} {version} is the newest release on the index and has no row",
                 "it has no wheel for Linux (yet): wait for it, or teach refresh/ its new kind of file",
             )
@@ -87,25 +87,31 @@ def _unsourced(row: Artefact) -> Iterator[Reason]:
     lacking = [fact for fact in _SOURCED if getattr(row, fact) is not None and not told.get(fact)]
     if lacking:
         text = f"{_named(row)} does not say where it was read: {', '.join(lacking)}"
-        yield Reason("source", text, "a fact without a source is a rumour: read it again with --fresh")
+        yield Reason(
+            ReasonCode.SOURCE, text, "a fact without a source is a rumour: read it again with --fresh"
+        )
 
 
 def _contradicted(row: Artefact) -> Iterator[Reason]:
     told = metadata_cuda(row)
     if row.package == "torch" and told != row.cuda:
         text = f"{_named(row)}: its METADATA brings CUDA {told}, its torch/version.py says {row.cuda}"
-        yield Reason("cuda", text, "one of both is wrong: look at the wheel before anything is built from it")
+        yield Reason(
+            ReasonCode.CUDA, text, "one of both is wrong: look at the wheel before anything is built from it"
+        )
     runtimes = {match[1] for library in row.needs or () if (match := _CUDART.fullmatch(library))}
     if runtimes and (row.cuda or "").partition(".")[0] not in runtimes:
         text = f"{_named(row)} links the runtime of CUDA {'/'.join(sorted(runtimes))}, its CUDA is {row.cuda}"
-        yield Reason("cuda", text, "one of both is wrong: look at the wheel before anything is built from it")
+        yield Reason(
+            ReasonCode.CUDA, text, "one of both is wrong: look at the wheel before anything is built from it"
+        )
 
 
 def _unpaired(row: Artefact, torches: set[str]) -> Iterator[Reason]:
     for pin in torch_pins(row):
         if Version(pin).public not in torches:
             yield Reason(
-                "torch",
+                ReasonCode.TORCH,
                 f"{_named(row)} pins torch {pin}, of which there is no row",
                 "that release is not on the index, or older than the facts go back",
             )

@@ -23,6 +23,7 @@ from pipeline.model import (
     Outcome,
     Pin,
     Reason,
+    ReasonCode,
     Record,
     Repository,
     TagRef,
@@ -291,7 +292,7 @@ def test_checks_are_named_by_outcome() -> None:
 def test_a_decision_without_a_proof_allows_nothing() -> None:
     """Absence is refusal, even where there is no reason against it."""
     assert not Decision(()).allowed
-    assert not Decision((Reason("a", "b", "c"),)).allowed
+    assert not Decision((Reason(ReasonCode.STALE, "b", "c"),)).allowed
 
 
 def test_plain_values_are_json() -> None:
@@ -300,10 +301,10 @@ def test_plain_values_are_json() -> None:
         "cell": CELL,
         "digest": Digest.of(b""),
         "check": Check(name="serve", outcome=Outcome.PASSED, seconds=1),
-        "reasons": (Reason("a", "b", "c"),),
+        "reasons": (Reason(ReasonCode.STALE, "b", "c"),),
     }
     told = json.loads(json.dumps(to_json(value)))
     assert told["cell"]["id"] == CELL.id
     assert told["digest"].startswith("sha256:")
     assert told["check"]["outcome"] == "passed"
-    assert told["reasons"] == [{"code": "a", "text": "b", "hint": "c"}]
+    assert told["reasons"] == [{"code": "stale", "text": "b", "hint": "c"}]

@@ -14,7 +14,20 @@ import pytest
 from rich.console import Console
 
 from pipeline import report
-from pipeline.model import Cell, Check, Digest, Host, Outcome, Reason, Record, Result, Stage, State, Status
+from pipeline.model import (
+    Cell,
+    Check,
+    Digest,
+    Host,
+    Outcome,
+    Reason,
+    ReasonCode,
+    Record,
+    Result,
+    Stage,
+    State,
+    Status,
+)
 from pipeline.report.progress import ProgressReporter
 
 if TYPE_CHECKING:
@@ -51,7 +64,7 @@ def record(*checks: Check) -> Record:
     )
 
 
-STALE = Reason("stale", "the record is 91 days old", "verify again")
+STALE = Reason(ReasonCode.STALE, "the record is 91 days old", "verify again")
 PUBLISHED = Status(
     CPU,
     State.PUBLISHED,
@@ -113,7 +126,7 @@ def test_a_failed_cell_names_its_checks_in_the_table() -> None:
 
 def test_markdown_shows_a_strangers_text_as_text() -> None:
     """No cell of the table is broken, no markup takes effect."""
-    evil = Reason("x", "a | b\n# c <img src=x> `d` [e](f) ![g]", "h")
+    evil = Reason(ReasonCode.STALE, "a | b\n# c <img src=x> `d` [e](f) ![g]", "h")
     row = report.markdown([Status(CPU, State.UNPROVEN, (evil,))]).splitlines()[-1]
     assert row.endswith(r"a \| b \# c \<img src=x\> \`d\` \[e\](f) \!\[g\] |")
 
@@ -121,7 +134,7 @@ def test_markdown_shows_a_strangers_text_as_text() -> None:
 def test_the_table_shows_a_strangers_text_as_text() -> None:
     """Markup of rich in a reason is not obeyed."""
     assert "[bold]x[/nonsense]" in drawn(
-        Status(CPU, State.UNPROVEN, (Reason("x", "[bold]x[/nonsense]", "h"),))
+        Status(CPU, State.UNPROVEN, (Reason(ReasonCode.STALE, "[bold]x[/nonsense]", "h"),))
     )
 
 

@@ -27,6 +27,7 @@ from pipeline.model import (
     Policy,
     Proof,
     Reason,
+    ReasonCode,
     Record,
     Repository,
     Result,
@@ -254,7 +255,7 @@ def test_a_statement_that_others_saw_and_that_is_gone_refuses() -> None:
 
 def test_what_counts_for_nothing_is_told_and_refuses_nothing() -> None:
     """A stranger's statement neither helps nor harms; whoever asks is told of it."""
-    strange = Reason("record-untrusted", "signed by another", "trust it")
+    strange = Reason(ReasonCode.RECORD_UNTRUSTED, "signed by another", "trust it")
     decision = judge(proof(), rejected=(strange,))
     assert (decision.allowed, decision.rejected) == (True, (strange,))
 

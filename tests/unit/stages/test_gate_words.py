@@ -18,6 +18,7 @@ from pipeline.model import (
     Policy,
     Proof,
     Reason,
+    ReasonCode,
     Result,
     Severity,
     WaivedFinding,
@@ -233,7 +234,7 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
 def test_each_reason_says_what_is_wrong_and_what_mends_it(
     decide: Callable[[], Decision], code: str, text: str, hint: str
 ) -> None:
-    assert Reason(code, text, hint) in decide().reasons
+    assert Reason(ReasonCode(code), text, hint) in decide().reasons
 
 
 def test_a_proof_with_todays_model_is_taken_before_a_newer_one_with_another() -> None:

@@ -31,6 +31,7 @@ from pipeline.model import (
     Proof,
     Pruned,
     Reason,
+    ReasonCode,
     Record,
     Repository,
     Result,
@@ -48,7 +49,7 @@ CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
 OURS, OTHER = Digest.of(b"ours"), Digest.of(b"other")
 HERE = Repository.parse("127.0.0.1:5000/a")
 KEY = "0123456789ab" + "0" * 52
-NO = Decision((Reason("stale", "the record is too old", "verify again"),))
+NO = Decision((Reason(ReasonCode.STALE, "the record is too old", "verify again"),))
 
 
 def image(cell: Cell = CPU) -> Image:
@@ -160,7 +161,7 @@ def test_the_state_says_how_far_a_cell_has_come(
     assert (found.state, found.steps) == (state, steps)
 
 
-UNCERTIFIED = Decision((Reason("no-certificate", "none", "build it"),), proof())
+UNCERTIFIED = Decision((Reason(ReasonCode.NO_CERTIFICATE, "none", "build it"),), proof())
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,11 @@ UNCERTIFIED = Decision((Reason("no-certificate", "none", "build it"),), proof())
             State.UNPROVEN,
             (Stage.CERTIFY, Stage.VERIFY, Stage.PUBLISH),
         ),
-        (Decision((Reason("certificate-refused", "closure", "install it"),), proof()), State.FAILED, LAST),
+        (
+            Decision((Reason(ReasonCode.CERTIFICATE_REFUSED, "closure", "install it"),), proof()),
+            State.FAILED,
+            LAST,
+        ),
     ],
 )
 def test_an_image_may_lack_its_certificate_or_be_refused_by_it(
@@ -265,7 +270,7 @@ def test_an_immutable_tag_that_was_moved_is_told_with_what_moves_it_back() -> No
 
 def test_what_lies_beside_an_image_and_counts_for_nothing_is_told() -> None:
     """With the reason, in the row and in the text of the plan."""
-    strange = Reason("record-untrusted", "signed by 1234", "trust it")
+    strange = Reason(ReasonCode.RECORD_UNTRUSTED, "signed by 1234", "trust it")
     found = status(observed(), replace(NO, rejected=(strange,)))
     assert found.reasons == (*NO.reasons, strange)
     assert "signed by 1234\nhint: trust it" in planned.text_of([found])
@@ -374,7 +379,7 @@ TAKES = Estimate(download=1, disk=9, compressed=1, installed=2)
 def test_a_cell_that_cannot_exist_keeps_every_reason_and_has_nothing_to_do() -> None:
     found = plan.left_out(BAD)
     assert (found.state, found.steps) == (State.IMPOSSIBLE, ())
-    assert found.reasons == (Reason("pin", PINNED.text, "take it"),)
+    assert found.reasons == (Reason(ReasonCode.PIN, PINNED.text, "take it"),)
 
 
 def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
@@ -476,13 +481,15 @@ def test_a_budget_that_is_passed_is_a_warning_that_says_by_how_much() -> None:
 
 
 def test_a_combination_that_is_left_out_has_a_row_with_every_reason() -> None:
-    found = Finding("pair", Level.IMPOSSIBLE, "they do not go together", ("a page",), "take another")
+    found = Finding("pin", Level.IMPOSSIBLE, "they do not go together", ("a page",), "take another")
     assert plan.left_out(Pruned(CPU, (found,), excluded="nobody asks for it")) == Status(
         CPU,
         State.IMPOSSIBLE,
         reasons=(
-            Reason("pair", "they do not go together", "take another"),
-            Reason("excluded", "nobody asks for it", "remove the exclude that names it from matrix.yaml"),
+            Reason(ReasonCode.PIN, "they do not go together", "take another"),
+            Reason(
+                ReasonCode.EXCLUDED, "nobody asks for it", "remove the exclude that names it from matrix.yaml"
+            ),
         ),
         verdict=Verdict((found,)),
     )
@@ -548,7 +555,7 @@ def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> No
     ("there", "why"),
     [
         (None, "nothing is known of it there"),
-        (Decision((Reason("a", "one", ""), Reason("b", "two", ""))), "one; two"),
+        (Decision((Reason(ReasonCode.STALE, "one", ""), Reason(ReasonCode.FLAKY, "two", ""))), "one; two"),
     ],
 )
 def test_tags_without_evidence_are_told_with_what_brings_it(there: Decision | None, why: str) -> None:
@@ -562,4 +569,4 @@ def test_tags_without_evidence_are_told_with_what_brings_it(there: Decision | No
     )
     text = f"{CPU.id}: tagged cpu, {CPU.id}, without evidence beside {OURS} that allows it: {why}"
     hint = f"python -m pipeline publish {CPU.id} brings it there again"
-    assert found.reasons == (Reason("evidence-lacking", text, hint),)
+    assert found.reasons == (Reason(ReasonCode.EVIDENCE_LACKING, text, hint),)

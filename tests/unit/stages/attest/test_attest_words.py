@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
-from pipeline.model import Digest, Links, Proof, Reason, canonical
+from pipeline.model import Digest, Links, Proof, Reason, ReasonCode, canonical
 from pipeline.stages import attest
 from pipeline.stages.attest import Evidence, certificates, links, records
 from tests.unit.stages.attest.test_attest import (
@@ -159,7 +159,7 @@ FAULTS: list[tuple[bytes, str, str]] = [
 @pytest.mark.parametrize(("body", "code", "text"), FAULTS, ids=[text[:40] for _, _, text in FAULTS])
 def test_each_fault_says_what_is_wrong(body: bytes, code: str, text: str) -> None:
     hint = f"it counts for nothing; verify the image {SUBJECT} again"
-    assert read(body) == Reason(code, f"the record {CARRIER} {text}", hint)
+    assert read(body) == Reason(ReasonCode(code), f"the record {CARRIER} {text}", hint)
 
 
 def test_what_a_model_refuses_is_told_without_what_was_written() -> None:
@@ -171,7 +171,7 @@ def test_what_a_model_refuses_is_told_without_what_was_written() -> None:
 
 
 def test_a_fault_is_an_error_with_its_text() -> None:
-    assert str(dsse.InvalidAttestationError("a-code", "a text")) == "a text"
+    assert str(dsse.InvalidAttestationError(ReasonCode.RECORD_TYPE, "a text")) == "a text"
 
 
 def test_as_many_signatures_and_links_as_are_read_are_read() -> None:

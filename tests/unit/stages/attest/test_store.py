@@ -23,6 +23,7 @@ from pipeline.model import (
     Outcome,
     Proof,
     Reason,
+    ReasonCode,
     Record,
     Result,
     Sizes,
@@ -305,7 +306,7 @@ def test_what_a_stranger_signed_is_a_reason(staging: Registry) -> None:
     hint = ascii(dsse.fingerprint(STRANGER.public_key()))[:80]
     text = f"is not signed by a key that is trusted here; it names {hint} as its key"
     assert beside(staging) == Attestations(
-        rejected=(Reason("record-untrusted", f"the record {digest} {text}", AGAIN),)
+        rejected=(Reason(ReasonCode.RECORD_UNTRUSTED, f"the record {digest} {text}", AGAIN),)
     )
 
 
@@ -314,7 +315,7 @@ def test_a_tag_that_shows_another_manifest_is_a_reason(staging: Registry) -> Non
     tag = f"sha256-{SUBJECT.hex}.{'5' * 32}"
     staging.put_manifest(IMAGE, tag)
     text = f"{staging.repository}:{tag} names another manifest, {IMAGE.digest}"
-    assert beside(staging).rejected == (Reason("record-malformed", text, AGAIN),)
+    assert beside(staging).rejected == (Reason(ReasonCode.RECORD_MALFORMED, text, AGAIN),)
 
 
 @pytest.mark.parametrize("suffix", ["", ".att"])

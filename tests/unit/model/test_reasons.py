@@ -1,0 +1,66 @@
+"""The codes of reasons: documented, in use, and complete."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pipeline
+from pipeline.model import ReasonCode, reasons
+
+PACKAGE = Path(pipeline.__file__).parent
+
+
+@cache
+def trees() -> tuple[ast.Module, ...]:
+    """Every module of the package but that of the codes."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path != Path(reasons.__file__)]
+    return tuple(ast.parse(path.read_text()) for path in paths)
+
+
+def named() -> set[str]:
+    """The codes that the package names, as ``ReasonCode.NAME``."""
+    return {
+        node.attr
+        for tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "ReasonCode"
+    }
+
+
+def refusing_rules() -> set[str]:
+    """The rules of compatibility that may say more than OK, WARN or UNKNOWN: those that leave a cell out."""
+    mild = {"Level.OK", "Level.WARN", "Level.UNKNOWN"}
+    return {
+        str(node.args[0].value)
+        for tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+        if isinstance(node.args[0], ast.Constant) and ast.unparse(node.args[1]) not in mild
+    }
+
+
+def test_every_code_is_documented() -> None:
+    """Below each stands when it is given."""
+    tree = ast.parse(Path(reasons.__file__).read_text())
+    [codes] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "ReasonCode"]
+    documented = {
+        ast.unparse(code.targets[0])
+        for code, text in pairwise(codes.body)
+        if isinstance(code, ast.Assign) and isinstance(text, ast.Expr)
+    }
+    assert documented == set(ReasonCode.__members__)
+
+
+def test_every_code_is_in_use() -> None:
+    """By name, or as the name of a rule of compatibility."""
+    assert {code for code in ReasonCode if code.name not in named()} <= refusing_rules()
+
+
+def test_every_rule_that_leaves_a_cell_out_has_a_code() -> None:
+    """Else ``plan`` could not say why a combination becomes no cell."""
+    assert refusing_rules() - {"certificate"} <= set(ReasonCode), "of an image, by no matrix: certificate"
