@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import __main__ as command_line
 from pipeline.adapters.package_index import Index, IndexFile
+from pipeline.cli import main as command_line
 from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, FactsError
 from pipeline.stages.refresh import document
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import __main__ as command_line
 from pipeline import matrix
+from pipeline.cli import main as command_line
 from pipeline.model import PROJECT
 from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, USAGE
 from pipeline.runner import Settings

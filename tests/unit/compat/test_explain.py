@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import __main__ as command_line
+from pipeline.cli import main as command_line
 from pipeline.compat import question, shipped
 from pipeline.compat.explain import Answer, explain
 from pipeline.compat.stacks import changed, nearest, newest_vllm, stacks

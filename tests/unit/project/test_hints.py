@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 import shlex
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.__main__ import _parser
+from pipeline.cli.options import Options
+from pipeline.cli.parser import parse, parsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,7 @@ VALUE = "VALUE"
 @cache
 def commands() -> dict[str, set[str]]:
     """The options of each command."""
-    (action,) = (one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
-    return {name: set(parser._option_string_actions) for name, parser in action.choices.items()}
+    return {name: set(parser.option_names) for name, parser in parsers()[1].items()}
 
 
 def sessions() -> set[str]:
@@ -110,4 +109,4 @@ def test_every_line_that_a_page_shows_is_understood(page: Path) -> None:
     """As a shell would hand it to the program."""
     lines = re.findall(rf"^    {OURS} (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)
     for line in lines:
-        assert _parser().parse_args(shlex.split(line, comments=True)).command
+        assert parse(shlex.split(line, comments=True), Options())

@@ -89,7 +89,7 @@ def test_each_file_imports_only_what_stands_below_it(path: Path) -> None:
 def test_every_folder_is_a_layer() -> None:
     """What lies in the package beside them would stand under no rule."""
     found = {module_of(path)[0] for path in files() if module_of(path)}
-    assert found <= set(LAYERS)
+    assert found == set(LAYERS)
 
 
 def test_an_import_is_seen_however_it_is_written() -> None:

@@ -1,0 +1,37 @@
+"""The commands, by group, in the order of the path from a matrix to a tag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.cli.commands import (
+    build,
+    certify,
+    explain,
+    gate,
+    lock,
+    plan,
+    publish,
+    refresh,
+    repair,
+    report,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.cli.command import Command
+
+GROUPS: Mapping[str, tuple[Command, ...]] = {
+    "find out what can be had": (plan.COMMAND, explain.COMMAND),
+    "make images": (lock.COMMAND, build.COMMAND),
+    "prove images": (certify.COMMAND, verify.COMMAND),
+    "publish what is proven": (publish.COMMAND, gate.COMMAND, repair.COMMAND, report.COMMAND),
+    "keep up with new releases": (refresh.COMMAND,),
+}
+
+COMMANDS: Mapping[str, Command] = {
+    command.name: command for commands in GROUPS.values() for command in commands
+}
+"""Each by its name."""

@@ -1,0 +1,69 @@
+"""``certify``: an image, judged by its files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import options, output
+from pipeline.cli.command import Command
+from pipeline.model import to_json
+from pipeline.model.errors import GOOD, REFUSED, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from pipeline.cli.options import Options
+
+_IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive or an OCI layout"
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("image", nargs="?", metavar="IMAGE", help=_IMAGES)
+    parser.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
+    options.add_platform(parser)
+    options.add_matrix(parser)
+    parser.add_argument("--sarif", type=Path, metavar="FILE", help="write SARIF 2.1.0 too")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    options.add_json(parser)
+
+
+def _run(given: Options) -> int:
+    from pipeline.adapters import files
+    from pipeline.cli import context
+    from pipeline.report import certificate as shown
+    from pipeline.report.sarif import sarif
+    from pipeline.runner import audits
+
+    if bool(given.image) is bool(given.root):
+        raise UsageError("certify takes one image, or --root DIR", hint=f"see {output.MODULE} certify --help")
+    if given.root:
+        found = audits.of_folder(given.root)
+    else:
+        found = audits.of_image(given.image, context.services(given))
+    if given.sarif:
+        files.write(given.sarif, sarif(found).encode())
+    if given.json:
+        output.print_json(to_json(found))
+    else:
+        output.print_text(shown.markdown(found) if given.markdown else shown.page(found))
+    return GOOD if found.passed else REFUSED
+
+
+COMMAND = Command(
+    "certify",
+    summary="judge by its files alone whether an image will run, and where",
+    description=(
+        "Reads the files of any image, ours or anyone's, and runs none of them; no GPU is needed. Says "
+        "which driver and GPUs it is for, and what is wrong: libraries that nothing provides, two CUDA "
+        "majors, no code for an architecture. One that says that it is a cell of the matrix is held to "
+        "its lock as well. Exit code 1 where an error was found."
+    ),
+    examples=(
+        ("certify 127.0.0.1:5000/tagproof/vllm:cpu", "an image in a registry"),
+        ("certify engine:vllm/vllm-openai:latest --markdown", "one in the engine's store"),
+        ("certify --root / --sarif certify.sarif", "the machine or container that this runs in"),
+    ),
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,0 +1,142 @@
+"""``explain``: what goes together, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline import report
+from pipeline.cli import options, output
+from pipeline.cli.command import Command
+from pipeline.model import Conditions, Level, to_json
+from pipeline.model.errors import GOOD, MACHINE, REFUSED, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Sequence
+
+    from pipeline.cli.options import Options
+    from pipeline.compat.question import Question
+    from pipeline.model import Spec
+
+_EXIT_CODES = {Level.IMPOSSIBLE: REFUSED, Level.UNKNOWN: MACHINE}
+"""What is impossible is refused; what the facts do not know could not be found out."""
+
+_QUESTIONS = (
+    "a cell's id; or torch= cuda= python= vllm= platform= gpu= arch= driver= glibc= gcc= compat=; "
+    "or an image, host/path@sha256:…, with gpu= arch= driver="
+)
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
+    options.add_platform(parser)
+    options.add_matrix(parser)
+    options.add_json(parser)
+
+
+def _run(given: Options) -> int:
+    level = _explain_image(given) if "@" in given.words[0] else _explain_cells(given)
+    return _EXIT_CODES.get(level, GOOD)
+
+
+def _explain_cells(given: Options) -> Level:
+    """Answer from the facts; the matrix is looked at where there is one."""
+    from pipeline import compat, matrix
+    from pipeline.compat import explain, question
+    from pipeline.report import explained
+
+    facts, words = compat.shipped(), given.words
+    specs = matrix.load(given.matrix).specs if given.matrix.is_file() else ()
+    if len(words) == 1 and "=" not in words[0]:
+        asked = _question_of_cell(words[0], specs)
+        concerned: tuple[Spec, ...] = ()
+    else:
+        asked = question.parse(words, facts)
+        concerned = tuple(spec for spec in specs if spec.cell.needs_gpu and asked.admits(spec.cell))
+    answer = explain.explain(asked, facts)
+    verdicts = [(spec.cell, compat.judge(spec.cell, _conditions(asked, spec), facts)) for spec in concerned]
+    if given.json:
+        cells = [
+            {"cell": to_json(cell), "level": verdict.level, **to_json(verdict)} for cell, verdict in verdicts
+        ]
+        output.print_json({"schema": report.SCHEMA, **to_json(answer), "cells": cells})
+    else:
+        output.print_text(explained.text_of(answer, verdicts))
+    return answer.level
+
+
+def _question_of_cell(text: str, specs: Sequence[Spec]) -> Question:
+    """Whether a cell can exist: one of the matrix with what the matrix says of it, or any other."""
+    from pipeline import compat, matrix
+    from pipeline.compat import question
+
+    for spec in specs:
+        if spec.cell.id == text:
+            return question.of_cell(spec.cell, compat.conditions_of(spec))
+    cell = question.cell_of(text)
+    if cell is None:
+        what, hint = matrix.no_match(text, [spec.cell.id for spec in specs])
+        raise UsageError(what, hint=f"{hint}; or ask by axes: torch=2.13.0 cuda=cu130")
+    return question.of_cell(cell, Conditions())
+
+
+def _conditions(asked: Question, spec: Spec) -> Conditions:
+    """What the matrix says of a cell, and what is asked for beside that."""
+    from pipeline import compat
+
+    of_matrix, of_question = compat.conditions_of(spec), asked.conditions
+    return replace(
+        of_matrix,
+        gpus=of_question.gpus,
+        archs=(*of_matrix.archs, *of_question.archs),
+        driver=of_question.driver,
+        glibc=of_question.glibc or of_matrix.glibc,
+        gcc=of_question.gcc or of_matrix.gcc,
+        compat=of_question.compat or of_matrix.compat,
+    )
+
+
+def _explain_image(given: Options) -> Level:
+    """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
+    from pipeline import compat
+    from pipeline.cli import context
+    from pipeline.compat import question
+    from pipeline.report import certificate as shown
+    from pipeline.runner import audits
+
+    image, conditions = options.image(given.words[0]), given.words[1:]
+    services = context.services(given)
+    if services is None:
+        hint = "name the matrix whose signers are trusted: --matrix FILE"
+        raise UsageError(f"{given.matrix}: there is no such file", hint=hint)
+    certificate = audits.beside(image, services)
+    if certificate is None:
+        hint = f"python -m pipeline certify {image}"
+        raise UsageError(f"no certificate beside {image} is signed by a key that is trusted here", hint=hint)
+    verdict = audits.answer(certificate, question.parse(conditions, compat.shipped()).conditions)
+    if given.json:
+        answer = {"schema": report.SCHEMA, "level": verdict.level, **to_json(verdict)}
+        output.print_json({**answer, "certificate": to_json(certificate)})
+    else:
+        output.print_text(f"{shown.answer(verdict)}\n{shown.page(certificate)}")
+    return verdict.level
+
+
+COMMAND = Command(
+    "explain",
+    summary="say what goes together, and why: for a cell, an image, or axis=value…",
+    description=(
+        "Answers from the facts, each with its source: which versions go together, how to install them, "
+        "which driver they need, which GPUs they reach; for what is impossible also what is nearest. Of "
+        "an image it answers from the certificate that lies beside it. Exit code 1 where it is "
+        "impossible, 3 where the facts do not know."
+    ),
+    examples=(
+        ("explain vllm0.32.0-torch2.13.0-cpu-py3.11", "a cell, of the matrix or not"),
+        ("explain torch=2.13.0 gpu=h200 driver=550.54.14", "what there is for a GPU and its driver"),
+        ('explain "$IMAGE" gpu=h200', "whether an image, host/path@sha256:…, runs there"),
+    ),
+    add_options=_add_options,
+    run=_run,
+)

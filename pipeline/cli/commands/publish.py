@@ -1,0 +1,53 @@
+"""``publish``: tags for proven digests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import report
+from pipeline.cli import exit_codes, options, output
+from pipeline.cli.command import Command
+from pipeline.model import State
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from pipeline.cli.options import Options
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    options.add_cells(parser)
+    options.add_matrix(parser)
+    options.add_repository(parser)
+    options.add_find_links(parser, is_shown=False)  # one call of nox hands the same words to every stage
+    options.add_require_all(parser)
+    options.add_json(parser)
+
+
+def _run(given: Options) -> int:
+    from pipeline.cli import context
+
+    with context.opened(given, signs=True, reports=True) as runner:
+        statuses = runner.each(context.selected(runner, given), runner.publish)
+    output.narrate_failures(statuses, lambda one: output.is_failed(one) or output.is_hindered(one))
+    report.write(statuses, context.report_folder(given))
+    output.print_statuses(statuses, as_json=given.json)
+    return exit_codes.of_proving(statuses, goal={State.PUBLISHED}, require_all=given.require_all)
+
+
+COMMAND = Command(
+    "publish",
+    summary="give proven images their tags; never builds",
+    description=(
+        "Asks the gate, copies image and attestations from staging, reads them back, and moves the tags "
+        "of the cell to the digest that was proven. A cell that is not proven stays as it is, and exit "
+        "code 1 says so. The report is written to .state/report."
+    ),
+    examples=(
+        ("publish", "every cell that is proven"),
+        ("publish vllm0.32.0-torch2.13.0-cpu-py3.11", "one cell"),
+        ("publish --repository ghcr.io/example/vllm --require-all", "elsewhere; no cell may stay pending"),
+    ),
+    add_options=_add_options,
+    run=_run,
+)

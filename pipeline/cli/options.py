@@ -1,0 +1,92 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.model import ImageRef
+from pipeline.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Options(Namespace):
+    """What was typed. The defaults stand for options that a command does not have."""
+
+    command: str
+    key_pem: str | None = None
+    """The private key that the caller handed over."""
+    matrix: Path = Path("matrix.yaml")
+    repository: str | None = None
+    find_links: Sequence[str] = ()
+    select: Sequence[str] = ()
+    json: bool = False
+    fresh: bool = False
+    require_all: bool = False
+    platform: str | None = None
+
+
+def add_cells(parser: ArgumentParser) -> None:
+    """Which cells the command is about."""
+    parser.add_argument(
+        "select",
+        nargs="*",
+        metavar="CELL",
+        help="ids, aliases or globs, such as '*-{cpu,cu130}-*'; !GLOB takes cells away; none = all",
+    )
+
+
+def add_matrix(parser: ArgumentParser) -> None:
+    """Which matrix."""
+    parser.add_argument(
+        "--matrix", type=Path, default=Options.matrix, metavar="FILE", help="default: matrix.yaml here"
+    )
+
+
+def add_repository(parser: ArgumentParser, *, is_shown: bool = True) -> None:
+    """Where images are published, and beside it staged."""
+    text = "where images are published, host/path, instead of the matrix's"
+    parser.add_argument("--repository", metavar="REPOSITORY", help=text if is_shown else SUPPRESS)
+
+
+def add_find_links(parser: ArgumentParser, *, is_shown: bool = True) -> None:
+    """Local folders of wheels."""
+    text = "a folder of wheels to look in first; may be given again, and PIP_FIND_LINKS is heard too"
+    parser.add_argument(
+        "--find-links", action="append", default=[], metavar="DIR", help=text if is_shown else SUPPRESS
+    )
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """The same for programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON, with the number of its schema")
+
+
+def add_fresh(parser: ArgumentParser, text: str) -> None:
+    """Do again what is done; ``text`` says what that is."""
+    parser.add_argument("--fresh", action="store_true", help=text)
+
+
+def add_require_all(parser: ArgumentParser) -> None:
+    """Whether a cell may stay pending."""
+    parser.add_argument("--require-all", action="store_true", help="a cell that is pending here is a failure")
+
+
+def add_platform(parser: ArgumentParser) -> None:
+    """Which image of several under one name."""
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="of an image for several platforms, the one for this: linux/arm64; default: this machine's",
+    )
+
+
+def image(text: str) -> ImageRef:
+    """An image by digest. Raises UsageError for anything else."""
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write host/path@sha256:…") from error
