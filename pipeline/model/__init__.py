@@ -38,6 +38,7 @@ from pipeline.model.certificates import (
     WaivedFinding,
 )
 from pipeline.model.decisions import Decision, Publication
+from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
@@ -48,7 +49,6 @@ from pipeline.model.records import (
     CHECKS,
     Check,
     CheckName,
-    Expected,
     Host,
     ImageTarget,
     Outcome,
@@ -86,7 +86,7 @@ __all__ = [
     "Digest",
     "DriverFloor",
     "Estimate",
-    "Expected",
+    "Expectations",
     "Finding",
     "Frozen",
     "GpuReach",

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
+from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
+from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
 
 CheckName = Literal[
@@ -69,18 +71,6 @@ class Host(Frozen):
     driver: BoundedText = ""
 
 
-class Expected(Frozen):
-    """What the image must say of itself, from cell and lock. ``vllm`` is None where it has to have none."""
-
-    torch: str
-    cuda: str | None
-    python: str
-    vllm: str | None
-    pins: dict[str, str]
-    excused: tuple[str, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
 class ImageTarget(Frozen):
     """An image to try, by digest, run by the engine with its own entrypoint."""
 
@@ -98,14 +88,13 @@ class PythonTarget(Frozen):
 class Trial(Frozen):
     """All that the suite is given. Paths are of this machine; seconds are wall clock."""
 
-    cell: str
+    cell: Cell
     run: str
     target: Annotated[ImageTarget | PythonTarget, Field(discriminator="kind")]
-    expected: Expected
+    expected: Expectations
     model: str
     serve: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
-    gpu: bool = False
     healthy_seconds: float = 300
     answer_seconds: float = 60
     shutdown_seconds: float = 30

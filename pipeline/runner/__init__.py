@@ -44,7 +44,7 @@ from pipeline.model import (
     key_of,
 )
 from pipeline.model.errors import EngineError, RegistryError, TagproofError, UsageError
-from pipeline.runner.expectations import wanted
+from pipeline.runner.expectations import expectations_of
 from pipeline.runner.gatekeeping import Judging, Keeping
 from pipeline.runner.services import IMAGES, Services, Settings
 from pipeline.stages import attest, audit, build, fetch, plan, publish, verify
@@ -185,7 +185,7 @@ class Runner:
         from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
 
         key = self.machine.signing_key
-        expected = replace(wanted(spec, lock), last=self._last_sizes(spec.cell))
+        expected = replace(expectations_of(spec, lock), last=self._last_sizes(spec.cell))
         with self._stage(spec.cell, Stage.CERTIFY):
             certificate = audits.of_cell(image.ref, expected, spec.waivers).model_copy(
                 update={
@@ -323,12 +323,11 @@ class Runner:
         found = verify.environment(python)
         started = _now()
         trial = Trial(
-            cell=found.cell.id,
+            cell=found.cell,
             run=self.machine.settings.run,
             target=PythonTarget(python=str(found.python)),
-            expected=found.expected.model_copy(update={"excused": self._excused(found.cell)}),
+            expected=replace(found.expected, excused=self._excused(found.cell)),
             model=self.machine.model_of(found.cell),
-            gpu=found.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
         checks, log_tail = self._prove(found.cell, trial)
@@ -479,14 +478,12 @@ class Runner:
     # -- proving ------------------------------------------------------------------------------------
 
     def _trial(self, spec: Spec, lock: Lock, image: Image) -> Trial:
-        labels = build.labels(spec, lock, compat.driver_floor(spec.cell.cuda))
         return Trial(
-            cell=spec.cell.id,
+            cell=spec.cell,
             run=self.machine.settings.run,
             target=ImageTarget(ref=str(image.ref)),
-            expected=verify.expected(spec.cell, lock, labels),
+            expected=expectations_of(spec, lock),
             model=self.machine.model_of(spec.cell),
-            gpu=spec.cell.needs_gpu,
             healthy_seconds=self.matrix.healthy_seconds,
         )
 

@@ -12,11 +12,10 @@ from pipeline import compat
 from pipeline.adapters.image_files.folder import Folder
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.adapters.registry import Registry
-from pipeline.model import PROJECT, Verdict
-from pipeline.runner.expectations import wanted
+from pipeline.model import PROJECT, Expectations, Verdict
+from pipeline.runner.expectations import expectations_of
 from pipeline.stages import lock as locks
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.expectations import Expectations
 from pipeline.stages.audit.runs_on import runs_on
 from pipeline.stages.audit.survey import survey
 
@@ -81,4 +80,4 @@ def _expected(spec: Spec | None, machine: Services | None) -> tuple[Expectations
     lock = locks.read(spec, machine.settings.locks) if spec and machine else None
     if spec is None or lock is None:
         return Expectations(), ()
-    return wanted(spec, lock), spec.waivers
+    return expectations_of(spec, lock), spec.waivers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import suite
 from pipeline.compat.question import cell_of
-from pipeline.runner.expectations import wanted
+from pipeline.runner.expectations import expectations_of
 from pipeline.stages import audit, gate
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Judging(Keeping):
             policy=self.machine.matrix.policy,
             suite=suite.digest(),
             model=self.machine.model_digest_of(spec.cell),
-            inputs=audit.inputs_of(self.image.ref.digest, wanted(spec, self.lock), spec.waivers),
+            inputs=audit.inputs_of(self.image.ref.digest, expectations_of(spec, self.lock), spec.waivers),
             now=datetime.now(UTC),
         )
 

@@ -25,11 +25,10 @@ from pipeline.model import (
     Cell,
     Check,
     Digest,
-    Expected,
+    Expectations,
     Frozen,
     ImageRef,
     ImageTarget,
-    Lock,
     Outcome,
     Trial,
     canonical,
@@ -41,7 +40,7 @@ from pipeline.suite import probes
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 _POLL = 0.1
 _TAIL_LINES = 40
@@ -50,19 +49,6 @@ _GRACE_SECONDS = 20.0
 _SPARE_SECONDS = 600.0
 """Beyond all of a trial's own deadlines: pulling the image, starting pytest."""
 _PROBE_SECONDS = 60.0
-
-
-def expected(cell: Cell, lock: Lock, labels: Mapping[str, str]) -> Expected:
-    """What an image of this cell, built from this lock, must say of itself."""
-    return Expected(
-        torch=lock.versions["torch"],
-        cuda=cell.cuda_version,
-        python=cell.python,
-        vllm=cell.vllm,
-        pins=lock.versions,
-        excused=lock.excused,
-        labels=dict(labels),
-    )
 
 
 # -- a bare-metal environment -----------------------------------------------------------------------
@@ -81,7 +67,7 @@ class Environment:
     python: Path
     subject: Digest
     cell: Cell
-    expected: Expected
+    expected: Expectations
 
 
 def environment(python: Path) -> Environment:
@@ -101,17 +87,13 @@ def environment(python: Path) -> Environment:
     minor = ".".join(found["python"].split(".")[:2])
     cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    cell = Cell(torch.partition("+")[0], cuda, minor, vllm, f"linux/{architecture}")
     return Environment(
         python=Path(found["executable"]),
         subject=Digest.of(canonical(found["contents"])),
-        cell=Cell(torch.partition("+")[0], cuda, minor, vllm, f"linux/{architecture}"),
-        expected=Expected(torch=torch, cuda=found["cuda"], python=minor, vllm=vllm, pins=found["installed"]),
+        cell=cell,
+        expected=Expectations(cell=cell, torch=torch, pins=tuple(sorted(found["installed"].items()))),
     )
-
-
-def subject(python: Path) -> Digest:
-    """The digest of an environment: its sorted names, versions and hashes of RECORD. Raises UsageError."""
-    return environment(python).subject
 
 
 _Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]
@@ -177,7 +159,7 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    return tuple(done.get(name, _absent(name)) for name in checks_of(trial.expected.vllm)), _tail(log)
+    return tuple(done.get(name, _absent(name)) for name in checks_of(trial.cell.vllm)), _tail(log)
 
 
 def _refuse_unusable(trial: Trial) -> None:
@@ -213,7 +195,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
         _reap(trial)
     if process.returncode not in (0, 1):
         raise MachineError(
-            f"the suite broke on {trial.cell} (exit code {process.returncode}):\n{_tail(output)}",
+            f"the suite broke on {trial.cell.id} (exit code {process.returncode}):\n{_tail(output)}",
             hint="nothing was found out about the image; run it again, and report it if it breaks again",
         )
     return _checks(results)
@@ -232,7 +214,7 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
         str(here / "pytest.ini"),
         f"--rootdir={here}",
         *named,
-        *map(str, suite.files_of(trial.expected.vllm)),
+        *map(str, suite.files_of(trial.cell.vllm)),
     ]
 
 

@@ -22,23 +22,23 @@ _NO_DRIVER = re.compile(r"lib(?:cuda|nvidia-ml|nvcuvid|nvidia-encode)\.so\.1: ca
 
 def check_versions(stage: Stage) -> None:
     """torch, its CUDA, Python and vLLM, or none, inside are those of lock and cell; so are the labels."""
-    expected, installed = stage.trial.expected, stage.packages()
-    torch = _found(stage.facts(), "torch")
-    expect("torch", _with_local(expected.torch, expected.cuda, torch["version"]), torch["version"])
-    expect("torch.version.cuda", expected.cuda, torch["cuda"])
-    depth = expected.python.count(".") + 1
-    expect("Python", expected.python, ".".join(installed["python"].split(".")[:depth]))
-    expect("vLLM", expected.vllm, _public(installed["vllm"]))
-    if expected.vllm:
-        expect("vllm.__version__", expected.vllm, _public(_found(stage.facts(), "vllm")["version"]))
+    cell, expected, installed = stage.trial.cell, stage.trial.expected, stage.packages()
+    torch, pinned = _found(stage.facts(), "torch"), expected.torch or cell.torch
+    expect("torch", _with_local(pinned, cell.cuda_version, torch["version"]), torch["version"])
+    expect("torch.version.cuda", cell.cuda_version, torch["cuda"])
+    depth = cell.python.count(".") + 1
+    expect("Python", cell.python, ".".join(installed["python"].split(".")[:depth]))
+    expect("vLLM", cell.vllm, _public(installed["vllm"]))
+    if cell.vllm:
+        expect("vllm.__version__", cell.vllm, _public(_found(stage.facts(), "vllm")["version"]))
     labels = stage.target.labels()
-    for name, value in expected.labels.items():
+    for name, value in expected.labels:
         expect(f"label {name}", value, labels.get(name))
 
 
 def check_cuda(stage: Stage) -> None:
     """CUDA is available where the cell claims it, the build covers the device, and the device computes."""
-    torch, claimed = _found(stage.facts(), "torch"), stage.trial.expected.cuda is not None
+    torch, claimed = _found(stage.facts(), "torch"), stage.trial.cell.needs_gpu
     expect("torch.cuda.is_available()", claimed, torch["is_available"])
     if claimed:
         major, minor = torch["capability"]
@@ -61,8 +61,9 @@ def check_imports(stage: Stage) -> None:
         expect_that(f"extensions in {name}", extensions["count"] > 0, _none_but(extensions["others"]))
         undecided |= waiting
     packages, expected = stage.packages(), stage.trial.expected
-    wrong = _differences(expected.pins, packages["installed"])
-    expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
+    if expected.pins is not None:
+        wrong = _differences(dict(expected.pins), packages["installed"])
+        expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
     found = requirements.broken(requirements.Packages.told(packages))
     broken = [one for one in found if one.name not in expected.excused]
     expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
@@ -89,7 +90,7 @@ def _awaiting_driver(stage: Stage, failed: Mapping[str, str]) -> dict[str, str]:
 
     None where a GPU is, or where none is claimed: there, whoever wants it is to blame.
     """
-    if stage.trial.expected.cuda is None or stage.facts()["has_gpu"]:
+    if not stage.trial.cell.needs_gpu or stage.facts()["has_gpu"]:
         return {}
     return {file: error for file, error in failed.items() if _NO_DRIVER.match(error)}
 

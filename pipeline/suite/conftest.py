@@ -38,7 +38,7 @@ def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[Stage]:
     """The trial under way, with a server where the cell has one."""
     results: Path = pytestconfig.getoption("results")
     log: Path = pytestconfig.getoption("server_log") or results.with_suffix(".log")
-    stage = (Serving if trial.expected.vllm else Inference)(trial, log.absolute())
+    stage = (Serving if trial.cell.vllm else Inference)(trial, log.absolute())
     try:
         yield stage
     finally:

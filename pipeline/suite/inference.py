@@ -46,7 +46,7 @@ class Inference(Stage):
         asked = {
             "batches": batches,
             "steps": golden.STEPS,
-            "device": "cuda" if self.trial.expected.cuda else "cpu",
+            "device": "cuda" if self.trial.cell.needs_gpu else "cpu",
             "compiled": compiled,
         }
         found = self.probe("inference", self.target.model, json.dumps(asked))

@@ -23,7 +23,7 @@ class Stage:
 
     def __init__(self, trial: Trial, log: Path) -> None:
         self.trial = trial
-        self.imported = ("torch", "vllm") if trial.expected.vllm else ("torch",)
+        self.imported = ("torch", "vllm") if trial.cell.vllm else ("torch",)
         self.target: Target = target_of(trial, log)
         self._packages = Task(lambda: self.probe("packages"))
         self._facts = Task(lambda: self.probe("facts", *self.imported))

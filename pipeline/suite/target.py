@@ -128,7 +128,7 @@ class ContainerTarget:
             command=("-c", source, *args),
             env=_QUIET | self._trial.env,
             mounts={self._root: _MODEL},
-            gpus=self._trial.gpu,
+            gpus=self._trial.cell.needs_gpu,
         )
         done = self._engine.run(probe, seconds=seconds)
         return Completed(done.exit_code, done.stdout, done.stderr)
@@ -143,7 +143,7 @@ class ContainerTarget:
             mounts={self._root: _MODEL},
             network="bridge",
             port=PORT,
-            gpus=self._trial.gpu,
+            gpus=self._trial.cell.needs_gpu,
         )
         server = ContainerServer(self._engine, self._engine.start(launch), self._trial.run, self._log)
         self._servers.append(server)

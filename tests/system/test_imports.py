@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.model import Check, Expected, Outcome, PythonTarget, Trial
+from pipeline.model import Cell, Check, Expectations, Outcome, PythonTarget, Trial
 from pipeline.stages import verify
 from pipeline.suite import check_environment, probes, tiny_model
 from pipeline.suite.expect import Mismatch
@@ -62,11 +62,12 @@ class Bench:
 
     def imports(self, *, cuda: str | None = "13.0") -> Check:
         """What the check said, run as it always is."""
+        cell = Cell("2.13.0", f"cu{cuda.replace('.', '')}" if cuda else "cpu", "3", None)
         trial = Trial(
-            cell="crafted",
+            cell=cell,
             run="system-test",
             target=PythonTarget(python=str(self.python)),
-            expected=Expected(torch="2.13.0", cuda=cuda, python="3", vllm=None, pins={}),
+            expected=Expectations(cell=cell, pins=()),
             model=str(self.folder / "model"),
         )
         checks, _ = verify.prove(trial, progress=lambda _: None, log=self.folder / "server.log")
@@ -168,10 +169,10 @@ def test_where_a_gpu_is_its_driver_must_be_found() -> None:
     """What the probe tells there is written down here: no GPU is needed to judge it."""
     missing = {"_C.so": "libcuda.so.1: cannot open shared object file: No such file or directory"}
     told = {"torch": {"count": 1, "others": [], "loaded": [], "failed": missing}}
-    expected = Expected(torch="2.13.0", cuda="13.0", python="3.11", vllm=None, pins={})
+    cell = Cell("2.13.0", "cu130", "3.11", None)
     stage: Any = SimpleNamespace(
         imported=("torch",),
-        trial=SimpleNamespace(expected=expected),
+        trial=SimpleNamespace(cell=cell, expected=Expectations(cell=cell, pins=())),
         facts=lambda: {"extensions": told, "has_gpu": True},
     )
     with pytest.raises(Mismatch, match=r"saw .*libcuda\.so\.1"):

@@ -33,7 +33,7 @@ from pipeline.model import (
 from pipeline.model.errors import TagproofError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner import Runner, Services, Settings
-from pipeline.runner.expectations import wanted
+from pipeline.runner.expectations import expectations_of
 from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, build
 from pipeline.stages import lock as locks
@@ -101,7 +101,7 @@ class Cell:
 
     def certify(self, registry: Registry | None = None, **changes: Any) -> Digest:
         """Sign a certificate without findings and attach it."""
-        expected = wanted(self.spec, self.lock)
+        expected = expectations_of(self.spec, self.lock)
         values: dict[str, Any] = {
             "schema": 1,
             "name": str(self.image.ref),

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters import paths, wheel_cache
-from pipeline.model import Expected, Outcome, PythonTarget, Trial, checks_of
+from pipeline.model import Cell, Expectations, Outcome, PythonTarget, Trial, checks_of
 from pipeline.model.errors import UsageError
 from pipeline.stages import fetch, lock, verify
 from pipeline.suite import tiny_model
@@ -87,10 +87,11 @@ def _saboteur(folder: Path, behaviour: str) -> Path:
 
 
 def _trial(python: Path, model: str, **changes: Any) -> Trial:
-    expected = Expected(torch="2.13.0+cpu", cuda=None, python="3.11", vllm="0.32.0", pins={})
+    cell = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+    expected = Expectations(cell=cell, torch="2.13.0+cpu", pins=())
     target = PythonTarget(python=str(python))
     short = {"healthy_seconds": 6.0, "answer_seconds": 3.0, "shutdown_seconds": 1.0}
-    trial = Trial(cell="saboteur", run="system-test", target=target, expected=expected, model=model)
+    trial = Trial(cell=cell, run="system-test", target=target, expected=expected, model=model)
     return trial.model_copy(update=short | changes)
 
 
@@ -98,7 +99,7 @@ def _prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:
     """Every check by its name."""
     named: list[str] = []
     checks, _ = verify.prove(trial, progress=named.append, log=tmp_path / "server.log")
-    assert named == list(checks_of(trial.expected.vllm))
+    assert named == list(checks_of(trial.cell.vllm))
     return {check.name: check for check in checks}
 
 
@@ -244,7 +245,13 @@ def pytorch_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pa
 def _patient(python: Path, pins: Lock, model: str, **changes: Any) -> Trial:
     """A trial against a lock, with the deadlines that images get."""
     seconds = {name: field.default for name, field in Trial.model_fields.items() if "_sec" in name}
-    return _trial(python, model, expected=verify.expected(pins.cell, pins, {}), **(seconds | changes))
+    expected = Expectations(
+        cell=pins.cell,
+        torch=pins.versions["torch"],
+        pins=tuple(pins.versions.items()),
+        excused=pins.excused,
+    )
+    return _trial(python, model, cell=pins.cell, expected=expected, **(seconds | changes))
 
 
 def _not_passed(checks: dict[str, Check]) -> set[str]:
@@ -268,8 +275,8 @@ def test_an_environment_is_known_by_what_is_installed_in_it(
     python, pins = request.getfixturevalue(kind)
     found = verify.environment(python)
     assert found.cell == pins.cell
-    assert found.expected.pins == pins.versions
-    assert verify.subject(python) == found.subject
+    assert dict(found.expected.pins or ()) == pins.versions
+    assert verify.environment(python).subject == found.subject
 
 
 def _can_compile() -> bool:

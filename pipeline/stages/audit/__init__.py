@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.model import Digest, Waiver
-    from pipeline.stages.audit.expectations import Expectations
+    from pipeline.model import Digest, Expectations, Waiver
 
 
 def inputs_of(digest: Digest, wanted: Expectations, waivers: Sequence[Waiver]) -> str:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipeline.compat.facts import Facts
-    from pipeline.model import Waiver
-    from pipeline.stages.audit.expectations import Expectations
+    from pipeline.model import Expectations, Waiver
     from pipeline.stages.audit.inventory import Inventory
 
 MOST_FINDINGS = 500

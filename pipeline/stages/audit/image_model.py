@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.compat.facts import Facts
     from pipeline.formats.elf.objects import SharedObject
-    from pipeline.stages.audit.expectations import Expectations
+    from pipeline.model import Expectations
     from pipeline.stages.audit.inventory import Distribution, Inventory
     from pipeline.stages.audit.loader import Load
     from pipeline.stages.audit.python import Environment

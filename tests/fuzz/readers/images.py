@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.formats.elf import version_needs
-from pipeline.model import Certificate, Digest
+from pipeline.model import Certificate, Digest, Expectations
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.expectations import Expectations
 from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, config_of, image, layout, saved_files, stored, tar
 from tests.crafted_elf import CUBIN, FAMILY, PTX, Crafted, Symbol, piece

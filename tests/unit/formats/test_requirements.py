@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.image_files.folder import Folder
 from pipeline.formats.requirements import LONGEST, Fault, Packages, broken, needed
-from pipeline.model import Severity
+from pipeline.model import Expectations, Severity
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit import survey as surveying
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.expectations import Expectations
 from pipeline.stages.audit.survey import survey
 from tests.unit.stages.audit.audited_image import FACTS, NOW, Image, said
 

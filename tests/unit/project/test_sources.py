@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import suite
 from pipeline.formats import sources
-from pipeline.model import Digest
+from pipeline.model import Digest, Expectations
 from pipeline.stages import audit
-from pipeline.stages.audit.expectations import Expectations
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,14 +20,13 @@ from pipeline.formats import requirements
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.model import (
     CHECKS,
+    Budget,
     Cell,
-    Expected,
+    Expectations,
     ImageTarget,
-    JustifiedRequirement,
-    Lock,
     Outcome,
-    Pin,
     PythonTarget,
+    Sizes,
     Trial,
     checks_of,
 )
@@ -47,9 +46,9 @@ CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
 
 
 def _trial(**changes: Any) -> Trial:
-    expected = Expected(torch="2.13.0+cpu", cuda=None, python="3.11", vllm="0.32.0", pins={})
+    expected = Expectations(cell=CELL, torch="2.13.0+cpu", pins=())
     target = PythonTarget(python=sys.executable)
-    return Trial(cell=CELL.id, run="unit", target=target, expected=expected, model="none").model_copy(
+    return Trial(cell=CELL, run="unit", target=target, expected=expected, model="none").model_copy(
         update=changes
     )
 
@@ -57,13 +56,18 @@ def _trial(**changes: Any) -> Trial:
 # -- what is expected -------------------------------------------------------------------------------
 
 
-def test_what_an_image_must_say_comes_from_cell_lock_and_labels() -> None:
-    """Versions and pins are the lock's, the excused names those with a reason."""
-    pin = Pin("torch", "2.13.0+cpu", "0" * 64, "torch.whl", 1)
-    lock = Lock(CELL, (pin,), omitted=(JustifiedRequirement("torchvision", "a CUDA build"),))
-    said = verify.expected(CELL, lock, {"a": "b"})
-    assert (said.torch, said.cuda, said.python, said.vllm) == ("2.13.0+cpu", None, "3.11", "0.32.0")
-    assert (said.pins, said.excused, said.labels) == ({"torch": "2.13.0+cpu"}, ("torchvision",), {"a": "b"})
+def test_a_trial_is_the_same_once_the_suite_has_read_it() -> None:
+    """It is handed on as JSON; what is expected keeps its types, sizes of the last image too."""
+    expected = Expectations(
+        cell=CELL,
+        torch="2.13.0+cpu",
+        pins=(("torch", "2.13.0+cpu"),),
+        labels=(("a", "b"),),
+        budget=Budget(compressed=1),
+        last=Sizes(compressed=1, installed=2),
+    )
+    trial = _trial(expected=expected, env={"A": "1"})
+    assert Trial.model_validate_json(trial.model_dump_json()) == trial
 
 
 def test_an_environment_without_torch_is_refused() -> None:

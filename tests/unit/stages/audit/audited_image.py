@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.adapters.image_files.nodes import Config, Layer, Node
 from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
 from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
-from pipeline.model import Budget, Cell, Waiver
+from pipeline.model import Budget, Cell, Expectations, Waiver
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.expectations import Expectations
 from pipeline.stages.audit.inventory import Distribution, Inventory
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from pipeline.adapters.image_files.nodes import Config
 from pipeline.compat.facts import Gpu, KnownBy
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.formats.gpu_arch import Coverage
-from pipeline.model import Certificate, Level, Severity, Waiver
+from pipeline.model import Certificate, Expectations, Level, Severity, Waiver
 from pipeline.report.certificate import answer, as_json, markdown, page
 from pipeline.report.sarif import sarif
 from pipeline.stages.audit.audit import MOST_FINDINGS, judge
-from pipeline.stages.audit.expectations import Expectations
 from pipeline.stages.audit.inventory import Inventory
 from pipeline.stages.audit.runs_on import runs_on
 from pipeline.stages.audit.text_globs import reads
