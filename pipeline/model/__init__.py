@@ -22,7 +22,6 @@ from pipeline.model.cells import (
     Waiver,
 )
 from pipeline.model.certificates import (
-    RULE_NAMES,
     Certificate,
     DriverFloor,
     GpuReach,
@@ -31,7 +30,6 @@ from pipeline.model.certificates import (
     LibraryReach,
     PackageSize,
     Reach,
-    RuleName,
     Severity,
     Sizes,
     UntrustedText,
@@ -59,6 +57,7 @@ from pipeline.model.records import (
     checks_of,
 )
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
+from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.shown import shown, shown_json, shown_lines
 from pipeline.model.statements import Attestations, Certified, Links, Proof
 from pipeline.model.status import Estimate, Observed, Stage, State, Status
@@ -69,6 +68,7 @@ __all__ = [
     "LONGEST",
     "LOOPBACK",
     "PROJECT",
+    "RULE_FAMILIES",
     "RULE_NAMES",
     "RUN_LABEL",
     "VARIANT_INDEX",
@@ -118,6 +118,7 @@ __all__ = [
     "Record",
     "Repository",
     "Result",
+    "RuleFamily",
     "RuleName",
     "Severity",
     "Sha",

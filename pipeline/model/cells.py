@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from pipeline.model.certificates import RuleName
     from pipeline.model.references import ImageRef, Repository
+    from pipeline.model.rule_families import RuleName
     from pipeline.model.verdicts import Finding
 
 

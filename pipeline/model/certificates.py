@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from pipeline.model.frozen import LONGEST, Frozen
+from pipeline.model.rule_families import RuleName  # noqa: TC001 - pydantic asks for it at run time
 
 
 def _clipped(value: Any) -> Any:
@@ -20,23 +21,6 @@ def _clipped(value: Any) -> Any:
 
 UntrustedText = Annotated[str, BeforeValidator(_clipped), Field(max_length=LONGEST)]
 """Text that holds what an image says: whatever it says, a certificate can be made of it."""
-
-RuleName = Literal[
-    "closure",
-    "symbols",
-    "one-cuda",
-    "device-code",
-    "driver-floor",
-    "jit",
-    "shadow",
-    "contents",
-    "requirements",
-    "config",
-    "budget",
-    "exceptions",
-]
-RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
-"""The rules of a certificate, in the order in which they speak."""
 
 Reach = Literal["native", "PTX", "none"]
 """How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""

@@ -10,29 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeline.model import PROJECT, RULE_NAMES, key_of
+from pipeline.model import PROJECT, RULE_FAMILIES, RULE_NAMES, key_of
 from pipeline.report.text import line
 
 if TYPE_CHECKING:
-    from pipeline.model import Certificate, ImageFinding, RuleName
+    from pipeline.model import Certificate, ImageFinding
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
-
-ABOUT: dict[RuleName, str] = {
-    "closure": "Every library that an object needs is where the loader looks, in a version that will do.",
-    "symbols": "What an extension leaves undefined is defined by something that is loaded with it.",
-    "one-cuda": "One CUDA major in a process, and no part of the toolkit newer than the runtime.",
-    "device-code": "Libraries of kernels hold code for every GPU architecture that is asked for.",
-    "driver-floor": "What the image says of the driver that it needs agrees with what is inside.",
-    "jit": "What run-time compilation calls is there, and its parts fit each other.",
-    "shadow": "Nothing in the image hides the host's driver.",
-    "contents": "What is installed is what the lock, the labels and the packages say, and is there once.",
-    "requirements": "What the installed packages require of each other is installed, in versions that fit.",
-    "config": "The image starts, for its user, without secrets and without hiding GPUs.",
-    "budget": "The image is no larger than it may be.",
-    "exceptions": "Every exception in the matrix is needed and not out of date.",
-}
-"""What each rule asks, in a sentence."""
 
 
 def sarif(certificate: Certificate) -> str:
@@ -49,7 +33,7 @@ def sarif(certificate: Certificate) -> str:
                 "name": name,
                 "version": version,
                 "rules": [
-                    {"id": rule, "name": rule, "shortDescription": {"text": ABOUT[rule]}}
+                    {"id": rule, "name": rule, "shortDescription": {"text": RULE_FAMILIES[rule].asks}}
                     for rule in RULE_NAMES
                 ],
             }

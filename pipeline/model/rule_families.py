@@ -1,0 +1,109 @@
+"""The families of rules by which an image's files are judged: their names, and what each of them asks.
+
+From this table come the descriptions in SARIF, the page ``docs/certificate-rules.md`` and, through the
+names, the JSON Schema of ``exceptions:`` in matrix.yaml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+RuleName = Literal[
+    "closure",
+    "symbols",
+    "one-cuda",
+    "device-code",
+    "driver-floor",
+    "jit",
+    "shadow",
+    "contents",
+    "requirements",
+    "config",
+    "budget",
+    "exceptions",
+]
+RULE_NAMES: tuple[RuleName, ...] = get_args(RuleName)
+"""In the order in which a certificate lists their findings."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFamily:
+    """What a family asks, as a sentence, and where it finds an error, and a warning or a note, as clauses.
+
+    ``warning`` is empty for a family that finds errors only, ``error`` for one that finds none.
+    """
+
+    asks: str
+    error: str
+    warning: str
+
+
+RULE_FAMILIES: dict[RuleName, RuleFamily] = {
+    "closure": RuleFamily(
+        asks="Every library that an object needs is where the loader looks, in a version that will do.",
+        error="a program, a Python extension or a library that these load needs a library that nothing "
+        "provides, or a symbol version that its provider lacks",
+        warning="a plugin that its package tries and does without",
+    ),
+    "symbols": RuleFamily(
+        asks="What an extension leaves undefined is defined by something that is loaded with it.",
+        error="an extension needs symbols that the installed PyTorch does not define",
+        warning="",
+    ),
+    "one-cuda": RuleFamily(
+        asks="One CUDA major in a process, and no part of the toolkit newer than the runtime.",
+        error="two CUDA majors are loaded into one process",
+        warning="two minors are; a runtime is linked into a library",
+    ),
+    "device-code": RuleFamily(
+        asks="Libraries of kernels hold code for every GPU architecture that is asked for.",
+        error="a required architecture has no code in what every model runs, or a library that must have "
+        "device code has none",
+        warning="there is PTX only, with the driver that it needs",
+    ),
+    "driver-floor": RuleFamily(
+        asks="What the image says of the driver that it needs agrees with what is inside.",
+        error="the label names another driver than the files need",
+        warning="a compiler is older or newer than the runtime",
+    ),
+    "jit": RuleFamily(
+        asks="What run-time compilation calls is there, and its parts fit each other.",
+        error="a C compiler or Python.h is missing where vLLM is installed, which compiles at every start",
+        warning="the same with PyTorch alone; nvcc or cuobjdump is missing where FlashInfer or DeepGEMM may "
+        "call it",
+    ),
+    "shadow": RuleFamily(
+        asks="Nothing in the image hides the host's driver.",
+        error="a stub or a CUDA compat directory hides the host's driver on the loader's path",
+        warning="one is in the image and not on that path",
+    ),
+    "contents": RuleFamily(
+        asks="What is installed is what the lock, the labels and the packages say, and is there once.",
+        error="the installed set is not the lock's, labels contradict files, a package is installed twice",
+        warning="a package's files differ from its RECORD",
+    ),
+    "requirements": RuleFamily(
+        asks="What the installed packages require of each other is installed, in versions that fit.",
+        error="a package that the server or torch imports requires another version than is installed; with "
+        "a lock, also where it is missing",
+        warning="something else is missing; a contradiction in what no server imports, or with a library of "
+        "NVIDIA's, whose files decide; a requirement that cannot be parsed",
+    ),
+    "config": RuleFamily(
+        asks="The image starts, for its user, without secrets and without hiding GPUs.",
+        error="LD_PRELOAD is set; a secret is in the environment, the history or a file",
+        warning="only root can use it; devices are limited",
+    ),
+    "budget": RuleFamily(
+        asks="The image is no larger than it may be.",
+        error="it is larger than the matrix allows",
+        warning="it outgrew the last proven image by more than a tenth",
+    ),
+    "exceptions": RuleFamily(
+        asks="Every exception in the matrix is needed and not out of date.",
+        error="",
+        warning="an exception matches no finding, or its day is over",
+    ),
+}
+"""What each family asks, by its name."""
