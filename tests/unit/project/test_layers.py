@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,13 @@ def test_every_folder_is_a_layer() -> None:
     """What lies in the package beside them would stand under no rule."""
     found = {module_of(path)[0] for path in files() if module_of(path)}
     assert found == set(LAYERS)
+
+
+def test_the_page_on_architecture_shows_the_layers_in_this_order() -> None:
+    """Its table and the list above are one."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    section = page.partition("## Layers\n")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == LAYERS
 
 
 def test_an_import_is_seen_however_it_is_written() -> None:
