@@ -10,7 +10,7 @@ from pipeline.compat.facts import shipped
 from pipeline.model import PROJECT, RULE_NAMES, Certificate, ImageFinding
 from pipeline.stages.audit.coverage import architectures, driver_floor, gpus, libraries
 from pipeline.stages.audit.image_model import ImageModel
-from pipeline.stages.audit.rules import RULES
+from pipeline.stages.audit.rules import FAMILIES
 from pipeline.stages.audit.sizes import sizes
 from pipeline.stages.audit.waivers import applied
 
@@ -39,7 +39,7 @@ def judge(
     """
     image = ImageModel(inventory, wanted, facts or shipped())
     found = sorted(
-        (finding for rule in RULES for finding in rule(image)),
+        (finding for rules in FAMILIES.values() for rule in rules for finding in rule(image)),
         key=lambda one: (RULE_NAMES.index(one.rule), one.severity.rank, one.path, one.what),
     )
     findings, waived = applied(found, waivers, now.date())

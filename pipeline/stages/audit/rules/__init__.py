@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipeline.model import ImageFinding
+from pipeline.model import ImageFinding, RuleName
 from pipeline.stages.audit.image_model import ImageModel
 from pipeline.stages.audit.rules import (
     budget,
@@ -26,42 +26,35 @@ from pipeline.stages.audit.rules import (
 
 Rule = Callable[[ImageModel], Iterator[ImageFinding]]
 
-RULES: tuple[Rule, ...] = (
-    closure.unreadable,
-    closure.sonames,
-    closure.versions,
-    symbols.undefined,
-    cuda.majors,
-    cuda.minors,
-    devices.empty,
-    devices.reached,
-    driver.label,
-    driver.requirement,
-    driver.compilers,
-    jit.compiler,
-    jit.headers,
-    jit.ptxas,
-    jit.toolkit,
-    jit.host_compiler,
-    shadow.driver,
-    contents.lock,
-    contents.claims,
-    contents.labels,
-    contents.twice,
-    contents.copies,
-    contents.conda,
-    contents.records,
-    requirements.hold,
-    config.preload,
-    config.start,
-    config.access,
-    config.writable,
-    config.devices,
-    secrets.settings,
-    secrets.files,
-    budget.limits,
-    budget.growth,
-)
-"""All rules, in the order in which they speak."""
+FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
+    "closure": (closure.unreadable, closure.sonames, closure.versions),
+    "symbols": (symbols.undefined,),
+    "one-cuda": (cuda.majors, cuda.minors),
+    "device-code": (devices.empty, devices.reached),
+    "driver-floor": (driver.label, driver.requirement, driver.compilers),
+    "jit": (jit.compiler, jit.headers, jit.ptxas, jit.toolkit, jit.host_compiler),
+    "shadow": (shadow.driver,),
+    "contents": (
+        contents.lock,
+        contents.claims,
+        contents.labels,
+        contents.twice,
+        contents.copies,
+        contents.conda,
+        contents.records,
+    ),
+    "requirements": (requirements.hold,),
+    "config": (
+        config.preload,
+        config.start,
+        config.access,
+        config.writable,
+        config.devices,
+        secrets.settings,
+        secrets.files,
+    ),
+    "budget": (budget.limits, budget.growth),
+}
+"""The rules of each family. What ``exceptions`` finds comes of the waivers, after all of these."""
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["FAMILIES", "Rule"]

@@ -11,6 +11,7 @@ from pipeline.adapters.image_files.nodes import Layer, Node
 from pipeline.formats.elf.objects import Cached, DeviceCode
 from pipeline.model import RULE_NAMES, Budget, PackageSize, Severity, Sizes
 from pipeline.stages.audit.inventory import Distribution
+from pipeline.stages.audit.rules import FAMILIES
 from tests.unit.stages.audit.audited_image import CUDART, LIB, SITE, TORCH, VLLM, Image, library, module, said
 
 ERROR, WARNING, NOTE = Severity
@@ -482,3 +483,8 @@ def test_a_finding_does_not_spread_the_secret_that_it_found() -> None:
     image, secret = Image(), "hf_" + "aB" * 17
     image.env["HF_TOKEN"] = secret
     assert secret not in image.judged().model_dump_json()
+
+
+def test_every_family_has_rules() -> None:
+    """In the order of their names; the findings on exceptions come of the waivers."""
+    assert (*FAMILIES, "exceptions") == RULE_NAMES
