@@ -25,23 +25,18 @@ from pipeline.compat.question import cell_of
 from pipeline.model import (
     Attestations,
     Cell,
-    Certificate,
     Certified,
-    Check,
     Decision,
     Digest,
-    Host,
     Image,
-    Outcome,
     Policy,
     Proof,
     Record,
     Repository,
-    Result,
-    Sizes,
 )
 from pipeline.stages import attest
 from pipeline.stages.gate import decide, holds
+from tests.builders import CPU_CELL, INPUTS, MODEL, SUITE, certificate, now, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,12 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.formats import dsse
 
-CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
-SUITE = f"sha256:{'5' * 64}"
-MODEL = f"sha256:{'6' * 64}"
-INPUTS = "7" * 64
 POLICY = Policy(required=("serve",))
-HOST = Host(hardware="cpu-amd64", system="Linux", cpu="two cores", memory_bytes=1)
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -313,7 +303,7 @@ class Bench:
             destination=Registry(Repository(host, path)),
         )
 
-    def image(self, build_key: str = "1" * 64, cell: Cell = CELL) -> Image:
+    def image(self, build_key: str = "1" * 64, cell: Cell = CPU_CELL) -> Image:
         """Push an image of two layers into staging."""
         layers = [self.staging.put_blob(secrets.token_bytes(8000)) for _ in range(2)]
         config = self.staging.put_blob(json.dumps({"config": {"Labels": {"x": build_key}}}).encode())
@@ -330,25 +320,13 @@ class Bench:
 
     def record(self, image: Image, **changes: Any) -> Record:
         """What the suite saw of it: all well, now, unless told otherwise."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        values: dict[str, Any] = {
-            "schema": 1,
-            "cell": image.cell.id,
+        moment = now()
+        good = {
             "repository": str(self.home or self.destination.repository),
-            "digest": str(image.ref.digest),
-            "build_key": image.build_key,
-            "proof_key": "2" * 64,
-            "lock": image.lock,
-            "suite": SUITE,
-            "model": MODEL,
-            "host": HOST,
-            "started": now,
-            "finished": now,
-            "attempt": 1,
-            "checks": (Check(name="serve", outcome=Outcome.PASSED, seconds=1.5),),
-            "result": Result.PASSED,
+            "started": moment,
+            "finished": moment,
         }
-        return Record.model_validate(values | changes)
+        return record(image, **{**good, **changes})
 
     def prove(self, image: Image, **changes: Any) -> Proof:
         """Sign a record and attach it in staging, as verification does."""
@@ -364,19 +342,8 @@ class Bench:
 
     def certify(self, image: Image) -> Certified:
         """Sign a certificate without findings and attach it in staging, as a build does."""
-        certificate = Certificate(
-            schema=1,
-            name=str(image.ref),
-            repository=str(self.home or self.destination.repository),
-            inputs=INPUTS,
-            digest=str(image.ref.digest),
-            findings=(),
-            sizes=Sizes(compressed=1, installed=1),
-            facts="2026-11-24",
-            tool="tests",
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
-        bundle = attest.certificates.sign(certificate, self.key)
+        repository = str(self.home or self.destination.repository)
+        bundle = attest.certificates.sign(certificate(image, repository=repository, created=now()), self.key)
         digest = attest.attach(self.staging, image.ref, bundle)
         found = attest.read(bundle, image.ref.digest, self.evidence.trusted, manifest=digest)
         assert isinstance(found, Certified), found

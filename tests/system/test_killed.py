@@ -25,14 +25,15 @@ import sys
 from pipeline import keys
 from pipeline.model import Image, ImageRef, Repository
 from pipeline.adapters.registry import Registry
-from tests.system.conftest import CELL, Bench
+from tests.builders import CPU_CELL
+from tests.system.conftest import Bench
 from tests.system.test_publish import put
 
 staging, home, through, digest, build_key, lock = sys.argv[1:]
 parse = Repository.parse
 key = keys.load(pem=sys.stdin.read())
 bench = Bench(Registry(parse(staging)), Registry(parse(through)), key, parse(home))
-image = Image(CELL, ImageRef.parse(f"{staging}@{digest}"), build_key, lock)
+image = Image(CPU_CELL, ImageRef.parse(f"{staging}@{digest}"), build_key, lock)
 put(bench, image, bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)))
 """
 

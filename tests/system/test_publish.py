@@ -11,16 +11,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from pipeline.adapters.registry import limits
-from pipeline.model import Cell, Decision, Image, Publication, Reason, ReasonCode, Result
+from pipeline.model import Decision, Image, Publication, Reason, ReasonCode, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import named, publish, withdraw
+from tests.builders import CPU_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.system.conftest import Answer, Bench, Proxy, Server
 
-CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
+CELL = CPU_CELL
 CHANNELS = (CELL.id, "latest")
 LATER, LATEST = "2031-01-01T00:00:00Z", "2032-01-01T00:00:00Z"
 

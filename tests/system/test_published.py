@@ -15,18 +15,12 @@ from pipeline import compat, matrix, suite
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
 from pipeline.model import (
-    Certificate,
-    Check,
-    Host,
     Image,
     ImageRef,
     Lock,
-    Outcome,
     Pin,
-    Record,
     Repository,
     Result,
-    Sizes,
     State,
     checks_of,
 )
@@ -37,6 +31,7 @@ from pipeline.runner.expectations import expectations_of
 from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, build
 from pipeline.stages import lock as locks
+from tests.builders import certificate, now, passed, record, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,46 +71,28 @@ class Cell:
 
     def prove(self, registry: Registry | None = None, *, minutes: int = 10, **changes: Any) -> Digest:
         """Sign a record of so many minutes ago and attach it, in staging unless told otherwise."""
-        moment = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        values: dict[str, Any] = {
-            "schema": 1,
-            "cell": self.spec.cell.id,
+        moment = rfc3339(datetime.now(UTC) - timedelta(minutes=minutes))
+        good: dict[str, Any] = {
             "repository": str(self.machine.matrix.repository),
-            "digest": str(self.image.ref.digest),
-            "build_key": self.image.build_key,
-            "proof_key": "2" * 64,
-            "lock": self.lock.digest,
             "suite": suite.digest(),
             "model": self.machine.model_digest_of(self.spec.cell),
-            "host": Host(hardware="cpu-amd64", system="Linux", cpu="two cores", memory_bytes=1),
             "started": moment,
             "finished": moment,
-            "attempt": 1,
-            "checks": tuple(
-                Check(name=name, outcome=Outcome.PASSED, seconds=1) for name in checks_of(self.spec.cell.vllm)
-            ),
-            "result": Result.PASSED,
+            "checks": passed(checks_of(self.spec.cell.vllm)),
         }
-        bundle = attest.sign(Record.model_validate(values | changes), self.machine.key)
+        bundle = attest.sign(record(self.image, **{**good, **changes}), self.machine.key)
         return self.attach(bundle, registry)
 
     def certify(self, registry: Registry | None = None, **changes: Any) -> Digest:
         """Sign a certificate without findings and attach it."""
         expected = expectations_of(self.spec, self.lock)
-        values: dict[str, Any] = {
-            "schema": 1,
-            "name": str(self.image.ref),
+        good: dict[str, Any] = {
             "repository": str(self.machine.matrix.repository),
             "inputs": audit.inputs_of(self.image.ref.digest, expected, self.spec.waivers),
-            "digest": str(self.image.ref.digest),
-            "findings": (),
-            "sizes": Sizes(compressed=1, installed=1),
-            "facts": "2026-11-24",
-            "tool": "tests",
-            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": now(),
         }
-        certificate = Certificate.model_validate(values | changes)
-        return self.attach(attest.certificates.sign(certificate, self.machine.key), registry)
+        signed = attest.certificates.sign(certificate(self.image, **{**good, **changes}), self.machine.key)
+        return self.attach(signed, registry)
 
     def attach(self, bundle: bytes, registry: Registry | None = None) -> Digest:
         place = registry or self.machine.staging

@@ -11,11 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
-from pipeline.model import Certificate, Check, Digest, Host, Outcome, Record, Result, Sizes
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates
+from tests.builders import IMAGE, certificate, record
 from tests.fuzz.reader import Reader, put
-from tests.fuzz.readers.written import CPU
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,36 +22,7 @@ if TYPE_CHECKING:
 KEY = generate_private_key(SECP256R1())
 TRUSTED = signing_keys.trusted([KEY.public_key()])
 PRIVATE = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-DIGEST = Digest(f"sha256:{'a' * 64}")
-RECORD = Record(
-    schema=1,
-    cell=CPU.id,
-    repository="127.0.0.1:5000/a",
-    digest=str(DIGEST),
-    build_key="b" * 64,
-    proof_key="c" * 64,
-    lock=f"sha256:{'7' * 64}",
-    suite=f"sha256:{'5' * 64}",
-    model=f"sha256:{'6' * 64}",
-    host=Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=2**35),
-    started="2030-01-02T03:04:05Z",
-    finished="2030-01-02T03:05:05Z",
-    attempt=1,
-    checks=(Check(name="serve", outcome=Outcome.PASSED, seconds=31.25),),
-    result=Result.PASSED,
-)
-CERTIFICATE = Certificate(
-    schema=1,
-    name="an image",
-    repository="127.0.0.1:5000/a",
-    inputs="7" * 64,
-    digest=str(DIGEST),
-    findings=(),
-    sizes=Sizes(compressed=1, installed=1),
-    facts="2026-11-24",
-    tool="tests",
-    created="2030-01-02T03:05:05Z",
-)
+DIGEST = IMAGE.ref.digest
 
 
 def read_key(data: bytes, place: Path) -> object:
@@ -70,7 +40,7 @@ def payload(bundle: bytes) -> bytes:
     return base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
 
 
-BUNDLES = (attest.sign(RECORD, KEY), certificates.sign(CERTIFICATE, KEY))
+BUNDLES = (attest.sign(record(), KEY), certificates.sign(certificate(), KEY))
 
 
 READERS = (

@@ -31,26 +31,11 @@ from pipeline.model import (
     key_of,
     to_json,
 )
+from tests import builders
 
 HEX = "0123456789abcdef" * 4
 CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-RECORD: dict[str, Any] = {
-    "schema": 1,
-    "cell": CELL.id,
-    "repository": "127.0.0.1:5000/a",
-    "digest": f"sha256:{HEX}",
-    "build_key": HEX,
-    "proof_key": HEX,
-    "lock": f"sha256:{HEX}",
-    "suite": f"sha256:{HEX}",
-    "model": f"sha256:{HEX}",
-    "host": {"hardware": "cpu-x86_64", "system": "Debian 12", "cpu": "any", "memory_bytes": 1},
-    "started": "2026-11-20T10:00:00Z",
-    "finished": "2026-11-20T10:01:00Z",
-    "attempt": 1,
-    "checks": [{"name": "serve", "outcome": "passed", "seconds": 1.5}],
-    "result": "PASSED",
-}
+RECORD: dict[str, Any] = json.loads(json.dumps(to_json(builders.record())))
 
 
 @pytest.mark.parametrize(

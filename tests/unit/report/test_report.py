@@ -18,7 +18,6 @@ from pipeline.model import (
     Cell,
     Check,
     Digest,
-    Host,
     Outcome,
     Reason,
     ReasonCode,
@@ -29,6 +28,7 @@ from pipeline.model import (
     Status,
 )
 from pipeline.report.progress import ProgressReporter
+from tests import builders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,23 +45,8 @@ UNCLEAR = Check(name="batch", outcome=Outcome.INCONCLUSIVE, seconds=0, expected=
 
 def record(*checks: Check) -> Record:
     """A record of these checks."""
-    return Record(
-        cell=CPU.id,
-        repository="127.0.0.1:5000/a",
-        digest=SHA,
-        build_key=SHA[7:],
-        proof_key=SHA[7:],
-        lock=SHA,
-        suite=SHA,
-        model=SHA,
-        host=Host(hardware="cpu-x86_64", system="any", cpu="any", memory_bytes=1),
-        started="2026-11-20T10:00:00Z",
-        finished="2026-11-20T10:00:05Z",
-        attempt=1,
-        checks=checks,
-        result=Result.PASSED if all(check.outcome is Outcome.PASSED for check in checks) else Result.FAILED,
-        schema=1,
-    )
+    is_good = all(check.outcome is Outcome.PASSED for check in checks)
+    return builders.record(checks=checks, result=Result.PASSED if is_good else Result.FAILED)
 
 
 STALE = Reason(ReasonCode.STALE, "the record is 91 days old", "verify again")

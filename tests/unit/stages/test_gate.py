@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,87 +14,47 @@ from pipeline.model import (
     CHECKS,
     Attestations,
     Cell,
-    Certificate,
     Certified,
-    Check,
     Decision,
     Digest,
     Host,
     Image,
     ImageFinding,
-    ImageRef,
     Outcome,
     Policy,
     Proof,
     Reason,
     ReasonCode,
-    Record,
-    Repository,
     Result,
     Severity,
-    Sizes,
     WaivedFinding,
     checks_of,
 )
 from pipeline.stages.gate import decide, holds
+from tests import builders
+from tests.builders import (
+    CPU_CELL,
+    CUDA_CELL,
+    INPUTS,
+    MODEL,
+    NOW,
+    PYTORCH_CELL,
+    REPOSITORY,
+    SUITE,
+    certified,
+    check,
+    passed,
+    rfc3339,
+)
 
-CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
-GPU_CELL = replace(CELL, cuda="cu130")
-PYTORCH_CELL = replace(CELL, vllm=None)
-HERE = Repository("127.0.0.1:5000", "tagproof")
-INPUTS = "9" * 64
-SUITE, MODEL, LOCK = (f"sha256:{digit * 64}" for digit in "567")
-IMAGE = Image(CELL, ImageRef(HERE, Digest(f"sha256:{'a' * 64}")), "b" * 64, LOCK)
+CELL, GPU_CELL, IMAGE = CPU_CELL, CUDA_CELL, builders.IMAGE
+HERE = REPOSITORY
 POLICY = Policy(required=("serve", "correct"))
-NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def check(name: str, outcome: Outcome = Outcome.PASSED) -> Check:
-    return Check(name=name, outcome=outcome, seconds=1)
-
-
-def at(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def proof(**changes: Any) -> Proof:
-    """A proof with nothing against it, but for the changes."""
-    values = {
-        "schema": 1,
-        "cell": CELL.id,
-        "repository": str(HERE),
-        "digest": str(IMAGE.ref.digest),
-        "build_key": IMAGE.build_key,
-        "proof_key": "c" * 64,
-        "lock": LOCK,
-        "suite": SUITE,
-        "model": MODEL,
-        "host": Host(hardware="cpu-amd64", system="Linux", cpu="", memory_bytes=1),
-        "started": at(NOW - timedelta(minutes=2)),
-        "finished": at(NOW - timedelta(minutes=1)),
-        "attempt": 1,
-        "checks": (check("serve"), check("correct")),
-        "result": Result.PASSED,
-    }
-    return Proof(Record.model_validate(values | changes), "signer", Digest(f"sha256:{'d' * 64}"))
-
-
-def certified(image: Image = IMAGE, **changes: Any) -> Certified:
-    """A certificate of this image with nothing against it, but for the changes."""
-    values = {
-        "schema": 1,
-        "name": str(image.ref),
-        "repository": str(HERE),
-        "inputs": INPUTS,
-        "digest": str(image.ref.digest),
-        "findings": (),
-        "sizes": Sizes(compressed=1, installed=1),
-        "facts": "2030-01-01",
-        "tool": "tests",
-        "created": at(NOW - timedelta(minutes=3)),
-    }
-    certificate = Certificate.model_validate(values | changes)
-    return Certified(certificate, "signer", Digest(f"sha256:{'f' * 64}"))
+    """A proof with nothing against it, a minute old, but for the changes."""
+    return builders.proof(**{"checks": passed(("serve", "correct")), **changes})
 
 
 def judge(
@@ -152,8 +112,8 @@ OTHER = f"sha256:{'e' * 64}"
         ({"checks": (check("serve"), check("correct"), check("limits", Outcome.FAILED))}, "check-failed"),
         ({"suite": OTHER}, "other-suite"),
         ({"model": OTHER}, "other-model"),
-        ({"finished": at(NOW - timedelta(days=90, seconds=1))}, "stale"),
-        ({"finished": at(NOW + timedelta(minutes=5, seconds=1))}, "from-the-future"),
+        ({"finished": rfc3339(NOW - timedelta(days=90, seconds=1))}, "stale"),
+        ({"finished": rfc3339(NOW + timedelta(minutes=5, seconds=1))}, "from-the-future"),
     ],
 )
 def test_one_thing_wrong_is_one_reason(changes: dict[str, Any], code: str) -> None:
@@ -173,7 +133,7 @@ def test_zero_checks_are_refused_even_where_none_is_required() -> None:
 )
 def test_the_limits_of_age_are_inside(finished: datetime) -> None:
     """Exactly as old as allowed, or as far ahead as clocks may differ, is allowed."""
-    assert judge(proof(finished=at(finished))).allowed
+    assert judge(proof(finished=rfc3339(finished))).allowed
 
 
 def test_every_reason_is_given() -> None:
@@ -182,7 +142,7 @@ def test_every_reason_is_given() -> None:
         result=Result.FAILED,
         suite=OTHER,
         repository="127.0.0.1:5000/x",
-        finished=at(NOW - timedelta(days=99)),
+        finished=rfc3339(NOW - timedelta(days=99)),
     )
     assert codes(judge(bad)) == {"not-passed", "other-suite", "other-repository", "stale"}
 
@@ -194,7 +154,7 @@ def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
 
 def test_an_older_suite_does_not_hide_an_older_proof_by_todays() -> None:
     """The proof that decides is one by today's suite, if there is one."""
-    todays = proof(finished=at(NOW - timedelta(hours=2)))
+    todays = proof(finished=rfc3339(NOW - timedelta(hours=2)))
     assert judge(proof(suite=OTHER), todays) == Decision((), todays, certified())
 
 
@@ -202,21 +162,21 @@ def test_an_older_suite_does_not_hide_an_older_proof_by_todays() -> None:
 def test_a_later_failure_outweighs_a_pass(suite: str) -> None:
     """Whatever suite saw it: an image that was seen to fail after it had passed gets no tag."""
     failed = proof(result=Result.FAILED, suite=suite)
-    passed = proof(finished=at(NOW - timedelta(hours=2)))
+    passed = proof(finished=rfc3339(NOW - timedelta(hours=2)))
     assert codes(judge(passed, failed)) & {"superseded", "not-passed"}
 
 
 @pytest.mark.parametrize("result", [Result.FAILED, Result.WARNED])
 def test_flaky_is_what_the_evidence_shows_not_what_a_record_says_of_itself(result: Result) -> None:
     """Of two runs at once neither counts the other: each calls itself the first attempt."""
-    failed = proof(result=result, finished=at(NOW - timedelta(minutes=1, seconds=1)))
+    failed = proof(result=result, finished=rfc3339(NOW - timedelta(minutes=1, seconds=1)))
     assert codes(judge(failed, proof())) == {"flaky"}
     assert judge(failed, proof(), policy=replace(POLICY, accept_flaky=True)).allowed
 
 
 def test_an_earlier_failure_of_other_inputs_does_not() -> None:
     """Another suite, model or kind of machine saw it: it is no attempt at the same."""
-    failed = proof(result=Result.FAILED, proof_key="e" * 64, finished=at(NOW - timedelta(hours=2)))
+    failed = proof(result=Result.FAILED, proof_key="e" * 64, finished=rfc3339(NOW - timedelta(hours=2)))
     assert judge(failed, proof()).allowed
 
 
@@ -228,14 +188,14 @@ def test_a_failure_of_the_same_second_outweighs_a_pass() -> None:
 
 def test_a_failure_of_another_cell_is_not_held_against_this_one() -> None:
     """One digest may be two cells' image; what one asks of it, the other may not."""
-    failed = proof(result=Result.FAILED, cell=GPU_CELL.id, finished=at(NOW))
+    failed = proof(result=Result.FAILED, cell=GPU_CELL.id, finished=rfc3339(NOW))
     assert judge(proof(), failed).allowed
 
 
 @pytest.mark.parametrize("changes", [{"repository": "127.0.0.1:5000/elsewhere"}, {"cell": GPU_CELL.id}])
 def test_a_newer_record_for_another_place_or_cell_does_not_hide_ours(changes: dict[str, str]) -> None:
     """The proof that decides is one of this cell for this repository, if there is one."""
-    ours = proof(finished=at(NOW - timedelta(hours=2)))
+    ours = proof(finished=rfc3339(NOW - timedelta(hours=2)))
     assert judge(proof(**changes), ours) == Decision((), ours, certified())
 
 
@@ -283,7 +243,7 @@ def test_a_published_digest_keeps_its_tags_whatever_todays_inputs_are() -> None:
         {"digest": OTHER},
         {"cell": GPU_CELL.id},
         {"checks": (check("serve"),)},
-        {"finished": at(NOW - timedelta(days=91))},
+        {"finished": rfc3339(NOW - timedelta(days=91))},
     ],
 )
 def test_a_digest_without_a_live_proof_keeps_none(changes: dict[str, Any]) -> None:
@@ -293,7 +253,7 @@ def test_a_digest_without_a_live_proof_keeps_none(changes: dict[str, Any]) -> No
 
 def test_a_digest_without_a_certificate_for_this_repository_keeps_none() -> None:
     """Neither none at all nor one for elsewhere; and one for elsewhere does not hide ours."""
-    foreign = certified(repository="127.0.0.1:5000/other", created=at(NOW))
+    foreign = certified(repository="127.0.0.1:5000/other", created=rfc3339(NOW))
     assert held(proof(), certificates=()) is None
     assert held(proof(), certificates=(foreign,)) is None
     assert held(proof(), certificates=(foreign, certified())) == proof()
@@ -355,7 +315,7 @@ def test_a_policy_that_speaks_of_servers_only_leaves_all_checks_required_where_t
 @given(some.permutations(range(4)))
 def test_the_order_of_the_proofs_does_not_matter(order: list[int]) -> None:
     """Proofs come as the registry lists them; the decision is the same."""
-    hours = [proof(finished=at(NOW - timedelta(hours=hour))) for hour in range(1, 5)]
+    hours = [proof(finished=rfc3339(NOW - timedelta(hours=hour))) for hour in range(1, 5)]
     assert judge(*(hours[index] for index in order)) == judge(*hours)
 
 
@@ -409,5 +369,5 @@ def test_an_exception_counts_until_its_last_day(expires: str, allowed: bool) -> 
 
 
 def test_the_newest_certificate_counts() -> None:
-    older = certified(findings=(MISSING,), created=at(NOW - timedelta(hours=1)))
+    older = certified(findings=(MISSING,), created=rfc3339(NOW - timedelta(hours=1)))
     assert judge(proof(), certificates=(older, certified())).certified == certified()

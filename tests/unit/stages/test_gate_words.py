@@ -24,19 +24,13 @@ from pipeline.model import (
     WaivedFinding,
 )
 from pipeline.stages.gate import MOST_ERRORS, MOST_NAMED, holds
+from tests.builders import LOCK, MODEL, NOW, SUITE, certified, check, rfc3339
 from tests.unit.stages.test_gate import (
     CELL,
     GPU_CELL,
     HERE,
     IMAGE,
-    LOCK,
-    MODEL,
-    NOW,
     POLICY,
-    SUITE,
-    at,
-    certified,
-    check,
     judge,
     proof,
 )
@@ -46,7 +40,7 @@ if TYPE_CHECKING:
 
 VERIFY, BUILD = f"python -m pipeline verify {CELL.id}", f"python -m pipeline build {CELL.id}"
 OTHER = f"sha256:{'e' * 64}"
-ONE_MINUTE_AGO, FIRST = at(NOW - timedelta(minutes=1)), at(NOW - timedelta(minutes=4))
+ONE_MINUTE_AGO, FIRST = rfc3339(NOW - timedelta(minutes=1)), rfc3339(NOW - timedelta(minutes=4))
 
 
 THREE_DAYS = Policy(required=("serve",), max_age_days=3)
@@ -65,7 +59,7 @@ def finding(number: int = 0, path: str = "/opt/x.so") -> ImageFinding:
 
 
 def later(**changes: Any) -> Proof:
-    return proof(**{"finished": at(NOW), **changes})
+    return proof(**{"finished": rfc3339(NOW), **changes})
 
 
 FAR_EAST = timezone(timedelta(hours=23))
@@ -169,7 +163,7 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
     (
         lambda: judge(
             proof(),
-            proof(result=Result.FAILED, finished=at(NOW - timedelta(minutes=3))),
+            proof(result=Result.FAILED, finished=rfc3339(NOW - timedelta(minutes=3))),
             proof(result=Result.FAILED, finished=FIRST),
         ),
         "flaky",
@@ -197,9 +191,9 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         VERIFY,
     ),
     (
-        lambda: judge(proof(finished=at(FUTURE)), now=NOW.astimezone(FAR_EAST)),
+        lambda: judge(proof(finished=rfc3339(FUTURE)), now=NOW.astimezone(FAR_EAST)),
         "from-the-future",
-        f"{CELL.id}: the record is of {at(FUTURE)}, and now is 2030-01-02T03:04:05Z",
+        f"{CELL.id}: the record is of {rfc3339(FUTURE)}, and now is 2030-01-02T03:04:05Z",
         f"set the clocks right, then {VERIFY}",
     ),
     (
@@ -212,13 +206,13 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
             ),
         ),
         "superseded",
-        f"{CELL.id}: failed later, at {at(NOW)}: serve, chat",
+        f"{CELL.id}: failed later, at {rfc3339(NOW)}: serve, chat",
         VERIFY,
     ),
     (
         lambda: judge(proof(), later(result=Result.FAILED, suite=OTHER)),
         "superseded",
-        f"{CELL.id}: failed later, at {at(NOW)}: no check named",
+        f"{CELL.id}: failed later, at {rfc3339(NOW)}: no check named",
         VERIFY,
     ),
     (
@@ -239,7 +233,7 @@ def test_each_reason_says_what_is_wrong_and_what_mends_it(
 
 def test_a_proof_with_todays_model_is_taken_before_a_newer_one_with_another() -> None:
     """The model is asked for when the proof is chosen, not only when it is judged."""
-    older = proof(finished=at(NOW - timedelta(minutes=2)))
+    older = proof(finished=rfc3339(NOW - timedelta(minutes=2)))
     assert judge(older, proof(model=OTHER)).proof == older
     assert judge(older, proof(model=OTHER)).allowed
 
@@ -275,7 +269,7 @@ def test_a_refusal_names_a_few_of_many() -> None:
 
 def test_a_published_digest_is_held_by_its_newest_certificate_and_its_own_record() -> None:
     """An older certificate judged it by other rules; a newer record is of another place."""
-    newest = certified(created=at(NOW), inputs="8" * 64)
+    newest = certified(created=rfc3339(NOW), inputs="8" * 64)
     refusing = certified(findings=(finding(),))
     elsewhere = later(repository="127.0.0.1:5000/b", build_key="d" * 64)
     for certificates in ((newest, refusing), (refusing, newest)):
@@ -289,7 +283,7 @@ def test_days_and_times_are_utcs_on_a_machine_that_is_elsewhere(monkeypatch: pyt
     try:
         waived = WaivedFinding(finding=finding(), reason="x", expires="2030-01-02")
         assert judge(proof(), certificates=(certified(waived=(waived,)),)).allowed
-        (reason,) = judge(proof(finished=at(FUTURE))).reasons
+        (reason,) = judge(proof(finished=rfc3339(FUTURE))).reasons
         assert reason.text.endswith("and now is 2030-01-02T03:04:05Z")
     finally:
         monkeypatch.undo()

@@ -12,17 +12,13 @@ from hypothesis import strategies as st
 
 from pipeline.model import (
     Attestations,
-    Base,
     Budget,
     Cell,
-    Check,
     Decision,
     Digest,
     Estimate,
     Finding,
-    Host,
     Image,
-    ImageRef,
     Level,
     Lock,
     Observed,
@@ -32,10 +28,7 @@ from pipeline.model import (
     Pruned,
     Reason,
     ReasonCode,
-    Record,
-    Repository,
     Result,
-    Spec,
     Stage,
     State,
     Status,
@@ -43,18 +36,18 @@ from pipeline.model import (
 )
 from pipeline.report import planned
 from pipeline.stages import build, plan
+from tests import builders
+from tests.builders import CPU_CELL, CUDA_CELL, check, spec
 
-CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+CPU, CUDA = CPU_CELL, CUDA_CELL
 OURS, OTHER = Digest.of(b"ours"), Digest.of(b"other")
-HERE = Repository.parse("127.0.0.1:5000/a")
 KEY = "0123456789ab" + "0" * 52
 NO = Decision((Reason(ReasonCode.STALE, "the record is too old", "verify again"),))
 
 
 def image(cell: Cell = CPU) -> Image:
     """The image of this cell in staging."""
-    return Image(cell, ImageRef(HERE, OURS), KEY, str(OURS))
+    return builders.image(cell, digest=str(OURS), build_key=KEY, lock=str(OURS))
 
 
 def proof(
@@ -64,22 +57,12 @@ def proof(
     finished: str = "2026-11-20T10:00:00Z",
 ) -> Proof:
     """A signed record of one check."""
-    record = Record(
-        cell=CPU.id,
-        repository=str(HERE),
+    record = builders.record(
+        image(),
         digest=str(digest),
-        build_key=KEY,
-        proof_key=KEY,
-        lock=str(OURS),
-        suite=str(OURS),
-        model=str(OURS),
-        host=Host(hardware="cpu-x86_64", system="any", cpu="any", memory_bytes=1),
-        started="2026-11-20T10:00:00Z",
         finished=finished,
-        attempt=1,
-        checks=(Check(name="serve", outcome=outcome, seconds=1),),
+        checks=(check("serve", outcome),),
         result=result,
-        schema=1,
     )
     return Proof(record, "key", OURS)
 
@@ -95,7 +78,7 @@ def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -
         "whole": True,
         **changes,
     }
-    return Observed(Spec(cell, Base("bookworm", "2026-11-20")), **found)
+    return Observed(spec(cell), **found)
 
 
 def status(

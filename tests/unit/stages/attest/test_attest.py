@@ -18,22 +18,18 @@ from hypothesis import strategies as some
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
 from pipeline.model import (
-    Certificate,
     Certified,
-    Check,
     Digest,
-    Host,
     Outcome,
     Proof,
     Reason,
-    Record,
     Result,
-    Sizes,
     canonical,
 )
 from pipeline.model.errors import SigningError
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, records
+from tests.builders import certificate, check, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,24 +39,12 @@ KEY = generate_private_key(SECP256R1())
 TRUSTED = signing_keys.trusted([KEY.public_key()])
 SUBJECT = Digest(f"sha256:{'a' * 64}")
 CARRIER = Digest(f"sha256:{'d' * 64}")
-RECORD = Record(
-    schema=1,
-    cell="vllm0.32.0-torch2.13.0-cpu-py3.11",
-    repository="127.0.0.1:5000/tagproof",
-    digest=str(SUBJECT),
-    build_key="b" * 64,
-    proof_key="c" * 64,
-    lock=f"sha256:{'7' * 64}",
-    suite=f"sha256:{'5' * 64}",
-    model=f"sha256:{'6' * 64}",
-    host=Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=2**35),
-    started="2030-01-02T03:04:05Z",
-    finished="2030-01-02T03:05:05Z",
+RECORD = record(
     attempt=2,
     checks=(
-        Check(name="serve", outcome=Outcome.PASSED, seconds=31.25),
-        Check(name="correct", outcome=Outcome.FAILED, seconds=0.1, expected="[1, 2]", seen="[1, 3]"),
-        Check(name="batch", outcome=Outcome.INCONCLUSIVE, seconds=0),
+        check("serve", seconds=31.25),
+        check("correct", Outcome.FAILED, expected="[1, 2]", seen="[1, 3]"),
+        check("batch", Outcome.INCONCLUSIVE, seconds=0),
     ),
     result=Result.FAILED,
 )
@@ -302,18 +286,7 @@ def test_an_absent_key_is_refused_where_the_user_named_it(tmp_path: Path) -> Non
 
 # -- certificates -----------------------------------------------------------------------------------
 
-CERTIFICATE = Certificate(
-    schema=1,
-    name=f"127.0.0.1:5000/tagproof-staging@{SUBJECT}",
-    repository="127.0.0.1:5000/tagproof",
-    inputs="9" * 64,
-    digest=str(SUBJECT),
-    findings=(),
-    sizes=Sizes(compressed=1, installed=2),
-    facts="2030-01-01",
-    tool="tests",
-    created="2030-01-02T03:04:05Z",
-)
+CERTIFICATE = certificate()
 
 
 def stated(change: Callable[[dict[str, Any]], Any]) -> bytes:

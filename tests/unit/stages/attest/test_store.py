@@ -16,22 +16,18 @@ from pipeline.model import (
     Attestations,
     Certificate,
     Certified,
-    Check,
     Digest,
-    Host,
     Links,
-    Outcome,
     Proof,
     Reason,
     ReasonCode,
     Record,
-    Result,
-    Sizes,
     canonical,
 )
 from pipeline.model.errors import RegistryError
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, store
+from tests import builders
 from tests.memory_registry import MemoryRegistry, memory_registry
 
 if TYPE_CHECKING:
@@ -74,39 +70,12 @@ def staging(registry: MemoryRegistry) -> Registry:
 
 
 def record(second: int = 5, **changes: Any) -> Record:
-    values = {
-        "schema": 1,
-        "cell": "torch2.13.0-cpu-py3.11",
-        "repository": "127.0.0.1:5000/a",
-        "digest": str(SUBJECT),
-        "build_key": "b" * 64,
-        "proof_key": "c" * 64,
-        "lock": f"sha256:{'7' * 64}",
-        "suite": f"sha256:{'5' * 64}",
-        "model": f"sha256:{'6' * 64}",
-        "host": Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=1),
-        "started": "2030-01-02T03:04:00Z",
-        "finished": f"2030-01-02T03:04:{second:02}Z",
-        "attempt": 1,
-        "checks": (Check(name="versions", outcome=Outcome.PASSED, seconds=1),),
-        "result": Result.PASSED,
-    }
-    return Record.model_validate(values | changes)
+    finished = f"2030-01-02T03:04:{second:02}Z"
+    return builders.record(**{"digest": str(SUBJECT), "finished": finished, **changes})
 
 
 def certificate(second: int = 5) -> Certificate:
-    return Certificate(
-        schema=1,
-        name="an image",
-        repository="127.0.0.1:5000/a",
-        inputs="7" * 64,
-        digest=str(SUBJECT),
-        findings=(),
-        sizes=Sizes(compressed=1, installed=1),
-        facts="2030-01-01",
-        tool="tests",
-        created=f"2030-01-02T03:04:{second:02}Z",
-    )
+    return builders.certificate(digest=str(SUBJECT), created=f"2030-01-02T03:04:{second:02}Z")
 
 
 def attach(registry: Registry, bundle: bytes) -> Digest:
