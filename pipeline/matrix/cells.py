@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Place, Tree
 
-MOST = 16_384
-"""Cells that one matrix may ask for."""
+MAX_CELLS = 16_384
+"""How many cells one matrix may have."""
 
 
 @dataclass(frozen=True)
-class Written:
+class RequestedCell:
     """A cell that the file asks for, and where each of its axes is written.
 
-    ``vllm`` is what is written for it: where that is ``auto``, the cell has the release that was found, or
-    ``auto`` still where none was. ``excluded`` is the reason of the exclude that takes it away.
+    ``vllm`` is the value in the file: for ``auto`` the cell has the release that was found, or still ``auto``
+    if there is none. ``excluded`` is the reason of the exclude that removes it.
     """
 
     cell: Cell
@@ -40,7 +40,7 @@ class Written:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether it is written out, rather than a combination of the axes."""
+        """Whether it is listed under ``include``, rather than a combination of the axes."""
         return self.loc[0] == "include"
 
     def at(self, axis: str) -> Loc:
@@ -48,31 +48,31 @@ class Written:
         return dict(self.axes).get(axis, self.loc)
 
 
-def expand(file: File, tree: Tree, facts: Facts) -> tuple[tuple[Written, ...], list[Problem]]:
-    """All that the file asks for, each once and in its order, and what is wrong with how it is written."""
+def expand(file: File, tree: Tree, facts: Facts) -> tuple[tuple[RequestedCell, ...], list[Problem]]:
+    """Every cell that the file asks for, once and in the order of the file, and the problems with them."""
     problems = [*_repeated_values(file, tree), *_missing_axes(file, tree)]
     count = math.prod(len(set(values)) for values in _axes(file).values()) + len(file.include)
-    if count > MOST:
-        what = f"the axes make {count} cells, and {MOST} is the most"
+    if count > MAX_CELLS:
+        what = f"the axes make {count} cells, and {MAX_CELLS} is the most"
         return (), [*problems, Problem(first_axis(file, tree), what, "list fewer versions, or use include")]
     full = () if _missing_axes(file, tree) else tuple(_product(file, facts))
-    full, vain = _less_excluded(file, full, tree)
+    full, unused = _less_excluded(file, full, tree)
     cells, repeated = _each_once((*full, *_included(file, facts)), tree)
-    return cells, [*problems, *vain, *repeated]
+    return cells, [*problems, *unused, *repeated]
 
 
 def _axes(file: File) -> dict[str, tuple[str, ...]]:
-    """The axes that are written at the top, in their order."""
+    """The axes that the file gives, in their order."""
     return {axis: values for axis in AXES if (values := getattr(file, axis)) is not None}
 
 
 def first_axis(file: File, tree: Tree) -> Place:
-    """Where the first of the axes stands; the top of the file where there is none."""
+    """The place of the first axis; the top of the file if there is none."""
     return tree.key((next(iter(_axes(file)), ""),))
 
 
 def _missing_axes(file: File, tree: Tree) -> list[Problem]:
-    """Axes without which the others make no cell; vllm may be left out, platform has a default."""
+    """Axes that are missing; vllm may be left out, and platform has a default."""
     axes = _axes(file)
     missing = [axis for axis in ("torch", "cuda", "python") if axis not in axes]
     if not axes or not missing:
@@ -97,7 +97,7 @@ def _repeated_values(file: File, tree: Tree) -> Iterator[Problem]:
 # -- the product, and what is included --------------------------------------------------------------
 
 
-def _product(file: File, facts: Facts) -> Iterator[Written]:
+def _product(file: File, facts: Facts) -> Iterator[RequestedCell]:
     axes = _axes(file)
     numbered = [
         [(axis, value, values.index(value)) for value in dict.fromkeys(values)]
@@ -105,43 +105,47 @@ def _product(file: File, facts: Facts) -> Iterator[Written]:
     ]
     for row in product(*numbered) if axes else ():
         where: tuple[tuple[str, Loc], ...] = tuple((axis, (axis, index)) for axis, _, index in row)
-        yield _written({axis: value for axis, value, _ in row}, where[0][1], where, facts)
+        yield _requested({axis: value for axis, value, _ in row}, where[0][1], where, facts)
 
 
-def _included(file: File, facts: Facts) -> Iterator[Written]:
+def _included(file: File, facts: Facts) -> Iterator[RequestedCell]:
     for index, entry in enumerate(file.include):
         loc: Loc = ("include", index)
-        yield _written(entry.model_dump(), loc, tuple((axis, (*loc, axis)) for axis in AXES), facts)
+        yield _requested(entry.model_dump(), loc, tuple((axis, (*loc, axis)) for axis in AXES), facts)
 
 
-def _written(values: Mapping[str, str], loc: Loc, axes: tuple[tuple[str, Loc], ...], facts: Facts) -> Written:
+def _requested(
+    values: Mapping[str, str], loc: Loc, axes: tuple[tuple[str, Loc], ...], facts: Facts
+) -> RequestedCell:
     vllm = values.get("vllm", NONE)
     platform = values.get("platform", "linux/amd64")
     cell = Cell(values["torch"], values["cuda"], values["python"], None if vllm == NONE else vllm, platform)
     if vllm == AUTO:
         cell = replace(cell, vllm=compat.newest_vllm(cell, facts) or AUTO)
-    return Written(cell, loc, vllm, axes)
+    return RequestedCell(cell, loc, vllm, axes)
 
 
-def _each_once(asked: Iterable[Written], tree: Tree) -> tuple[tuple[Written, ...], list[Problem]]:
-    """Each cell once, and those that are written twice.
+def _each_once(
+    requests: Iterable[RequestedCell], tree: Tree
+) -> tuple[tuple[RequestedCell, ...], list[Problem]]:
+    """Each cell once, and a problem for each that is listed twice.
 
-    What ``auto`` finds changes with what is released, so it is no mistake where that is written already.
+    What ``auto`` finds changes with each release, so it is no mistake if that cell is listed already.
     """
-    cells: dict[str, Written] = {}
+    cells: dict[str, RequestedCell] = {}
     problems: list[Problem] = []
-    for one in asked:
-        first = cells.get(one.cell.id)
-        if first is None or (first.excluded and not one.excluded):
-            cells.pop(one.cell.id, None)  # so that it comes where it is included
-            cells[one.cell.id] = one
-        elif one.excluded or one.vllm == AUTO:
+    for request in requests:
+        first = cells.get(request.cell.id)
+        if first is None or (first.excluded and not request.excluded):
+            cells.pop(request.cell.id, None)  # so that it takes the position of its include
+            cells[request.cell.id] = request
+        elif request.excluded or request.vllm == AUTO:
             continue
         elif first.vllm == AUTO:
-            cells[one.cell.id] = one
+            cells[request.cell.id] = request
         else:
-            what = f"the cell {one.cell.id} is there already, from line {tree.place(first.loc).line}"
-            problems.append(Problem(tree.place(one.loc), what, "remove one of the two"))
+            what = f"the cell {request.cell.id} is already there, from line {tree.place(first.loc).line}"
+            problems.append(Problem(tree.place(request.loc), what, "remove one of the two"))
     return tuple(cells.values()), problems
 
 
@@ -149,57 +153,57 @@ def _each_once(asked: Iterable[Written], tree: Tree) -> tuple[tuple[Written, ...
 
 
 def _less_excluded(
-    file: File, full: tuple[Written, ...], tree: Tree
-) -> tuple[tuple[Written, ...], list[Problem]]:
-    """The product, with the reason at each cell that an exclude takes away; and excludes that take none."""
+    file: File, full: tuple[RequestedCell, ...], tree: Tree
+) -> tuple[tuple[RequestedCell, ...], list[Problem]]:
+    """The product, each excluded cell with its reason; and a problem for each exclude that matches none."""
     excludes = [(entry.axes, entry.reason) for entry in file.exclude]
     done: set[int] = set()
     left = []
-    for one in full if excludes else ():
-        mine = [index for index, (axes, _) in enumerate(excludes) if _agrees(one, axes)]
+    for request in full if excludes else ():
+        mine = [index for index, (axes, _) in enumerate(excludes) if _agrees(request, axes)]
         done.update(mine)
-        left.append(replace(one, excluded=excludes[mine[0]][1]) if mine else one)
-    vain = [
-        _vain_exclude(axes, tree.place(("exclude", index)))
+        left.append(replace(request, excluded=excludes[mine[0]][1]) if mine else request)
+    unused = [
+        _unused_exclude(axes, tree.place(("exclude", index)))
         for index, (axes, _) in enumerate(excludes)
         if index not in done
     ]
-    return tuple(left) if excludes else full, vain
+    return tuple(left) if excludes else full, unused
 
 
-def _agrees(one: Written, axes: Mapping[str, str]) -> bool:
-    """Whether a cell has these values; ``auto`` stands for itself and for what it found."""
+def _agrees(request: RequestedCell, axes: Mapping[str, str]) -> bool:
+    """Whether a cell has these values; ``auto`` matches itself and the release that it found."""
     return bool(axes) and all(
-        value in {one.vllm, one.cell.vllm} if axis == "vllm" else getattr(one.cell, axis) == value
+        value in {request.vllm, request.cell.vllm} if axis == "vllm" else getattr(request.cell, axis) == value
         for axis, value in axes.items()
     )
 
 
-def _vain_exclude(axes: Mapping[str, str], place: Place) -> Problem:
+def _unused_exclude(axes: Mapping[str, str], place: Place) -> Problem:
     if not axes:
         return Problem(place, "this exclude names no axis", f"name at least one of {', '.join(AXES)}")
     named = ", ".join(f"{axis} {value}" for axis, value in axes.items())
     return Problem(place, f"this exclude matches no cell of the axes ({named})", "correct or remove it")
 
 
-# -- what the file says elsewhere -------------------------------------------------------------------
+# -- axes against the rest of the file -------------------------------------------------------------------
 
 
-def wrong_pythons(file: File, cells: Iterable[Written], tree: Tree) -> Iterator[Problem]:
-    """A distribution brings one Python; another one needs a base image that has it."""
+def wrong_pythons(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:
+    """A distribution has one Python; any other needs a base image that has it."""
     if file.base.image:
         return
     suite, brought = file.base.suite, PYTHON_OF[file.base.suite]
     other = next((name for name, version in PYTHON_OF.items() if version != brought), suite)
-    wrong = {one.at("python"): one.cell.python for one in cells if one.cell.python != brought}
+    wrong = {request.at("python"): request.cell.python for request in cells if request.cell.python != brought}
     for loc, python in wrong.items():
         remedy = f"base.suite: {other}, or " if PYTHON_OF[other] == python else ""
         what = f"python: {shown(python)}, but the base {suite} brings Python {brought}"
         yield Problem(tree.place(loc), what, f"use {remedy}base.image: an image by digest that has {python}")
 
 
-def idle_archs(file: File, cells: Iterable[Written], tree: Tree) -> Iterator[Problem]:
-    """Architectures are asked of CUDA cells, so they say nothing where none is asked for."""
-    if file.gpu and not any(one.cell.needs_gpu for one in cells):
-        what = "gpu.archs is asked of CUDA cells, and the matrix has none"
+def unused_archs(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:
+    """``gpu.archs`` applies to CUDA cells only, so without one it has no effect."""
+    if file.gpu and not any(request.cell.needs_gpu for request in cells):
+        what = "gpu.archs applies to CUDA cells only, and the matrix has none"
         yield Problem(tree.key(("gpu",)), what, "remove it, or add a CUDA to the axes or under include")

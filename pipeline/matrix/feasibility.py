@@ -1,4 +1,4 @@
-"""Which of the cells that are asked for can exist: the others are left out, or, written out, refused."""
+"""Which of the requested cells can exist. Others are left out; one under ``include`` is an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.compat.facts import Facts
-    from pipeline.matrix.cells import Written
+    from pipeline.matrix.cells import RequestedCell
     from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Spec
@@ -29,15 +29,15 @@ _AXIS_OF = {
     "auto": "vllm",
     "cuda-major": "cuda",
 }
-"""The axis at which a rule's finding is shown; what another rule finds concerns the whole cell."""
+"""The axis at which a rule's finding is reported; those of other rules concern the whole cell."""
 
-_MOST_SEARCHED = 10
-"""Impossible cells for which the nearest possible ones are looked up: each takes some 20 ms."""
+_MAX_SEARCHES = 10
+"""For how many impossible cells the nearest possible ones are searched: each search takes about 20 ms."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The cells that can exist, each with what is said of it; those left out; and those refused."""
+    """The cells that can exist, with their settings; those left out; and those refused."""
 
     specs: tuple[Spec, ...]
     pruned: tuple[Pruned, ...]
@@ -46,67 +46,69 @@ class Judged:
 
 @dataclass(frozen=True)
 class Refused:
-    """A cell that is written out and impossible, under what it was judged, and what was found."""
+    """An impossible cell under ``include``: the conditions that it was judged under, and the findings."""
 
-    written: Written
+    request: RequestedCell
     conditions: Conditions
     findings: tuple[Finding, ...]
 
 
-def judge(asked: Sequence[Written], specs: Mapping[str, tuple[Spec, Conditions]], facts: Facts) -> Judged:
-    """Judge every cell that is asked for and not excluded, under the conditions that the file sets."""
+def judge(
+    requests: Sequence[RequestedCell], specs: Mapping[str, tuple[Spec, Conditions]], facts: Facts
+) -> Judged:
+    """Judge every requested cell that is not excluded, under the conditions that the file sets."""
     kept: list[Spec] = []
     pruned: list[Pruned] = []
     refused: list[Refused] = []
-    for one in asked:
-        if one.excluded:
-            pruned.append(Pruned(one.cell, excluded=one.excluded))
+    for request in requests:
+        if request.excluded:
+            pruned.append(Pruned(request.cell, excluded=request.excluded))
             continue
-        spec, conditions = specs.get(one.cell.id, (None, Conditions()))
-        findings = _impossible(one.cell, conditions, facts)
+        spec, conditions = specs.get(request.cell.id, (None, Conditions()))
+        findings = _impossible(request.cell, conditions, facts)
         if spec and not findings:
             kept.append(spec)
-        elif one.is_explicit:
-            refused.append(Refused(one, conditions, findings))
+        elif request.is_explicit:
+            refused.append(Refused(request, conditions, findings))
         else:
-            pruned.append(Pruned(one.cell, findings))
+            pruned.append(Pruned(request.cell, findings))
     return Judged(tuple(kept), tuple(pruned), tuple(refused))
 
 
 def _impossible(cell: Cell, conditions: Conditions, facts: Facts) -> tuple[Finding, ...]:
-    """All that makes a cell impossible."""
+    """Every finding that makes a cell impossible."""
     if cell.vllm != AUTO:
         return compat.judge(cell, conditions, facts).at(Level.IMPOSSIBLE)
-    text = f"no vLLM that was read pins torch {cell.torch} and runs with {cell.cuda} on Python {cell.python}"
+    text = f"no known vLLM pins torch {cell.torch} and runs with {cell.cuda} on Python {cell.python}"
     source = (f"the index, read {facts.read}",)
     hint = "take another PyTorch or CUDA, or vllm: none for an image without vLLM"
     nothing = Finding("auto", Level.IMPOSSIBLE, text, source, hint)
     return (nothing, *_impossible(replace(cell, vllm=None), conditions, facts))
 
 
-# -- what is wrong with that ------------------------------------------------------------------------
+# -- problems ------------------------------------------------------------------------
 
 
 def impossible(refused: Sequence[Refused], tree: Tree, facts: Facts) -> list[Problem]:
-    """Each cell that is written out and impossible, with all reasons and the nearest that is possible."""
+    """Each impossible cell under ``include``, with all reasons and the nearest possible cells."""
     problems = []
-    for number, one in enumerate(refused):
-        what = f"the cell {one.written.cell.id} is impossible: {_sentences(one.findings)}"
-        near = _nearest(one.written.cell, one.conditions, facts) if number < _MOST_SEARCHED else ""
-        problems.append(Problem(tree.place(_at_fault(one)), what, near or _remedies(one.findings)))
+    for number, refusal in enumerate(refused):
+        what = f"the cell {refusal.request.cell.id} is impossible: {_sentences(refusal.findings)}"
+        near = _nearest(refusal.request.cell, refusal.conditions, facts) if number < _MAX_SEARCHES else ""
+        problems.append(Problem(tree.place(_at_fault(refusal)), what, near or _remedies(refusal.findings)))
     return problems
 
 
 def nothing_left(file: File, judged: Judged, tree: Tree) -> Problem:
-    """Why of all that the file asks for no cell is left: the reason that is given most often."""
+    """Why no cell is left: the most frequent reason."""
     pruned = judged.pruned
     if not pruned:
         return Problem(
             first_axis(file, tree), "no cell is left", "give each axis a version, or include a cell"
         )
-    rule, count = Counter(rule for one in pruned for rule in _rules(one)).most_common(1)[0]
-    first = next(one for one in pruned if rule in _rules(one))
-    findings = tuple(one for one in first.findings if one.rule == rule)
+    rule, count = Counter(rule for combination in pruned for rule in _rules(combination)).most_common(1)[0]
+    first = next(combination for combination in pruned if rule in _rules(combination))
+    findings = tuple(finding for finding in first.findings if finding.rule == rule)
     why = f"excluded: {first.excluded}" if first.excluded else f"impossible: {_sentences(findings)}"
     what = (
         f"no cell is left of the {len(pruned)} that the axes make; {count}, like {first.cell.id}, are {why}"
@@ -116,26 +118,26 @@ def nothing_left(file: File, judged: Judged, tree: Tree) -> Problem:
 
 
 def _rules(pruned: Pruned) -> frozenset[str]:
-    return frozenset({"exclude"} if pruned.excluded else {one.rule for one in pruned.findings})
+    return frozenset({"exclude"} if pruned.excluded else {finding.rule for finding in pruned.findings})
 
 
 def _sentences(findings: Sequence[Finding]) -> str:
-    return "; ".join(f"{one.rule}: {one.text}" for one in findings)
+    return "; ".join(f"{finding.rule}: {finding.text}" for finding in findings)
 
 
 def _remedies(findings: Sequence[Finding]) -> str:
-    return "; ".join(dict.fromkeys(one.hint for one in findings if one.hint))
+    return "; ".join(dict.fromkeys(finding.hint for finding in findings if finding.hint))
 
 
 def _nearest(cell: Cell, conditions: Conditions, facts: Facts) -> str:
-    """The possible cells that are nearest to this one, in words; empty where there is none."""
+    """The possible cells nearest to this one, as text; empty if there is none."""
     wish = replace(cell, vllm="0") if cell.vllm == AUTO else cell  # any release will do
-    near = [one.id for one in compat.nearest(wish, conditions, facts)]
+    near = [possible.id for possible in compat.nearest(wish, conditions, facts)]
     return f"the nearest possible: {', or '.join(near)}" if near else ""
 
 
-def _at_fault(one: Refused) -> Loc:
-    """The way to the axis at fault; to the whole entry where several are, or none by itself."""
-    axes = {_AXIS_OF.get(finding.rule) for finding in one.findings}
+def _at_fault(refusal: Refused) -> Loc:
+    """The location of the axis at fault; of the whole entry if it is not one axis alone."""
+    axes = {_AXIS_OF.get(finding.rule) for finding in refusal.findings}
     axis = axes.pop() if len(axes) == 1 else None
-    return one.written.at(axis) if axis else one.written.loc
+    return refusal.request.at(axis) if axis else refusal.request.loc

@@ -1,7 +1,7 @@
-"""Texts of one shape each: versions, names, tags, sizes, and what was probably meant by a slip.
+"""The types of the fields: versions, names, tags, sizes, each with corrections for common mistakes.
 
-Every shape is strict, so nothing that a shell, a Dockerfile or a workflow would take for more than text
-gets past it. Each brings its pattern and an example to the JSON Schema.
+Every pattern is strict, so that nothing passes which a shell, a Dockerfile or a workflow would interpret.
+Each adds its pattern and an example to the JSON Schema.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-_LONGEST = 60
+_MAX_SHOWN = 60
 
 
 def refusal(what: str, hint: str) -> PydanticCustomError:
-    """The error of a value that is not what its key asks for: what it is instead, and the remedy."""
+    """The error for a value that does not fit its key: what it is, and the remedy."""
     return PydanticCustomError("refused", "{what}", {"what": what, "hint": hint})
 
 
@@ -39,30 +39,30 @@ def shown(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as it would stand in the file, quoted, on one line, not too long."""
+    """A text as it is written in the file: quoted, on one line, not too long."""
     return brief(json.dumps(text, ensure_ascii=not text.isprintable()))
 
 
 def brief(text: str) -> str:
     """A text, cut off where it is too long for an error."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text of one shape: what it is called, an example, and how common slips are put right.
+    """A text of one pattern: its name, an example, and how common mistakes are corrected.
 
-    A slip is a pattern and what to make of it; ``known`` puts right what no pattern can.
+    A slip is a pattern and its replacement; ``fallback`` corrects what no pattern can.
     """
 
     pattern: str
     name: str
     example: str
     slips: tuple[tuple[str, str], ...] = ()
-    known: Callable[[str], str | None] = lambda _: None
+    fallback: Callable[[str], str | None] = lambda _: None
 
     def check(self, value: str) -> str:
-        """The value as it is; raises with what was probably meant."""
+        """The value unchanged; raises with what was probably meant."""
         if re.fullmatch(self.pattern, value):
             return value
         meant = self._meant(value)
@@ -74,7 +74,7 @@ class Text:
             match = re.fullmatch(slip, value.strip(), re.IGNORECASE)
             if match and re.fullmatch(self.pattern, meant := match.expand(remedy)):
                 return meant
-        return self.known(value)
+        return self.fallback(value)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -203,13 +203,13 @@ Plain = Annotated[
 ]
 
 
-# -- texts that a pattern alone does not tell -------------------------------------------------------
+# -- fields that a pattern alone does not check -------------------------------------------------------
 
 
 def _one_line(value: str) -> str:
     line = " ".join(value.split())
     if not line or not line.isprintable():
-        raise refusal(f"{shown(value)} is no reason", "say in a sentence why this is here")
+        raise refusal(f"{shown(value)} is no reason", "write a sentence that says why this is here")
     return line
 
 
@@ -239,38 +239,38 @@ def _image(value: str) -> str:
     return value
 
 
-def _known_words(template: str) -> str:
+def _only_words(template: str) -> str:
     for word in re.findall(r"\{(\w+)\}", template):
         if word not in WORDS:
             near = get_close_matches(word.lower(), WORDS, n=1)
-            known = f"the words here: {', '.join(f'{{{one}}}' for one in WORDS)}"
-            raise refusal(f"unknown word {{{word}}}", f"did you mean {{{near[0]}}}?" if near else known)
+            hint = f"the words here: {', '.join(f'{{{name}}}' for name in WORDS)}"
+            raise refusal(f"unknown word {{{word}}}", f"did you mean {{{near[0]}}}?" if near else hint)
     return template
 
 
 WORDS = tuple(Cell("", "", "", None).words)
-"""What the template of a tag may name."""
+"""The words that the template of a tag may contain."""
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _HOSTED = r"[^\s/@]+(/[^\s/@]+)+"
 
 
-def _seen_as(pattern: str, example: str) -> WithJsonSchema:
-    """What an editor can know of such a text."""
+def _json_schema(pattern: str, example: str) -> WithJsonSchema:
+    """The JSON Schema of such a text, for editors."""
     return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
 
 
 Reason = Annotated[
     str, Field(max_length=1000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_one_line)
 ]
-Day = Annotated[str, AfterValidator(_day), _seen_as(_DAY, "2026-11-20")]
+Day = Annotated[str, AfterValidator(_day), _json_schema(_DAY, "2026-11-20")]
 RepositoryName = Annotated[
-    str, AfterValidator(_repository), _seen_as(_HOSTED, "registry.example.org/team/vllm")
+    str, AfterValidator(_repository), _json_schema(_HOSTED, "registry.example.org/team/vllm")
 ]
 ImageByDigest = Annotated[
     str,
     AfterValidator(_image),
-    _seen_as(rf"{_HOSTED}@sha256:[0-9a-f]{{64}}", f"registry.example.org/team/base@sha256:{'0' * 64}"),
+    _json_schema(rf"{_HOSTED}@sha256:[0-9a-f]{{64}}", f"registry.example.org/team/base@sha256:{'0' * 64}"),
 ]
 Template = Annotated[
     str,
@@ -280,7 +280,7 @@ Template = Annotated[
         "{torch}-{cuda}-py{python}",
         ((r"(.*)\+(.*)", r"\1-\2"),),
     ),
-    AfterValidator(_known_words),
+    AfterValidator(_only_words),
 ]
 Size = Annotated[
     str,
@@ -300,7 +300,7 @@ Size = Annotated[
 
 
 def bytes_in(size: str) -> int:
-    """How many bytes a ``Size`` says: 1.5 GB is 1,500,000,000, 1 GiB is 1,073,741,824."""
+    """A ``Size`` in bytes: 1.5 GB is 1,500,000,000, 1 GiB is 1,073,741,824."""
     unit = {"GB": 10**9, "MB": 10**6, "GiB": 2**30, "MiB": 2**20}
     number = size.rstrip("GMiB ")
     return int(Decimal(number) * unit[size[len(number) :].strip()])

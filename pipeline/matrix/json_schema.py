@@ -1,8 +1,8 @@
-"""The JSON Schema of matrix.yaml, made from its types, by which editors complete and check it.
+"""The JSON Schema of matrix.yaml, generated from its types: editors use it to complete and check the file.
 
     python -m pipeline.matrix.json_schema > matrix.schema.json
 
-It sees shapes only: what a value means, ``load`` judges.
+It covers shapes only: what a value means is checked by ``load``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def text() -> str:
-    """The schema as the file holds it."""
+    """The text of the schema file."""
     made = File.model_json_schema(schema_generator=_AsWritten)
     return json.dumps({"$schema": _AsWritten.schema_dialect, **made, "title": "matrix.yaml"}, indent=2) + "\n"
 
 
 class _AsWritten(GenerateJsonSchema):
-    """What may stand in the file: no key holds nothing, so what may be left out is not null either."""
+    """The schema of the file as written: no value is null, so optional keys are not nullable either."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
         return self.generate_inner(schema["schema"])
@@ -40,7 +40,7 @@ class _AsWritten(GenerateJsonSchema):
         return {**made, "additionalProperties": False} if "patternProperties" in made else made
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never: a title would only say the key again."""
+        """Never: a title would only repeat the key."""
         del schema
         return False
 

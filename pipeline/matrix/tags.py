@@ -1,4 +1,4 @@
-"""The further tags of cells: those that templates make for each, and aliases; no two may be the same."""
+"""The further tags of cells: those of templates, and aliases; no two may be the same."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from pipeline.matrix.tree import Tree
     from pipeline.model import Cell
 
-LONGEST_TAG = 128
-"""Characters, as registries have it; a template allows none that a tag may not hold."""
+MAX_TAG_LENGTH = 128
+"""Characters of a tag, by the OCI distribution specification; templates allow only valid ones."""
 
 _IMMUTABLE = re.compile(r"(.+)-[0-9a-f]{12}")
-"""The tag of one build: the cell's id and the first digits of its build key."""
+"""An immutable tag: the cell's id and the first digits of its build key."""
 
 
 def taken(file: File, cells: Sequence[Cell], tree: Tree) -> Iterator[Problem]:
-    """Aliases and templates whose tags would be mistaken for those of a cell, or of each other."""
+    """Aliases and templates whose tags clash with those of a cell, or with each other."""
     ids = frozenset(cell.id for cell in cells)
     for alias in file.publish.aliases:
         if _is_a_cells(alias, ids):
             place = tree.key(("publish", "aliases", alias))
-            yield Problem(place, f"the alias {alias} is the name of a cell", "choose another name")
+            yield Problem(place, f"the alias {alias} is the id of a cell", "choose another name")
     first: dict[str, Cell] = {}
     words = [(cell, cell.words) for cell in cells] if file.publish.tags else []
     for index, template in enumerate(file.publish.tags):
@@ -48,11 +48,11 @@ def _is_a_cells(tag: str, ids: Container[str]) -> bool:
 def _wrong(
     tag: str, cell: Cell, first: Cell, ids: Container[str], aliases: Container[str]
 ) -> tuple[str, str] | None:
-    """What is wrong with the tag of a cell, and the remedy; ``first`` is the cell that had it first."""
-    if len(tag) > LONGEST_TAG:
-        return f"which is longer than the {LONGEST_TAG} characters of a tag", "use fewer words"
+    """What is wrong with the tag of a cell, and the remedy; ``first`` is the first cell that has it."""
+    if len(tag) > MAX_TAG_LENGTH:
+        return f"which is longer than the {MAX_TAG_LENGTH} characters of a tag", "use fewer words"
     if _is_a_cells(tag, ids):
-        return "which is the name of a cell", "every cell has that tag anyway: choose another"
+        return "which is the id of a cell", "every cell has that tag anyway: choose another"
     if tag in aliases:
         return "which is an alias", "rename one of the two"
     if first != cell:

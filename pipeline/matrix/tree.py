@@ -1,7 +1,7 @@
-"""YAML as plain values, each of which keeps its place; whatever can surprise is refused.
+"""YAML as plain values, each with its place in the file; constructs that surprise readers are refused.
 
-Scalars stay text unless YAML itself takes them for something else: then they are ``Odd`` (or a
-whole number), so that an unquoted ``3.10`` is known for what was written, not for 3.1.
+Scalars stay text unless YAML itself resolves them to another type: then they are ``NonString`` (or a
+whole number), so that an unquoted ``3.10`` is reported as it was written, not as 3.1.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pipeline.model.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-LARGEST = 256 * 1024
-"""Bytes that a matrix may have."""
+MAX_BYTES = 256 * 1024
+"""How many bytes a matrix may have."""
 
-DEEPEST = 20
+MAX_DEPTH = 20
 """How deep its values may be nested."""
 
-MOST_VALUES = 10_000
-"""Values and keys that it may hold."""
+MAX_VALUES = 10_000
+"""How many values and keys it may hold."""
 
 Loc = tuple[str | int, ...]
-"""The way to a value: keys and indexes from the top of the file."""
+"""The location of a value: keys and indexes from the top of the file."""
 
 
 @dataclass(frozen=True, order=True)
@@ -54,20 +54,20 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Odd:
-    """An unquoted scalar that YAML takes for something else than text."""
+class NonString:
+    """An unquoted scalar that YAML resolves to another type than text."""
 
     text: str
     kind: str
 
 
-class Hole:
-    """A value that was refused already, so that nobody complains of it again."""
+class Rejected:
+    """A value that was already refused, so that it is not reported twice."""
 
 
 @dataclass
 class Tree:
-    """The file's plain value, the places of all its values and keys, and what was refused on the way."""
+    """The file's plain value, the places of all its values and keys, and the problems found while reading."""
 
     value: Any = None
     places: dict[Loc, Place] = field(default_factory=dict)
@@ -75,44 +75,44 @@ class Tree:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, loc: Loc) -> Place:
-        """Where this value stands, or the nearest one around it that does stand in the file."""
+        """The place of this value, or of the nearest enclosing one that is in the file."""
         while loc and loc not in self.places:
             loc = loc[:-1]
         return self.places.get(loc, TOP)
 
     def top(self, place: Place) -> str:
-        """The key at the top of the file under which this place lies; empty where there is none."""
-        above = [(there, str(loc[0])) for loc, there in self.keys.items() if len(loc) == 1 and there <= place]
-        return max(above)[1] if above else ""
+        """The top-level key that encloses this place; empty if there is none."""
+        keys = [(start, str(loc[0])) for loc, start in self.keys.items() if len(loc) == 1 and start <= place]
+        return max(keys)[1] if keys else ""
 
     def key(self, loc: Loc) -> Place:
-        """Where the key of this value stands."""
+        """The place of this value's key."""
         return self.keys.get(loc, self.place(loc))
 
     def without(self, wrong: set[Loc]) -> Tree:
-        """The tree less these values, every other value in its place still."""
+        """The tree less these values; every other value keeps its place."""
         rest = Tree(problems=self.problems)
         rest.value = self._kept(self.value, wrong, (), rest, ())
         return rest
 
-    def _kept(self, value: Any, wrong: set[Loc], loc: Loc, rest: Tree, there: Loc) -> Any:
-        """Copy what is not wrong into the rest, where a list's later entries move up."""
+    def _kept(self, value: Any, wrong: set[Loc], loc: Loc, rest: Tree, target: Loc) -> Any:
+        """Copy what is not wrong into the rest; later entries of a list move up."""
         if loc in self.places:
-            rest.places[there] = self.places[loc]
+            rest.places[target] = self.places[loc]
         if loc in self.keys:
-            rest.keys[there] = self.keys[loc]
+            rest.keys[target] = self.keys[loc]
         if isinstance(value, dict):
             kept = {name: entry for name, entry in value.items() if (*loc, name) not in wrong}
-            return {n: self._kept(e, wrong, (*loc, n), rest, (*there, n)) for n, e in kept.items()}
+            return {n: self._kept(e, wrong, (*loc, n), rest, (*target, n)) for n, e in kept.items()}
         if isinstance(value, list):
             left = [index for index in range(len(value)) if (*loc, index) not in wrong]
-            return [self._kept(value[i], wrong, (*loc, i), rest, (*there, n)) for n, i in enumerate(left)]
+            return [self._kept(value[i], wrong, (*loc, i), rest, (*target, n)) for n, i in enumerate(left)]
         return value
 
 
 def read(path: Path) -> Tree:
-    """Read the file. Raises UsageError where it cannot be read; all else is in the tree's problems."""
-    tree = Tree(value=Hole())
+    """Read the file. Raises UsageError if it cannot be read; other problems are in the tree."""
+    tree = Tree(value=Rejected())
     text = _text(_bytes(path), tree)
     if text is not None:
         _grow(text, tree)
@@ -127,16 +127,16 @@ def _bytes(path: Path) -> bytes:
         raise UsageError(f"{path}: there is no such file", hint="name the matrix with --matrix FILE")
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}", hint="make it readable") from error
 
 
 def _text(body: bytes, tree: Tree) -> str | None:
-    if len(body) > LARGEST:
+    if len(body) > MAX_BYTES:
         tree.problems.append(
             Problem(
-                TOP, f"the file is larger than {LARGEST // 1024} KiB", "a matrix is small: say it shorter"
+                TOP, f"the file is larger than {MAX_BYTES // 1024} KiB", "a matrix is small: write it shorter"
             )
         )
         return None
@@ -150,21 +150,21 @@ def _text(body: bytes, tree: Tree) -> str | None:
     except UnicodeDecodeError as error:
         place = _place_after(body[: error.start].decode("utf-8"))
         what = f"byte 0x{body[error.start]:02x} is not UTF-8 text"
-        hint = "save the file as UTF-8 text; binary data has no place here"
+        hint = "save the file as UTF-8 text, without binary data"
         tree.problems.append(Problem(place, what, hint))
         return None
-    if unseen := _UNSEEN.search(text):
-        what = f"the character U+{ord(unseen[0]):04X} cannot be seen"
-        hint = "remove it; a text with such characters reads as something else than it is"
-        tree.problems.append(Problem(_place_after(text[: unseen.start()]), what, hint))
+    if invisible := _INVISIBLE.search(text):
+        what = f"the character U+{ord(invisible[0]):04X} is invisible"
+        hint = "remove it: text with such characters is not what it looks like"
+        tree.problems.append(Problem(_place_after(text[: invisible.start()]), what, hint))
         return None
     return text
 
 
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters
-    "\u2028\u2029"  # like U+0085 above, these end a line for YAML, but not for editors
-    "\u202a-\u202e\u2066-\u2069"  # these show a text in another order than it is read
+    "\u2028\u2029"  # like U+0085 above, these end a line in YAML, but not in editors
+    "\u202a-\u202e\u2066-\u2069"  # these display text in another order than it is read
     "\ufeff\ufffe\uffff]"
 )
 
@@ -177,7 +177,7 @@ def _place_after(text: str) -> Place:
 
 
 class _Composer(Composer, yaml.CSafeLoader):
-    """Makes PyYAML's tree of nodes from libyaml's events, with a hole wherever a file tricks its reader."""
+    """PyYAML's tree of nodes from libyaml's events, with a marker in place of each refused value."""
 
     def __init__(self, text: str, problems: list[Problem]) -> None:
         Composer.__init__(self)
@@ -198,7 +198,7 @@ class _Composer(Composer, yaml.CSafeLoader):
         if isinstance(event, yaml.AliasEvent):
             self.get_event()
             self._refuse(event, f"the alias *{event.anchor} hides a value", "write the value out")
-            return yaml.ScalarNode(_HOLE, "", start, end)
+            return yaml.ScalarNode(_REJECTED, "", start, end)
         if event.anchor is not None:
             self._refuse(event, f"the anchor &{event.anchor} is not allowed", "remove it")
             event.anchor = None
@@ -207,8 +207,8 @@ class _Composer(Composer, yaml.CSafeLoader):
             event.tag = None
         self.depth += 1
         self.count += 1
-        if self.depth > DEPTH_OF_NODES or self.count > MOST_VALUES:
-            problem = _TOO_DEEP if self.depth > DEPTH_OF_NODES else _TOO_MANY
+        if self.depth > MAX_NODE_DEPTH or self.count > MAX_VALUES:
+            problem = _TOO_DEEP if self.depth > MAX_NODE_DEPTH else _TOO_MANY
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=start)
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -219,18 +219,18 @@ class _Composer(Composer, yaml.CSafeLoader):
 
 
 _STANDARD = "tag:yaml.org,2002:"
-_HOLE = "!hole"
-_TOO_DEEP = f"values are nested more than {DEEPEST} deep"
-_TOO_MANY = f"there are more than {MOST_VALUES} values"
-DEPTH_OF_NODES = DEEPEST + 1
+_REJECTED = "!rejected"
+_TOO_DEEP = f"values are nested more than {MAX_DEPTH} deep"
+_TOO_MANY = f"there are more than {MAX_VALUES} values"
+MAX_NODE_DEPTH = MAX_DEPTH + 1
 _SYNTAX_HINTS = {
     "found a tab character": "indent with spaces: YAML allows no tab here",
     "found character that cannot start any token": "quote the text; and indent with spaces, never with a tab",
     "expected a single document": "keep one document: remove the line of three dashes",
-    _TOO_DEEP: "nothing in a matrix is nested that deep",
-    _TOO_MANY: "a matrix is small: say it shorter",
+    _TOO_DEEP: "no value of a matrix is nested that deep",
+    _TOO_MANY: "a matrix is small: write it shorter",
     "mapping values are not allowed": "a colon and a blank make a key: quote the text, or indent it right",
-    "nesting depth": "nothing in a matrix is nested that deep",
+    "nesting depth": "no value of a matrix is nested that deep",
     "directive": "remove it",
     "incompatible YAML document": "remove the directive (%)",
 }
@@ -245,7 +245,7 @@ def _grow(text: str, tree: Tree) -> None:
         root = _Composer(text, tree.problems).get_single_node()
     except yaml.MarkedYAMLError as error:
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = next((h for known, h in _SYNTAX_HINTS.items() if known in what), "correct the YAML there")
+        hint = next((h for cause, h in _SYNTAX_HINTS.items() if cause in what), "correct the YAML there")
         mark = error.problem_mark or error.context_mark
         tree.problems.append(Problem(_place(mark) if mark else TOP, f"this is no YAML: {what}", hint))
     else:
@@ -274,23 +274,23 @@ def _value(node: yaml.Node, loc: Loc, tree: Tree) -> Any:
         return {name: _value(value, (*loc, name), tree) for name, value in _entries(node, loc, tree)}
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*loc, index), tree) for index, item in enumerate(node.value)]
-    if node.tag == _HOLE:
-        return Hole()
+    if node.tag == _REJECTED:
+        return Rejected()
     kind = node.tag.removeprefix(_STANDARD)
     if kind == "int" and _WHOLE.fullmatch(node.value):
         return int(node.value)
-    return Odd(node.value, _KINDS[kind]) if kind in _KINDS else node.value
+    return NonString(node.value, _KINDS[kind]) if kind in _KINDS else node.value
 
 
 def _entries(node: yaml.MappingNode, loc: Loc, tree: Tree) -> list[tuple[str, yaml.Node]]:
-    """The entries whose keys are text and stand for the first time; the others become problems."""
+    """The entries whose keys are text and not repeated; the others become problems."""
     entries: dict[str, yaml.Node] = {}
     for key, value in node.value:
         problem = _wrong_key(key, (*loc, key.value) if isinstance(key.value, str) else loc, tree)
         if problem is None:
             entries[key.value] = value
             tree.keys[*loc, key.value] = _place(key.start_mark)
-        elif key.tag != _HOLE:
+        elif key.tag != _REJECTED:
             tree.problems.append(problem)
     return list(entries.items())
 

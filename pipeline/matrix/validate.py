@@ -1,4 +1,4 @@
-"""From the file's values to its shape; what does not fit, in our words, each with its place and remedy."""
+"""Checks the file's values against the schema; each problem has its place, a plain message and a remedy."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from pydantic import ValidationError
 
 from pipeline.matrix.fields import brief, quoted, shown
 from pipeline.matrix.schema import SECTIONS, File, keys_of
-from pipeline.matrix.tree import Hole, Odd, Problem
+from pipeline.matrix.tree import NonString, Problem, Rejected
 
 if TYPE_CHECKING:
     from pipeline.matrix.tree import Loc, Tree
 
 
 @dataclass(frozen=True)
-class Understood:
-    """The file as far as it could be understood, the tree of that, and what is wrong with the rest."""
+class Validated:
+    """The file without its faulty values, the tree of that, and the problems with the rest."""
 
     file: File | None
     tree: Tree
     problems: tuple[Problem, ...]
     faulty: frozenset[str]
-    """The keys at the top under which something is wrong."""
+    """The top-level keys that contain a problem."""
 
 
-def understand(tree: Tree) -> Understood:
-    """Check the shape. What is wrong is cut off and what is missing stood in for, to judge the rest too."""
-    file, errors = _validated(tree.value)
+def validate(tree: Tree) -> Validated:
+    """Check the shape. Faulty values are removed and missing ones added, so that the rest is judged too."""
+    file, errors = _parse(tree.value)
     problems = (*tree.problems, *(problem for e in errors if (problem := _problem(e, tree))))
     faulty = {tree.top(problem.place) for problem in tree.problems}
     faulty |= {str(error["loc"][0]) for error in errors if error["loc"]}
     while errors and isinstance(tree.value, dict):
         before, tree = tree.value, tree.without({_faulty(error) for error in errors})
-        tree.value = _mended(tree.value)
+        tree.value = _with_required(tree.value)
         if tree.value == before:
             break
-        file, errors = _validated(tree.value)
-    return Understood(file, tree, problems, frozenset(faulty))
+        file, errors = _parse(tree.value)
+    return Validated(file, tree, problems, frozenset(faulty))
 
 
-def _validated(value: Any) -> tuple[File | None, list[Any]]:
-    """The file, or pydantic's errors: less that a list is too short because all its entries are wrong."""
+def _parse(value: Any) -> tuple[File | None, list[Any]]:
+    """The file, or pydantic's errors, without "too short" for lists whose entries are all wrong."""
     try:
         return File.model_validate(value), []
     except ValidationError as error:
@@ -52,29 +52,29 @@ def _validated(value: Any) -> tuple[File | None, list[Any]]:
         return None, [e for e in errors if not (e["type"] == "too_short" and e["input"])]
 
 
-def _mended(rest: dict[str, Any]) -> dict[str, Any]:
+def _with_required(rest: dict[str, Any]) -> dict[str, Any]:
     publish = {"repository": "localhost/none", **rest.get("publish", {})}
     return {"schema": 1, "base": {}, **rest, "publish": publish}
 
 
 def _loc(error: Any) -> Loc:
-    """The way to the value at fault; pydantic ends the way to a mapping's key with ``[key]``."""
+    """The location of the value at fault; pydantic marks a mapping's key with ``[key]`` at the end."""
     loc: Loc = error["loc"]
     return loc[:-1] if loc and loc[-1] == "[key]" else loc
 
 
 def _faulty(error: Any) -> Loc:
-    """What to cut off: the value at fault, or all of the entry that lacks one."""
+    """What to remove: the value at fault, or the whole entry that lacks one."""
     return _loc(error)[:-1] if error["type"] == "missing" else _loc(error)
 
 
 def _problem(error: Any, tree: Tree) -> Problem | None:
-    """One of pydantic's errors in our words; None where the value was refused before."""
+    """One of pydantic's errors as a problem; None if the value was already refused."""
     loc, kind, value = _loc(error), error["type"], error["input"]
     name = ".".join(part for part in loc if isinstance(part, str)) or "the file"
     at_key = kind == "extra_forbidden" or error["loc"] != loc
     place = tree.key(loc) if at_key else tree.place(loc)
-    if isinstance(value, Hole):
+    if isinstance(value, Rejected):
         return None
     if kind == "extra_forbidden":
         return Problem(place, f"unknown key {shown(loc[-1])}{_inside(loc)}", _known_keys(loc))
@@ -84,10 +84,10 @@ def _problem(error: Any, tree: Tree) -> Problem | None:
         )
     if kind == "refused":
         return Problem(place, f"{name}: {error['ctx']['what']}", error["ctx"]["hint"])
-    if isinstance(value, Odd) and value.kind == "nothing":
+    if isinstance(value, NonString) and value.kind == "nothing":
         remedy = "write none for no vLLM" if loc[:1] == ("vllm",) else "give it a value, or remove it"
         return Problem(place, f"{name} is empty", remedy)
-    if kind == "string_type" and isinstance(value, Odd | int):
+    if kind == "string_type" and isinstance(value, NonString | int):
         return _unquoted(place, name, value)
     return Problem(place, f"{name}: {_mismatch(error)}", _remedy(error))
 
@@ -104,8 +104,8 @@ _EXAMPLES = {
 }
 
 
-def _unquoted(place: Any, name: str, value: Odd | int) -> Problem:
-    text, kind = (value.text, value.kind) if isinstance(value, Odd) else (str(value), "a number")
+def _unquoted(place: Any, name: str, value: NonString | int) -> Problem:
+    text, kind = (value.text, value.kind) if isinstance(value, NonString) else (str(value), "a number")
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):
         kind = f"the number {float(text)}"
     return Problem(
@@ -119,19 +119,19 @@ def _inside(loc: Loc) -> str:
 
 def _known_keys(loc: Loc) -> str:
     section = SECTIONS.get(str(loc[0]), File) if len(loc) > 1 else File
-    known, key = keys_of(section), str(loc[-1])
-    near = get_close_matches(key.lower(), known, n=1)
+    keys, key = keys_of(section), str(loc[-1])
+    near = get_close_matches(key.lower(), keys, n=1)
     homes = [name for name, other in SECTIONS.items() if key in keys_of(other)] if section is File else []
     if near:
         return f"did you mean {near[0]}?"
     if len(homes) == 1:
         return f"{key} belongs under {homes[0]}"
-    return f"the keys here: {', '.join(known)}"
+    return f"the keys here: {', '.join(keys)}"
 
 
 def _mismatch(error: Any) -> str:
-    """What was expected, and what stands there instead."""
-    wanted = {
+    """What is expected, and what is there instead."""
+    expectation = {
         "tuple_type": "a list is expected",
         "dict_type": "a mapping is expected",
         "model_type": "a mapping is expected",
@@ -140,11 +140,11 @@ def _mismatch(error: Any) -> str:
         "too_short": "at least one is expected",
         "too_long": f"at most {error.get('ctx', {}).get('max_length')} are expected",
     }.get(error["type"], error["msg"].removeprefix("Input should be ") + " is expected")
-    return f"{wanted}, not {_described(error['input'])}"
+    return f"{expectation}, not {_described(error['input'])}"
 
 
 def _described(value: Any) -> str:
-    if isinstance(value, Odd):
+    if isinstance(value, NonString):
         return brief(value.text)
     if isinstance(value, dict):
         return "a mapping"
@@ -155,8 +155,8 @@ def _described(value: Any) -> str:
 
 def _remedy(error: Any) -> str:
     value, kind = error["input"], error["type"]
-    if kind == "tuple_type" and isinstance(value, str | int | Odd):
-        text = value.text if isinstance(value, Odd) else value
+    if kind == "tuple_type" and isinstance(value, str | int | NonString):
+        text = value.text if isinstance(value, NonString) else value
         return f"write a list: [{quoted(str(text))}]"
     if kind == "literal_error":
         expected = [word.strip("' ") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]

@@ -1,7 +1,7 @@
-"""What the matrix may set in an image, and what belongs elsewhere.
+"""Which environment variables and arguments the matrix may set in an image, and where others belong.
 
-No variable that changes which code is loaded or started, that the image sets itself, that belongs to the
-machine on which it runs, or that holds a secret; and no argument that holds one.
+Refused is a variable that changes which code is loaded or started, that the image sets itself, that belongs
+to the machine on which it runs, or that holds a secret; and an argument that holds a secret.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _HARMLESS_TO_PYTHON = (
 
 @dataclass(frozen=True)
 class Kind:
-    """Variables that are refused: names, as a pattern that editors read too; why; and where they belong."""
+    """Variables that are refused: a pattern of names (also for editors), why, and where they belong."""
 
     names: str
     why: str
     remedy: str
 
 
-_TO_THE_RUN = "give it to the container when it starts: docker run -e {name}=…"
+_TO_THE_RUN = "pass it to the container when it starts: docker run -e {name}=…"
 _INSTALL = "install what is to be loaded, under `packages:` or `system:`; for one run: docker run -e {name}=…"
 
 KINDS: tuple[Kind, ...] = (
@@ -77,25 +77,25 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         r"NVIDIA_(?!TF32_OVERRIDE$)[A-Z0-9_]+|CUDA_VISIBLE_DEVICES|CUDA_MPS_[A-Z0-9_]+",
-        "it says which GPUs and which parts of the driver a container gets; the image sets what it needs",
-        "leave it to who starts the container: docker run --gpus … -e {name}=…",
+        "it selects which GPUs and which parts of the driver a container gets; the image sets what it needs",
+        "set it when the container starts: docker run --gpus … -e {name}=…",
     ),
     Kind(
         rf"AWS_(?!(?:(?:DEFAULT_)?REGION|EC2_METADATA_DISABLED)$)[A-Z0-9_]+|{secrets.NAMES}",
-        "it is named like a secret, and whoever can pull the image can read it",
+        "it is named like a secret, and everyone who can pull the image can read it",
         "secrets belong to the run: docker run -e {name}",
     ),
 )
-"""What is refused by name; the first that matches says why."""
+"""The kinds that are refused by name; the first match gives the reason."""
 
 _SHAPE = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
-_LOOKED_AT = 2000
-"""Characters of a value that are searched for a secret; one that is longer is refused for its length."""
+_MAX_SEARCHED = 2000
+"""How many characters of a value are searched for a secret; a longer one is refused for its length."""
 _STUBS = re.compile(r"(?:^|[:=/])stubs(?:[:/]|$)")
 
 
 def variable(name: str) -> str:
-    """The name as it is; raises with the reason and where such a variable belongs."""
+    """The name unchanged; raises with the reason and where such a variable belongs."""
     if not re.fullmatch(_SHAPE, name):
         raise refusal(
             f"{shown(name)} is no environment variable (letters, digits and _)",
@@ -109,17 +109,17 @@ def variable(name: str) -> str:
 
 
 def _no_secret(value: object) -> object:
-    """The value as it is; one that has the form of a secret is told by its kind alone, and never shown."""
-    if isinstance(value, str) and (form := secrets.form_of(value[:_LOOKED_AT])):
+    """The value unchanged; of a secret only its kind is reported, never the value itself."""
+    if isinstance(value, str) and (form := secrets.form_of(value[:_MAX_SEARCHED])):
         raise refusal(
-            f"the value holds {form}, and whoever can pull the image can read it",
-            "revoke it if anybody has seen this file, and give the new one to the run: docker run -e …",
+            f"the value holds {form}, and everyone who can pull the image can read it",
+            "revoke it if anyone has seen this file, and pass the new one to the run: docker run -e …",
         )
     return value
 
 
 def _no_stubs(value: str) -> str:
-    """The value as it is, unless it names a folder of stubs: they stand in for the driver, and hide it."""
+    """The value unchanged, unless it names a folder of stubs: these hide the real driver."""
     if _STUBS.search(value):
         raise refusal(
             f"{shown(value)} names a folder of stubs, which hide the GPU's driver",
@@ -129,11 +129,11 @@ def _no_stubs(value: str) -> str:
 
 
 def _no_secret_option(word: str) -> str:
-    """The word as it is, unless it is an option that takes a secret."""
+    """The argument unchanged, unless it is an option that takes a secret."""
     option = word.partition("=")[0]
     if option.startswith("-") and secrets.is_name_of_one(option):
         raise refusal(
-            f"{shown(option)} takes a secret, and whoever can pull the image can read it",
+            f"{shown(option)} takes a secret, and everyone who can pull the image can read it",
             f"secrets belong to the run: docker run IMAGE {option} …",
         )
     return word

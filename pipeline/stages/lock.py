@@ -50,8 +50,8 @@ def make(spec: Spec, *, default_cuda: str | None, folders: Sequence[Path] = ()) 
     """
     lock = _resolve(spec, default_cuda, folders, spec.omit, spec.overrides)
     _refuse_mixture(lock)
-    _refuse_idle_omissions(spec, default_cuda, folders)
-    _refuse_idle_overrides(spec, lock, default_cuda, folders)
+    _refuse_unused_omissions(spec, default_cuda, folders)
+    _refuse_unused_overrides(spec, lock, default_cuda, folders)
     return lock
 
 
@@ -277,19 +277,21 @@ def _refuse_mixture(lock: Lock) -> None:
         )
 
 
-def _refuse_idle_omissions(spec: Spec, default_cuda: str | None, folders: Sequence[Path]) -> None:
+def _refuse_unused_omissions(spec: Spec, default_cuda: str | None, folders: Sequence[Path]) -> None:
     """An omission that omits nothing hides a mistake or has outlived its reason."""
     if not spec.omit:
         return
     without = _resolve(spec, default_cuda, folders, (), spec.overrides).versions
-    if idle := [rule.text for rule in spec.omit if rule.text not in without]:
+    if unused := [rule.text for rule in spec.omit if rule.text not in without]:
         raise UsageError(
-            f"{spec.cell.id}: `omit` names {', '.join(idle)}, which nothing in this cell asks for",
+            f"{spec.cell.id}: `omit` names {', '.join(unused)}, which nothing in this cell asks for",
             hint="remove it from `omit:` in matrix.yaml, or narrow its `cells:`",
         )
 
 
-def _refuse_idle_overrides(spec: Spec, lock: Lock, default_cuda: str | None, folders: Sequence[Path]) -> None:
+def _refuse_unused_overrides(
+    spec: Spec, lock: Lock, default_cuda: str | None, folders: Sequence[Path]
+) -> None:
     """An override that changes nothing has outlived its reason."""
     if not spec.overrides:
         return

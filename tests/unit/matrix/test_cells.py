@@ -63,7 +63,7 @@ def test_a_cell_for_which_auto_finds_nothing_is_left_out_and_says_so(tmp_path: P
     assert {cell.cuda for cell in found.cells} == {"cu130"}
     (left_out,) = found.pruned
     assert left_out.cell == Cell("2.13.0", "cu126", "3.11", "auto")
-    assert left_out.reasons[0].startswith("auto: no vLLM that was read pins torch 2.13.0 and runs with cu126")
+    assert left_out.reasons[0].startswith("auto: no known vLLM pins torch 2.13.0 and runs with cu126")
     assert "vllm: none" in left_out.findings[0].hint
 
 
@@ -320,5 +320,5 @@ def test_a_pattern_that_matches_only_what_is_left_out_says_why_it_is(
 
 def test_a_selection_that_leaves_nothing_is_refused(four: Any) -> None:
     """It must not look like a run without work."""
-    with pytest.raises(UsageError, match=r"of this selection no cell is left: \*-cpu-\* !\*-cpu-\*"):
+    with pytest.raises(UsageError, match=r"no cell is left of this selection: \*-cpu-\* !\*-cpu-\*"):
         matrix.select(four, ["*-cpu-*", "!*-cpu-*"])

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from pipeline import matrix
 from pipeline.matrix import json_schema
-from pipeline.matrix.cells import MOST
+from pipeline.matrix.cells import MAX_CELLS
 from pipeline.model import CHECKS, JustifiedRequirement, Waiver
 from pipeline.model.errors import UsageError
 from pipeline.stages.lock import inputs_of
@@ -153,7 +153,7 @@ def test_the_glibc_of_a_named_base_is_what_the_matrix_says(tmp_path: Path) -> No
 
 def test_a_glibc_without_a_named_base_is_refused(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^base:.*\n((?: .*\n)*)", 'base: {refresh: "2026-11-20", glibc: "2.36"}\n', GOOD)
-    with pytest.raises(UsageError, match=r"base\.glibc stands without base\.image"):
+    with pytest.raises(UsageError, match=r"base\.glibc is set without base\.image"):
         load(tmp_path, text)
 
 
@@ -271,7 +271,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "---\na: b\n",
         ["this is no YAML: expected a single document in the stream, but found another", "keep one document"],
     ),
-    "control character": (GOOD + "# \x07\n", ["matrix.yaml:9:3: the character U+0007 cannot be seen"]),
+    "control character": (GOOD + "# \x07\n", ["matrix.yaml:9:3: the character U+0007 is invisible"]),
     "binary": (
         b"schema: 1\n\xff\xfe\x00",
         ["matrix.yaml:2:1: byte 0xff is not UTF-8 text", "save the file as UTF-8"],
@@ -289,7 +289,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD.replace('["2.13.0"]', str([f"2.{n}.0" for n in range(1000)])).replace(
             "cpu,", ", ".join(["cpu", *(f"cu{n}" for n in range(121, 129))]) + ","
         ),
-        [f"matrix.yaml:2:1: the axes make 20000 cells, and {MOST} is the most", "list fewer versions"],
+        [f"matrix.yaml:2:1: the axes make 20000 cells, and {MAX_CELLS} is the most", "list fewer versions"],
     ),
     "axis without end": (
         GOOD.replace('["2.13.0"]', str([f"2.{n}.0" for n in range(1001)])),
@@ -297,11 +297,11 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "include repeats a cell": (
         GOOD + "include:\n  - {torch: '2.13.0', cuda: cpu, python: '3.11', vllm: '0.32.0'}\n",
-        [f"matrix.yaml:10:5: the cell {CPU} is there already, from line 2", "remove one of the two"],
+        [f"matrix.yaml:10:5: the cell {CPU} is already there, from line 2", "remove one of the two"],
     ),
     "include repeats itself": (
         GOOD + "include:\n" + 2 * "  - {torch: '2.14.0', cuda: cpu, python: '3.11', vllm: '0.33.0'}\n",
-        ["matrix.yaml:11:5: the cell vllm0.33.0-torch2.14.0-cpu-py3.11 is there already, from line 10"],
+        ["matrix.yaml:11:5: the cell vllm0.33.0-torch2.14.0-cpu-py3.11 is already there, from line 10"],
     ),
     "version listed twice": (
         GOOD.replace('["0.32.0", "0.31.0"]', '["0.32.0", "0.32.0"]'),
@@ -313,13 +313,13 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "alias that matches two": (
         GOOD + "  aliases: {cpu: '*-cpu-*'}\n",
-        [f"matrix.yaml:9:18: the alias cpu: '*-cpu-*' matches 2 cells: {CPU} {OLD_CPU}", "name the one cell"],
+        [f"matrix.yaml:9:18: the alias cpu: '*-cpu-*' matches 2 cells: {CPU} {OLD_CPU}", "match the one"],
     ),
     "alias that is a cell": (
         GOOD + f"  aliases: {{{CPU}: {CPU}, {CPU}-0123456789ab: {CPU}}}\n",
         [
-            f"matrix.yaml:9:13: the alias {CPU} is the name of a cell",
-            f"the alias {CPU}-0123456789ab is the name",
+            f"matrix.yaml:9:13: the alias {CPU} is the id of a cell",
+            f"the alias {CPU}-0123456789ab is the id",
         ],
     ),
     "alias that no tag can be": (
@@ -344,7 +344,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "glob with too many braces": (
         GOOD + f"packages: [{{pins: ['a==1'], cells: '{'{a,b}' * 40}'}}]\n",
-        ["matrix.yaml:9:36:", "stands for more than 256 patterns", "fewer braces"],
+        ["matrix.yaml:9:36:", "expands to more than 256 patterns", "fewer braces"],
     ),
     "exclude without reason": (
         GOOD + "exclude: [{cuda: cpu}]\n",
@@ -411,7 +411,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "base image beside suite": (
         GOOD.replace("suite: bookworm", f"suite: bookworm, image: 'a.example.org/b@sha256:{'0' * 64}'"),
-        ["matrix.yaml:6:32: base.image stands beside suite or refresh"],
+        ["matrix.yaml:6:32: base.image is set together with suite or refresh"],
     ),
     "unknown suite": (
         GOOD.replace("bookworm", "bokworm"),
@@ -459,11 +459,11 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "package pinned twice": (
         GOOD + "packages: [{pins: ['numpy==2.3.4']},\n  {pins: ['NumPy==2.3.5'], cells: '*-cpu-*'}]\n",
-        [f"matrix.yaml:10:11: packages: numpy is pinned already for {CPU}, on line 9", "pin it once"],
+        [f"matrix.yaml:10:11: packages: numpy is already pinned for {CPU}, on line 9", "pin it once"],
     ),
     "package that is an axis": (
         GOOD + "packages: [{pins: ['torch==2.13.0']}]\n",
-        ["matrix.yaml:9:20: packages: 'torch==2.13.0' is an axis of the matrix"],
+        ["matrix.yaml:9:20: packages: 'torch==2.13.0' sets an axis of the matrix"],
     ),
     "rule without a reason": (
         GOOD + "constraints: [{pins: ['a<1']}]\n",
@@ -479,7 +479,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "auto that finds nothing": (
         GOOD + "include: [{torch: '2.13.0', cuda: cu126, python: '3.11', vllm: auto}]\n",
-        ["matrix.yaml:9:64: ", "no vLLM that was read pins torch 2.13.0 and runs with cu126 on Python 3.11"],
+        ["matrix.yaml:9:64: ", "no known vLLM pins torch 2.13.0 and runs with cu126 on Python 3.11"],
     ),
     "impossible cell, by one axis": (
         GOOD + "include:\n  - {torch: '2.14.0', cuda: cu130, python: '3.11', vllm: '0.31.0'}\n",
@@ -540,7 +540,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "architectures without a CUDA cell": (
         GOOD.replace(", cu130", "") + "gpu: {archs: [sm_80]}\n",
-        ["matrix.yaml:9:1: gpu.archs is asked of CUDA cells, and the matrix has none"],
+        ["matrix.yaml:9:1: gpu.archs applies to CUDA cells only, and the matrix has none"],
     ),
     "tag with an unknown word": (
         GOOD + "  tags: ['{cudda}']\n",
@@ -571,11 +571,11 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "tag that is a cell's own": (
         GOOD + "  tags: ['{cell}']\n",
-        [f"matrix.yaml:9:10: publish.tags: '{{cell}}' makes {CPU} for {CPU}, which is the name of a cell"],
+        [f"matrix.yaml:9:10: publish.tags: '{{cell}}' makes {CPU} for {CPU}, which is the id of a cell"],
     ),
     "tag that is a build's own": (
         GOOD + "  tags: ['{cell}-0123456789ab']\n",
-        [f"makes {CPU}-0123456789ab for {CPU}, which is the name of a cell"],
+        [f"makes {CPU}-0123456789ab for {CPU}, which is the id of a cell"],
     ),
     "tag that is too long": (
         GOOD + "  tags: ['{cell}-{cell}-{cell}-{cell}']\n",
@@ -615,7 +615,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "too many values": (
         GOOD + "serve: [" + "a," * 20_000 + "]\n",
-        ["matrix.yaml:9:", "this is no YAML: there are more than 10000 values", "say it shorter"],
+        ["matrix.yaml:9:", "this is no YAML: there are more than 10000 values", "write it shorter"],
     ),
 }
 

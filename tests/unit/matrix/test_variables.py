@@ -201,7 +201,7 @@ def test_a_value_with_the_form_of_a_secret_is_refused_and_not_shown(
     place: str, what: str, value: str, tmp_path: Path
 ) -> None:
     said = refusal(tmp_path, place % value)
-    assert f"the value holds {what}, and whoever can pull the image can read it" in said
+    assert f"the value holds {what}, and everyone who can pull the image can read it" in said
     assert value[:20] not in said
 
 
