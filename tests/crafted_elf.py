@@ -155,7 +155,7 @@ class Crafted:
             following = size if number < len(self.needs_versions) else 0
             parts.append(pack("<HHIII", 1, len(versions), names.at(file), 16, following))
             for left, (version, flags) in zip(reversed(range(len(versions))), versions, strict=True):
-                parts.append(pack("<IHHII", 0, flags, 2, names.at(version), 16 if left else 0))
+                parts.append(pack("<IHHII", _hash(version), flags, 2, names.at(version), 16 if left else 0))
         return b"".join(parts)
 
     def _defined(self, names: _Names) -> bytes:
@@ -196,3 +196,13 @@ class _Names:
             self._places[name] = len(self.table) if at < 0 else at
             self.table += text if at < 0 else b""
         return self._places[name]
+
+
+def _hash(name: str) -> int:
+    """The hash of a name in System V's ABI, as its own words have it."""
+    value = 0
+    for byte in name.encode():
+        value = (value << 4) + byte
+        high = value & 0xF0000000
+        value = (value ^ high >> 24) & ~high
+    return value

@@ -20,7 +20,7 @@ PRIMITIVES = frozenset(
     loads safe_load load_all safe_load_all compose scan
     model_validate model_validate_json model_validate_strings validate_json validate_python
     load_pem_private_key load_pem_public_key load_der_public_key b64decode urlsafe_b64decode
-    ZipFile TarFile unpack unpack_from iter_unpack frombuffer fromfile ELFFile
+    ZipFile TarFile unpack unpack_from iter_unpack frombuffer fromfile
     parse_wheel_filename parse_sdist_filename Version Requirement SpecifierSet Marker
     read_text read_bytes fromisoformat strptime literal_eval
     parsebytes parsestr message_from_string message_from_bytes

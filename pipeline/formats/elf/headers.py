@@ -59,7 +59,6 @@ class Binding(IntEnum):
 
     LOCAL = 0
     GLOBAL = 1
-    WEAK = 2
     UNIQUE = 10
 
 

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from pipeline.formats.elf.headers import Layout, Records
 
-__all__ = ["ElfError", "read"]
+__all__ = ["ElfError", "read", "read_links"]
 
 _MAGIC = b"\x7fELF"
-_OURS = ("x86_64", "aarch64")
+READ_MACHINES = ("x86_64", "aarch64")
+"""Those whose objects are read; 64 bits, the lowest byte first."""
+
 _MACHINES = {
     3: "i386",
     8: "mips",
@@ -47,11 +49,11 @@ _WEAK_VERSION, _BASE_VERSION = 2, 1
 
 _WORD, _BLOOM_WORD = np.dtype("<u4"), 8
 _BLOCK = 1 << 12
-_LONGEST_LIST = 1 << 16
+_MAX_LIST = 1 << 16
 """Of folders to search, in bytes."""
-_MOST_SYMBOLS = 1 << 20
+_MAX_SYMBOLS = 1 << 20
 """The richest object known, Triton's, has 128,000."""
-_MOST_VERSIONS = 1 << 15
+_MAX_VERSIONS = 1 << 15
 """A symbol names its version by a number of 15 bits."""
 
 
@@ -63,28 +65,43 @@ def read(path: str, data: memoryview) -> SharedObject | None:
 
     Raises ElfError where the object is truncated, is not as its format says, or holds more than makes sense.
     """
-    if bytes(data[: len(_MAGIC)]) != _MAGIC:
-        return None
-    found = SharedObject(path, _machine(data), "", "", (), (), (), frozenset(), frozenset(), (), (), None)
-    if found.machine not in _OURS:
+    found = read_links(path, data)
+    if found is None or found.machine not in READ_MACHINES:
         return found
-    header = one(data, headers.FILE, "the file header")
-    segments = _headers(data, header, "segment", headers.SEGMENT)
-    mapped = Mapped(data, segments)
-    found = replace(found, interpreter=_interpreter(data, segments))
+    header, segments = _tables(data)
     if (code := _section(data, header, b".nv_fatbin\0")) is not None:
         device_code, compiled_by = fatbin.read(code)
         found = replace(found, device_code=device_code, compiled_by=compiled_by)
-    return _linked(found, mapped) if mapped.is_linked else found
+    mapped = Mapped(data, segments)
+    return _with_symbols(found, mapped) if mapped.is_linked else found
+
+
+def read_links(path: str, data: memoryview) -> SharedObject | None:
+    """The same without symbols and code for GPUs: what the object is called, and what it asks of others."""
+    if bytes(data[: len(_MAGIC)]) != _MAGIC:
+        return None
+    found = SharedObject(path, _machine(data), "", "", (), (), (), frozenset(), frozenset(), (), (), None)
+    if found.machine not in READ_MACHINES:
+        return found
+    _, segments = _tables(data)
+    mapped = Mapped(data, segments)
+    found = replace(found, interpreter=_interpreter(data, segments))
+    return _with_links(found, mapped) if mapped.is_linked else found
+
+
+def _tables(data: memoryview) -> tuple[dict[str, int], Records]:
+    """The file header and the program headers."""
+    header = one(data, headers.FILE, "the file header")
+    return header, _headers(data, header, "segment", headers.SEGMENT)
 
 
 def _machine(data: memoryview) -> str:
     header = one(data, headers.FILE, "the file header")
     number = int.from_bytes(data[18:20], "little" if header["order"] == _LOWEST_FIRST else "big")
     name = _MACHINES.get(number, f"machine {number}")
-    if name in _OURS and (header["bits"], header["order"]) != (_64_BITS, _LOWEST_FIRST):
+    if name in READ_MACHINES and (header["bits"], header["order"]) != (_64_BITS, _LOWEST_FIRST):
         return f"{name}, but not of 64 bits with the lowest byte first"
-    if name in _OURS and header["system"] not in _LINUX:
+    if name in READ_MACHINES and header["system"] not in _LINUX:
         return f"{name}, but not for Linux"
     return name
 
@@ -121,35 +138,41 @@ def _bytes(data: memoryview, section: Records, what: str) -> memoryview:
     return part(data, int(section["offset"]), int(section["size"]), what)
 
 
-def _linked(found: SharedObject, mapped: Mapped) -> SharedObject:
-    """The same with what the dynamic section says."""
+def _names(mapped: Mapped) -> Names:
     table, size = mapped.table(Tag.NAMES), mapped.value(Tag.NAMES_SIZE)
     if table is None or size is None:
         raise ElfError("the dynamic section has no table of names")
-    names = Names(part(table, 0, size, Tag.NAMES.what))
-    symbols = _symbols(mapped)
-    binding, is_elsewhere = symbols["info"] >> 4, symbols["section"] == 0
-    is_visible = np.isin(symbols["other"] & 3, _VISIBLE)
-    undefined = symbols[is_elsewhere & np.isin(binding, (Binding.GLOBAL, Binding.UNIQUE))]
-    defined = symbols[~is_elsewhere & is_visible & (binding != Binding.LOCAL)]
-    soname = mapped.value(Tag.SONAME)
+    return Names(part(table, 0, size, Tag.NAMES.what))
+
+
+def _with_links(found: SharedObject, mapped: Mapped) -> SharedObject:
+    """The same with what the dynamic section says of the object and of others."""
+    names, soname = _names(mapped), mapped.value(Tag.SONAME)
     return replace(
         found,
         soname="" if soname is None else names.one(soname, Tag.SONAME.what),
         needs=tuple(names.one(at, Tag.NEEDED.what) for at in mapped.values(Tag.NEEDED)),
         rpath=_folders(mapped, names, Tag.RPATH),
         runpath=_folders(mapped, names, Tag.RUNPATH),
-        undefined=names.many(undefined["name"]),
-        defined=names.many(defined["name"]),
         version_needs=tuple(_needed_versions(mapped, names)),
         version_defines=tuple(_defined_versions(mapped, names)),
     )
 
 
+def _with_symbols(found: SharedObject, mapped: Mapped) -> SharedObject:
+    """The same with the symbols that others must define, and with those that it defines for others."""
+    names, symbols = _names(mapped), _symbols(mapped)
+    binding, is_elsewhere = symbols["info"] >> 4, symbols["section"] == 0
+    is_visible = np.isin(symbols["other"] & 3, _VISIBLE)
+    undefined = symbols[is_elsewhere & np.isin(binding, (Binding.GLOBAL, Binding.UNIQUE))]
+    defined = symbols[~is_elsewhere & is_visible & (binding != Binding.LOCAL)]
+    return replace(found, undefined=names.many(undefined["name"]), defined=names.many(defined["name"]))
+
+
 def _folders(mapped: Mapped, names: Names, tag: Tag) -> tuple[str, ...]:
     """Folders as written: the loader ignores an empty list, and takes an empty folder for the current one."""
     at = mapped.value(tag)
-    folders = "" if at is None else names.one(at, tag.what, _LONGEST_LIST)
+    folders = "" if at is None else names.one(at, tag.what, _MAX_LIST)
     return tuple(folders.split(":")) if folders else ()
 
 
@@ -161,8 +184,8 @@ def _symbols(mapped: Mapped) -> Records:
     if table is None:
         raise ElfError("the dynamic section has no table of symbols")
     count = _symbol_count(mapped)
-    if count > _MOST_SYMBOLS:
-        raise ElfError(f"{count} symbols, more than {_MOST_SYMBOLS}")
+    if count > _MAX_SYMBOLS:
+        raise ElfError(f"{count} symbols, more than {_MAX_SYMBOLS}")
     return many(table, headers.SYMBOL, count, Tag.SYMBOLS.what)
 
 
@@ -217,7 +240,7 @@ def _relocated_count(mapped: Mapped, start: Tag, size: Tag) -> int:
 
 def _needed_versions(mapped: Mapped, names: Names) -> Iterator[tuple[str, tuple[str, ...]]]:
     """By soname, the versions without which the loader refuses; weak ones it does without."""
-    what, left = Tag.NEEDED_VERSIONS.what, iter(range(_MOST_VERSIONS))
+    what, left = Tag.NEEDED_VERSIONS.what, iter(range(_MAX_VERSIONS))
     if (table := mapped.table(Tag.NEEDED_VERSIONS)) is None:
         return
     for at, file in _chain(table, headers.NEEDED_FILE, 0, left, what):
@@ -232,7 +255,7 @@ def _needed_versions(mapped: Mapped, names: Names) -> Iterator[tuple[str, tuple[
 
 def _defined_versions(mapped: Mapped, names: Names) -> Iterator[str]:
     """The versions that an object offers, without the one that is its own name."""
-    what, left = Tag.DEFINED_VERSIONS.what, iter(range(_MOST_VERSIONS))
+    what, left = Tag.DEFINED_VERSIONS.what, iter(range(_MAX_VERSIONS))
     if (table := mapped.table(Tag.DEFINED_VERSIONS)) is None:
         return
     for at, version in _chain(table, headers.DEFINED_VERSION, 0, left, what):
@@ -251,4 +274,4 @@ def _chain(
         if not values["next"]:
             return
         at += values["next"]
-    raise ElfError(f"{what} are more than {_MOST_VERSIONS}, which no symbol can tell apart")
+    raise ElfError(f"{what} are more than {_MAX_VERSIONS}, which no symbol can tell apart")

@@ -1,23 +1,19 @@
 """What a shared object asks of the system that loads it: libraries, and versions of their symbols.
 
-A whole one is read by pyelftools. Of a large one only its head is at hand: its dynamic entries lie far
-behind, after code and GPU binaries, but the version needs (``.gnu.version_r``) and the names that they
-use stand near the start. They are found by what they hold: every record carries the System V hash of the
-name that it points to (Linux Standard Base, symbol versioning), so a record and its name prove each other.
+A whole one is read as the loader reads it (``reader.py``). Of a large one only its head is at hand: its
+dynamic entries lie far behind, after code and GPU binaries, but the version needs (``.gnu.version_r``) and
+the names that they use stand near the start. They are found by what they hold: every record carries the
+System V hash of the name that it points to (Linux Standard Base, symbol versioning), so a record and its
+name prove each other.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
-
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,13 +24,11 @@ _AUX = struct.Struct("<IHHII")  # vna_hash, vna_flags, vna_other, vna_name, vna_
 _RECORD = 16
 """Bytes of either record."""
 
-_MOST = 4096
-"""Segments, sections, or needs of one object that are looked at; the richest have hundreds."""
+_WEAK = 2
+"""The flag of a version that the loader does without."""
 
-_MOST_NAMES, _MOST_MARKED, _LONGEST_TABLE = 64, 256, 1024 * _RECORD
+_MAX_NAMES, _MAX_MARKED, _MAX_TABLE = 64, 256, 1024 * _RECORD
 """What of a head is looked at: a real one has a tenth of that, and a crafted one must not cost minutes."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,26 +43,13 @@ class Needs:
 
 
 def of_whole(content: bytes) -> Needs:
-    """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none."""
-    try:
-        elf = ELFFile(io.BytesIO(content))
-        dynamic = [one for one in _few(elf.iter_segments()) if isinstance(one, DynamicSegment)]
-        tags = [tag for segment in dynamic for tag in _few(segment.iter_tags("DT_NEEDED"))]
-        libraries = [str(tag.needed) for tag in tags]  # type: ignore[attr-defined] # set by the tag's kind
-        sections = [one for one in _few(elf.iter_sections()) if isinstance(one, GNUVerNeedSection)]
-        files = [each for one in sections for _, each in _few(one.iter_versions())]
-        versions = [str(aux.name) for each in files for aux in _few(each)]
-    except Exception as error:  # for a damaged file the library raises whatever it stumbles over
-        raise ValueError(f"it is no ELF file that can be read: {type(error).__name__}: {error}") from error
-    return Needs(tuple(libraries), tuple(versions))
+    """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none for us."""
+    from pipeline.formats.elf import reader  # noqa: PLC0415 - a head is read without numpy
 
-
-def _few(found: Iterator[T]) -> Iterator[T]:
-    """As many as a shared object has, of which a header may claim billions. Raises ValueError for more."""
-    for number, one in enumerate(found):
-        if number >= _MOST:
-            raise ValueError(f"more than {_MOST} of a kind")
-        yield one
+    found = reader.read_links("the object", memoryview(content))
+    if found is None or found.machine not in reader.READ_MACHINES:
+        raise ValueError(f"it is no ELF object that is read here{f': {found.machine}' if found else ''}")
+    return Needs(found.needs, tuple(version for _, versions in found.version_needs for version in versions))
 
 
 def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
@@ -86,13 +67,13 @@ def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
 
 
 def _version_needs(head: bytes) -> Needs | None:
-    tables = (_table(head, names, at) for names, at in islice(_marked(head), _MOST_MARKED))
+    tables = (_table(head, names, at) for names, at in islice(_marked(head), _MAX_MARKED))
     return next((found for found in tables if found), None)
 
 
 def _marked(head: bytes) -> Iterator[tuple[int, int]]:
     """Where names may begin, and where a record may lie that points to one of them and knows its hash."""
-    for match in islice(_NAME.finditer(head), _MOST_NAMES):
+    for match in islice(_NAME.finditer(head), _MAX_NAMES):
         mark = struct.pack("<I", _hash(match[1]))
         at = head.find(mark)
         while 0 <= at <= len(head) - _RECORD:
@@ -105,9 +86,9 @@ def _marked(head: bytes) -> Iterator[tuple[int, int]]:
 def _table(head: bytes, names: int, at: int) -> Needs | None:
     """The table around the record at this place; None where it is none, or the head ends before it does."""
     start = end = at
-    while at - start < _LONGEST_TABLE and _is_record(head, names, start - _RECORD):
+    while at - start < _MAX_TABLE and _is_record(head, names, start - _RECORD):
         start -= _RECORD
-    while end - at < _LONGEST_TABLE and _is_record(head, names, end):
+    while end - at < _MAX_TABLE and _is_record(head, names, end):
         end += _RECORD
     if end + _RECORD > len(head):
         return None
@@ -118,13 +99,15 @@ def _table(head: bytes, names: int, at: int) -> Needs | None:
 
 
 def _versions(head: bytes, names: int, need: int) -> Iterator[str]:
+    """The versions without which the loader refuses; weak ones it does without."""
     _, count, _, aux, _ = _NEED.unpack_from(head, need)
     at = need + aux
     for _ in range(count):
         if at + _RECORD > len(head):
             return
-        *_, name, further = _AUX.unpack_from(head, at)
-        yield _text(head, names + name)
+        _, flags, _, name, further = _AUX.unpack_from(head, at)
+        if not flags & _WEAK:
+            yield _text(head, names + name)
         at += further
 
 

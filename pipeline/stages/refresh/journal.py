@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from pipeline.adapters import files
+from pipeline.formats import elf
 from pipeline.stages.refresh.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _READING = TypeAdapter(Reading)
-_READERS = sorted(Path(__file__).parent.glob("*.py"))
+_READERS = sorted([*Path(__file__).parent.glob("*.py"), *Path(elf.__file__).parent.glob("*.py")])
 
 
 def readers_digest(files: Sequence[Path] = _READERS) -> str:

@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pipeline.compat.facts import Artefact
+from pipeline.formats.elf import version_needs
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
 
@@ -110,8 +111,6 @@ def inside(wheel: RemoteWheel, members: Iterable[str]) -> dict[str, Needs]:
 
     Raises FactsError where a member is no shared object, DamagedError where it cannot be unpacked.
     """
-    from pipeline.formats.elf import version_needs  # noqa: PLC0415 - parsing ELF files needs its library
-
     found = {}
     for member in members:
         size = wheel.members[member]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from packaging.version import Version
 
 from pipeline.adapters.package_index import IndexFile
 from pipeline.compat.facts import Artefact, shipped
-from pipeline.formats.elf import version_needs
 from pipeline.report import refreshed
 from pipeline.stages.refresh import check, compiler_wheel, document, sdist, torch_wheel
 from pipeline.stages.refresh.journal import Journal
@@ -150,75 +148,6 @@ def test_the_day_of_a_release_is_that_of_its_first_file_or_unknown() -> None:
             (("cp310-cp310", "2026-07-09"), ("cp311-cp311", "2026-07-08"))]  # fmt: skip
     assert the_offer(*days).released == "2026-07-08"
     assert the_offer(torch("2.13.0", "cp310-cp310")).released is None
-
-
-# -- shared objects ---------------------------------------------------------------------------------
-
-
-def a_library() -> bytes:
-    """A real shared object of this Python."""
-    found = importlib.util.find_spec("_ctypes")
-    assert found
-    assert found.origin
-    return Path(found.origin).read_bytes()
-
-
-def pieces(content: bytes, size: int = 1000) -> Iterator[bytes]:
-    """The content, bit by bit."""
-    yield from (content[start : start + size] for start in range(0, len(content), size))
-
-
-def test_a_whole_shared_object_tells_its_libraries_and_versions() -> None:
-    needs = version_needs.of_whole(a_library())
-    assert "libc.so.6" in needs.libraries
-    assert any(version.startswith("GLIBC_2.") for version in needs.versions)
-
-
-def test_the_head_tells_the_same_versions_as_the_whole() -> None:
-    """Found without the section table, which stands at the end of the file."""
-    whole, head = version_needs.of_whole(a_library()), version_needs.of_head(pieces(a_library()), 1_000_000)
-    assert head
-    assert set(head.versions) == set(whole.versions)
-    assert set(head.libraries) <= set(whole.libraries)
-
-
-def test_no_more_of_a_head_is_taken_than_holds_the_versions() -> None:
-    taken = []
-
-    def counted() -> Iterator[bytes]:
-        for piece in pieces(a_library() + bytes(10_000_000)):
-            taken.append(len(piece))
-            yield piece
-
-    assert version_needs.of_head(counted(), 5_000_000)
-    assert sum(taken) < len(a_library())
-
-
-def test_a_head_that_ends_within_the_table_is_not_taken_for_all_of_it() -> None:
-    """A lower bound of a member would be a lie about that member."""
-    content = a_library()
-    full = version_needs.of_head(pieces(content, 16), len(content))
-    assert full
-    for end in range(16, len(content), 16):
-        part = version_needs.of_head([content[:end]], end)
-        assert part in (None, full)
-        if part:
-            break
-
-
-def test_bytes_that_have_shifted_are_not_believed() -> None:
-    """A damaged deflate stream can go on and yield such; records stand on multiples of four."""
-    assert version_needs.of_head([b"\0\0" + a_library()], 10_000_000) is None
-
-
-def test_a_name_alone_proves_nothing() -> None:
-    """Text that happens to be inside is no need: a record with its hash must point to it."""
-    assert version_needs.of_head([b"\0GLIBC_2.99\0" * 1000], 100_000) is None
-
-
-def test_what_is_no_shared_object_is_refused() -> None:
-    with pytest.raises(ValueError, match="no ELF file"):
-        version_needs.of_whole(b"MZ" + bytes(100))
 
 
 # -- texts ------------------------------------------------------------------------------------------
