@@ -1,26 +1,17 @@
-"""Plain text in columns: no colour, nothing to load."""
+"""Sizes as people read them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
-
-
-def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> Iterator[str]:
-    """The rows as lines, each column as wide as its widest text; those numbered in ``right`` end together."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = (
-            text.rjust(width) if number in right else text.ljust(width)
-            for number, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(padded).rstrip()
+_KILO = 1000
+_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB", "ZB")
 
 
 def size(count: int) -> str:
-    """Bytes as people read them, in decimal units: ``857 MB``, ``4.0 GB``."""
-    return f"{count / _GIGABYTE:.1f} GB" if count >= _GIGABYTE else f"{count / _MEGABYTE:.0f} MB"
+    """Bytes in decimal units, with three digits: ``857 MB``, ``4.01 GB``, ``12.4 GB``, ``80 bytes``."""
+    if count < _KILO:
+        return f"{count} bytes"
+    value, unit = count / _KILO, 0
+    while round(value) >= _KILO:
+        value, unit = value / _KILO, unit + 1
+    number = next(text for places in (2, 1, 0) if len(text := f"{value:.{places}f}") <= len("12.4"))
+    return f"{number} {_UNITS[unit]}"

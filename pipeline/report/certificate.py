@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pipeline.formats.units import size
 from pipeline.model import Level, Severity, to_json
 from pipeline.report.text import escaped, line
 
@@ -20,7 +21,6 @@ _MOST_PATHS = 3
 _MOST_NAMES = 3
 _MOST_PACKAGES = 3
 _MOST_ROWS = 12
-_GIGABYTE = 1_000_000_000
 
 _WORDS = {"native": "native", "PTX": "PTX", "none": "not on"}
 _MARKS: dict[Reach, str] = {"native": "native", "PTX": "PTX", "none": "-"}
@@ -103,12 +103,10 @@ def _drivers(certificate: Certificate) -> Iterator[str]:
 def _sizes(certificate: Certificate) -> str:
     sizes = certificate.sizes
     largest = ", ".join(
-        f"{line(one.name)} {_gigabytes(one.installed)}"
-        for one in sizes.packages[:_MOST_PACKAGES]
-        if one.installed
+        f"{line(one.name)} {size(one.installed)}" for one in sizes.packages[:_MOST_PACKAGES] if one.installed
     )
-    compressed = f"{_gigabytes(sizes.compressed)} compressed, " if sizes.compressed else ""
-    return f"{compressed}{_gigabytes(sizes.installed)} installed" + (f": {largest}" if largest else "")
+    compressed = f"{size(sizes.compressed)} compressed, " if sizes.compressed else ""
+    return f"{compressed}{size(sizes.installed)} installed" + (f": {largest}" if largest else "")
 
 
 def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
@@ -206,7 +204,7 @@ def markdown(certificate: Certificate) -> str:
     if certificate.sizes.layers:
         parts += ["\n### Layers\n\n", "| layer | compressed | installed | made by |\n|---|---:|---:|---|\n"]
         for layer in certificate.sizes.layers:
-            sizes = (_gigabytes(layer.compressed), _gigabytes(layer.installed))
+            sizes = (size(layer.compressed), size(layer.installed))
             parts.append(_row(layer.digest[:19], *sizes, layer.made_by))
     parts.append(f"\n{certificate.tool}, {certificate.created}, facts of {certificate.facts}\n")
     return "".join(parts)
@@ -246,7 +244,3 @@ def answer(verdict: Verdict) -> str:
         if one.hint:
             lines.append(f"             hint: {line(one.hint)}")
     return "\n".join(lines) + "\n"
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / _GIGABYTE:.2f} GB"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.compat.rules.releases import span
-from pipeline.formats.units import columns
 from pipeline.model import Level
+from pipeline.report.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

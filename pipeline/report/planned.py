@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.formats.units import columns, size
+from pipeline.formats.units import size
 from pipeline.model import Level, ReasonCode, State
+from pipeline.report.columns import columns
 from pipeline.report.text import line
 
 if TYPE_CHECKING:

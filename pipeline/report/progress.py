@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
+from pipeline.formats.units import size
 from pipeline.model import shown_lines
 from pipeline.report.text import printable
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 _PLAIN_STEP = 10
 """Per cent between two plain lines on a download."""
-
-_MEGABYTE = 1_000_000
 
 
 class Bytes(Protocol):
@@ -123,7 +122,7 @@ class _PlainBytes:
             step = min(100, percent) // _PLAIN_STEP * _PLAIN_STEP
             if step > self._told:
                 self._told = step
-                self._say(f"{self._what}: {step} % of {self._total / _MEGABYTE:.1f} MB")
+                self._say(f"{self._what}: {step} % of {size(self._total)}")
 
 
 class _Live:

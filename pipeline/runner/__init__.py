@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat, suite
 from pipeline.adapters import files, local_registry
 from pipeline.adapters.registry import ContentError, Registry
+from pipeline.formats import units
 from pipeline.model import (
     PROJECT,
     Check,
@@ -471,7 +472,7 @@ class Runner:
             if repository.is_loopback:
                 count, size = local_registry.unfinished(repository, self.machine.registry_data)
             if count:
-                text = f"unfinished uploads to {repository}: {count}, with {size / 1e6:.1f} MB; no tag names"
+                text = f"unfinished uploads to {repository}: {count}, with {units.size(size)}; no tag names"
                 self.narrator.note(cell.id, f"{text} them, and the registry removes them after a week")
             raise
 

@@ -10,6 +10,7 @@ from pipeline import compat, matrix
 from pipeline.adapters import paths
 from pipeline.adapters.package_index import Index
 from pipeline.compat.facts import FACTS, OVERLAY, load
+from pipeline.formats.units import size
 from pipeline.model import Level
 from pipeline.model.errors import UsageError
 from pipeline.report.refreshed import summary
@@ -50,7 +51,7 @@ def update(
             lambda text: narrator.note("", text),
             fresh=fresh,
         )
-    narrator.note("", f"asked the index {index.requests} times for {index.received / 1e6:.1f} MB")
+    narrator.note("", f"asked the index {index.requests} times for {size(index.received)}")
     if done.problems:
         return Update(summary(done.before, done.before), done.problems)
     document.write(path, done.rows, datetime.now(UTC).date().isoformat())

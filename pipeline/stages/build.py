@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import buildx, wheel_cache
 from pipeline.formats import zips
+from pipeline.formats.units import size
 from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
 from pipeline.model.errors import DiskError, UsageError, WheelError
 
@@ -119,7 +120,7 @@ def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], in
         if room < need:
             named = " and the ".join(disk)
             raise DiskError(
-                f"{lock.cell.id}: {_gb(room)} are free for the {named}, the build needs {_gb(need)}",
+                f"{lock.cell.id}: {size(room)} are free for the {named}, the build needs {size(need)}",
                 hint="`docker builder prune` gives back the build cache; the wheel cache may be removed too",
             )
 
@@ -239,7 +240,3 @@ def _for_nvidia(cell: Cell) -> dict[str, str]:
         "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
         "NVIDIA_REQUIRE_CUDA": f"cuda>={major}.0",
     }
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

@@ -9,6 +9,7 @@ from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from pipeline.formats.units import size
 from pipeline.model import (
     Cell,
     Finding,
@@ -91,7 +92,7 @@ def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[
         Finding(
             "budget",
             Level.WARN,
-            f"{cell.id}: its wheels are {seen / 1e6:.0f} MB {kind}, its budget is {most / 1e6:.0f} MB",
+            f"{cell.id}: its wheels are {size(seen)} {kind}, its budget is {size(most)}",
             (f"locks/{cell.id}.txt",),
             "leave packages out, or raise it under `budgets:`",
         )
@@ -221,8 +222,8 @@ def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
         families = list(found.values())
         if len(families) <= MOST_ROWS:
             break
-    size = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MOST_ROWS)
-    return [family[start : start + size] for family in families for start in range(0, len(family), size)]
+    most = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MOST_ROWS)
+    return [family[start : start + most] for family in families for start in range(0, len(family), most)]
 
 
 def _runner(cell: Cell) -> tuple[str, ...]:

@@ -464,7 +464,7 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(user: User) -> None
     own = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else []), "sh", "-c", mount, "sh"]
     done = user.runs([*own, *user.command("build")], **NO_INDEX)
     assert done.returncode == MACHINE, done.stderr
-    assert "0.05 GB are free for the wheels, the build needs 0.22 GB" in done.stderr
+    assert "52.4 MB are free for the wheels, the build needs 220 MB" in done.stderr
     assert "hint: `docker builder prune`" in done.stderr
     assert "no index offered" not in done.stderr
 
@@ -542,7 +542,7 @@ def test_uploads_that_broke_off_are_reported_where_a_build_fails(
             httpx.patch(begun.headers["Location"], content=bytes(1_500_000), trust_env=False)
             done = user.types("build", "--find-links", str(links), **NO_INDEX)
             assert done.returncode == MACHINE
-            assert f"unfinished uploads to {user.staging}: 1, with 1.5 MB; no tag names them" in done.stderr
+            assert f"unfinished uploads to {user.staging}: 1, with 1.50 MB; no tag names them" in done.stderr
     finally:
         assert local_registry.stop(data)
 

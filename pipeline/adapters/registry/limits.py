@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.formats.units import size
 from pipeline.model import Reason, ReasonCode, shown
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def too_large(manifest: Manifest, host: str) -> Reason | None:
     large = [layer for layer in manifest.layers if limit and layer.size > limit.layer_bytes]
     if not limit or not large:
         return None
-    names = ", ".join(f"{layer.digest} with {layer.size / 1e9:.1f} GB" for layer in large[:_TOLD])
+    names = ", ".join(f"{layer.digest} with {size(layer.size)}" for layer in large[:_TOLD])
     return Reason(
         ReasonCode.LAYER_TOO_LARGE,
-        f"{shown(host)} takes no layer over {limit.layer_bytes / 1e9:.1f} GB, and of {manifest.digest}"
+        f"{shown(host)} takes no layer over {size(limit.layer_bytes)}, and of {manifest.digest}"
         f" {len(large)} of {len(manifest.layers)} are larger: {names} ({limit.source})",
         "publish to a registry without that limit with --repository, or leave packages out of the image",
     )

@@ -30,7 +30,7 @@ def test_what_lies_on_one_disk_is_added_up() -> None:
         refuse_full_disk(LOCK, GB, {(WHEELS, ENGINE, REGISTRY): 9 * GB})
     assert caught.value.what == (
         f"{CELL.id}: 9.00 GB are free for the wheels and the engine's data and the registry's data, "
-        "the build needs 10.00 GB"
+        "the build needs 10.0 GB"
     )
     assert "docker builder prune" in caught.value.hint
 

@@ -417,7 +417,7 @@ def test_the_plan_shows_verdict_state_sizes_and_what_is_next() -> None:
     )
     head, cpu, cuda = planned.text_of(rows).splitlines()
     assert head.split() == ["cell", "verdict", "state", "download", "disk", "next"]
-    assert cpu.split() == [CPU.id, "ok", "unbuilt", "857", "MB", "8.0", "GB", "verify", "publish"]
+    assert cpu.split() == [CPU.id, "ok", "unbuilt", "857", "MB", "8.00", "GB", "verify", "publish"]
     assert cuda.endswith("pending: needs a GPU")
 
 
@@ -450,13 +450,13 @@ def test_a_budget_that_is_passed_is_a_warning_that_says_by_how_much() -> None:
         Finding(
             "budget",
             Level.WARN,
-            f"{CPU.id}: its wheels are {seen} MB {kind}, its budget is {most} MB",
+            f"{CPU.id}: its wheels are {seen} TB {kind}, its budget is {most} TB",
             where,
             hint,
         )
         for seen, kind, most in (
-            (2_000_000, "compressed", 1_500_000),
-            (4_000_000, "installed", 3_500_000),
+            ("2.00", "compressed", "1.50"),
+            ("4.00", "installed", "3.50"),
         )
     )
     assert plan.over_budget(CPU, Budget(2_000_000_000_000, 4_000_000_000_000), estimate) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.formats import units
 from pipeline.model import ImageFinding, Severity
 from pipeline.stages.audit.sizes import sizes
 
@@ -20,7 +21,6 @@ GROWTH = 0.1
 """By how much an image may outgrow the last proven one of its cell, before that is said."""
 
 _MOST_NAMES = 3
-_GIGABYTE = 1_000_000_000
 
 
 def limits(image: ImageModel) -> Iterator[ImageFinding]:
@@ -33,7 +33,7 @@ def limits(image: ImageModel) -> Iterator[ImageFinding]:
         if limit is not None and size > limit:
             yield _finding(
                 severity=Severity.ERROR,
-                what=f"{what} it has {gigabytes(size)}, the budget is {gigabytes(limit)}",
+                what=f"{what} it has {units.size(size)}, the budget is {units.size(limit)}",
                 why=f"every host pulls and keeps it; the largest: {_largest(now)}",
                 remedy="leave out what is not needed (`omit:`), or raise the budget in matrix.yaml",
             )
@@ -51,7 +51,7 @@ def growth(image: ImageModel) -> Iterator[ImageFinding]:
         if before and size > before * (1 + GROWTH):
             yield _finding(
                 severity=Severity.WARNING,
-                what=f"{what} it has {gigabytes(size)}, the last proven image has {gigabytes(before)}",
+                what=f"{what} it has {units.size(size)}, the last proven image has {units.size(before)}",
                 why=f"it grew by {size / before - 1:.0%}, more than {GROWTH:.0%}: {_grown(now, last)}",
                 remedy="look at what is new; if it is meant, nothing is to be done",
             )
@@ -59,7 +59,7 @@ def growth(image: ImageModel) -> Iterator[ImageFinding]:
 
 def _largest(now: Sizes) -> str:
     rows = sorted(now.packages, key=lambda one: -one.installed)[:_MOST_NAMES]
-    return ", ".join(f"{one.name} {gigabytes(one.installed)}" for one in rows) or "no package is known"
+    return ", ".join(f"{one.name} {units.size(one.installed)}" for one in rows) or "no package is known"
 
 
 def _grown(now: Sizes, last: Sizes) -> str:
@@ -67,9 +67,4 @@ def _grown(now: Sizes, last: Sizes) -> str:
     before = {one.name: one.installed for one in last.packages}
     grown = {one.name: one.installed - before.get(one.name, 0) for one in now.packages}
     rows = sorted((-more, name) for name, more in grown.items() if more > 0)[:_MOST_NAMES]
-    return ", ".join(f"{name} +{gigabytes(-more)}" for more, name in rows) or "no package grew"
-
-
-def gigabytes(size: int) -> str:
-    """Bytes as people read them."""
-    return f"{size / 1e9:.2f} GB" if size >= _GIGABYTE / 100 else f"{size / 1e6:.2f} MB"
+    return ", ".join(f"{name} +{units.size(-more)}" for more, name in rows) or "no package grew"
