@@ -1,4 +1,4 @@
-"""A hint names a command that exists: whoever follows it finds what it promises."""
+"""Every command, option and session that a hint or a page names exists."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 OURS = "python -m pipeline"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
 VALUE = "VALUE"
-"""Stands for what a text has from a variable."""
+"""Stands for a value that a text takes from a variable."""
 
 
 @cache
@@ -49,7 +49,7 @@ def texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def told() -> list[tuple[str, str]]:
+def texts_with_paths() -> list[tuple[str, str]]:
     """Every text that may name a command, with the name of its file."""
     program = [
         (path.relative_to(ROOT), text) for path in (ROOT / "pipeline").rglob("*.py") for text in texts(path)
@@ -58,24 +58,24 @@ def told() -> list[tuple[str, str]]:
     return [(str(path), text) for path, text in (*program, *pages)]
 
 
-def wrong(text: str) -> list[str]:
-    """What a text names after ``python -m pipeline``, or before an option, that is not there."""
-    known = commands()
-    named = set(re.findall(rf"{OURS} ([a-z]\w*)", text)) - set(known)
+def mistakes(text: str) -> list[str]:
+    """The commands after ``python -m pipeline``, and the options of commands, that do not exist."""
+    options_of = commands()
+    named = set(re.findall(rf"{OURS} ([a-z]\w*)", text)) - set(options_of)
     calls = re.findall(r"(?:^|[\s`])([a-z]+)((?: --[a-z][a-z-]*)+)", text)
     calls += re.findall(rf"{OURS} ([a-z]+) (?:{VALUE}|'[^']*'|\S+) ?((?: ?--[a-z][a-z-]*)+)", text)
-    strange = [
+    unknown = [
         f"{command} {option}"
         for command, options in calls
         for option in options.split()
-        if command in known and option not in known[command]
+        if command in options_of and option not in options_of[command]
     ]
-    return [*sorted(named), *strange]
+    return [*sorted(named), *unknown]
 
 
-def test_every_command_and_option_that_is_told_exists() -> None:
+def test_every_command_and_option_that_is_named_exists() -> None:
     """In hints, docstrings and pages alike."""
-    assert [(path, wrong(text)) for path, text in told() if wrong(text)] == []
+    assert [(path, found) for path, text in texts_with_paths() if (found := mistakes(text))] == []
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_every_command_and_option_that_is_told_exists() -> None:
         ("or verify --again", ["verify --again"]),
     ],
 )
-def test_what_does_not_exist_is_seen(text: str, found: list[str]) -> None:
+def test_a_name_that_does_not_exist_is_noticed(text: str, found: list[str]) -> None:
     """However a text goes on behind it."""
-    assert wrong(text) == found
+    assert mistakes(text) == found
 
 
-def test_every_session_that_is_told_exists() -> None:
+def test_every_session_that_is_named_exists() -> None:
     """Of nox, by itself or through ./run."""
     names = {
         name.partition("(")[0]
-        for _, text in told()
+        for _, text in texts_with_paths()
         for name in re.findall(r"(?:nox -s|\./run) \"?([a-z][\w(]*)", text)
     }
     assert names - sessions() == set()

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").glob("*.md")})
 FOLDERS = "pipeline|tests|docs|images|locks|benchmarks|.github|.ci"
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").rglob("*.md")})
+FILES = [
+    str(path.relative_to(ROOT)) for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*.*")
+] + [path.name for path in ROOT.iterdir()]
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -49,6 +52,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_path_that_is_named_exists(page: Path) -> None:
     """A move or a renaming is followed by the pages."""
     assert [name for name in named_paths(page.read_text("utf-8")) if not (ROOT / name).exists()] == []
+
+
+@pages
+def test_every_module_that_is_named_exists(page: Path) -> None:
+    """Also one that is named by the end of its path, such as ``check_server.py``."""
+    named = re.findall(r"`([\w./-]+\.py)`", page.read_text("utf-8"))
+    assert [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in FILES)] == []
 
 
 def test_a_link_and_a_path_that_lead_nowhere_are_noticed() -> None:
