@@ -12,7 +12,7 @@ from pipeline.stages.audit.coverage import architectures, driver_floor, gpus, li
 from pipeline.stages.audit.image_model import ImageModel
 from pipeline.stages.audit.rules import FAMILIES
 from pipeline.stages.audit.sizes import sizes
-from pipeline.stages.audit.waivers import applied
+from pipeline.stages.audit.waivers import apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pipeline.model import Expectations, Waiver
     from pipeline.stages.audit.inventory import Inventory
 
-MOST_FINDINGS = 500
+MAX_FINDINGS = 500
 """Findings of one rule and severity that a certificate holds; a hostile image could bring millions."""
 
 
 def judge(
     inventory: Inventory,
-    wanted: Expectations,
+    expected: Expectations,
     waivers: Sequence[Waiver],
     now: datetime,
     facts: Facts | None = None,
@@ -37,12 +37,17 @@ def judge(
 
     ``now`` is in UTC; its day decides which waivers are still good.
     """
-    image = ImageModel(inventory, wanted, facts or shipped())
-    found = sorted(
+    image = ImageModel(inventory, expected, facts or shipped())
+    all_findings = sorted(
         (finding for rules in FAMILIES.values() for rule in rules for finding in rule(image)),
-        key=lambda one: (RULE_NAMES.index(one.rule), one.severity.rank, one.path, one.what),
+        key=lambda finding: (
+            RULE_NAMES.index(finding.rule),
+            finding.severity.rank,
+            finding.path,
+            finding.what,
+        ),
     )
-    findings, waived = applied(found, waivers, now.date())
+    findings, waived = apply(all_findings, waivers, now.date())
     return Certificate(
         schema=1,
         name=inventory.name,
@@ -64,18 +69,18 @@ def judge(
 
 def _bounded(findings: Iterable[ImageFinding]) -> Iterator[ImageFinding]:
     counts: Counter[tuple[str, str]] = Counter()
-    for one in findings:
-        key = (one.rule, one.severity.value)
+    for finding in findings:
+        key = (finding.rule, finding.severity.value)
         counts[key] += 1
-        if counts[key] <= MOST_FINDINGS:
-            yield one
+        if counts[key] <= MAX_FINDINGS:
+            yield finding
     for (rule, severity), count in counts.items():
-        if count > MOST_FINDINGS:
+        if count > MAX_FINDINGS:
             yield ImageFinding.model_validate(
                 {
                     "rule": rule,
                     "severity": severity,
-                    "what": f"{count - MOST_FINDINGS} more of rule {rule} are left out here",
+                    "what": f"{count - MAX_FINDINGS} more of rule {rule} are left out here",
                     "why": "a certificate stays small enough to read and to sign",
                     "remedy": "repair the first ones, and look again",
                 }

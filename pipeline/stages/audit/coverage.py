@@ -33,14 +33,14 @@ def is_core(path: str) -> bool:
     return known_libraries.matching(known_libraries.CORE, path) is not None
 
 
-def reach_of(one: SharedObject, arch: str) -> Reach:
+def reach_of(obj: SharedObject, arch: str) -> Reach:
     """How the device code of one object reaches an architecture (``sm_90``)."""
-    return coverage(tuple(code.arch for code in one.device_code or ()), arch).value
+    return coverage(tuple(code.arch for code in obj.device_code or ()), arch).value
 
 
 def architectures(image: ImageModel) -> tuple[str, ...]:
     """The columns of the table: what is asked for, and what the known GPUs are."""
-    return in_order((*image.wanted.archs, *(gpu.sm for gpu in image.facts.gpus)))
+    return in_order((*image.expected.archs, *(gpu.sm for gpu in image.facts.gpus)))
 
 
 def libraries(image: ImageModel) -> tuple[LibraryReach, ...]:
@@ -49,11 +49,11 @@ def libraries(image: ImageModel) -> tuple[LibraryReach, ...]:
     rows = (
         LibraryReach(
             path=path,
-            toolkit=one.compiled_by,
+            toolkit=obj.compiled_by,
             is_core=is_core(path),
-            reach={arch: reach_of(one, arch) for arch in columns},
+            reach={arch: reach_of(obj, arch) for arch in columns},
         )
-        for path, one in coding(image)
+        for path, obj in coding(image)
     )
     return tuple(sorted(rows, key=lambda row: (not row.is_core, row.path)))
 
@@ -69,15 +69,15 @@ def gpus(image: ImageModel) -> tuple[GpuReach, ...]:
 def _on(
     gpu: Gpu, image: ImageModel, deciding: tuple[tuple[str, SharedObject], ...], floor: DriverFloor
 ) -> GpuReach:
-    how = max((reach_of(one, gpu.sm) for _, one in deciding), key=_WORST_LAST.index)
-    found = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
+    how = max((reach_of(obj, gpu.sm) for _, obj in deciding), key=_WORST_LAST.index)
+    row = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
     if how == "none":
-        return found
+        return row
     oldest, window = _with_ptx(image, gpu.sm, floor).version, window_of(gpu.name, image.facts)
     if window:
         oldest = max(oldest, window.first, key=numbers)
     last = window.last if window else None
-    return found.model_copy(update={"driver": oldest, "last_driver": last or ""})
+    return row.model_copy(update={"driver": oldest, "last_driver": last or ""})
 
 
 def _deciding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:
@@ -103,17 +103,17 @@ def driver_floor(image: ImageModel) -> DriverFloor | None:
         version=row.driver,
         reason=f"CUDA {image.cuda} inside; drivers since {row.driver} run machine code of CUDA {row.cuda}",
     )
-    for arch in image.wanted.archs:
+    for arch in image.expected.archs:
         floor = _with_ptx(image, arch, floor)
     return floor
 
 
 def _with_ptx(image: ImageModel, arch: str, floor: DriverFloor) -> DriverFloor:
     """The floor where this architecture is reached: higher, where a deciding library has PTX only."""
-    for path, one in _deciding(image):
-        toolkit = one.compiled_by or image.cuda
+    for path, obj in _deciding(image):
+        toolkit = obj.compiled_by or image.cuda
         needed = image.facts.toolkit(toolkit)
-        if reach_of(one, arch) == "PTX" and needed and older(floor.version, needed.driver):
+        if reach_of(obj, arch) == "PTX" and needed and older(floor.version, needed.driver):
             reason = (
                 f"{arch} is reached by PTX of CUDA {toolkit} only ({path}), which needs that toolkit's driver"
             )

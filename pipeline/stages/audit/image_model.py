@@ -39,7 +39,7 @@ class ImageModel:
     """
 
     inventory: Inventory
-    wanted: Expectations
+    expected: Expectations
     facts: Facts
 
     @cached_property
@@ -77,7 +77,7 @@ class ImageModel:
     @cached_property
     def environments(self) -> Mapping[str, Environment]:
         """The environments by their folder of packages."""
-        return {one.site: one for one in environments(self.inventory, self.links)}
+        return {environment.site: environment for environment in environments(self.inventory, self.links)}
 
     def environment_of(self, path: str) -> Environment | None:
         """The environment that holds this path."""
@@ -88,26 +88,32 @@ class ImageModel:
     def distributions(self) -> tuple[Distribution, ...]:
         """The installed distributions; those that another one carries inside itself are none."""
         return tuple(
-            one
-            for one in self.inventory.distributions
-            if (site := site_of(one.path)) and "/" not in one.path[len(site) + 1 :]
+            distribution
+            for distribution in self.inventory.distributions
+            if (site := site_of(distribution.path)) and "/" not in distribution.path[len(site) + 1 :]
         )
 
     @cached_property
     def main(self) -> Environment | None:
         """The environment that a model is served from: that of torch, else of the first python on PATH."""
-        for one in self.distributions:
-            if one.name == "torch" and (found := self.environment_of(one.path)):
-                return found
+        for distribution in self.distributions:
+            if distribution.name == "torch" and (environment := self.environment_of(distribution.path)):
+                return environment
         python = self.on_path("python") or self.on_path("python3")
-        sites = [one for one in self.environments.values() if one.python == python]
-        return next((one for one in sites if not one.site.endswith("lib-dynload")), None)
+        sites = [environment for environment in self.environments.values() if environment.python == python]
+        return next(
+            (environment for environment in sites if not environment.site.endswith("lib-dynload")), None
+        )
 
     @cached_property
     def installed(self) -> Mapping[str, Distribution]:
         """The distributions of the main environment by normalised name."""
         site = self.main.site if self.main else ""
-        return {one.name: one for one in self.distributions if site_of(one.path) == site}
+        return {
+            distribution.name: distribution
+            for distribution in self.distributions
+            if site_of(distribution.path) == site
+        }
 
     # -- what is loaded -----------------------------------------------------------------------------
 
@@ -117,41 +123,41 @@ class ImageModel:
         by_platform = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
         if machine := by_platform.get(self.inventory.config.platform):
             return machine
-        machines = [one.machine for one in self.inventory.objects.values()]
+        machines = [obj.machine for obj in self.inventory.objects.values()]
         return max(set(machines), key=machines.count, default="x86_64")
 
     @cached_property
     def programs(self) -> Mapping[str, Load]:
         """What each program on PATH loads, by its real path; the entrypoint among them."""
         folders = {self.links.real(folder) for folder in self.path}
-        found = {
+        paths = {
             real
             for node in self.inventory.nodes.values()
             if node.path.rpartition("/")[0] in folders and node.mode & 0o111
             if (real := self.links.file(node.path)) is not None
         }
         start = (*self.inventory.config.entrypoint, *self.inventory.config.command)[:1]
-        found |= {real for word in start if (real := self.on_path(word))}
-        return {path: self.loader.load(path) for path in sorted(found) if self._is_program(path)}
+        paths |= {real for word in start if (real := self.on_path(word))}
+        return {path: self.loader.load(path) for path in sorted(paths) if self._is_program(path)}
 
     def _is_program(self, path: str) -> bool:
-        one = self.inventory.objects.get(path)
-        return one is not None and one.machine == self.machine and bool(one.interpreter)
+        obj = self.inventory.objects.get(path)
+        return obj is not None and obj.machine == self.machine and bool(obj.interpreter)
 
     @cached_property
     def modules(self) -> Mapping[str, Load]:
         """What each extension loads when its Python or PyTorch opens it, by real path."""
         return {
-            one.path: self._load_in(environment, one)
-            for one, environment in self._in_environments()
-            if is_extension(one, environment) or self._has_operators(one, environment)
+            obj.path: self._load_in(environment, obj)
+            for obj, environment in self._in_environments()
+            if is_extension(obj, environment) or self._has_operators(obj, environment)
         }
 
-    def _has_operators(self, one: SharedObject, environment: Environment) -> bool:
+    def _has_operators(self, obj: SharedObject, environment: Environment) -> bool:
         """Whether it is an extension of PyTorch without being a module: it links PyTorch from outside."""
-        links_torch = bool(known_libraries.TORCH_SONAMES & set(one.needs))
-        is_torchs_own = environment.package(one.path) == "torch"
-        return links_torch and not is_torchs_own and not _is_of_other_python(one, environment)
+        links_torch = bool(known_libraries.TORCH_SONAMES & set(obj.needs))
+        is_torchs_own = environment.package(obj.path) == "torch"
+        return links_torch and not is_torchs_own and not _is_of_other_python(obj, environment)
 
     @cached_property
     def in_use(self) -> frozenset[str]:
@@ -168,11 +174,11 @@ class ImageModel:
     def packaged(self) -> Mapping[str, Load]:
         """What each packaged library would load, by real path."""
         return {
-            one.path: self._load_in(environment, one)
-            for one, environment in self._in_environments()
-            if one.path not in self.in_use
-            and not _is_of_other_python(one, environment)
-            and not is_grafted(one.path)
+            obj.path: self._load_in(environment, obj)
+            for obj, environment in self._in_environments()
+            if obj.path not in self.in_use
+            and not _is_of_other_python(obj, environment)
+            and not is_grafted(obj.path)
         }
 
     @cached_property
@@ -180,8 +186,8 @@ class ImageModel:
         """What each object that nobody is seen to load would load."""
         return {
             path: self.loader.load(path)
-            for path, one in self.inventory.objects.items()
-            if path not in self.in_use and path not in self.packaged and one.machine == self.machine
+            for path, obj in self.inventory.objects.items()
+            if path not in self.in_use and path not in self.packaged and obj.machine == self.machine
         }
 
     @cached_property
@@ -190,22 +196,22 @@ class ImageModel:
         return {**self.packaged, **self.modules, **self.programs}
 
     def _in_environments(self) -> Iterator[tuple[SharedObject, Environment]]:
-        for path, one in sorted(self.inventory.objects.items()):
+        for path, obj in sorted(self.inventory.objects.items()):
             environment = self.environment_of(path)
-            if environment and one.machine == self.machine:
-                yield one, environment
+            if environment and obj.machine == self.machine:
+                yield obj, environment
 
-    def _load_in(self, environment: Environment, one: SharedObject) -> Load:
+    def _load_in(self, environment: Environment, obj: SharedObject) -> Load:
         """Load an object in a process of this Python, after what its package imports first."""
         before, python = self._python(environment)
-        if environment.package(one.path) != "torch" and self.is_torchs_kind(one, environment):
+        if environment.package(obj.path) != "torch" and self.is_torchs_kind(obj, environment):
             before = self._with_torch(environment)
-        return self.loader.load(one.path, python, before)
+        return self.loader.load(obj.path, python, before)
 
-    def is_torchs_kind(self, one: SharedObject, environment: Environment) -> bool:
+    def is_torchs_kind(self, obj: SharedObject, environment: Environment) -> bool:
         """Whether torch is there before this object: it links torch, or its package imports it first."""
-        package = environment.package(one.path)
-        return bool(known_libraries.TORCH_SONAMES & set(one.needs)) or package in known_libraries.TORCH_FIRST
+        package = environment.package(obj.path)
+        return bool(known_libraries.TORCH_SONAMES & set(obj.needs)) or package in known_libraries.TORCH_FIRST
 
     def _python(self, environment: Environment) -> tuple[Mapping[str, str], Loaded | None]:
         if environment.python not in self.inventory.objects:
@@ -216,7 +222,9 @@ class ImageModel:
 
     @cached_property
     def _python_names(self) -> Mapping[str, Mapping[str, str]]:
-        pythons = {one.python for one in self.environments.values()} & self.inventory.objects.keys()
+        pythons = {
+            environment.python for environment in self.environments.values()
+        } & self.inventory.objects.keys()
         return {python: self.loader.load(python).names for python in pythons}
 
     def _with_torch(self, environment: Environment) -> Mapping[str, str]:
@@ -225,14 +233,14 @@ class ImageModel:
     @cached_property
     def _torch_names(self) -> Mapping[str, Mapping[str, str]]:
         """For each environment with torch, what its process knows once torch is imported."""
-        found: dict[str, Mapping[str, str]] = {}
+        names_by_site: dict[str, Mapping[str, str]] = {}
         for site, environment in self.environments.items():
             names, python = self._python(environment)
             for glob in known_libraries.TORCH_LOADS[::-1]:
                 for path in self.matching(f"{site}/{glob}"):
                     names = self.loader.load(path, python, names).names
-                    found[site] = names
-        return found
+                    names_by_site[site] = names
+        return names_by_site
 
     def matching(self, glob: str) -> tuple[str, ...]:
         """The paths of the objects that a glob matches."""
@@ -243,15 +251,15 @@ class ImageModel:
     @cached_property
     def uses_cuda(self) -> bool:
         """Whether it is an image for GPUs: its cell says so, or something that is loaded links CUDA."""
-        if self.wanted.cell is not None:
-            return self.wanted.cell.needs_gpu
+        if self.expected.cell is not None:
+            return self.expected.cell.needs_gpu
         needs = (need for path in self.in_use for need in self.inventory.objects[path].needs)
         return any(known_libraries.is_drivers(need) or known_libraries.cuda_major(need) for need in needs)
 
     @cached_property
     def runtimes(self) -> Mapping[str, tuple[str, ...]]:
         """The CUDA majors that loaded objects link, each with the objects that do."""
-        found: dict[str, list[str]] = {}
+        paths_by_major: dict[str, list[str]] = {}
         for path in sorted(self.in_use):
             majors = {
                 major
@@ -259,16 +267,20 @@ class ImageModel:
                 if (major := known_libraries.cuda_major(need))
             }
             for major in majors:
-                found.setdefault(major, []).append(path)
-        return {major: tuple(paths) for major, paths in sorted(found.items())}
+                paths_by_major.setdefault(major, []).append(path)
+        return {major: tuple(paths) for major, paths in sorted(paths_by_major.items())}
 
     @cached_property
     def components(self) -> tuple[tuple[str, str, str], ...]:
         """The parts of CUDA's toolkit that are installed: what it is, its version ("13.0"), and where."""
         from_packages = (
-            (known_libraries.COMPONENTS[stem], _minor(one.version), f"{one.name} {one.version}")
-            for one in self.installed.values()
-            if (stem := re.sub(r"-cu[0-9]+$", "", one.name)) in known_libraries.COMPONENTS
+            (
+                known_libraries.COMPONENTS[stem],
+                _minor(distribution.version),
+                f"{distribution.name} {distribution.version}",
+            )
+            for distribution in self.installed.values()
+            if (stem := re.sub(r"-cu[0-9]+$", "", distribution.name)) in known_libraries.COMPONENTS
         )
         folders = {
             match[0]: match[1]
@@ -314,7 +326,7 @@ def is_grafted(path: str) -> bool:
     return path.rpartition("/")[0].endswith(".libs")
 
 
-def _is_of_other_python(one: SharedObject, environment: Environment) -> bool:
+def _is_of_other_python(obj: SharedObject, environment: Environment) -> bool:
     """Whether the object's name says that it is a module of another Python."""
-    name = one.path.rpartition("/")[2]
-    return ".cpython-" in name and not is_extension(one, environment)
+    name = obj.path.rpartition("/")[2]
+    return ".cpython-" in name and not is_extension(obj, environment)

@@ -31,59 +31,63 @@ class Installed:
     """
 
     environment: Environment
-    found: Mapping[str, Distribution]
-    others: Mapping[str, str]
+    distributions: Mapping[str, Distribution]
+    eggs: Mapping[str, str]
     doubtful: Mapping[str, Distribution]
 
     def packages(self, patch: str, machine: str) -> tuple[Packages, ...]:
         """What requirements are judged by, on this patch release of the Python ("0"); each way in doubt."""
-        ways = (self.found, {**self.found, **self.doubtful}) if self.doubtful else (self.found,)
+        ways = (
+            (self.distributions, {**self.distributions, **self.doubtful})
+            if self.doubtful
+            else (self.distributions,)
+        )
         markers = _markers(self.environment, patch, machine)
         return tuple(
             Packages(
-                {**self.others, **{name: one.version for name, one in way.items()}},
-                {name: one.requires for name, one in way.items()},
+                {**self.eggs, **{name: distribution.version for name, distribution in way.items()}},
+                {name: distribution.requires for name, distribution in way.items()},
                 markers,
             )
             for way in ways
         )
 
 
-def installed(image: ImageModel) -> tuple[Installed, ...]:
+def installed_per_environment(image: ImageModel) -> tuple[Installed, ...]:
     """What each environment has, where packages lie in it."""
     by_site: dict[str, list[Distribution]] = {}
-    for one in image.distributions:
-        by_site.setdefault(site_of(one.path) or "", []).append(one)
+    for distribution in image.distributions:
+        by_site.setdefault(site_of(distribution.path) or "", []).append(distribution)
     return tuple(_of(image.environments[site], by_site, image) for site in sorted(by_site))
 
 
 def _of(environment: Environment, by_site: Mapping[str, list[Distribution]], image: ImageModel) -> Installed:
-    folders = [environment.site, *_beside(environment, image)]
-    found: dict[str, Distribution] = {}
+    folders = [environment.site, *_other_sites(environment, image)]
+    chosen: dict[str, Distribution] = {}
     doubtful: dict[str, Distribution] = {}
     for folder in folders:
         for name, several in _by_name(by_site.get(folder, ())).items():
-            if name not in found:
-                candidates = standing(several)
-                found[name] = candidates[-1]
+            if name not in chosen:
+                candidates = most_intact(several)
+                chosen[name] = candidates[-1]
                 doubtful |= {name: candidates[0]} if len(candidates) > 1 else {}
-    return Installed(environment, found, dict(_eggs(folders, image)), doubtful)
+    return Installed(environment, chosen, dict(_eggs(folders, image)), doubtful)
 
 
-def standing(several: Sequence[Distribution]) -> list[Distribution]:
+def most_intact(several: Sequence[Distribution]) -> list[Distribution]:
     """Of several of one name those whose files are there as their RECORD says, or nearly so."""
-    least = min(len(one.broken_files) for one in several)
-    return [one for one in several if len(one.broken_files) == least]
+    least = min(len(distribution.broken_files) for distribution in several)
+    return [distribution for distribution in several if len(distribution.broken_files) == least]
 
 
 def _by_name(distributions: Iterable[Distribution]) -> dict[str, list[Distribution]]:
-    found: dict[str, list[Distribution]] = {}
-    for one in sorted(distributions, key=lambda one: one.path):
-        found.setdefault(one.name, []).append(one)
-    return found
+    by_name: dict[str, list[Distribution]] = {}
+    for distribution in sorted(distributions, key=lambda distribution: distribution.path):
+        by_name.setdefault(distribution.name, []).append(distribution)
+    return by_name
 
 
-def _beside(environment: Environment, image: ImageModel) -> list[str]:
+def _other_sites(environment: Environment, image: ImageModel) -> list[str]:
     """The other folders that this Python looks into: of its own prefix, and the system's where it may.
 
     A virtual environment sees the system's packages only where its pyvenv.cfg says so:
@@ -91,12 +95,14 @@ def _beside(environment: Environment, image: ImageModel) -> list[str]:
     """
     config = f"{environment.prefix}/pyvenv.cfg"
     is_closed = config in image.inventory.nodes and not _SYSTEM.search(image.inventory.texts.get(config, ""))
-    others = (one for one in image.environments.values() if one.site != environment.site)
-    seen = [one for one in others if _is_seen(one, environment, is_closed=is_closed)]
-    return [one.site for one in sorted(seen, key=lambda one: ("/local/" not in one.site, one.site))]
+    others = (other for other in image.environments.values() if other.site != environment.site)
+    visible = [other for other in others if _is_visible(other, environment, is_closed=is_closed)]
+    return [
+        other.site for other in sorted(visible, key=lambda other: ("/local/" not in other.site, other.site))
+    ]
 
 
-def _is_seen(other: Environment, environment: Environment, *, is_closed: bool) -> bool:
+def _is_visible(other: Environment, environment: Environment, *, is_closed: bool) -> bool:
     if other.prefix == environment.prefix and other.version == environment.version:
         return True
     return not is_closed and bool(environment.python) and other.python == environment.python

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True)
-class Row:
+class KnownLibrary:
     """A glob on absolute paths, what is known of what it matches, and where that is from."""
 
     glob: str
@@ -18,7 +18,7 @@ class Row:
     source: str
 
 
-def matching(rows: tuple[Row, ...], path: str) -> Row | None:
+def matching(rows: tuple[KnownLibrary, ...], path: str) -> KnownLibrary | None:
     """The first row that speaks of this path."""
     return next((row for row in rows if fnmatchcase(path, row.glob)), None)
 
@@ -89,96 +89,102 @@ TORCH_SONAMES = frozenset(
 
 _MAN_NVSHMEM = "https://docs.nvidia.com/nvshmem/api/gen/env.html: NVSHMEM_REMOTE_TRANSPORT, NVSHMEM_BOOTSTRAP"
 
-PLUGINS: tuple[Row, ...] = (
-    Row(
+PLUGINS: tuple[KnownLibrary, ...] = (
+    KnownLibrary(
         "*/lib-dynload/_tkinter.*",
         "Tk draws windows, which no server opens",
         "https://github.com/docker-library/python: slim variants leave libtk out on purpose",
     ),
-    Row(
+    KnownLibrary(
         "*/lib-dynload/_*dbm.*",
         "one of the databases that dbm tries in turn",
         "https://docs.python.org/3/library/dbm.html",
     ),
-    Row(
+    KnownLibrary(
         "*/numba/np/ufunc/*pool.*",
         "Numba tries TBB, then OpenMP, then its own work queue",
         "https://numba.readthedocs.io/en/stable/user/threading-layer.html",
     ),
-    Row("*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that it is told to use", _MAN_NVSHMEM),
-    Row("*/nvshmem_bootstrap_*.so*", "NVSHMEM opens the bootstrap that it is told to use", _MAN_NVSHMEM),
-    Row(
+    KnownLibrary(
+        "*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that it is told to use", _MAN_NVSHMEM
+    ),
+    KnownLibrary(
+        "*/nvshmem_bootstrap_*.so*", "NVSHMEM opens the bootstrap that it is told to use", _MAN_NVSHMEM
+    ),
+    KnownLibrary(
         "*/libcufile_rdma.so*",
         "cuFile opens it where storage is reached over RDMA",
         "https://docs.nvidia.com/gpudirect-storage/configuration-guide: libcufile_rdma",
     ),
-    Row(
+    KnownLibrary(
         "*/libnccl-net*.so*",
         "NCCL opens it where NCCL_NET_PLUGIN names it",
         "https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html: NCCL_NET_PLUGIN",
     ),
-    Row(
+    KnownLibrary(
         "*/openmpi*/mca_*.so",
         "Open MPI opens the components whose libraries are there",
         "https://docs.open-mpi.org/en/main/mca.html",
     ),
-    Row(
+    KnownLibrary(
         "*/ucx/libuc[tmx]_*.so*",
         "UCX opens the transports whose libraries are there",
         "https://openucx.readthedocs.io/en/master/faq.html",
     ),
-    Row(
+    KnownLibrary(
         "*/nixl*/plugins/*.so",
         "NIXL opens the backend that it is told to use",
         "https://github.com/ai-dynamo/nixl/blob/main/docs/BackendGuide.md",
     ),
-    Row(
+    KnownLibrary(
         "*/torchcodec/libtorchcodec_*.so",
         "torchcodec has one for each major of FFmpeg and uses that which loads",
         "https://github.com/pytorch/torchcodec: src/torchcodec/_internally_replaced_utils.py",
     ),
-    Row(
+    KnownLibrary(
         "*/torchaudio/lib/*sox*.so",
         "torchaudio opens the backends whose libraries are there",
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
     ),
-    Row(
+    KnownLibrary(
         "*/torio/lib/*ffmpeg*.so",
         "torchaudio has one for each major of FFmpeg and uses that which loads",
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
     ),
-    Row(
+    KnownLibrary(
         "*/torch_c_dlpack_ext/*.so",
         "it has one for each release of PyTorch and opens that which fits",
         "https://github.com/apache/tvm-ffi: addons/torch_c_dlpack_ext",
     ),
-    Row("*/qt/plugins/*", "Qt opens a plugin where a window is shown", "https://doc.qt.io/qt-5/qpa.html"),
-    Row(
+    KnownLibrary(
+        "*/qt/plugins/*", "Qt opens a plugin where a window is shown", "https://doc.qt.io/qt-5/qpa.html"
+    ),
+    KnownLibrary(
         "*/onnxruntime/capi/libonnxruntime_providers_*.so",
         "ONNX Runtime opens the execution providers that it is asked for",
         "https://onnxruntime.ai/docs/execution-providers/",
     ),
-    Row(
+    KnownLibrary(
         "*/bitsandbytes/libbitsandbytes_*.so",
         "bitsandbytes has one for each CUDA and opens that of torch",
         "https://github.com/bitsandbytes-foundation/bitsandbytes: bitsandbytes/cextension.py",
     ),
-    Row(
+    KnownLibrary(
         "*/cupy*/*.so",
         "CuPy opens optional libraries (cuTENSOR, cuSPARSELt, NCCL) where they are there",
         "https://docs.cupy.dev/en/stable/install.html: additional CUDA libraries",
     ),
-    Row(
+    KnownLibrary(
         "*/triton/backends/amd/*",
         "Triton's part for AMD's GPUs",
         "https://github.com/triton-lang/triton: third_party/amd",
     ),
-    Row(
+    KnownLibrary(
         "*/cuda/core/*/_tensor_bridge.*",
         "cuda.core imports it for torch's tensors only, once it has made torch's symbols global",
         "cuda/core/_include/aoti_shim.h in its wheel",
     ),
-    Row("*/gconv/*.so", "the C library opens converters by name", "iconv(3)"),
+    KnownLibrary("*/gconv/*.so", "the C library opens converters by name", "iconv(3)"),
 )
 """Objects that their own program opens only where it needs them, and can do without."""
 
@@ -186,14 +192,14 @@ PLUGINS: tuple[Row, ...] = (
 
 _VLLM_KERNELS = "https://github.com/vllm-project/vllm/blob/main/CMakeLists.txt"
 
-CORE: tuple[Row, ...] = (
-    Row(
+CORE: tuple[KnownLibrary, ...] = (
+    KnownLibrary(
         "*/torch/lib/libtorch_cuda.so",
         "every operation of PyTorch on a GPU",
         "https://github.com/pytorch/pytorch/blob/main/caffe2/CMakeLists.txt: torch_cuda",
     ),
-    Row("*/vllm/_C.*so", "vLLM's kernels that every model runs", f"{_VLLM_KERNELS}: _C"),
-    Row(
+    KnownLibrary("*/vllm/_C.*so", "vLLM's kernels that every model runs", f"{_VLLM_KERNELS}: _C"),
+    KnownLibrary(
         "*/vllm/_C_stable_libtorch.*so",
         "vLLM's kernels that every model runs",
         f"{_VLLM_KERNELS}: _C_stable_libtorch",
@@ -201,42 +207,44 @@ CORE: tuple[Row, ...] = (
 )
 """The libraries that every model runs: a GPU that one of them does not reach cannot be used."""
 
-KERNELS: tuple[Row, ...] = (
+KERNELS: tuple[KnownLibrary, ...] = (
     *CORE,
-    Row("*/vllm/_moe_C*.so", "vLLM's kernels for mixtures of experts", f"{_VLLM_KERNELS}: _moe_C"),
-    Row(
+    KnownLibrary("*/vllm/_moe_C*.so", "vLLM's kernels for mixtures of experts", f"{_VLLM_KERNELS}: _moe_C"),
+    KnownLibrary(
         "*/vllm/vllm_flash_attn/_vllm_fa*_C*.so", "vLLM's FlashAttention", f"{_VLLM_KERNELS}: vllm-flash-attn"
     ),
-    Row("*/vllm/_flashmla_*C*.so", "vLLM's FlashMLA", f"{_VLLM_KERNELS}: flashmla"),
-    Row("*/vllm/_qutlass_C*.so", "vLLM's QuTLASS", f"{_VLLM_KERNELS}: qutlass"),
-    Row(
+    KnownLibrary("*/vllm/_flashmla_*C*.so", "vLLM's FlashMLA", f"{_VLLM_KERNELS}: flashmla"),
+    KnownLibrary("*/vllm/_qutlass_C*.so", "vLLM's QuTLASS", f"{_VLLM_KERNELS}: qutlass"),
+    KnownLibrary(
         "*/flash_attn_2_cuda*.so",
         "FlashAttention 2",
         "https://github.com/Dao-AILab/flash-attention: setup.py",
     ),
-    Row(
+    KnownLibrary(
         "*/flash_attn_3/_C*.so",
         "FlashAttention 3",
         "https://github.com/Dao-AILab/flash-attention: hopper/setup.py",
     ),
-    Row("*/xformers/_C*.so", "xFormers", "https://github.com/facebookresearch/xformers: setup.py"),
-    Row(
+    KnownLibrary("*/xformers/_C*.so", "xFormers", "https://github.com/facebookresearch/xformers: setup.py"),
+    KnownLibrary(
         "*/sgl_kernel/*common_ops*.so",
         "SGLang's kernels",
         "https://github.com/sgl-project/sglang: sgl-kernel",
     ),
-    Row(
+    KnownLibrary(
         "*/causal_conv1d_cuda*.so",
         "causal convolutions",
         "https://github.com/Dao-AILab/causal-conv1d: setup.py",
     ),
-    Row("*/selective_scan_cuda*.so", "Mamba's scan", "https://github.com/state-spaces/mamba: setup.py"),
+    KnownLibrary(
+        "*/selective_scan_cuda*.so", "Mamba's scan", "https://github.com/state-spaces/mamba: setup.py"
+    ),
 )
 """Libraries that are nothing without device code. One that was built where no GPU was seen can be empty:
 https://github.com/vllm-project/vllm/issues/21768."""
 
-JIT_LINKED: tuple[Row, ...] = (
-    Row(
+JIT_LINKED: tuple[KnownLibrary, ...] = (
+    KnownLibrary(
         "*/libcufft*.so*",
         "it links its kernels at run time",
         "https://docs.nvidia.com/cuda/cufft/: JIT LTO kernels, which are not in .nv_fatbin",

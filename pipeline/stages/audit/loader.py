@@ -68,11 +68,11 @@ class Loader:
             for path in inventory.objects
         )
         self._cache: dict[str, list[str]] = {}
-        for one in inventory.linker_cache or ():
-            self._cache.setdefault(one.soname, []).append(one.path)
+        for entry in inventory.linker_cache or ():
+            self._cache.setdefault(entry.soname, []).append(entry.path)
         self.configured = tuple(configured(inventory, links))
         self._has_cache = inventory.linker_cache is not None
-        self._seen: dict[tuple[str, str, str], str | None] = {}
+        self._found: dict[tuple[str, str, str], str | None] = {}
 
     def folders(self, machine: str) -> tuple[str, ...]:
         """Where every program looks: LD_LIBRARY_PATH, what ldconfig was told, the default folders."""
@@ -91,27 +91,27 @@ class Loader:
         ``loader`` is who opens it, whose RPATH counts too; ``before`` maps sonames to what is loaded already.
         """
         first = Loaded(path, dirname(path), loader)
-        known, order = dict(before or {}), {path: first}
+        names, order = dict(before or {}), {path: first}
         drivers: set[str] = set()
         missing: list[tuple[str, str]] = []
         if soname := self._objects[path].soname:
-            known.setdefault(soname, path)
+            names.setdefault(soname, path)
         waiting = deque([first])
         while waiting:
             here = waiting.popleft()
             for need in self._objects[here.path].needs:
-                if need in known:
-                    self._join(known[need], here, order, waiting)
-                elif found := self.find(need, here):
-                    as_found, real = found
-                    known[need] = real
-                    known.setdefault(self._objects[real].soname or need, real)
+                if need in names:
+                    self._join(names[need], here, order, waiting)
+                elif location := self.find(need, here):
+                    as_found, real = location
+                    names[need] = real
+                    names.setdefault(self._objects[real].soname or need, real)
                     self._join(real, here, order, waiting, dirname(as_found))
                 elif is_drivers(need):
                     drivers.add(need)
                 else:
                     missing.append((need, here.path))
-        return Load(tuple(order), known, frozenset(drivers), tuple(dict.fromkeys(missing)))
+        return Load(tuple(order), names, frozenset(drivers), tuple(dict.fromkeys(missing)))
 
     def _join(
         self,
@@ -153,8 +153,8 @@ class Loader:
         if not needer.runpath:
             above: Loaded | None = here
             while above is not None:
-                one = self._objects[above.path]
-                yield from self._expanded(one.rpath if not one.runpath else (), above)
+                obj = self._objects[above.path]
+                yield from self._expanded(obj.rpath if not obj.runpath else (), above)
                 above = above.by
         yield from self._expanded(self.library_path, here)
         yield from self._expanded(needer.runpath, here)
@@ -169,28 +169,28 @@ class Loader:
 
     def _in_folder(self, folder: str, soname: str, machine: str) -> str | None:
         key = (folder, soname, machine)
-        if key not in self._seen:
+        if key not in self._found:
             levels = (f"{folder}/glibc-hwcaps/{level}/{soname}" for level in LEVELS.get(machine, ()))
             candidates = (*levels, f"{folder}/{soname}")
             reals = (self._links.file(path) for path in candidates)
-            self._seen[key] = next((real for real in reals if real and self._fits(real, machine)), None)
-        return self._seen[key]
+            self._found[key] = next((real for real in reals if real and self._fits(real, machine)), None)
+        return self._found[key]
 
     def _fits(self, real: str, machine: str) -> bool:
-        one = self._objects.get(real)
-        return one is not None and one.machine == machine
+        obj = self._objects.get(real)
+        return obj is not None and obj.machine == machine
 
 
 def configured(inventory: Inventory, links: Links) -> Iterator[str]:
     """The folders that ldconfig is told of in /etc/ld.so.conf and what that includes."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting = ["/etc/ld.so.conf"]
     while waiting:
         path = waiting.pop(0)
         text = inventory.texts.get(path) or inventory.texts.get(links.real(path) or "", "")
-        if path in seen:
+        if path in visited:
             continue
-        seen.add(path)
+        visited.add(path)
         for raw in text.splitlines():
             line = raw.partition("#")[0].strip()
             word, _, pattern = line.partition(" ")

@@ -41,17 +41,17 @@ class Environment:
 
 def environments(inventory: Inventory, links: Links) -> tuple[Environment, ...]:
     """Every environment that objects or distributions lie in, by its folder."""
-    paths = [*inventory.objects, *(one.path for one in inventory.distributions)]
-    return tuple(sorted(set(_found(paths, links)), key=lambda one: one.site))
+    paths = [*inventory.objects, *(distribution.path for distribution in inventory.distributions)]
+    return tuple(sorted(set(_environments_of(paths, links)), key=lambda environment: environment.site))
 
 
-def _found(paths: Iterable[str], links: Links) -> Iterator[Environment]:
-    seen = set()
+def _environments_of(paths: Iterable[str], links: Links) -> Iterator[Environment]:
+    sites = set()
     for path in paths:
         match = _SITE.match(path)
-        if match is None or match["site"] in seen:
+        if match is None or match["site"] in sites:
             continue
-        seen.add(match["site"])
+        sites.add(match["site"])
         python = _interpreter(match["prefix"], match["version"], links)
         minor = _MINOR.search(python)
         version = minor[1] if minor and match["version"] == "3" else match["version"]
@@ -71,10 +71,10 @@ def site_of(path: str) -> str | None:
     return match["site"] if match else None
 
 
-def is_extension(one: SharedObject, environment: Environment) -> bool:
+def is_extension(obj: SharedObject, environment: Environment) -> bool:
     """Whether this Python would import the object as a module: by its init function, or the right tag."""
-    name = one.path.rpartition("/")[2]
+    name = obj.path.rpartition("/")[2]
     stem, tag = name.partition(".")[0], _TAG.search(name)
     if tag and environment.version != "3" and f"{tag[1]}.{tag[2]}" != environment.version:
         return False
-    return tag is not None or f"PyInit_{stem}" in one.defined
+    return tag is not None or f"PyInit_{stem}" in obj.defined

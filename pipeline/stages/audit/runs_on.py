@@ -47,19 +47,19 @@ def _findings(
         yield _reached(gpu, row, source)
     floor = _floor(certificate, row)
     if gpu:
-        yield from _known(gpu, floor, driver, facts)
+        yield from _supported(gpu, floor, driver, facts)
     if driver:
         yield _driven(floor, " there" if row and row.driver else "", driver, source)
 
 
 def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
     """The row of this GPU; of an architecture the first, less the driver, which is that of a GPU."""
-    known = facts.gpu(gpu)
-    name = known.name if known else gpu
-    found = next((one for one in certificate.gpus if name in {one.name, one.arch}), None)
-    if found and name == found.arch and found.reach == "native":
-        return found.model_copy(update={"driver": ""})
-    return found
+    gpu_facts = facts.gpu(gpu)
+    name = gpu_facts.name if gpu_facts else gpu
+    row = next((row for row in certificate.gpus if name in {row.name, row.arch}), None)
+    if row and name == row.arch and row.reach == "native":
+        return row.model_copy(update={"driver": ""})
+    return row
 
 
 def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding:
@@ -83,7 +83,7 @@ def _floor(certificate: Certificate, row: GpuReach | None) -> str:
     return (row and row.driver) or (certificate.driver.version if certificate.driver else "")
 
 
-def _known(gpu: str, floor: str, driver: str | None, facts: Facts) -> Iterator[Finding]:
+def _supported(gpu: str, floor: str, driver: str | None, facts: Facts) -> Iterator[Finding]:
     """Whether the GPU is one that this driver knows, and some driver knows it that runs what is inside."""
     window = window_of(gpu, facts)
     if window is None and driver:

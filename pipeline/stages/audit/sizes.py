@@ -9,7 +9,7 @@ from pipeline.model import LayerSize, PackageSize, Sizes
 if TYPE_CHECKING:
     from pipeline.stages.audit.inventory import Inventory
 
-_LONGEST = 200
+_MAX_MADE_BY = 200
 
 
 def sizes(inventory: Inventory) -> Sizes:
@@ -20,13 +20,19 @@ def sizes(inventory: Inventory) -> Sizes:
             by_layer[node.layer] += node.size
     layers = tuple(
         LayerSize(
-            digest=layer.digest, made_by=layer.made_by[:_LONGEST], compressed=layer.size, installed=installed
+            digest=layer.digest,
+            made_by=layer.made_by[:_MAX_MADE_BY],
+            compressed=layer.size,
+            installed=installed,
         )
         for layer, installed in zip(inventory.layers, by_layer, strict=False)
     )
     packages = tuple(
-        PackageSize(name=one.name, version=one.version, installed=one.size)
-        for one in sorted(inventory.distributions, key=lambda one: (-one.size, one.name, one.version))
+        PackageSize(name=distribution.name, version=distribution.version, installed=distribution.size)
+        for distribution in sorted(
+            inventory.distributions,
+            key=lambda distribution: (-distribution.size, distribution.name, distribution.version),
+        )
     )
     return Sizes(
         compressed=sum(layer.size for layer in inventory.layers),

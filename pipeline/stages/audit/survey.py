@@ -22,7 +22,7 @@ from pipeline.formats.elf import ld_cache, reader
 from pipeline.formats.numbers import whole
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit.inventory import Distribution, Inventory
-from pipeline.stages.audit.text_globs import MOST_BYTES, reads
+from pipeline.stages.audit.text_globs import MAX_TEXT_BYTES, is_text_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from pipeline.adapters.image_files.nodes import FileSystem, Node
     from pipeline.formats.elf.objects import Cached, SharedObject
 
-MOST_RECORD_BYTES = 16_000_000
+MAX_RECORD_BYTES = 16_000_000
 """Bytes of a RECORD that are read. That of torch, which lists 12,000 files, has 1.3 MB."""
 
-MOST_TEXT = 64 << 20
+MAX_ALL_TEXT_BYTES = 64 << 20
 """Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
 
-MOST_ROWS = 1_000_000
+MAX_ROWS = 1_000_000
 """Rows of all RECORDs together. That environment has 60,000."""
 
-MOST_REQUIREMENTS = 1 << 20
+MAX_REQUIREMENT_CHARACTERS = 1 << 20
 """Characters of the requirements of all packages together. The 79 packages that this project is made with
 have 13,000."""
 
-MOST_NAMES = 1 << 30
+MAX_NAME_BYTES = 1 << 30
 """Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
 
-_NAME = 100
+_NAME_OVERHEAD = 100
 """Bytes in memory of a name beside its letters: the string and its place in a set."""
 
 _MAGIC = b"\x7fELF"
-_SMALLEST = 64
+_MIN_ELF_BYTES = 64
 """Bytes of the header of a 64-bit ELF object: a smaller file is none."""
 _INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTALLER)")
@@ -59,15 +59,15 @@ _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTAL
 
 def survey(files: FileSystem) -> Inventory:
     """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
-    seen = _Seen()
+    collector = _Collector()
     try:
-        with closing(files.walk(_wants)) as walk:
+        with closing(files.walk(_is_needed)) as walk:
             for node, data in walk:
-                seen.note(node)
+                collector.note(node)
                 if data is not None:
-                    seen.read(node, data)
-        distributions = tuple(seen.distributions())
-    except _TooMuchError as error:
+                    collector.read(node, data)
+        distributions = tuple(collector.distributions())
+    except _TooLargeError as error:
         raise ImageError(
             f"{files.name} cannot be surveyed: {error}",
             hint="no honest image has as much; if it is yours, remove what is not needed to run it",
@@ -77,35 +77,35 @@ def survey(files: FileSystem) -> Inventory:
         digest=files.digest,
         config=files.config,
         layers=files.layers,
-        nodes=seen.nodes,
-        objects=seen.objects,
+        nodes=collector.nodes,
+        objects=collector.objects,
         distributions=distributions,
-        texts=seen.texts,
-        linker_cache=seen.cached(),
-        unreadable=(*seen.unreadable, *files.unreadable),
+        texts=collector.texts,
+        linker_cache=collector.cached(),
+        unreadable=(*collector.unreadable, *files.unreadable),
     )
 
 
-def _wants(node: Node) -> bool:
+def _is_needed(node: Node) -> bool:
     if node.kind != "file":
         return False
-    found = _METADATA.fullmatch(node.path)
-    if found or node.path == ld_cache.PATH:
-        return node.size <= MOST_RECORD_BYTES
-    return _may_be_elf(node) or (node.size <= MOST_BYTES and reads(node.path))
+    is_metadata = _METADATA.fullmatch(node.path)
+    if is_metadata or node.path == ld_cache.PATH:
+        return node.size <= MAX_RECORD_BYTES
+    return _may_be_elf(node) or (node.size <= MAX_TEXT_BYTES and is_text_needed(node.path))
 
 
 def _may_be_elf(node: Node) -> bool:
     """Whether it is a program or a library by its mode or its name; its first bytes decide."""
-    return node.size >= _SMALLEST and (bool(node.mode & 0o111) or ".so" in node.path.rpartition("/")[2])
+    return node.size >= _MIN_ELF_BYTES and (bool(node.mode & 0o111) or ".so" in node.path.rpartition("/")[2])
 
 
-class _TooMuchError(Exception):
+class _TooLargeError(Exception):
     """What was found does not fit into the memory that an image may take."""
 
 
 @dataclass
-class _Seen:
+class _Collector:
     """What was found so far. Its methods raise _TooMuchError."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -125,45 +125,49 @@ class _Seen:
         if node.path in self.nodes:
             self.objects.pop(node.path, None)
             self.texts.pop(node.path, None)
-            self.unreadable = [one for one in self.unreadable if one[0] != node.path]
+            self.unreadable = [entry for entry in self.unreadable if entry[0] != node.path]
             info, _, file = node.path.rpartition("/")
             self.packages.get(info, {}).pop(file, None)
         self.nodes[node.path] = node
 
     def read(self, node: Node, data: memoryview) -> None:
         """Take from a file what the rules look at."""
-        if found := _METADATA.fullmatch(node.path):
-            self.packages.setdefault(found["info"], {})[found["file"]] = self._text(data)
+        if match := _METADATA.fullmatch(node.path):
+            self.packages.setdefault(match["info"], {})[match["file"]] = self._text(data)
         elif node.path == ld_cache.PATH:
             self.cache = bytes(data)
         elif bytes(data[: len(_MAGIC)]) == _MAGIC:
             self._read_object(node, data)
-        elif reads(node.path):
+        elif is_text_needed(node.path):
             self.texts[node.path] = self._text(data)
 
     def _text(self, data: memoryview) -> str:
         self.text_bytes += len(data)
-        if self.text_bytes > MOST_TEXT:
-            raise _TooMuchError(f"its metadata and small texts have more than {MOST_TEXT >> 20} MiB")
+        if self.text_bytes > MAX_ALL_TEXT_BYTES:
+            raise _TooLargeError(
+                f"its metadata and small texts have more than {MAX_ALL_TEXT_BYTES >> 20} MiB"
+            )
         return bytes(data).decode("utf-8", "replace")
 
     def _read_object(self, node: Node, data: memoryview) -> None:
         try:
-            found = reader.read(node.path, data)
+            obj = reader.read(node.path, data)
         except reader.ElfError as error:
             self.unreadable.append((node.path, str(error)))
         else:
-            if found is not None:
-                self.name_bytes += _weight(found)
-                if self.name_bytes > MOST_NAMES:
-                    raise _TooMuchError(f"the names in its objects take more than {MOST_NAMES >> 20} MiB")
-                self.objects[node.path] = found
+            if obj is not None:
+                self.name_bytes += _weight(obj)
+                if self.name_bytes > MAX_NAME_BYTES:
+                    raise _TooLargeError(
+                        f"the names in its objects take more than {MAX_NAME_BYTES >> 20} MiB"
+                    )
+                self.objects[node.path] = obj
 
     def cached(self) -> tuple[Cached, ...] | None:
         """The loader's cache, for the machine that most objects are for."""
         if self.cache is None:
             return None
-        machines = Counter(one.machine for one in self.objects.values())
+        machines = Counter(obj.machine for obj in self.objects.values())
         machine = machines.most_common(1)[0][0] if machines else "x86_64"
         try:
             return ld_cache.read(self.cache, machine)
@@ -177,9 +181,9 @@ class _Seen:
         for info, texts in sorted(self.packages.items()):
             if "METADATA" not in texts:
                 continue
-            said = HeaderParser().parsestr(texts["METADATA"])
+            metadata = HeaderParser().parsestr(texts["METADATA"])
             size, broken = self._recorded(dirname(info), texts.get("RECORD", ""), links)
-            name, version = _called(said, info)
+            name, version = _name_and_version(metadata, info)
             yield Distribution(
                 name=name,
                 version=version,
@@ -187,15 +191,19 @@ class _Seen:
                 path=info,
                 broken_files=tuple(broken),
                 size=size,
-                requires=self._required(said),
+                requires=self._requirements(metadata),
             )
 
-    def _required(self, said: Message) -> tuple[str, ...]:
-        found = tuple(" ".join(str(one).split()) for one in said.get_all("Requires-Dist", ()))
-        self.requirements += sum(map(len, found))
-        if self.requirements > MOST_REQUIREMENTS:
-            raise _TooMuchError(f"its packages' requirements have more than {MOST_REQUIREMENTS >> 20} MiB")
-        return found
+    def _requirements(self, metadata: Message) -> tuple[str, ...]:
+        requirements = tuple(
+            " ".join(str(requirement).split()) for requirement in metadata.get_all("Requires-Dist", ())
+        )
+        self.requirements += sum(map(len, requirements))
+        if self.requirements > MAX_REQUIREMENT_CHARACTERS:
+            raise _TooLargeError(
+                f"its packages' requirements have more than {MAX_REQUIREMENT_CHARACTERS >> 20} MiB"
+            )
+        return requirements
 
     def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
         """The bytes of the files that a RECORD lists, and those that are absent or of another size.
@@ -205,8 +213,8 @@ class _Seen:
         size, broken = 0, []
         for row in _rows(record):
             self.rows += 1
-            if self.rows > MOST_ROWS:
-                raise _TooMuchError(f"its RECORDs have more than {MOST_ROWS} rows")
+            if self.rows > MAX_ROWS:
+                raise _TooLargeError(f"its RECORDs have more than {MAX_ROWS} rows")
             path = normpath(join(site, row[0]))
             if path.endswith(".pyc"):
                 continue
@@ -220,19 +228,19 @@ class _Seen:
         return size, broken
 
 
-def _called(said: Message, info: str) -> tuple[str, str]:
+def _name_and_version(metadata: Message, info: str) -> tuple[str, str]:
     """The normalised name and the version of a package; those of its folder where METADATA has none."""
     folder = _INFO.fullmatch(basename(info))
-    names = (str(said.get("Name", "")).strip(), folder["name"] if folder else "")
-    versions = (str(said.get("Version", "")).strip(), folder["version"] if folder else "")
+    names = (str(metadata.get("Name", "")).strip(), folder["name"] if folder else "")
+    versions = (str(metadata.get("Version", "")).strip(), folder["version"] if folder else "")
     return canonicalize_name(next(filter(None, names), "")), next(filter(None, versions), "")
 
 
-def _weight(one: SharedObject) -> int:
+def _weight(obj: SharedObject) -> int:
     """About the bytes that its names take in memory."""
-    versions = [version for _, wanted in one.version_needs for version in wanted]
-    lists = (one.undefined, one.defined, one.version_defines, versions, one.needs, one.rpath, one.runpath)
-    return sum(sum(map(len, names)) + _NAME * len(names) for names in lists)
+    versions = [version for _, names in obj.version_needs for version in names]
+    lists = (obj.undefined, obj.defined, obj.version_defines, versions, obj.needs, obj.rpath, obj.runpath)
+    return sum(sum(map(len, names)) + _NAME_OVERHEAD * len(names) for names in lists)
 
 
 def _rows(record: str) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-MOST_BYTES = 1_000_000
+MAX_TEXT_BYTES = 1_000_000
 """Bytes of a text that are read; what is kept in these files is far smaller."""
 
 _GLOBS = (
@@ -52,7 +52,7 @@ _NOT = (
 """Where certificates and the keys of test suites lie, which are public."""
 
 
-def reads(path: str) -> bool:
+def is_text_needed(path: str) -> bool:
     """Whether the rules want the text of the file at this absolute path."""
     excluded = path != "/usr/lib/os-release" and any(fnmatchcase(path, glob) for glob in _NOT)
     return not excluded and any(fnmatchcase(path, glob) for glob in _GLOBS)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.model import Waiver
 
 
-def applied(
+def apply(
     findings: Sequence[ImageFinding], waivers: Sequence[Waiver], today: date
 ) -> tuple[tuple[ImageFinding, ...], tuple[WaivedFinding, ...]]:
     """The findings that stand, one more for each waiver that is over or matches nothing, and those waived.
@@ -22,20 +22,20 @@ def applied(
     A waiver is good on its last day too.
     """
     good = [waiver for waiver in waivers if waiver.expires >= today]
-    standing: list[ImageFinding] = []
+    unwaived: list[ImageFinding] = []
     waived: list[WaivedFinding] = []
     used = set()
-    for one in findings:
-        waiver = next((waiver for waiver in good if covers(waiver, one)), None)
+    for finding in findings:
+        waiver = next((waiver for waiver in good if covers(waiver, finding)), None)
         if waiver is None:
-            standing.append(one)
+            unwaived.append(finding)
         else:
             used.add(waiver)
             waived.append(
-                WaivedFinding(finding=one, reason=waiver.reason, expires=waiver.expires.isoformat())
+                WaivedFinding(finding=finding, reason=waiver.reason, expires=waiver.expires.isoformat())
             )
     stale = (_stale(waiver, today) for waiver in waivers if waiver not in used)
-    return (*standing, *stale), tuple(waived)
+    return (*unwaived, *stale), tuple(waived)
 
 
 def covers(waiver: Waiver, finding: ImageFinding) -> bool:

@@ -350,7 +350,7 @@ def test_metadata_without_a_name_is_of_the_package_that_its_folder_names(tmp_pat
 
 
 def test_endless_requirements_are_no_honest_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveying, "MOST_REQUIREMENTS", 10)
+    monkeypatch.setattr(surveying, "MAX_REQUIREMENT_CHARACTERS", 10)
     put(tmp_path, "a", "1", *["b"] * 11)
     with pytest.raises(ImageError, match="its packages' requirements have more than"):
         survey(Folder(tmp_path))

@@ -20,12 +20,12 @@ _finding = partial(ImageFinding, rule="budget")
 GROWTH = 0.1
 """By how much an image may outgrow the last proven one of its cell, before that is said."""
 
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 
 
 def limits(image: ImageModel) -> Iterator[ImageFinding]:
     """Both sizes are within the budget."""
-    now, budget = sizes(image.inventory), image.wanted.budget
+    now, budget = sizes(image.inventory), image.expected.budget
     for what, size, limit in (
         ("compressed", now.compressed, budget.compressed),
         ("installed", now.installed, budget.installed),
@@ -41,7 +41,7 @@ def limits(image: ImageModel) -> Iterator[ImageFinding]:
 
 def growth(image: ImageModel) -> Iterator[ImageFinding]:
     """It has not outgrown the last image of its cell that was proven."""
-    last, now = image.wanted.last, sizes(image.inventory)
+    last, now = image.expected.last, sizes(image.inventory)
     if last is None:
         return
     for what, size, before in (
@@ -58,13 +58,16 @@ def growth(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _largest(now: Sizes) -> str:
-    rows = sorted(now.packages, key=lambda one: -one.installed)[:_MOST_NAMES]
-    return ", ".join(f"{one.name} {units.size(one.installed)}" for one in rows) or "no package is known"
+    rows = sorted(now.packages, key=lambda package: -package.installed)[:_MAX_NAMES]
+    return (
+        ", ".join(f"{package.name} {units.size(package.installed)}" for package in rows)
+        or "no package is known"
+    )
 
 
 def _grown(now: Sizes, last: Sizes) -> str:
     """The packages that grew most."""
-    before = {one.name: one.installed for one in last.packages}
-    grown = {one.name: one.installed - before.get(one.name, 0) for one in now.packages}
-    rows = sorted((-more, name) for name, more in grown.items() if more > 0)[:_MOST_NAMES]
+    before = {package.name: package.installed for package in last.packages}
+    grown = {package.name: package.installed - before.get(package.name, 0) for package in now.packages}
+    rows = sorted((-more, name) for name, more in grown.items() if more > 0)[:_MAX_NAMES]
     return ", ".join(f"{name} +{units.size(-more)}" for more, name in rows) or "no package grew"

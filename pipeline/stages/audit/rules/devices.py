@@ -23,9 +23,9 @@ _LINKS_CUDA = frozenset({"libtorch_cuda.so", "libc10_cuda.so"})
 def empty(image: ImageModel) -> Iterator[ImageFinding]:
     """A library of kernels that was built for CUDA holds some; so does a package of compiled kernels."""
     for path in sorted(image.inventory.objects):
-        one = image.inventory.objects[path]
+        obj = image.inventory.objects[path]
         row = known_libraries.matching(known_libraries.KERNELS, path)
-        if one.device_code or one.machine != image.machine or not (row and _is_for_cuda(one)):
+        if obj.device_code or obj.machine != image.machine or not (row and _is_for_cuda(obj)):
             continue
         yield _finding(
             severity=Severity.ERROR,
@@ -35,19 +35,19 @@ def empty(image: ImageModel) -> Iterator[ImageFinding]:
             remedy="build it again with the architectures named: where no GPU is seen, some builds take none",
         )
     yield from _empty_cache(image)
-    if image.wanted.cell and image.wanted.cell.needs_gpu and not coding(image):
+    if image.expected.cell and image.expected.cell.needs_gpu and not coding(image):
         yield _finding(
             severity=Severity.ERROR,
             what="nothing in the image has code for a GPU",
-            why=f"the cell is for {image.wanted.cell.cuda}",
+            why=f"the cell is for {image.expected.cell.cuda}",
             remedy="look at what was installed: a build for the CPU is there",
         )
 
 
-def _is_for_cuda(one: SharedObject) -> bool:
-    return one.device_code == () or any(
+def _is_for_cuda(obj: SharedObject) -> bool:
+    return obj.device_code == () or any(
         known_libraries.cuda_major(need) or need in _LINKS_CUDA or known_libraries.is_drivers(need)
-        for need in one.needs
+        for need in obj.needs
     )
 
 
@@ -69,10 +69,10 @@ def reached(image: ImageModel) -> Iterator[ImageFinding]:
 
     Kernels for some models only are noted. Of all other libraries the table tells.
     """
-    for path, one in coding(image):
+    for path, obj in coding(image):
         kernels = known_libraries.matching(known_libraries.KERNELS, path)
-        for arch in image.wanted.archs if kernels else ():
-            how = reach_of(one, arch)
+        for arch in image.expected.archs if kernels else ():
+            how = reach_of(obj, arch)
             if how == "none":
                 yield _finding(
                     severity=Severity.ERROR if is_core(path) else Severity.NOTE,

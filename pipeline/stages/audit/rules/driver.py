@@ -25,28 +25,28 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 def label(image: ImageModel) -> Iterator[ImageFinding]:
     """The label with the oldest driver is that of what is inside."""
-    said, floor = dict(image.inventory.config.labels).get(LABEL), driver_floor(image)
-    if said is None:
+    value, floor = dict(image.inventory.config.labels).get(LABEL), driver_floor(image)
+    if value is None:
         return
-    if floor is None and said != "none":
+    if floor is None and value != "none":
         yield _finding(
             severity=Severity.WARNING,
-            what=f"the label {LABEL} says {said}, and nothing inside uses CUDA",
+            what=f"the label {LABEL} says {value}, and nothing inside uses CUDA",
             why="people choose hosts by it",
             remedy="build the image again from its cell",
         )
-    elif floor and not _NUMBER.fullmatch(said):
+    elif floor and not _NUMBER.fullmatch(value):
         yield _finding(
             severity=Severity.ERROR,
-            what=f"the label {LABEL} says {said!r}, and what is inside needs driver {floor.version}",
+            what=f"the label {LABEL} says {value!r}, and what is inside needs driver {floor.version}",
             why=f"people choose hosts by it; {floor.reason}",
             remedy="build the image again from its cell",
         )
-    elif floor and said != floor.version:
-        is_low = older(said, floor.version)
+    elif floor and value != floor.version:
+        is_low = older(value, floor.version)
         yield _finding(
             severity=Severity.ERROR if is_low else Severity.WARNING,
-            what=f"the label {LABEL} says {said}, and what is inside needs driver {floor.version}",
+            what=f"the label {LABEL} says {value}, and what is inside needs driver {floor.version}",
             why=f"people choose hosts by it; {floor.reason}",
             remedy="build the image again from its cell",
         )
@@ -54,14 +54,14 @@ def label(image: ImageModel) -> Iterator[ImageFinding]:
 
 def requirement(image: ImageModel) -> Iterator[ImageFinding]:
     """``NVIDIA_REQUIRE_CUDA``, by which the container toolkit refuses drivers, asks for the CUDA inside."""
-    said = re.search(r"cuda>=([0-9]+)\.([0-9]+)", image.env.get("NVIDIA_REQUIRE_CUDA", ""))
+    required = re.search(r"cuda>=([0-9]+)\.([0-9]+)", image.env.get("NVIDIA_REQUIRE_CUDA", ""))
     ours = image.cuda.partition(".")[0]
-    if not said or not ours or said[1] == ours:
+    if not required or not ours or required[1] == ours:
         return
-    is_low = (whole(said[1]) or 0) < (whole(ours) or 0)
+    is_low = (whole(required[1]) or 0) < (whole(ours) or 0)
     yield _finding(
         severity=Severity.WARNING,
-        what=f"NVIDIA_REQUIRE_CUDA asks for CUDA {said[1]}.{said[2]}, the runtime is of {image.cuda}",
+        what=f"NVIDIA_REQUIRE_CUDA asks for CUDA {required[1]}.{required[2]}, the runtime is of {image.cuda}",
         why="a driver that is too old is let in, and fails later"
         if is_low
         else "a driver that would do is refused",

@@ -105,8 +105,8 @@ def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
 
 def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFinding:
     """A tool that is not where it is looked for; it may be elsewhere, as in NVIDIA's wheels."""
-    found = (path for path in sorted(image.inventory.nodes) if path.endswith(f"/bin/{tool}"))
-    hidden = next((path for path in found if "/triton/" not in path), None)  # Triton's are for itself
+    paths = (path for path in sorted(image.inventory.nodes) if path.endswith(f"/bin/{tool}"))
+    hidden = next((path for path in paths if "/triton/" not in path), None)  # Triton's are for itself
     home = (
         f"CUDA_HOME={hidden.removesuffix(f'/bin/{tool}')}"
         if hidden
@@ -124,7 +124,7 @@ def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFindi
 def _has_deep_gemm(image: ImageModel) -> bool:
     site = image.main.site if image.main else ""
     vendored = (f"{site}/vllm/third_party/deep_gemm", f"{site}/deep_gemm")
-    return "deep-gemm" in image.installed or any(one in image.inventory.nodes for one in vendored)
+    return "deep-gemm" in image.installed or any(folder in image.inventory.nodes for folder in vendored)
 
 
 def _cuda_tool(image: ImageModel, name: str) -> str | None:
@@ -139,14 +139,14 @@ def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
     if _cuda_tool(image, "nvcc") is None:
         return
     versions = [version for what, version, _ in image.components if what == "nvcc"] or [image.cuda]
-    gcc, found = _gcc(image), versions[-1]
-    row = image.facts.compiler(found)
+    gcc, version = _gcc(image), versions[-1]
+    row = image.facts.compiler(version)
     if gcc is None or row is None or row.max_gcc is None or gcc <= row.max_gcc:
         return
     yield _finding(
         severity=Severity.WARNING,
         path=image.on_path("gcc") or "",
-        what=f"gcc is of version {gcc}, nvcc of CUDA {found} takes up to {row.max_gcc}",
+        what=f"gcc is of version {gcc}, nvcc of CUDA {version} takes up to {row.max_gcc}",
         why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
         remedy=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
     )
@@ -160,4 +160,4 @@ def _gcc(image: ImageModel) -> int | None:
     if named := re.search(r"gcc-([0-9]+)$", real):
         return int(named[1])
     folders = (re.match(r"/usr/lib/gcc/[^/]+/([0-9]+)", path) for path in image.inventory.nodes)
-    return max((int(found[1]) for found in folders if found), default=None)
+    return max((int(match[1]) for match in folders if match), default=None)

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from pipeline.formats.requirements import Fault, TooManyError, broken, needed
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit.installed import installed
+from pipeline.stages.audit.installed import installed_per_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,107 +36,123 @@ def hold(image: ImageModel) -> Iterator[ImageFinding]:
 
     Of a Python that nothing is served from, only contradictions are told.
     """
-    of_all = [one for one in installed(image) if any(each.requires for each in one.found.values())]
-    is_known = any(one.environment == image.main for one in of_all)
-    for here in of_all:
-        serves = not is_known or here.environment == image.main
-        if here.environment.version == "3":
-            yield _not_judged(here)
+    environments = [
+        installed
+        for installed in installed_per_environment(image)
+        if any(distribution.requires for distribution in installed.distributions.values())
+    ]
+    is_known = any(installed.environment == image.main for installed in environments)
+    for installed in environments:
+        serves = not is_known or installed.environment == image.main
+        if installed.environment.version == "3":
+            yield _not_judged(installed)
             continue
         try:
-            yield from _judged(here, image, serves=serves)
+            yield from _judged(installed, image, serves=serves)
         except TooManyError as error:
-            yield _too_many(here, error)
+            yield _too_many(installed, error)
 
 
-def _judged(here: Installed, image: ImageModel, *, serves: bool) -> list[ImageFinding]:
-    imported = _imported(here, image) if serves else frozenset[str]()
+def _judged(installed: Installed, image: ImageModel, *, serves: bool) -> list[ImageFinding]:
+    imported = _imported(installed, image) if serves else frozenset[str]()
     return [
-        _told(one, here, _severity(one, here, image, is_imported=one.owner in imported))
-        for one in _broken(here, image)
-        if serves or one.fault is Fault.OTHER_VERSION
+        _finding_of(
+            violation,
+            installed,
+            _severity(violation, installed, image, is_imported=violation.owner in imported),
+        )
+        for violation in _broken(installed, image)
+        if serves or violation.fault is Fault.OTHER_VERSION
     ]
 
 
-def _imported(here: Installed, image: ImageModel) -> frozenset[str]:
+def _imported(installed: Installed, image: ImageModel) -> frozenset[str]:
     """What the server and torch bring with them; where no server says what it needs, all that is there."""
-    packages = here.packages(_FIRST, image.machine)[0]
+    packages = installed.packages(_FIRST, image.machine)[0]
     starts = [name for name in _SERVERS if packages.requires.get(name)]
     return needed([*starts, "torch"], packages) if starts else frozenset(packages.installed)
 
 
-def _broken(here: Installed, image: ImageModel) -> list[Broken]:
+def _broken(installed: Installed, image: ImageModel) -> list[Broken]:
     """What does not hold, whatever the patch release of Python is, and has no reason in the matrix."""
-    excused = {canonicalize_name(name) for name in image.wanted.excused}
+    excused = {canonicalize_name(name) for name in image.expected.excused}
     always = set.intersection(
         *(
-            {one for packages in here.packages(patch, image.machine) for one in broken(packages)}
-            for patch in _patches(here)
+            {
+                violation
+                for packages in installed.packages(patch, image.machine)
+                for violation in broken(packages)
+            }
+            for patch in _patches(installed)
         )
     )
-    return sorted(one for one in always if one.name not in excused)
+    return sorted(violation for violation in always if violation.name not in excused)
 
 
-def _patches(here: Installed) -> tuple[str, ...]:
+def _patches(installed: Installed) -> tuple[str, ...]:
     """The first and the last patch release, where any requirement speaks of them."""
-    asked = (text for one in here.found.values() for text in one.requires)
-    return (_FIRST, _LAST) if any(word in text for text in asked for word in _OF_PATCHES) else (_FIRST,)
+    requirements = (
+        text for distribution in installed.distributions.values() for text in distribution.requires
+    )
+    return (
+        (_FIRST, _LAST) if any(word in text for text in requirements for word in _OF_PATCHES) else (_FIRST,)
+    )
 
 
-def _severity(one: Broken, here: Installed, image: ImageModel, *, is_imported: bool) -> Severity:
+def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool) -> Severity:
     """An error is what was resolved and is not there, or a contradiction in what the server imports.
 
     NVIDIA's libraries are loaded, not imported: what they lack is found in their files. Where a package lies
     there twice, it is not known which of them counts.
     """
-    if one.fault is Fault.UNREADABLE:
+    if violation.fault is Fault.UNREADABLE:
         return Severity.NOTE
-    if image.wanted.pins is not None and is_imported:
+    if image.expected.pins is not None and is_imported:
         return Severity.ERROR
-    is_library = one.name.startswith("nvidia-")
-    is_doubtful = {one.name, one.owner} & here.doubtful.keys()
-    is_contradiction = one.fault is Fault.OTHER_VERSION and is_imported
+    is_library = violation.name.startswith("nvidia-")
+    is_doubtful = {violation.name, violation.owner} & installed.doubtful.keys()
+    is_contradiction = violation.fault is Fault.OTHER_VERSION and is_imported
     return Severity.ERROR if is_contradiction and not is_library and not is_doubtful else Severity.WARNING
 
 
-def _told(one: Broken, here: Installed, severity: Severity) -> ImageFinding:
-    owner = here.found[one.owner]
-    asks = f"{one.owner} {owner.version} asks for {one.requirement}"
+def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> ImageFinding:
+    owner = installed.distributions[violation.owner]
+    asks = f"{violation.owner} {owner.version} asks for {violation.requirement}"
     what, why, remedy = {
         Fault.MISSING: (
             f"{asks}, which is not installed",
             "what imports it fails, at the start or when it is first used",
-            f"install {one.name}; where it is left out on purpose, make an exception with the reason",
+            f"install {violation.name}; where it is left out on purpose, make an exception with the reason",
         ),
         Fault.OTHER_VERSION: (
-            f"{asks}, {one.name} {one.seen} is installed",
+            f"{asks}, {violation.name} {violation.seen} is installed",
             "a package that checks it dies at import, any other finds out in use: pip check says the same",
             "install both in one resolve, and nothing after that",
         ),
         Fault.UNREADABLE: (
-            f"{one.owner} {owner.version} has a requirement that cannot be read: {one.requirement}"
-            + (f", with {one.name} {one.seen} installed" if one.name else ""),
+            f"{violation.owner} {owner.version} has an unreadable requirement: {violation.requirement}"
+            + (f", with {violation.name} {violation.seen} installed" if violation.name else ""),
             "nobody can tell whether it holds; installers leave it out or refuse",
             "tell its makers, or take another release",
         ),
-    }[one.fault]
+    }[violation.fault]
     return _finding(severity=severity, path=owner.path, what=what, why=why, remedy=remedy)
 
 
-def _not_judged(here: Installed) -> ImageFinding:
+def _not_judged(installed: Installed) -> ImageFinding:
     return _finding(
         severity=Severity.NOTE,
-        path=here.environment.site,
-        what=f"the requirements of {len(here.found)} packages are not judged",
+        path=installed.environment.site,
+        what=f"the requirements of {len(installed.distributions)} packages are not judged",
         why="neither the folder's name nor an interpreter tells for which Python they are",
         remedy="have the interpreter in the image",
     )
 
 
-def _too_many(here: Installed, error: TooManyError) -> ImageFinding:
+def _too_many(installed: Installed, error: TooManyError) -> ImageFinding:
     return _finding(
         severity=Severity.ERROR,
-        path=here.environment.site,
+        path=installed.environment.site,
         what=f"its packages ask for too much to be judged: {error}",
         why="no honest environment does, and what is hidden among them nobody can tell",
         remedy="look at who made these packages",

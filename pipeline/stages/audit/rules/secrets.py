@@ -21,7 +21,7 @@ _DOCKER = re.compile(r'"(?:auth|identitytoken)"\s*:\s*"[A-Za-z0-9+/=._-]{8,}"')
 _BY_FILE = {".netrc": ("a password", _NETRC), "config.json": ("a registry's password", _DOCKER)}
 
 _NAMES = re.compile(r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|ACCESS_KEY|SECRET_KEY)$")
-_SHORTEST = 8
+_MIN_SECRET_LENGTH = 8
 _HOSTS_OWN = ("/etc/ssh/ssh_host_", "/etc/ssl/private/ssl-cert-snakeoil.key")
 
 
@@ -29,8 +29,8 @@ def settings(image: ImageModel) -> Iterator[ImageFinding]:
     """The environment and the history hold no secret."""
     for name, value in image.inventory.config.env:
         if form := form_of(value):
-            yield _told(f"the environment variable {name} holds {form}", "")
-        elif _NAMES.search(name) and len(value) >= _SHORTEST and not value.startswith(("/", "$")):
+            yield _secret_finding(f"the environment variable {name} holds {form}", "")
+        elif _NAMES.search(name) and len(value) >= _MIN_SECRET_LENGTH and not value.startswith(("/", "$")):
             yield _finding(
                 severity=Severity.WARNING,
                 what=f"the environment variable {name} is set, and named like a secret",
@@ -39,7 +39,7 @@ def settings(image: ImageModel) -> Iterator[ImageFinding]:
             )
     for number, text in enumerate(image.inventory.config.history, start=1):
         if form := form_of(text):
-            yield _told(f"step {number} of the image's history holds {form}", "")
+            yield _secret_finding(f"step {number} of the image's history holds {form}", "")
 
 
 def files(image: ImageModel) -> Iterator[ImageFinding]:
@@ -58,10 +58,10 @@ def files(image: ImageModel) -> Iterator[ImageFinding]:
                 remedy="remove it, and make it when the container starts, if it is needed",
             )
         elif form:
-            yield _told(f"it holds {form}", path)
+            yield _secret_finding(f"it holds {form}", path)
 
 
-def _told(what: str, path: str) -> ImageFinding:
+def _secret_finding(what: str, path: str) -> ImageFinding:
     """A secret by its kind: a finding does not spread what it found."""
     return _finding(
         severity=Severity.ERROR,

@@ -23,7 +23,7 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
 
     An empty file is none: the toolkit leaves such behind as places to mount on.
     """
-    looked_in = {real: how for folder, how in _looked_in(image) if (real := image.links.real(folder))}
+    reasons = {real: how for folder, how in _search_folders(image) if (real := image.links.real(folder))}
     for path, node in sorted(image.inventory.nodes.items()):
         folder, _, name = path.rpartition("/")
         if not name.startswith("lib") or not name.startswith(_STEMS) or node.kind not in {"file", "link"}:
@@ -31,7 +31,7 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
         real = image.links.file(path)
         if real is None or image.inventory.nodes[real].size == 0:
             continue
-        how = looked_in.get(folder)
+        how = reasons.get(folder)
         if how:
             yield _shadowing(path, real, how)
         elif _is_compat(real) and node.kind == "file" and name.startswith("libcuda.so"):
@@ -70,13 +70,13 @@ def _is_compat(path: str) -> bool:
     return "/compat/" in path or "/compat_orin/" in path
 
 
-def _looked_in(image: ImageModel) -> Iterator[tuple[str, str]]:
+def _search_folders(image: ImageModel) -> Iterator[tuple[str, str]]:
     """Every folder where the loader looks, the strongest reason last."""
     for folder in image.loader.default_folders(image.machine):
         yield folder, "a default folder"
-    for one in image.inventory.linker_cache or ():
-        if one.soname.startswith(_STEMS):
-            yield one.path.rpartition("/")[0], "/etc/ld.so.cache"
+    for entry in image.inventory.linker_cache or ():
+        if entry.soname.startswith(_STEMS):
+            yield entry.path.rpartition("/")[0], "/etc/ld.so.cache"
     for folder in image.loader.configured:
         yield folder, "/etc/ld.so.conf"
     for folder in image.loader.library_path:

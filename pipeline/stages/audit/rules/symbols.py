@@ -27,7 +27,7 @@ def undefined(image: ImageModel) -> Iterator[ImageFinding]:
     Python opens modules with RTLD_NOW, so one such symbol fails the import. A module with a library
     missing is passed over: that is said already, and its symbols are in there.
     """
-    seen: set[str] = set()
+    reported: set[str] = set()
     for root, load in sorted(image.modules.items(), key=_torch_first):
         if load.missing or known_libraries.matching(known_libraries.PLUGINS, root):
             continue
@@ -39,12 +39,14 @@ def undefined(image: ImageModel) -> Iterator[ImageFinding]:
         if environment is None or environment.python not in image.inventory.objects:
             assumed += ["Py", "_Py"]
         for path in load.order:
-            if path in seen or site_of(path) is None:
+            if path in reported or site_of(path) is None:
                 continue
-            seen.add(path)
+            reported.add(path)
             missing = _undefined(image, path, scope, tuple(assumed))
             if missing:
-                is_new = any(_NEW_STRING in name for one in scope for name in _exceptions(image, one))
+                is_new = any(
+                    _NEW_STRING in name for object_path in scope for name in _exceptions(image, object_path)
+                )
                 yield _finding(path, root, _reason(missing, is_new=is_new), missing)
 
 
@@ -69,8 +71,8 @@ def _globally(image: ImageModel, python: str) -> tuple[str, ...]:
     if python not in image.inventory.objects:
         return ()
     preloaded = (image.links.file(path) for path in image.env.get("LD_PRELOAD", "").replace(":", " ").split())
-    there = (path for path in preloaded if path in image.inventory.objects)
-    return (*image.loader.load(python).order, *(path for path in there if path))
+    loaded = (path for path in preloaded if path in image.inventory.objects)
+    return (*image.loader.load(python).order, *(path for path in loaded if path))
 
 
 def _undefined(
@@ -81,7 +83,7 @@ def _undefined(
         if not missing:
             break
         missing -= image.inventory.objects[provider].defined
-    return frozenset(one for one in missing if not one.startswith(assumed)) if assumed else missing
+    return frozenset(name for name in missing if not name.startswith(assumed)) if assumed else missing
 
 
 def _finding(path: str, root: str, reason: str, missing: frozenset[str]) -> ImageFinding:

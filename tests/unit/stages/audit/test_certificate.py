@@ -17,10 +17,10 @@ from pipeline.formats.gpu_arch import Coverage
 from pipeline.model import Certificate, Expectations, Level, Severity, Waiver
 from pipeline.report.certificate import answer, as_json, markdown, page
 from pipeline.report.sarif import sarif
-from pipeline.stages.audit.audit import MOST_FINDINGS, judge
+from pipeline.stages.audit.audit import MAX_FINDINGS, judge
 from pipeline.stages.audit.inventory import Inventory
 from pipeline.stages.audit.runs_on import runs_on
-from pipeline.stages.audit.text_globs import reads
+from pipeline.stages.audit.text_globs import is_text_needed
 from tests.unit.stages.audit.audited_image import (
     CUDART,
     FACTS,
@@ -89,10 +89,10 @@ def test_a_folder_with_nothing_in_it_is_judged_without_a_finding() -> None:
 
 def test_a_certificate_stays_small_whatever_is_found() -> None:
     image = Image()
-    for number in range(MOST_FINDINGS + 7):
+    for number in range(MAX_FINDINGS + 7):
         image.add(module(f"{SITE}/odd_{number}.abi3.so", "libodd.so"))
     found = [one for one in image.judged().at(ERROR) if one.rule == "closure"]
-    assert len(found) == MOST_FINDINGS + 1
+    assert len(found) == MAX_FINDINGS + 1
     assert found[-1].what == "7 more of rule closure are left out here"
 
 
@@ -396,4 +396,4 @@ def test_sarif_is_valid_by_its_schema_and_holds_every_finding() -> None:
     ],
 )
 def test_texts_are_read_where_a_rule_asks_for_them_and_nowhere_else(path: str, wanted: bool) -> None:
-    assert reads(path) is wanted
+    assert is_text_needed(path) is wanted

@@ -310,7 +310,7 @@ def conda_and_pip_are_mixed(image: Image) -> None:
     image.file("/opt/venv/conda-meta/triton-3.7.1-py311_0.json")
 
 
-@breaks("contents", WARNING, "triton 3.7.1: 2 of its files are not as its RECORD says: a.py, b.so")
+@breaks("contents", WARNING, "triton 3.7.1: 2 of its files differ from its RECORD: a.py, b.so")
 def files_of_a_package_were_overwritten(image: Image) -> None:
     image.install("triton", "3.7.1", broken_files=("a.py", "b.so"))
 
@@ -328,7 +328,7 @@ def a_requirement_of_the_lock_is_not_there(image: Image) -> None:
     image.install("vllm", "0.32.0", requires=("numpy",))
 
 
-@breaks("requirements", NOTE, "vllm 0.32.0 has a requirement that cannot be read: torch>=")
+@breaks("requirements", NOTE, "vllm 0.32.0 has an unreadable requirement: torch>=")
 def a_requirement_cannot_be_read(image: Image) -> None:
     image.install("vllm", "0.32.0", requires=("torch>=",))
 

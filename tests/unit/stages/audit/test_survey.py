@@ -165,9 +165,9 @@ def test_a_folder_and_an_image_of_it_are_surveyed_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
-        ("MOST_TEXT", "texts have more than"),
-        ("MOST_ROWS", "more than 100 rows"),
-        ("MOST_NAMES", "names in its objects"),
+        ("MAX_ALL_TEXT_BYTES", "texts have more than"),
+        ("MAX_ROWS", "more than 100 rows"),
+        ("MAX_NAME_BYTES", "names in its objects"),
     ],
 )
 def test_what_would_fill_the_memory_is_an_error(
