@@ -31,7 +31,7 @@ def opened(options: Options, *, signs: bool = False, reports: bool = False) -> I
     with ProgressReporter() as progress:
         runner = Runner(Services(_settings(options, loaded)), progress)
         if signs:
-            runner.machine.refuse_unusable_key()
+            runner.services.refuse_unusable_key()
         try:
             yield runner
         finally:
@@ -47,7 +47,7 @@ def services(options: Options) -> Services | None:
 
 def selected(runner: Runner, options: Options) -> tuple[Spec, ...]:
     """The cells that the command is about."""
-    return matrix.select(runner.matrix, options.select)
+    return matrix.select(runner.services.matrix, options.select)
 
 
 def report_folder(options: Options) -> Path:

@@ -60,7 +60,7 @@ from pipeline.model.references import Digest, ImageRef, Repository, TagRef
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.shown import shown, shown_json, shown_lines
 from pipeline.model.statements import Attestations, Certified, Links, Proof
-from pipeline.model.status import Estimate, Observed, Stage, State, Status
+from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "BoundedText",
     "Budget",
     "Cell",
+    "CellState",
     "Certificate",
     "Certified",
     "Check",
@@ -89,6 +90,7 @@ __all__ = [
     "Expectations",
     "Finding",
     "Frozen",
+    "Goal",
     "GpuReach",
     "Host",
     "Image",
@@ -103,7 +105,6 @@ __all__ = [
     "Links",
     "Lock",
     "Matrix",
-    "Observed",
     "Outcome",
     "PackageSize",
     "Pin",

@@ -10,10 +10,11 @@ from pipeline.model.statements import Attestations
 
 if TYPE_CHECKING:
     from pipeline.model.cells import Cell, Spec
+    from pipeline.model.decisions import Decision
     from pipeline.model.locks import Image, Lock
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
-    from pipeline.model.references import Digest
+    from pipeline.model.references import Digest, ImageRef
     from pipeline.model.verdicts import Verdict
 
 
@@ -56,21 +57,53 @@ class Estimate:
     installed: int
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What lock files, staging and the destination say of one cell. ``tags`` maps tag to digest.
+class Goal(StrEnum):
+    """How far a command is to bring its cells; the words are those that users type."""
 
-    ``beside`` lies beside the image in staging, ``there`` beside the same digest in the destination, where a
-    tag names it. ``whole`` says that the destination has all of that image.
+    PLAN = "plan"
+    REPORT = "report"
+    LOCK = "lock"
+    BUILD = "build"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What is known of one cell at one moment: observed once, then taken and returned by each stage.
+
+    ``attestations`` lie beside the image in staging, ``published`` beside the same digest in the destination,
+    where a tag names it; ``tags`` maps the cell's tags there to digests. ``is_complete`` says that the
+    destination has all blobs of the image. ``decision`` and ``published_decision`` are the gate's by either;
+    None where it was not asked, which proves nothing. ``keeps_tags`` says whether the digest may keep its
+    tags, whatever today's inputs are. ``channels`` are the tags that ought to carry the image, beside the
+    immutable one. ``cannot_prove`` says why this machine cannot verify the cell ("needs a GPU"), if so.
+    ``done`` are the stages of this run with their seconds, ``refusals`` what stopped it, if anything did.
     """
 
     spec: Spec
-    lock: Lock | None
-    image: Image | None
-    beside: Attestations = field(default_factory=Attestations)
+    lock: Lock | None = None
+    base: ImageRef | None = None
+    image: Image | None = None
+    attestations: Attestations = field(default_factory=Attestations)
     tags: tuple[tuple[str, Digest], ...] = ()
-    there: Attestations = field(default_factory=Attestations)
-    whole: bool = False
+    published: Attestations = field(default_factory=Attestations)
+    is_complete: bool = False
+    decision: Decision | None = None
+    published_decision: Decision | None = None
+    keeps_tags: bool = False
+    channels: tuple[str, ...] = ()
+    cannot_prove: str = ""
+    done: tuple[tuple[Stage, float], ...] = ()
+    refusals: tuple[Reason, ...] = ()
+    is_inconclusive: bool = False
+    log_tail: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that it is the state of."""
+        return self.spec.cell
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -78,6 +111,11 @@ class Observed:
         if self.image is None:
             return ()
         return tuple(sorted(tag for tag, digest in self.tags if digest == self.image.ref.digest))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no further stage may follow in this run."""
+        return bool(self.refusals) or self.is_inconclusive
 
 
 @dataclass(frozen=True)

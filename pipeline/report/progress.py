@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from pipeline.model import Stage
+    from pipeline.model import Goal, Stage
 
 _PLAIN_STEP = 10
 """Per cent between two plain lines on a download."""
@@ -50,7 +51,7 @@ class ProgressReporter:
     ) -> None:
         self._voice.stop()
 
-    def stage(self, cell_id: str, stage: Stage) -> None:
+    def stage(self, cell_id: str, stage: Stage | Goal) -> None:
         """The cell enters this stage."""
         self._voice.stage(cell_id, stage)
 
@@ -58,10 +59,18 @@ class ProgressReporter:
         """Something worth a line of its own, about this cell; about all where the id is empty."""
         self._voice.note(cell_id, shown_lines(printable(text)))
 
-    def done(self, cell_id: str, stage: Stage, seconds: float, text: str = "") -> None:
+    def done(self, cell_id: str, stage: Stage | Goal, seconds: float, text: str = "") -> None:
         """The cell has left this stage, after so many seconds."""
         took = f"{stage} took {seconds:.1f} s"
         self._voice.done(cell_id, f"{took}: {shown_lines(printable(text))}" if text else took)
+
+    @contextmanager
+    def timed(self, cell_id: str, stage: Stage | Goal) -> Iterator[Callable[[], float]]:
+        """The cell is in this stage, and leaves it with the block; the value tells the seconds so far."""
+        self.stage(cell_id, stage)
+        start = time.monotonic()
+        yield lambda: time.monotonic() - start
+        self.done(cell_id, stage, time.monotonic() - start)
 
     @contextmanager
     def bytes(self, total: int, what: str = "fetch") -> Iterator[Bytes]:
@@ -87,7 +96,7 @@ class _Plain:
     def stop(self) -> None:
         """Nothing to clear."""
 
-    def stage(self, cell_id: str, stage: Stage) -> None:
+    def stage(self, cell_id: str, stage: Stage | Goal) -> None:
         self._say(_about(cell_id, str(stage)))
 
     def note(self, cell_id: str, text: str) -> None:
@@ -158,7 +167,7 @@ class _Live:
     def stop(self) -> None:
         self._live.stop()
 
-    def stage(self, cell_id: str, stage: Stage) -> None:
+    def stage(self, cell_id: str, stage: Stage | Goal) -> None:
         with self._lock:
             self._clear(cell_id)
             self._lines[cell_id] = self._cells.add_task(_about(cell_id, str(stage)), total=None)

@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import suite
+from pipeline.adapters.registry import Registry
 from pipeline.compat.question import cell_of
+from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
+from pipeline.model.errors import RegistryError, UsageError
+from pipeline.runner.candidates import candidate
 from pipeline.runner.expectations import expectations_of
 from pipeline.stages import audit, gate
 
 if TYPE_CHECKING:
-    from pipeline.model import Attestations, Decision, Digest, Image, Lock, Proof, Repository, Spec
+    from pipeline.model import Attestations, Digest, Image, Lock, Proof, Repository, Spec
     from pipeline.runner.services import Services
 
 
@@ -20,14 +24,14 @@ if TYPE_CHECKING:
 class Keeping:
     """What the gate says today of images that have tags in the destination."""
 
-    machine: Services
+    services: Services
 
     def holds(self, digest: Digest, beside: Attestations) -> Proof | None:
         """The proof by which a digest keeps the tags that it has in the destination; None if it may not.
 
         It is judged as the cell that its newest record names, whether the matrix still has that or not.
         """
-        matrix = self.machine.matrix
+        matrix = self.services.matrix
         named = next((proof.record.cell for proof in beside.proofs), "")
         cell = next((one for one in matrix.cells if one.id == named), None) or cell_of(named)
         if cell is None:
@@ -53,13 +57,55 @@ class Judging(Keeping):
             self.image,
             repository,
             beside,
-            policy=self.machine.matrix.policy,
+            policy=self.services.matrix.policy,
             suite=suite.digest(),
-            model=self.machine.model_digest_of(spec.cell),
+            model=self.services.model_digest_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, expectations_of(spec, self.lock), spec.waivers),
             now=datetime.now(UTC),
         )
 
     def ours(self, beside: Attestations) -> Decision:
         """The image, by what lies beside it in the destination or in staging."""
-        return self.of(beside, self.machine.matrix.repository)
+        return self.of(beside, self.services.matrix.repository)
+
+
+def judge(services: Services, text: str) -> Decision:
+    """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names.
+
+    Raises UsageError where the text is no such reference, RegistryError where the registry does not answer.
+    """
+    try:
+        ref = ImageRef.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="take the digest from `python -m pipeline plan --json`") from error
+    if not services.has_registry(ref.repository):
+        hint = "name a registry that has it"
+        raise RegistryError(f"{ref}: there is no registry at {ref.repository.host}", hint=hint)
+    label = Registry(ref.repository).config(ref).labels.get(f"{PROJECT}.cell", "")
+    spec = next((spec for spec in services.matrix.specs if spec.cell.id == label), None)
+    if spec is None:
+        text = f"{ref} says that it is cell {label!r}, which this matrix does not have"
+        return Decision(
+            (Reason(ReasonCode.UNKNOWN_CELL, text, "judge it with the matrix that it was built from"),)
+        )
+    state = candidate(services, spec)
+    lock, image = state.lock, state.image
+    if lock is None or image is None or image.ref.digest != ref.digest:
+        return Decision((_other_build(services, ref, spec, image),))
+    ours = {services.matrix.staging, services.matrix.repository}
+    expected = services.matrix.repository if ref.repository in ours else ref.repository
+    attestations = services.evidence.attestations_of(Registry(ref.repository), ref.digest)
+    return Judging(services, spec, lock, image).of(attestations, expected)
+
+
+def _other_build(services: Services, ref: ImageRef, spec: Spec, image: Image | None) -> Reason:
+    """Why an image is not judged: today's inputs give another one, or none that we know of."""
+    inputs, build_it = "today's lock, recipe and base", f"python -m pipeline build {spec.cell.id}"
+    if image:
+        text = f"{ref} is not what {spec.cell.id} builds from {inputs}: that is {image.ref}"
+        return Reason(ReasonCode.OTHER_BUILD, text, build_it)
+    staging = services.matrix.staging
+    text = f"{ref}: no image of {spec.cell.id} from {inputs} is in {staging} to hold it against"
+    return Reason(
+        ReasonCode.OTHER_BUILD, text, f"name the repository it was built for: --repository; or {build_it}"
+    )

@@ -18,7 +18,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
 from pipeline.model import Conditions, Level
 from pipeline.model.errors import SigningError
-from pipeline.stages import attest, build
+from pipeline.stages import attest, base, build
 from pipeline.stages import lock as locks
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of, locate
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.adapters.engine import Engine, Facts
-    from pipeline.model import Cell, Host, Matrix, Repository
+    from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.matrix = settings.matrix
+        self.bases: dict[TagRef, ImageRef] = {}
         self._reached: set[str] = set()
+        self._engine: Engine | None = None
+        self._key: dsse.PrivateKey | None = None
 
     def why_not(self, cell: Cell) -> str:
         """Why this machine cannot prove the cell, or nothing."""
@@ -125,17 +128,28 @@ class Services:
         """The repository that users pull from."""
         return Registry(self.matrix.repository)
 
-    @cached_property
+    def base_of(self, spec: Spec) -> ImageRef | None:
+        """The base of a cell, if it is there; looked up once, so that all cells stand on one digest."""
+        if spec.base.image:
+            return spec.base.image
+        home = base.home(spec.base, spec.system, IMAGES, self.matrix.staging)
+        if home not in self.bases and (digest := Registry(home.repository).digest_of(home.tag)):
+            self.bases[home] = home.repository.at(digest)
+        return self.bases.get(home)
+
+    @property
     def engine(self) -> Engine:
         """The container engine. Raises EngineError where it is down."""
-        from pipeline.adapters.engine import Engine  # noqa: PLC0415 - a plan needs no engine, and waits for no import
+        if self._engine is None:
+            from pipeline.adapters.engine import Engine  # noqa: PLC0415 - a plan needs none, and waits for no import
 
-        return Engine.connect()
+            self._engine = Engine.connect()
+        return self._engine
 
     @property
     def has_used_engine(self) -> bool:
         """Whether anything needed the engine so far."""
-        return "engine" in self.__dict__
+        return self._engine is not None
 
     @cached_property
     def facts(self) -> Facts:
@@ -154,10 +168,12 @@ class Services:
         """The host that records name, with the version of the engine where one is used."""
         return host.here(self.facts.version if self.has_used_engine else "")
 
-    @cached_property
+    @property
     def key(self) -> dsse.PrivateKey:
         """The key that signs: the one that is given, else this user's. Raises SigningError."""
-        return signing_keys.load(pem=self.settings.key_pem)
+        if self._key is None:
+            self._key = signing_keys.load(pem=self.settings.key_pem)
+        return self._key
 
     def refuse_unusable_key(self) -> None:
         """Raise SigningError where a key is given that cannot be used, whatever there is to do with it."""
@@ -198,8 +214,8 @@ class Services:
         """
         if self._signers:
             return attest.Evidence(self._signers)
-        is_known = self.settings.key_pem is not None or "key" in self.__dict__
-        own = self.key.public_key() if is_known else signing_keys.own_public()
+        has_key = self.settings.key_pem is not None or self._key is not None
+        own = self.key.public_key() if has_key else signing_keys.own_public()
         return attest.Evidence(signing_keys.trusted([own] if own else []))
 
     @cached_property

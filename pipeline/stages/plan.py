@@ -13,6 +13,7 @@ from pipeline.formats.units import size
 from pipeline.model import (
     Cell,
     Finding,
+    Goal,
     Level,
     Outcome,
     Reason,
@@ -27,7 +28,7 @@ from pipeline.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pipeline.model import Budget, Decision, Estimate, Observed, Pruned, Record
+    from pipeline.model import Budget, CellState, Estimate, Pruned, Record
 
 MOST_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
@@ -42,44 +43,62 @@ _LEFT = {
     State.PUBLISHED: (),
 }
 
+_BUILDING = (Stage.LOCK, Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.CERTIFY)
+_REACH = {
+    Goal.BUILD: _BUILDING,
+    Goal.VERIFY: (*_BUILDING, Stage.VERIFY),
+    Goal.PUBLISH: (Stage.PUBLISH,),
+    Goal.REPAIR: (Stage.PUBLISH,),
+}
+"""The stages that each goal may take; one that only reads takes none."""
 
-def status(
-    observed: Observed,
-    decision: Decision | None,
-    *,
-    can_prove: bool,
-    why_not: str,
-    channels: tuple[str, ...],
-    there: Decision | None = None,
-    keeps: bool = False,
-    verdict: Verdict | None = None,
-    estimate: Estimate | None = None,
-) -> Status:
-    """The state of one cell, and the steps that are left.
 
-    ``decision`` is the gate's on the image in staging; None where it was not asked, which proves
-    nothing. ``can_prove`` says whether this machine could verify the cell; if it cannot, and the
-    cell still has to be verified, ``why_not`` ("needs a GPU") becomes its ``pending``.
-    ``channels`` are the tags that ought to carry the cell's image beside its immutable one. ``there`` is the
-    gate's decision on the same digest by what lies in the destination: tags alone do not make it published.
-    ``keeps`` says whether by that the digest may keep the tags that it has, whatever today's inputs are.
+def stages(state: CellState, goal: Goal, *, fresh: bool = False) -> tuple[Stage, ...]:
+    """The stages that are left on the way to a goal, in order; none where it is done, or cannot go on.
+
+    With ``fresh`` a proven image is proven again. A cell that this machine cannot prove is not built here by
+    ``verify``, and what its certificate refuses takes no time of a GPU.
+    """
+    if state.is_stopped:
+        return ()
+    if goal is Goal.LOCK:
+        planned: tuple[Stage, ...] = (Stage.LOCK,)
+    elif goal is Goal.VERIFY and pending(state):
+        planned = ()
+    else:
+        planned = steps(state)
+        if fresh and goal is Goal.VERIFY and state_of(state) in {State.PROVEN, State.PUBLISHED}:
+            planned = (Stage.VERIFY,)
+        planned = tuple(stage for stage in planned if stage in _REACH.get(goal, ()))
+    done = {stage for stage, _ in state.done}
+    return tuple(stage for stage in planned if stage not in done)
+
+
+def status(state: CellState, verdict: Verdict | None = None, estimate: Estimate | None = None) -> Status:
+    """The row of one cell: its state, the steps that are left, and what stands against it.
+
     ``verdict`` is compatibility's; ``estimate`` what a build would take.
     """
-    record = _record(observed, decision)
-    state = _state(observed, decision, record, channels, there)
-    steps = _steps(state, decision)
+    left = steps(state)
     return Status(
-        cell=observed.spec.cell,
-        state=state,
-        reasons=(*_against(decision), *_tag_reasons(observed, decision, there, keeps=keeps)),
-        steps=steps,
-        pending=why_not if Stage.VERIFY in steps and not can_prove else "",
-        image=observed.image,
-        record=record,
-        tags=observed.carried,
+        cell=state.cell,
+        state=State.INCONCLUSIVE if state.is_inconclusive else state_of(state),
+        reasons=state.refusals if state.is_inconclusive else (*_reasons(state), *state.refusals),
+        steps=left,
+        pending=pending(state),
+        image=state.image,
+        record=_record(state),
+        tags=state.carried,
+        seconds=state.done,
+        log_tail=state.log_tail,
         verdict=verdict,
-        estimate=estimate if Stage.BUILD in steps else None,
+        estimate=estimate if Stage.BUILD in left else None,
     )
+
+
+def pending(state: CellState) -> str:
+    """Why the cell has to be verified elsewhere, if so."""
+    return state.cannot_prove if Stage.VERIFY in steps(state) else ""
 
 
 def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[Finding, ...]:
@@ -111,81 +130,91 @@ def left_out(one: Pruned) -> Status:
     return Status(one.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(one.findings))
 
 
-def _state(
-    observed: Observed,
-    decision: Decision | None,
-    record: Record | None,
-    channels: tuple[str, ...],
-    there: Decision | None,
-) -> State:
-    if observed.lock is None:
+def state_of(state: CellState) -> State:
+    """How far a cell has come; tags alone do not make it published."""
+    if state.lock is None:
         return State.UNLOCKED
-    if observed.image is None:
+    if state.image is None:
         return State.UNBUILT
-    if decision is not None and decision.allowed:
-        wanted = {observed.image.immutable_tag, *channels}
-        is_carried = wanted <= set(observed.carried) and _is_whole(observed, there)
-        return State.PUBLISHED if is_carried else State.PROVEN
-    if decision is not None and any(one.code == ReasonCode.CERTIFICATE_REFUSED for one in decision.reasons):
+    if state.decision is not None and state.decision.allowed:
+        expected = {state.image.immutable_tag, *state.channels}
+        return State.PUBLISHED if expected <= set(state.carried) and _is_whole(state) else State.PROVEN
+    record = _record(state)
+    if is_refused(state):
         return State.FAILED
     if record is None or record.result is not Result.FAILED:
         return State.UNPROVEN
     return State.FAILED if record.named(Outcome.FAILED) else State.INCONCLUSIVE
 
 
-def _steps(state: State, decision: Decision | None) -> tuple[Stage, ...]:
+def steps(state: CellState) -> tuple[Stage, ...]:
     """What is left to do. An image that is there may lack its certificate, or its record, or both."""
-    if decision is None or state not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
-        return _LEFT[state]
-    codes = {reason.code for reason in decision.reasons}
+    found = state_of(state)
+    if found is State.UNLOCKED or found is State.UNBUILT:
+        return tuple(stage for stage in _LEFT[found] if stage is not Stage.BASE or state.base is None)
+    if state.decision is None or found not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
+        return _LEFT[found]
+    if is_refused(state):
+        return ()
+    codes = {reason.code for reason in state.decision.reasons}
     certify = (Stage.CERTIFY,) if ReasonCode.NO_CERTIFICATE in codes else ()
     verify = (Stage.VERIFY,) if codes != {ReasonCode.NO_CERTIFICATE} else ()
     return (*certify, *verify, Stage.PUBLISH)
 
 
-def _record(observed: Observed, decision: Decision | None) -> Record | None:
-    """The record that the gate accepted; else the newest one of the very image in staging."""
-    if decision is not None and decision.allowed and decision.proof is not None:
-        return decision.proof.record
-    if observed.image is None:
+def is_refused(state: CellState) -> bool:
+    """Whether the certificate speaks against the image."""
+    reasons = state.decision.reasons if state.decision else ()
+    return any(reason.code == ReasonCode.CERTIFICATE_REFUSED for reason in reasons)
+
+
+def _record(state: CellState) -> Record | None:
+    """The record that the gate accepted; else the newest of the very image in staging."""
+    if state.decision is not None and state.decision.allowed and state.decision.proof is not None:
+        return state.decision.proof.record
+    if state.image is None:
         return None
-    digest = str(observed.image.ref.digest)
-    records = [proof.record for proof in observed.beside.proofs if proof.record.digest == digest]
-    return max(records, key=lambda record: (record.finished, record.attempt), default=None)
+    digest = str(state.image.ref.digest)
+    proofs = [proof for proof in state.attestations.proofs if proof.record.digest == digest]
+    newest = max(proofs, key=lambda proof: proof.age, default=None)
+    return newest.record if newest else None
 
 
-def _is_whole(observed: Observed, there: Decision | None) -> bool:
+def _is_whole(state: CellState) -> bool:
     """Whether the destination has the image and all that was signed of it, and the gate agrees."""
-    stored = {one.manifest for one in observed.there.statements}
-    brought = stored >= {one.manifest for one in observed.beside.statements}
-    listed = not observed.there.unlisted
-    return there is not None and there.allowed and observed.whole and brought and listed
+    stored = {attestation.manifest for attestation in state.published.statements}
+    brought = stored >= {attestation.manifest for attestation in state.attestations.statements}
+    listed = not state.published.unlisted
+    decision = state.published_decision
+    return decision is not None and decision.allowed and state.is_complete and brought and listed
 
 
-def _against(decision: Decision | None) -> tuple[Reason, ...]:
-    """What the gate says against an image that it does not allow, and what lies beside it for nothing."""
-    if decision is None or decision.allowed:
-        return ()
-    return (*decision.reasons, *decision.rejected)
+def _reasons(state: CellState) -> tuple[Reason, ...]:
+    """What the gate says against the image, what is rejected beside it, and what is wrong with its tags."""
+    against: tuple[Reason, ...] = ()
+    if state.decision is not None and not state.decision.allowed:
+        against = (*state.decision.reasons, *state.decision.rejected)
+    return (*against, *_tag_reasons(state))
 
 
-def _tag_reasons(
-    observed: Observed, decision: Decision | None, there: Decision | None, *, keeps: bool
-) -> Iterator[Reason]:
+def _tag_reasons(state: CellState) -> Iterator[Reason]:
     """What is wrong with the tags in the destination, and how each is mended."""
-    if observed.image is None:
+    if state.image is None:
         return
-    cell, image = observed.spec.cell, observed.image
-    named = dict(observed.tags).get(image.immutable_tag, image.ref.digest)
+    cell, image = state.cell, state.image
+    named = dict(state.tags).get(image.immutable_tag, image.ref.digest)
     if named != image.ref.digest:
         text = f"{cell.id}: the immutable tag {image.immutable_tag} names {named}, not {image.ref.digest}"
         hint = f"python -m pipeline repair {cell.id} moves it back, unless what it names is proven too"
         yield Reason(ReasonCode.TAG_MOVED, text, hint)
-    if keeps or not observed.carried or (there is not None and there.allowed):
+    decision = state.published_decision
+    if state.keeps_tags or not state.carried or (decision is not None and decision.allowed):
         return
-    tags = ", ".join(observed.carried)
-    why = "; ".join(reason.text for reason in there.reasons) if there else "nothing is known of it there"
-    if decision is not None and decision.allowed:
+    tags = ", ".join(state.carried)
+    why = (
+        "; ".join(reason.text for reason in decision.reasons) if decision else "nothing is known of it there"
+    )
+    if state.decision is not None and state.decision.allowed:
         text = f"{cell.id}: tagged {tags}, without evidence beside {image.ref.digest} that allows it: {why}"
         yield Reason(
             ReasonCode.EVIDENCE_LACKING, text, f"python -m pipeline publish {cell.id} brings it there again"

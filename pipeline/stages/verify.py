@@ -30,9 +30,12 @@ from pipeline.model import (
     ImageRef,
     ImageTarget,
     Outcome,
+    Record,
+    Result,
     Trial,
     canonical,
     checks_of,
+    key_of,
     shown,
 )
 from pipeline.model.errors import MachineError, UsageError
@@ -40,7 +43,9 @@ from pipeline.suite import probes
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pipeline.model import Host, Image, Repository
 
 _POLL = 0.1
 _TAIL_LINES = 40
@@ -49,6 +54,50 @@ _GRACE_SECONDS = 20.0
 _SPARE_SECONDS = 600.0
 """Beyond all of a trial's own deadlines: pulling the image, starting pytest."""
 _PROBE_SECONDS = 60.0
+
+
+def record(
+    image: Image,
+    repository: Repository,
+    checks: tuple[Check, ...],
+    *,
+    earlier: Sequence[Record],
+    model: str,
+    host: Host,
+    started: str,
+    finished: str,
+) -> Record:
+    """What the suite saw of an image, as it is signed.
+
+    ``earlier`` are the records of the same image: one of the same proof key makes this another attempt, and
+    a pass after a failure a warning.
+    """
+    proof_key = key_of([image.ref.digest.value, suite.digest(), model, host.hardware])
+    before = [record for record in earlier if record.proof_key == proof_key]
+    return Record(
+        schema=1,
+        cell=image.cell.id,
+        repository=str(repository),
+        digest=image.ref.digest.value,
+        build_key=image.build_key,
+        proof_key=proof_key,
+        lock=image.lock,
+        suite=suite.digest(),
+        model=model,
+        host=host,
+        started=started,
+        finished=finished,
+        attempt=len(before) + 1,
+        checks=checks,
+        result=_result(checks, before),
+    )
+
+
+def _result(checks: tuple[Check, ...], before: Sequence[Record]) -> Result:
+    if any(check.outcome is not Outcome.PASSED for check in checks):
+        return Result.FAILED
+    has_failed = any(record.result is not Result.PASSED for record in before)
+    return Result.WARNED if has_failed else Result.PASSED
 
 
 # -- a bare-metal environment -----------------------------------------------------------------------

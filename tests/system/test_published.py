@@ -15,6 +15,7 @@ from pipeline import compat, matrix, suite
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
 from pipeline.model import (
+    Goal,
     Image,
     ImageRef,
     Lock,
@@ -22,6 +23,7 @@ from pipeline.model import (
     Repository,
     Result,
     State,
+    Status,
     checks_of,
 )
 from pipeline.model.errors import TagproofError
@@ -56,51 +58,51 @@ TORCH = Pin("torch", "2.13.0", "1" * 64, "torch-2.13.0-py3-none-any.whl", 4000)
 class Cell:
     """A cell that is built and certified; records of it can be signed at will."""
 
-    flow: Runner
+    runner: Runner
     spec: Spec
     image: Image
     lock: Lock
 
     @property
-    def machine(self) -> Services:
-        return self.flow.machine
+    def services(self) -> Services:
+        return self.runner.services
 
     @property
     def destination(self) -> Registry:
-        return self.machine.destination
+        return self.services.destination
 
     def prove(self, registry: Registry | None = None, *, minutes: int = 10, **changes: Any) -> Digest:
         """Sign a record of so many minutes ago and attach it, in staging unless told otherwise."""
         moment = rfc3339(datetime.now(UTC) - timedelta(minutes=minutes))
         good: dict[str, Any] = {
-            "repository": str(self.machine.matrix.repository),
+            "repository": str(self.services.matrix.repository),
             "suite": suite.digest(),
-            "model": self.machine.model_digest_of(self.spec.cell),
+            "model": self.services.model_digest_of(self.spec.cell),
             "started": moment,
             "finished": moment,
             "checks": passed(checks_of(self.spec.cell.vllm)),
         }
-        bundle = attest.sign(record(self.image, **{**good, **changes}), self.machine.key)
+        bundle = attest.sign(record(self.image, **{**good, **changes}), self.services.key)
         return self.attach(bundle, registry)
 
     def certify(self, registry: Registry | None = None, **changes: Any) -> Digest:
         """Sign a certificate without findings and attach it."""
         expected = expectations_of(self.spec, self.lock)
         good: dict[str, Any] = {
-            "repository": str(self.machine.matrix.repository),
+            "repository": str(self.services.matrix.repository),
             "inputs": audit.inputs_of(self.image.ref.digest, expected, self.spec.waivers),
             "created": now(),
         }
-        signed = attest.certificates.sign(certificate(self.image, **{**good, **changes}), self.machine.key)
+        signed = attest.certificates.sign(certificate(self.image, **{**good, **changes}), self.services.key)
         return self.attach(signed, registry)
 
     def attach(self, bundle: bytes, registry: Registry | None = None) -> Digest:
-        place = registry or self.machine.staging
+        place = registry or self.services.staging
         return attest.attach(place, place.repository.at(self.image.ref.digest), bundle)
 
     def strip(self, registry: Registry) -> None:
         """Somebody who may delete takes away all that is signed beside the image."""
-        for one in self.machine.evidence.attestations_of(registry, self.image.ref.digest).statements:
+        for one in self.services.evidence.attestations_of(registry, self.image.ref.digest).statements:
             assert registry.delete_manifest(one.manifest)
         for tag in (fallback_tag(self.image.ref.digest), f"{fallback_tag(self.image.ref.digest)}.att"):
             assert registry.delete_tag(tag)
@@ -109,13 +111,25 @@ class Cell:
         """The tags that people see."""
         return {tag for tag in self.destination.tags() if not tag.startswith("sha256-")}
 
+    def status(self) -> Status:
+        """What the plan says of the cell."""
+        return self.runner.bring(Goal.PLAN, self.spec)
+
+    def publish(self) -> Status:
+        """What ``publish`` says after its work."""
+        return self.runner.bring(Goal.PUBLISH, self.spec)
+
+    def repair(self) -> Status:
+        """What ``repair`` says after its work."""
+        return self.runner.bring(Goal.REPAIR, self.spec)
+
     def codes(self) -> set[str]:
         """Why the plan says that something is to be looked at."""
-        return {reason.code for reason in self.flow.status(self.spec).reasons}
+        return {reason.code for reason in self.status().reasons}
 
     def gate(self, place: Repository) -> set[str]:
         """Why the gate refuses the image at this place."""
-        return {reason.code for reason in self.flow.judge(str(place.at(self.image.ref.digest))).reasons}
+        return {reason.code for reason in self.runner.judge(str(place.at(self.image.ref.digest))).reasons}
 
 
 def push(registry: Registry, tag: str, labels: dict[str, str]) -> ImageRef:
@@ -148,8 +162,8 @@ def cell(bench: Bench, tmp_path: Path) -> Iterator[Cell]:
     own = generate_private_key(SECP256R1())
     pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     with ProgressReporter() as narrator:
-        flow = Runner(Services(Settings(matrix=loaded, key_pem=pem)), narrator)
-        made = Cell(flow, spec, Image(spec.cell, ref, key, lock.digest), lock)
+        runner = Runner(Services(Settings(matrix=loaded, key_pem=pem)), narrator)
+        made = Cell(runner, spec, Image(spec.cell, ref, key, lock.digest), lock)
         made.certify()
         made.prove()
         yield made
@@ -157,16 +171,16 @@ def cell(bench: Bench, tmp_path: Path) -> Iterator[Cell]:
 
 def test_a_proven_cell_is_published_and_then_there_is_nothing_to_do(cell: Cell) -> None:
     """The twin of all that follows: nobody tampers."""
-    assert cell.flow.status(cell.spec).state is State.PROVEN
-    assert cell.flow.publish(cell.spec).state is State.PUBLISHED
-    assert cell.flow.status(cell.spec).reasons == ()
-    assert cell.gate(cell.destination.repository) == cell.gate(cell.machine.staging.repository) == set()
+    assert cell.status().state is State.PROVEN
+    assert cell.publish().state is State.PUBLISHED
+    assert cell.status().reasons == ()
+    assert cell.gate(cell.destination.repository) == cell.gate(cell.services.staging.repository) == set()
 
 
 @pytest.mark.parametrize("left", ["nothing", "a failure", "a foreign record and certificate"])
 def test_what_the_destination_lacks_is_seen_and_brought_again(cell: Cell, left: str) -> None:
     """Published is the gate's judgement of what lies there, not that anything signed lies there."""
-    cell.flow.publish(cell.spec)
+    cell.publish()
     cell.strip(cell.destination)
     if left == "a foreign record and certificate":
         elsewhere = "127.0.0.1:9/elsewhere"
@@ -174,47 +188,47 @@ def test_what_the_destination_lacks_is_seen_and_brought_again(cell: Cell, left: 
         cell.certify(cell.destination, repository=elsewhere)
     if left == "a failure":
         cell.prove(cell.destination, minutes=90, result=Result.FAILED, proof_key="3" * 64)
-    assert cell.flow.status(cell.spec).state is State.PROVEN
+    assert cell.status().state is State.PROVEN
     assert "evidence-lacking" in cell.codes()
-    assert cell.flow.publish(cell.spec).state is State.PUBLISHED
+    assert cell.publish().state is State.PUBLISHED
     assert cell.gate(cell.destination.repository) == set()
 
 
 def test_the_gate_judges_what_lies_beside_the_reference_that_was_asked_for(cell: Cell) -> None:
     """Stripped there, it is refused there, whatever lies in staging; and nowhere else is it ours."""
-    cell.flow.publish(cell.spec)
+    cell.publish()
     other = Registry(replace(cell.destination.repository, path=f"{cell.destination.repository.path}-other"))
-    manifest = cell.machine.staging.manifest(cell.image.ref.digest)
+    manifest = cell.services.staging.manifest(cell.image.ref.digest)
     assert manifest
-    other.take_blobs(manifest.blobs, cell.machine.staging)
+    other.take_blobs(manifest.blobs, cell.services.staging)
     other.put_manifest(manifest)
     assert "no-proof" in cell.gate(other.repository)
-    beside = cell.machine.evidence.attestations_of(cell.machine.staging, cell.image.ref.digest)
-    cell.machine.evidence.copy(beside.statements, cell.machine.staging, other, cell.image.ref.digest)
+    beside = cell.services.evidence.attestations_of(cell.services.staging, cell.image.ref.digest)
+    cell.services.evidence.copy(beside.statements, cell.services.staging, other, cell.image.ref.digest)
     assert "other-repository" in cell.gate(other.repository)
     cell.strip(cell.destination)
     assert "no-proof" in cell.gate(cell.destination.repository)
-    assert cell.gate(cell.machine.staging.repository) == set()
+    assert cell.gate(cell.services.staging.repository) == set()
 
 
 def test_a_published_image_that_fails_later_is_told_vetoed_there_and_withdrawn(cell: Cell) -> None:
     """Tags do not stay on it in silence: its failure lies beside them, and repair takes them off."""
-    cell.flow.publish(cell.spec)
+    cell.publish()
     cell.prove(minutes=1, result=Result.FAILED, proof_key="3" * 64)
-    assert cell.flow.status(cell.spec).state is not State.PUBLISHED
-    assert "still-tagged" in {reason.code for reason in cell.flow.publish(cell.spec).reasons}
-    there = cell.machine.evidence.attestations_of(cell.destination, cell.image.ref.digest)
+    assert cell.status().state is not State.PUBLISHED
+    assert "still-tagged" in {reason.code for reason in cell.publish().reasons}
+    there = cell.services.evidence.attestations_of(cell.destination, cell.image.ref.digest)
     assert Result.FAILED in {proof.record.result for proof in there.proofs}
     assert cell.gate(cell.destination.repository)
-    cell.flow.repair(cell.spec)
+    cell.repair()
     assert cell.tags() == set()
 
 
 def test_tags_whose_proof_has_grown_too_old_are_told(cell: Cell) -> None:
     """Nobody failed, and nobody looked again either."""
-    cell.flow.publish(cell.spec)
-    policy = replace(cell.machine.matrix.policy, max_age_days=0)
-    cell.flow.machine.matrix = cell.flow.matrix = replace(cell.machine.matrix, policy=policy)
+    cell.publish()
+    policy = replace(cell.services.matrix.policy, max_age_days=0)
+    cell.services.matrix = replace(cell.services.matrix, policy=policy)
     assert {"stale", "still-tagged"} <= cell.codes()
 
 
@@ -222,9 +236,9 @@ def test_a_published_image_keeps_its_tags_when_the_suite_is_edited(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is to be tried again; nothing speaks of withdrawing what is published."""
-    cell.flow.publish(cell.spec)
+    cell.publish()
     monkeypatch.setattr(suite, "digest", lambda: f"sha256:{'9' * 64}")
-    status = cell.flow.status(cell.spec)
+    status = cell.status()
     assert status.state is State.UNPROVEN
     assert {reason.code for reason in status.reasons} == {"other-suite"}
 
@@ -237,21 +251,21 @@ def test_tags_that_were_moved_to_an_unproven_image_are_put_back_by_repair(cell: 
     for tag in (cell.spec.cell.id, cell.image.immutable_tag):
         cell.destination.put_manifest(manifest, tag)
     assert "tag-moved" in cell.codes()
-    assert "tag-moved" in {reason.code for reason in cell.flow.publish(cell.spec).reasons}
-    assert cell.flow.repair(cell.spec).state is State.PUBLISHED
-    assert cell.flow.status(cell.spec).reasons == ()
+    assert "tag-moved" in {reason.code for reason in cell.publish().reasons}
+    assert cell.repair().state is State.PUBLISHED
+    assert cell.status().reasons == ()
 
 
 def test_an_index_in_the_place_of_an_image_is_named_with_what_replaces_it(cell: Cell) -> None:
     """Any builder with attestations leaves one; a build with --fresh does not look at it."""
-    inner = cell.machine.staging.manifest(cell.image.ref.digest)
+    inner = cell.services.staging.manifest(cell.image.ref.digest)
     assert inner
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [inner.descriptor.plain]}
-    cell.machine.staging.put_manifest(
+    cell.services.staging.put_manifest(
         Manifest(json.dumps(document).encode(), OCI_INDEX), cell.image.build_key
     )
     with pytest.raises(TagproofError, match="in the place of the image") as error:
-        cell.flow.status(cell.spec)
+        cell.status()
     assert f"build --fresh {cell.spec.cell.id}" in error.value.hint
 
 
@@ -259,9 +273,13 @@ def test_why_evidence_counts_for_nothing_is_told_with_its_key(cell: Cell) -> Non
     """Another machine's key signed: the gate and the plan say whose it claims to be."""
     stranger = generate_private_key(SECP256R1())
     pem = stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    other = Runner(Services(Settings(matrix=cell.machine.matrix, key_pem=pem)), cell.flow.narrator)
-    said = [reason.text for reason in other.status(cell.spec).reasons if reason.code == "record-untrusted"]
-    (signer,) = cell.machine.evidence.trusted
+    other = Runner(Services(Settings(matrix=cell.services.matrix, key_pem=pem)), cell.runner.reporter)
+    said = [
+        reason.text
+        for reason in other.bring(Goal.PLAN, cell.spec).reasons
+        if reason.code == "record-untrusted"
+    ]
+    (signer,) = cell.services.evidence.trusted
     assert len(said) == 2
     assert all(signer in text for text in said)
     decision = other.judge(str(cell.image.ref))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
-from pipeline.model import State
+from pipeline.model import Goal, State
 from pipeline.model.errors import REFUSED
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given, signs=True) as runner:
-        statuses = runner.each(context.selected(runner, given), runner.built)
+        statuses = runner.run(Goal.BUILD, context.selected(runner, given))
     output.narrate_failures(statuses, output.is_failed)
     output.print_statuses(statuses, as_json=given.json)
     is_refused = any(status.state is State.FAILED for status in statuses)

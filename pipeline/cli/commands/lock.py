@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli import options
+from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
-from pipeline.model.errors import GOOD
+from pipeline.model import Goal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -18,6 +18,7 @@ def _add_options(parser: ArgumentParser) -> None:
     options.add_cells(parser)
     options.add_matrix(parser)
     options.add_find_links(parser)
+    options.add_json(parser)
     options.add_repository(parser, is_shown=False)  # one call of nox hands the same words to every stage
 
 
@@ -25,9 +26,11 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given) as runner:
-        for spec in context.selected(runner, given):
-            runner.lock(spec)
-    return GOOD
+        statuses = runner.run(Goal.LOCK, context.selected(runner, given))
+    output.narrate_failures(statuses, output.is_inconclusive)
+    if given.json:
+        output.print_statuses(statuses, as_json=True)
+    return exit_codes.of_observing(statuses)
 
 
 COMMAND = Command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
+from pipeline.model import Goal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -29,8 +30,8 @@ def _run(given: Options) -> int:
     from pipeline.stages import plan
 
     with context.opened(given) as runner:
-        specs, pruned = matrix.survey(runner.matrix, given.select)
-        statuses = runner.each(specs, runner.status)
+        specs, pruned = matrix.survey(runner.services.matrix, given.select)
+        statuses = runner.run(Goal.PLAN, specs)
     if given.github:
         print(json.dumps(plan.github(statuses)))  # on one line, as GITHUB_OUTPUT takes it
     elif given.json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline import report
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
-from pipeline.model import State
+from pipeline.model import Goal, State
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -28,7 +28,7 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given, signs=True, reports=True) as runner:
-        statuses = runner.each(context.selected(runner, given), runner.publish)
+        statuses = runner.run(Goal.PUBLISH, context.selected(runner, given))
     output.narrate_failures(statuses, lambda one: output.is_failed(one) or output.is_hindered(one))
     report.write(statuses, context.report_folder(given))
     output.print_statuses(statuses, as_json=given.json)

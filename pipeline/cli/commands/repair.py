@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
+from pipeline.model import Goal
 from pipeline.model.errors import REFUSED
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _run(given: Options) -> int:
         for image in images:
             runner.clean(image, output.narrate)
         is_of_cells = given.select or not images
-        statuses = runner.each(context.selected(runner, given), runner.repair) if is_of_cells else ()
+        statuses = runner.run(Goal.REPAIR, context.selected(runner, given)) if is_of_cells else ()
     output.narrate_failures(statuses, output.is_hindered)
     output.print_statuses(statuses, as_json=given.json)
     is_left = any(reason.code.is_of_a_tag for status in statuses for reason in status.reasons)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline import report
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
+from pipeline.model import Goal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -25,7 +26,7 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given, reports=True) as runner:
-        statuses = runner.each(context.selected(runner, given), runner.status)
+        statuses = runner.run(Goal.REPORT, context.selected(runner, given))
     report.write(statuses, context.report_folder(given))
     if given.json:
         output.print_statuses(statuses, as_json=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import report
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
-from pipeline.model import State
+from pipeline.model import Goal, State
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -34,7 +34,7 @@ def _run(given: Options) -> int:
 
     with context.opened(given, signs=True, reports=True) as runner:
         specs = context.selected(runner, given)
-        statuses = (runner.try_out(given.python),) if given.python else runner.each(specs, runner.verify)
+        statuses = (runner.try_out(given.python),) if given.python else runner.run(Goal.VERIFY, specs)
     output.narrate_failures(statuses, lambda one: output.is_failed(one) or output.is_hindered(one))
     report.write(statuses, context.report_folder(given))
     output.print_statuses(statuses, as_json=given.json)

@@ -18,7 +18,7 @@ EXCUSED = {
             "stages.build:key",
             "stages.build:recipe_of",
             "stages.audit:_sha256",
-            "runner:Runner._fetch",
+            "runner.steps:_tool",
             "formats.sources:_imported",
             "suite.golden:read",
             "suite.probes:source",

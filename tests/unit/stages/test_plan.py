@@ -14,14 +14,15 @@ from pipeline.model import (
     Attestations,
     Budget,
     Cell,
+    CellState,
     Decision,
     Digest,
     Estimate,
     Finding,
+    Goal,
     Image,
     Level,
     Lock,
-    Observed,
     Outcome,
     Pin,
     Proof,
@@ -67,40 +68,43 @@ def proof(
     return Proof(record, "key", OURS)
 
 
-def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -> Observed:
+def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -> CellState:
     """A cell with a lock and an image, whose proofs lie in the destination too, and these changes."""
-    beside = Attestations(proofs)
+    attestations = Attestations(proofs)
     found: dict[str, Any] = {
         "lock": Lock(cell, ()),
         "image": image(cell),
-        "beside": beside,
-        "there": beside,
-        "whole": True,
+        "attestations": attestations,
+        "published": attestations,
+        "is_complete": True,
         **changes,
     }
-    return Observed(spec(cell), **found)
+    return CellState(spec(cell), **found)
 
 
-def status(
-    seen: Observed,
+def decided(
+    state: CellState,
     decision: Decision | None = None,
     *,
-    why_not: str = "",
+    cannot_prove: str = "",
     channels: tuple[str, ...] = (CPU.id, "cpu"),
-    there: Decision | None = None,
-) -> Status:
-    """The status of what was observed, on a machine that can prove it unless it says why not.
-
-    Unless told otherwise the gate says of the destination what it says of staging.
-    """
-    return plan.status(
-        seen,
-        decision,
-        can_prove=not why_not,
-        why_not=why_not,
+    published_decision: Decision | None = None,
+    keeps_tags: bool = False,
+) -> CellState:
+    """The same state with the gate's decisions; of the destination it says what it says of staging."""
+    return replace(
+        state,
+        decision=decision,
+        cannot_prove=cannot_prove,
         channels=channels,
-        there=there or (decision if seen.carried else None),
+        published_decision=published_decision or (decision if state.carried else None),
+        keeps_tags=keeps_tags,
     )
+
+
+def status(state: CellState, decision: Decision | None = None, **changes: Any) -> Status:
+    """The row of what was observed."""
+    return plan.status(decided(state, decision, **changes))
 
 
 def tags(*names: str, digest: Digest = OURS) -> tuple[tuple[str, Digest], ...]:
@@ -137,7 +141,7 @@ LAST = (Stage.VERIFY, Stage.PUBLISH)
     ],
 )
 def test_the_state_says_how_far_a_cell_has_come(
-    seen: Observed, decision: Decision | None, state: State, steps: tuple[Stage, ...]
+    seen: CellState, decision: Decision | None, state: State, steps: tuple[Stage, ...]
 ) -> None:
     """Each state has its steps; tags without a proof are worth nothing."""
     found = status(seen, decision)
@@ -159,7 +163,7 @@ UNCERTIFIED = Decision((Reason(ReasonCode.NO_CERTIFICATE, "none", "build it"),),
         (
             Decision((Reason(ReasonCode.CERTIFICATE_REFUSED, "closure", "install it"),), proof()),
             State.FAILED,
-            LAST,
+            (),
         ),
     ],
 )
@@ -188,16 +192,16 @@ UNLISTED = Attestations((proof(),), unlisted=(OURS,))
     ("changes", "there"),
     [
         ({}, NO),
-        ({"there": Attestations()}, YES),
-        ({"there": UNLISTED}, YES),
-        ({"whole": False}, YES),
+        ({"published": Attestations()}, YES),
+        ({"published": UNLISTED}, YES),
+        ({"is_complete": False}, YES),
     ],
     ids=["refused by the gate", "a statement is not there", "a list lacks one", "a layer is gone"],
 )
 def test_tags_alone_do_not_make_an_image_published(changes: dict[str, Any], there: Decision) -> None:
     """Published is what the destination's own evidence says; else there is something left to publish."""
     assert status(observed(proofs=(proof(),), tags=ALL), YES).state is State.PUBLISHED
-    found = status(observed(proofs=(proof(),), tags=ALL, **changes), YES, there=there)
+    found = status(observed(proofs=(proof(),), tags=ALL, **changes), YES, published_decision=there)
     assert (found.state, found.steps) == (State.PROVEN, (Stage.PUBLISH,))
 
 
@@ -212,35 +216,19 @@ def test_tags_on_an_image_that_may_carry_none_are_told_with_the_way_to_withdraw_
 
 def test_a_published_image_may_keep_its_tags_while_todays_inputs_ask_for_another() -> None:
     """An edited suite is a reason to try it again, none to take its tags away."""
-    found = plan.status(
-        observed(proofs=(proof(),), tags=ALL),
-        NO,
-        can_prove=True,
-        why_not="",
-        channels=(CPU.id, "cpu"),
-        there=NO,
-        keeps=True,
-    )
+    found = status(observed(proofs=(proof(),), tags=ALL), NO, published_decision=NO, keeps_tags=True)
     assert (found.state, found.reasons) == (State.UNPROVEN, NO.reasons)
 
 
 def test_a_newer_proof_of_a_published_image_is_left_to_publish_and_no_alarm() -> None:
     """Tried again by today's suite; what lies in the destination still holds its tags until then."""
-    found = plan.status(
-        observed(proofs=(proof(),), tags=ALL),
-        YES,
-        can_prove=True,
-        why_not="",
-        channels=(CPU.id, "cpu"),
-        there=NO,
-        keeps=True,
-    )
+    found = status(observed(proofs=(proof(),), tags=ALL), YES, published_decision=NO, keeps_tags=True)
     assert (found.state, found.steps, found.reasons) == (State.PROVEN, (Stage.PUBLISH,), ())
 
 
 def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
     """The image is proven, and what lies beside it there does not say so."""
-    (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, there=NO).reasons
+    (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, published_decision=NO).reasons
     assert (reason.code, f"publish {CPU.id}" in reason.hint) == ("evidence-lacking", True)
 
 
@@ -275,25 +263,82 @@ def test_a_refusal_keeps_its_reasons() -> None:
     ],
 )
 def test_what_cannot_be_verified_here_is_pending_and_never_proven(
-    seen: Observed, decision: Decision | None, pending: str
+    seen: CellState, decision: Decision | None, pending: str
 ) -> None:
     """Only where verifying is still to do: a proof from another machine is as good."""
-    found = status(seen, decision, why_not="needs a GPU", channels=())
+    found = status(seen, decision, cannot_prove="needs a GPU", channels=())
     assert found.pending == pending
     assert (found.state in {State.PROVEN, State.PUBLISHED}) is (not pending)
     assert (Stage.VERIFY in found.steps) is bool(pending)
 
 
 def test_a_machine_that_can_prove_a_cell_leaves_nothing_pending() -> None:
-    """Whatever it would say if it could not."""
-    found = plan.status(observed(), None, can_prove=True, why_not="needs a GPU", channels=())
-    assert found.pending == ""
+    assert status(observed(), None, channels=()).pending == ""
 
 
 def test_only_tags_of_this_image_are_told() -> None:
     """A tag that carries another digest is not this image's."""
     seen = observed(tags=(*tags("b", "a"), *tags("c", digest=OTHER)))
     assert status(seen, YES).tags == ("a", "b")
+
+
+# -- what a command takes on ------------------------------------------------------------------------
+
+BUILDING = (Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.CERTIFY)
+REFUSED = Decision((Reason(ReasonCode.CERTIFICATE_REFUSED, "closure", "install it"),))
+PUBLISHED = decided(observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), YES)
+UNBUILT = decided(observed(image=None))
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "expected"),
+    [
+        (UNBUILT, Goal.PLAN, ()),
+        (UNBUILT, Goal.REPORT, ()),
+        (UNBUILT, Goal.LOCK, (Stage.LOCK,)),
+        (UNBUILT, Goal.BUILD, BUILDING),
+        (UNBUILT, Goal.VERIFY, (*BUILDING, Stage.VERIFY)),
+        (replace(UNBUILT, base=image().ref), Goal.BUILD, (Stage.FETCH, Stage.BUILD, Stage.CERTIFY)),
+        (decided(observed(), NO), Goal.BUILD, ()),
+        (decided(observed(), UNCERTIFIED), Goal.BUILD, (Stage.CERTIFY,)),
+        (decided(observed(), NO), Goal.VERIFY, (Stage.VERIFY,)),
+        (decided(observed(), REFUSED), Goal.VERIFY, ()),
+        (decided(observed(), NO), Goal.PUBLISH, (Stage.PUBLISH,)),
+        (decided(observed(), YES), Goal.PUBLISH, (Stage.PUBLISH,)),
+        (PUBLISHED, Goal.PUBLISH, ()),
+        (PUBLISHED, Goal.VERIFY, ()),
+    ],
+)
+def test_a_command_takes_the_stages_that_are_left_and_within_its_reach(
+    state: CellState, command: Goal, expected: tuple[Stage, ...]
+) -> None:
+    """Publish never builds, build never runs an image, and what only reads takes none."""
+    assert plan.stages(state, command) == expected
+
+
+def test_a_cell_that_cannot_be_proven_here_is_built_by_build_and_not_by_verify() -> None:
+    pending = replace(UNBUILT, cannot_prove="needs a GPU")
+    assert plan.stages(pending, Goal.VERIFY) == ()
+    assert plan.stages(pending, Goal.BUILD) == BUILDING
+
+
+def test_a_stage_is_taken_once_in_a_run() -> None:
+    """What it left undone, another run may do."""
+    state = replace(decided(observed(), NO), done=((Stage.VERIFY, 1.0),))
+    assert plan.stages(state, Goal.VERIFY) == ()
+
+
+def test_nothing_follows_what_stopped_a_run() -> None:
+    state = replace(UNBUILT, refusals=(NO.reasons[0],))
+    assert plan.stages(state, Goal.VERIFY) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(PUBLISHED, (Stage.VERIFY,)), (decided(observed(), REFUSED), ())]
+)
+def test_what_is_proven_is_proven_again_only_if_asked(state: CellState, expected: tuple[Stage, ...]) -> None:
+    """And never what its certificate refuses."""
+    assert plan.stages(state, Goal.VERIFY, fresh=True) == expected
 
 
 # -- rows for GitHub --------------------------------------------------------------------------------
@@ -375,9 +420,9 @@ def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
     [(observed(image=None), None, TAKES), (observed(), None, None), (observed(), YES, None)],
 )
 def test_only_a_build_that_is_left_to_do_is_estimated(
-    seen: Observed, decision: Decision | None, estimate: Estimate | None
+    seen: CellState, decision: Decision | None, estimate: Estimate | None
 ) -> None:
-    found = plan.status(seen, decision, can_prove=True, why_not="", channels=(), estimate=TAKES)
+    found = plan.status(decided(seen, decision, channels=()), estimate=TAKES)
     assert found.estimate == estimate
 
 
@@ -523,12 +568,7 @@ def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> No
     newer = proof(finished="2026-11-21T10:00:00Z")
     accepted, verdict = proof(), Verdict(())
     found = plan.status(
-        observed(proofs=(newer, accepted)),
-        Decision((), accepted),
-        can_prove=True,
-        why_not="",
-        channels=(),
-        verdict=verdict,
+        decided(observed(proofs=(newer, accepted)), Decision((), accepted), channels=()), verdict
     )
     assert (found.record, found.image) == (accepted.record, image())
     assert found.verdict is verdict
@@ -543,12 +583,14 @@ def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> No
 )
 def test_tags_without_evidence_are_told_with_what_brings_it(there: Decision | None, why: str) -> None:
     found = plan.status(
-        observed(proofs=(proof(),), tags=((CPU.id, OURS), ("cpu", OURS))),
-        Decision((), proof()),
-        can_prove=True,
-        why_not="",
-        channels=(),
-        there=there,
+        replace(
+            decided(
+                observed(proofs=(proof(),), tags=((CPU.id, OURS), ("cpu", OURS))),
+                Decision((), proof()),
+                channels=(),
+            ),
+            published_decision=there,
+        )
     )
     text = f"{CPU.id}: tagged cpu, {CPU.id}, without evidence beside {OURS} that allows it: {why}"
     hint = f"python -m pipeline publish {CPU.id} brings it there again"

@@ -1,0 +1,60 @@
+"""The image in staging that today's inputs give: found by its build key, and only if all of it is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline.adapters.registry import ContentError
+from pipeline.model import CellState, Image
+from pipeline.runner.services import IMAGES
+from pipeline.stages import build
+from pipeline.stages import lock as locks
+
+if TYPE_CHECKING:
+    from pipeline.model import ImageRef, Lock, Spec
+    from pipeline.runner.services import Services
+
+
+def candidate(services: Services, spec: Spec, *, fresh: bool = False) -> CellState:
+    """A cell's lock and base, and the image in staging that is built from them, as far as they are there."""
+    state = CellState(
+        spec,
+        locks.read(spec, services.settings.locks),
+        channels=services.matrix.channels_of(spec.cell),
+        cannot_prove=services.why_not(spec.cell),
+    )
+    if not services.has_registry(services.matrix.staging):
+        return state
+    state = replace(state, base=services.base_of(spec))
+    return state if fresh else find_image(services, state)
+
+
+def find_image(services: Services, state: CellState) -> CellState:
+    """The state with the image in staging that today's lock and base give, if it is there."""
+    if state.lock is None or state.base is None:
+        return state
+    return replace(state, image=_image_in_staging(services, state.spec, state.lock, state.base))
+
+
+def _image_in_staging(services: Services, spec: Spec, lock: Lock, base: ImageRef) -> Image | None:
+    """The candidate under the build key's tag, if all of it is there and it says what it is."""
+    driver = compat.driver_floor(spec.cell.cuda)
+    build_key = build.key(spec, lock, base, driver, IMAGES)
+    staging = services.staging
+    digest = staging.digest_of(build.home(build_key, staging.repository).tag)
+    if digest is None:
+        return None
+    ref = staging.repository.at(digest)
+    try:
+        if not staging.intact(ref):
+            return None
+        labels = staging.config(ref).labels
+    except ContentError as error:
+        what = f"{ref} is in the place of the image of {spec.cell.id}: {error.what}"
+        hint = f"python -m pipeline build --fresh {spec.cell.id} replaces it"
+        raise ContentError(what, hint=hint) from error
+    if not build.labels(spec, lock, driver).items() <= labels.items():
+        return None
+    return Image(spec.cell, ref, build_key, lock.digest)

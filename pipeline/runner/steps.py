@@ -1,0 +1,282 @@
+"""The stages as the runner takes them: each gets a cell's state and returns the next one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline import compat
+from pipeline.adapters import local_registry
+from pipeline.adapters.registry import Registry
+from pipeline.formats import units
+from pipeline.model import (
+    ImageTarget,
+    Outcome,
+    Publication,
+    Reason,
+    ReasonCode,
+    Result,
+    Stage,
+    Trial,
+)
+from pipeline.runner.candidates import find_image
+from pipeline.runner.expectations import expectations_of
+from pipeline.runner.gatekeeping import Judging
+from pipeline.runner.observing import judged, observe_destination, observe_image
+from pipeline.runner.services import IMAGES
+from pipeline.stages import attest, audit, base, build, fetch, publish, verify
+from pipeline.stages import lock as locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pipeline.model import Cell, CellState, Check, Goal, Image, Lock, Pin, Repository, Sizes
+    from pipeline.report.progress import ProgressReporter
+    from pipeline.runner.services import Services
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage tells how far it is with one cell."""
+
+    reporter: ProgressReporter
+    cell: Cell
+    stage: Stage | Goal
+
+    def __call__(self, text: str) -> None:
+        """One line of what is going on."""
+        self.reporter.note(self.cell.id, f"{self.stage}: {text}")
+
+
+def lock(services: Services, state: CellState, _progress: Progress) -> CellState:
+    """Resolve and write the cell's lock, whether there is one or not; an image of it may be there already."""
+    made = locks.make(state.spec, default_cuda=compat.default_cuda(state.cell), folders=services.folders)
+    locks.write(state.spec, made, services.settings.locks)
+    state = replace(state, lock=made)
+    return state if services.settings.fresh else observe_image(services, find_image(services, state))
+
+
+def fetch_wheels(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Bring every wheel of the lock, and uv for the build, into the cache."""
+    lock = _lock_of(state)
+    pins = [*lock.pins, _tool(state.cell)]
+    build.refuse_full_disk(lock, fetch.bytes_missing(pins, services.cache), services.room())
+    fetch.fetch(state.spec, pins, services.cache, services.folders, progress.reporter.bytes)
+    return state
+
+
+def make_base(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Make the base and push it into staging."""
+    spec = state.spec
+    base.refuse_foreign_system(spec.base, spec.system)
+    home = base.home(spec.base, spec.system, IMAGES, services.matrix.staging)
+    with _pushing(services, progress, home.repository):
+        ref, packages = base.make(
+            spec.base,
+            spec.system,
+            IMAGES,
+            home,
+            platform=spec.cell.platform,
+            snapshotter=services.builder.snapshotter,
+            progress=progress,
+        )
+        base.describe(Registry(ref.repository), ref, packages)
+    services.bases[home] = ref
+    return replace(state, base=ref)
+
+
+def build_image(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Build the cell's image into staging; something was signed of the same digest before, maybe."""
+    if state.base is None:
+        raise AssertionError("the plan makes a base before an image")
+    with _pushing(services, progress, services.matrix.staging):
+        image = build.build(
+            state.spec,
+            _lock_of(state),
+            state.base,
+            _tool(state.cell),
+            images=IMAGES,
+            cache=services.cache,
+            staging=services.matrix.staging,
+            driver=compat.driver_floor(state.cell.cuda),
+            snapshotter=services.builder.snapshotter,
+            fresh=services.settings.fresh,
+            progress=progress,
+        )
+    return observe_image(services, replace(state, image=image))
+
+
+def certify(services: Services, state: CellState, _progress: Progress) -> CellState:
+    """Judge the files of the cell's image; sign what was found, and keep it beside the image."""
+    from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
+
+    image = _image_of(state)
+    expected = replace(expectations_of(state.spec, _lock_of(state)), last=_last_sizes(services, state.cell))
+    certificate = audits.of_cell(image.ref, expected, state.spec.waivers).model_copy(
+        update={
+            "repository": str(services.matrix.repository),
+            "inputs": audit.inputs_of(image.ref.digest, expected, state.spec.waivers),
+        }
+    )
+    links = replace(state.attestations.links, lost=())  # only who runs an image may do without them
+    bundle = attest.certificates.sign(certificate, services.signing_key, seen=links)
+    return _attach(services, state, bundle)
+
+
+def prove(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
+    image, started = _image_of(state), now()
+    services.engine.reap()  # what an earlier run that was killed left behind
+    checks, log_tail = run_suite(services, _trial(services, state), progress)
+    services.engine.release(image.ref)  # the registry has it; here it would fill the disk
+    state = replace(state, log_tail=log_tail)
+    if trouble := inconclusive(state.cell, checks):
+        return replace(state, refusals=(trouble,), is_inconclusive=True)
+    record = verify.record(
+        image,
+        services.matrix.repository,
+        checks,
+        earlier=[proof.record for proof in state.attestations.proofs],
+        model=services.model_digest_of(state.cell),
+        host=services.here,
+        started=started,
+        finished=now(),
+    )
+    links = state.attestations.links
+    bundle = attest.sign(record, services.signing_key, seen=links)
+    state = _attach(services, state, bundle)
+    return carry_veto(services, state) if record.result is Result.FAILED else state
+
+
+def give_tags(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Give a proven image its tags; of one that is not proven, the failures are carried there instead."""
+    if state.image is None or state.lock is None or state.decision is None:
+        return state
+    if not state.decision.allowed:
+        return carry_veto(services, state)
+    done = publish.publish(
+        state.image,
+        state.decision,
+        services.staging,
+        services.destination,
+        state.channels,
+        moves=services.matrix.policy.moves,
+        evidence=services.evidence,
+        judge=Judging(services, state.spec, state.lock, state.image),
+        on_step=progress,
+    )
+    if isinstance(done, Publication):
+        return observe_image(services, state)
+    return replace(state, refusals=(done,))
+
+
+STEPS: Mapping[Stage, Callable[[Services, CellState, Progress], CellState]] = {
+    Stage.LOCK: lock,
+    Stage.FETCH: fetch_wheels,
+    Stage.BASE: make_base,
+    Stage.BUILD: build_image,
+    Stage.CERTIFY: certify,
+    Stage.VERIFY: prove,
+    Stage.PUBLISH: give_tags,
+}
+
+
+# -- parts of more than one step --------------------------------------------------------------------
+
+
+def carry_veto(services: Services, state: CellState) -> CellState:
+    """What was seen to fail is said wherever people find the image, not only where it was tried."""
+    image, destination = _image_of(state), services.destination
+    if destination.digest_of(str(image.ref.digest)) is None:
+        return state
+    publish.carry(image, services.staging, destination, services.evidence)
+    return observe_destination(services, state)
+
+
+def run_suite(services: Services, trial: Trial, progress: Progress) -> tuple[tuple[Check, ...], str]:
+    """Every check of a trial, and the last lines of its server's log."""
+    log = services.settings.state("logs") / f"{trial.cell.id}.log"
+    return verify.prove(trial, progress=progress, log=log)
+
+
+def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:
+    """The machine failed, not the image: nothing is signed, nothing is held against the image."""
+    trouble = next((check for check in checks if check.outcome is Outcome.INCONCLUSIVE), None)
+    if trouble is None:
+        return None
+    return Reason(
+        ReasonCode.INCONCLUSIVE,
+        f"{cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
+        "nothing is held against the image; mend the machine and run it again",
+    )
+
+
+def now() -> str:
+    """The present, as records write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _trial(services: Services, state: CellState) -> Trial:
+    return Trial(
+        cell=state.cell,
+        run=services.settings.run,
+        target=ImageTarget(ref=str(_image_of(state).ref)),
+        expected=expectations_of(state.spec, _lock_of(state)),
+        model=services.model_of(state.cell),
+        healthy_seconds=services.matrix.healthy_seconds,
+    )
+
+
+def _attach(services: Services, state: CellState, bundle: bytes) -> CellState:
+    """Store what was signed beside the image in staging, and read it back with all that lies there."""
+    ref = _image_of(state).ref
+    attest.attach(services.staging, ref, bundle)
+    return judged(
+        services, replace(state, attestations=services.evidence.attestations_of(services.staging, ref.digest))
+    )
+
+
+def _last_sizes(services: Services, cell: Cell) -> Sizes | None:
+    """How large the image is that carries the cell's tag now."""
+    digest = services.destination.digest_of(cell.id)
+    if digest is None:
+        return None
+    found = services.evidence.attestations_of(services.destination, digest).certificates
+    return found[0].certificate.sizes if found else None
+
+
+def _tool(cell: Cell) -> Pin:
+    """The uv that installs the wheels in the build."""
+    recipe = IMAGES / "tools.txt"
+    return build.tool(locks.read_pins(recipe, recipe.read_text(encoding="utf-8").splitlines()), cell)
+
+
+def _lock_of(state: CellState) -> Lock:
+    if state.lock is None:
+        raise AssertionError("the plan makes a lock before what needs one")
+    return state.lock
+
+
+def _image_of(state: CellState) -> Image:
+    if state.image is None:
+        raise AssertionError("the plan builds an image before what needs one")
+    return state.image
+
+
+@contextmanager
+def _pushing(services: Services, progress: Progress, repository: Repository) -> Iterator[None]:
+    """Where a build or its push breaks off, say what it left in the registry on this machine."""
+    try:
+        yield
+    except BaseException:
+        count, size = 0, 0
+        if repository.is_loopback:
+            count, size = local_registry.unfinished(repository, services.registry_data)
+        if count:
+            text = f"unfinished uploads to {repository}: {count}, with {units.size(size)}; no tag names"
+            progress.reporter.note(
+                progress.cell.id, f"{text} them, and the registry removes them after a week"
+            )
+        raise
