@@ -215,8 +215,8 @@ def records(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=distribution.path,
-                what=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from its "
-                f"RECORD: {names}{f' and {more} more' if more > 0 else ''}",
+                what=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from "
+                f"its RECORD: {names}{f' and {more} more' if more > 0 else ''}",
                 why="something was written over it or removed from it after it was installed",
                 remedy="install it again, last; where that is meant, make an exception with the reason",
             )
