@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.adapters import local_registry
+from pipeline.model import Repository
+from tests.system.conftest import free_port
+
 RUN = Path(__file__).parents[2] / "run"
-BASICS = ("sh", "dirname", "id", "sed", "tr", "grep", "sleep", "uname", "env")
+BASICS = ("rm", "sh", "dirname", "id", "sed", "tr", "grep", "sleep", "uname", "env")
 
 PRINTS_ITS_ARGUMENTS = '#!/bin/sh\nprintf "nox"; printf " [%s]" "$@"; echo; exit "${NOX_EXIT:-0}"\n'
 NO_ENGINE_ANSWERS = '#!/bin/sh\n[ "$1" = buildx ]\n'
@@ -24,7 +28,7 @@ MUST_NOT_INSTALL = '#!/bin/sh\nfor word; do if [ "$word" = install ]; then touch
 
 
 @dataclass
-class Services:
+class Machine:
     """A folder with the script, and the programs that the machine has."""
 
     folder: Path
@@ -55,9 +59,9 @@ class Services:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Services:
+def bare(tmp_path: Path) -> Machine:
     """A machine with a shell and nothing that the project needs."""
-    machine = Services(tmp_path)
+    machine = Machine(tmp_path)
     (tmp_path / "bin").mkdir()
     shutil.copy(RUN, tmp_path / "run")
     machine.has(*BASICS)
@@ -65,19 +69,19 @@ def bare(tmp_path: Path) -> Services:
 
 
 @pytest.fixture
-def ready(bare: Services) -> Services:
+def ready(bare: Machine) -> Machine:
     """The same machine with nox in the project's environment."""
     bare.gets(".venv/bin/python", "#!/bin/sh\n")
     bare.gets(".venv/bin/nox", PRINTS_ITS_ARGUMENTS)
     return bare
 
 
-def without_root(machine: Services) -> None:
+def without_root(machine: Machine) -> None:
     """Be an ordinary user, and have no sudo."""
     machine.gets("bin/id", "#!/bin/sh\ncase $* in -u) echo 1000 ;; *) echo somebody ;; esac\n")
 
 
-def test_alone_it_lists_the_sessions(ready: Services) -> None:
+def test_alone_it_lists_the_sessions(ready: Machine) -> None:
     """``./run`` by itself is a look around."""
     assert ready.run().stdout == "nox [--list]\n"
 
@@ -91,12 +95,12 @@ def test_alone_it_lists_the_sessions(ready: Services) -> None:
         (["-k", "lint or types"], "[-k] [lint or types]"),
     ],
 )
-def test_it_hands_all_arguments_to_nox(ready: Services, given: list[str], handed: str) -> None:
+def test_it_hands_all_arguments_to_nox(ready: Machine, given: list[str], handed: str) -> None:
     """Names become sessions; what is an option, or stands after --, goes through as it is."""
     assert ready.run(*given).stdout == f"nox {handed}\n"
 
 
-def test_its_exit_code_is_that_of_nox(ready: Services) -> None:
+def test_its_exit_code_is_that_of_nox(ready: Machine) -> None:
     """A failed session fails the command."""
     ready.environment["NOX_EXIT"] = "7"
     assert ready.run("plan").returncode == 7
@@ -105,13 +109,13 @@ def test_its_exit_code_is_that_of_nox(ready: Services) -> None:
 @pytest.mark.parametrize(
     "arguments", [["plan", "lock", "lint", "types", "report"], ["verify", "--", "--python", "x"]]
 )
-def test_what_needs_no_container_asks_for_no_engine(ready: Services, arguments: list[str]) -> None:
+def test_what_needs_no_container_asks_for_no_engine(ready: Machine, arguments: list[str]) -> None:
     """A machine without an engine can plan, lock, lint, and try an environment instead of an image."""
     done = ready.run(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_with_the_engine_of_this_machine_it_says_nothing(ready: Services) -> None:
+def test_with_the_engine_of_this_machine_it_says_nothing(ready: Machine) -> None:
     """Where all is there, nothing is installed, started or told."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
     ready.environment.update({name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ})
@@ -119,7 +123,7 @@ def test_with_the_engine_of_this_machine_it_says_nothing(ready: Services) -> Non
     assert (done.stdout, done.stderr) == ("nox [-s] [verify] [publish]\n", "")
 
 
-def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Services) -> None:
+def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Machine) -> None:
     """A run with nothing to do works with the engine down; the pipeline says when it cannot go on."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
     ready.gets("bin/docker", NO_ENGINE_ANSWERS)
@@ -129,7 +133,7 @@ def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Servic
     assert "the container engine does not answer" in done.stderr
 
 
-def test_without_python_it_says_which_one_to_install(bare: Services) -> None:
+def test_without_python_it_says_which_one_to_install(bare: Machine) -> None:
     """No Python 3.11: exit 3 and the command for Debian, Ubuntu and macOS."""
     bare.gets("bin/python3", "#!/bin/sh\nexit 1\n")
     done = bare.run("plan")
@@ -139,14 +143,14 @@ def test_without_python_it_says_which_one_to_install(bare: Services) -> None:
     assert "brew install python" in done.stderr
 
 
-def test_the_tests_also_want_programs_that_read_what_is_published(ready: Services) -> None:
+def test_the_tests_also_want_programs_that_read_what_is_published(ready: Machine) -> None:
     """cosign, oras and skopeo are independent witnesses; verify and publish do without."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
     assert "lacks what these Debian packages hold: cosign oras skopeo" in ready.run("tests").stderr
     assert ready.run("verify").returncode == 0
 
 
-def test_where_there_is_no_apt_it_says_what_to_install(ready: Services) -> None:
+def test_where_there_is_no_apt_it_says_what_to_install(ready: Machine) -> None:
     """macOS, or another distribution: everything that is missing, at once."""
     done = ready.run("verify")
     assert done.returncode == 3
@@ -154,7 +158,7 @@ def test_where_there_is_no_apt_it_says_what_to_install(ready: Services) -> None:
     assert "Docker Desktop or colima" in done.stderr
 
 
-def test_without_root_it_says_what_root_should_install(ready: Services) -> None:
+def test_without_root_it_says_what_root_should_install(ready: Machine) -> None:
     """Neither root nor sudo: exit 3 with the command, and nothing was tried."""
     ready.gets("bin/apt-get", MUST_NOT_INSTALL)
     ready.environment["INSTALLED"] = str(ready.folder / "installed")
@@ -165,7 +169,7 @@ def test_without_root_it_says_what_root_should_install(ready: Services) -> None:
     assert not (ready.folder / "installed").exists()
 
 
-def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Services) -> None:
+def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Machine) -> None:
     """What the machine's own sources do not have needs a yes, so nothing at all is installed before it."""
     ready.gets("bin/apt-get", MUST_NOT_INSTALL)
     ready.gets("bin/apt-cache", NO_PACKAGE_IS_KNOWN)
@@ -177,10 +181,44 @@ def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Services) -> 
     assert not (ready.folder / "installed").exists()
 
 
-def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Services) -> None:
+def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Machine) -> None:
     """Docker 20.10 cannot link layers; replacing a running engine is the user's decision."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
     ready.gets("bin/docker", "#!/bin/sh\necho 20.10.24\n")
     done = ready.run("build")
     assert done.returncode == 3
     assert "20.10.24 is too old" in done.stderr
+
+
+# -- stopping ---------------------------------------------------------------------------------------
+
+
+def test_stop_ends_the_registries_that_outlived_their_command(ready: Machine) -> None:
+    """They are this user's own, found by the files that they left."""
+    port = free_port()
+    data = ready.folder / ".local" / "share" / "tagproof" / "registry" / str(port)
+    local_registry.ensure(Repository(f"127.0.0.1:{port}", "team/vllm"), data, data / "registry.log")
+    done = ready.run("stop")
+    assert (done.returncode, done.stderr) == (0, f"run: ended the registry of {data}\n")
+    assert not local_registry.stop(data)
+
+
+def test_stop_ends_no_process_that_took_over_a_number(ready: Machine) -> None:
+    """The file names a process that is no registry of ours: it goes on, and the file goes."""
+    file = ready.folder / ".local" / "share" / "tagproof" / "registry" / "5000" / "tagproof.pid"
+    file.parent.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        file.write_text(f"{other.pid}\n")
+        done = ready.run("stop")
+        assert (done.returncode, done.stderr, other.poll()) == (0, "", None)
+        other.terminate()
+    assert not file.exists()
+
+
+def test_stop_leaves_an_engine_that_was_started_elsewhere(ready: Machine) -> None:
+    """Only the number that this checkout wrote down is looked at, and only if it is an engine's."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (ready.folder / ".venv" / "engine.pid").write_text(f"{other.pid}\n")
+        done = ready.run("stop")
+        assert (done.returncode, done.stderr, other.poll()) == (0, "", None)
+        other.terminate()
