@@ -40,18 +40,20 @@ class Severity(StrEnum):
 
 
 class ImageFinding(Frozen):
-    """What one rule says of an image: where, what is wrong, why it matters, and the remedy.
+    """What one rule finds in an image: where, what is wrong, why it matters, and the remedy.
 
-    ``path`` is absolute in the image; empty where it is about the image as a whole. Findings with the
-    same ``what`` at several paths are one matter.
+    ``path`` is absolute in the image; empty for the image as a whole. Findings with the same ``text`` at
+    several paths are one problem. In the JSON of certificates ``text`` is "what" and ``hint`` is "remedy".
     """
 
     rule: RuleName
     severity: Annotated[Severity, Field(strict=False)]
     path: UntrustedText = ""
-    what: UntrustedText
+    text: UntrustedText = Field(validation_alias="what", serialization_alias="what")
     why: UntrustedText
-    remedy: UntrustedText
+    hint: UntrustedText = Field(validation_alias="remedy", serialization_alias="remedy")
+
+    model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
 
 class WaivedFinding(Frozen):

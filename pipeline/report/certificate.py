@@ -123,7 +123,7 @@ def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
 def _matters(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str], list[str]]:
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for one in findings:
-        found.setdefault((one.rule, one.what, one.why, one.remedy), []).append(one.path)
+        found.setdefault((one.rule, one.text, one.why, one.hint), []).append(one.path)
     return found
 
 
@@ -140,7 +140,7 @@ def _waived(certificate: Certificate) -> Iterator[str]:
     for one in certificate.waived:
         finding = one.finding
         where = f" at {line(finding.path)}" if finding.path else ""
-        yield f"  {finding.rule}{where}: {line(finding.what)}"
+        yield f"  {finding.rule}{where}: {line(finding.text)}"
         yield f"    until {one.expires}: {line(one.reason)}"
 
 
@@ -192,7 +192,7 @@ def markdown(certificate: Certificate) -> str:
         ]
         for one in certificate.waived:
             finding = one.finding
-            parts.append(_row(finding.rule, finding.path, finding.what, one.expires, one.reason))
+            parts.append(_row(finding.rule, finding.path, finding.text, one.expires, one.reason))
     if certificate.libraries:
         columns = _columns(certificate, certificate.libraries)
         parts += ["\n### Device code\n\n", _row("library", *columns), "|---" * (len(columns) + 1) + "|\n"]
@@ -218,7 +218,7 @@ def _of_gpu(gpu: GpuReach) -> tuple[str, ...]:
 def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:
     yield "| rule | path | what | why | hint |\n|---|---|---|---|---|\n"
     for one in findings:
-        yield _row(one.rule, one.path, one.what, one.why, one.remedy)
+        yield _row(one.rule, one.path, one.text, one.why, one.hint)
 
 
 def _row(*cells: str) -> str:

@@ -46,7 +46,7 @@ def sarif(certificate: Certificate) -> str:
 
 
 def _result(finding: ImageFinding) -> dict[str, Any]:
-    message = f"{line(finding.what)}: {line(finding.why)}. Remedy: {line(finding.remedy)}."
+    message = f"{line(finding.text)}: {line(finding.why)}. Remedy: {line(finding.hint)}."
     path = quote(finding.path.lstrip("/"), errors="replace") or "."
     return {
         "ruleId": finding.rule,
@@ -54,5 +54,5 @@ def _result(finding: ImageFinding) -> dict[str, Any]:
         "level": finding.severity.value,
         "message": {"text": message},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}],
-        "partialFingerprints": {f"{PROJECT}/v1": key_of([finding.rule, finding.path, finding.what])},
+        "partialFingerprints": {f"{PROJECT}/v1": key_of([finding.rule, finding.path, finding.text])},
     }

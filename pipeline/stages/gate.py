@@ -162,11 +162,11 @@ def _file_reasons(
     certificate = certified.certificate
     for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
         where = f" at {one.path}" if one.path else ""
-        yield Reason(ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {one.rule}: {one.what}{where}", one.remedy)
+        yield Reason(ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {one.rule}: {one.text}{where}", one.hint)
     today = now.astimezone(UTC).date().isoformat()
     for waived in certificate.waived:
         if waived.expires < today:
-            text = f"{cell.id}: the exception for {waived.finding.what} ended on {waived.expires}"
+            text = f"{cell.id}: the exception for {waived.finding.text} ended on {waived.expires}"
             yield Reason(ReasonCode.EXCEPTION_ENDED, text, "repair it, or give the exception another day")
 
 

@@ -44,7 +44,7 @@ def judge(
             RULE_NAMES.index(finding.rule),
             finding.severity.rank,
             finding.path,
-            finding.what,
+            finding.text,
         ),
     )
     findings, waived = apply(all_findings, waivers, now.date())

@@ -28,11 +28,11 @@ def _findings(
     source = (f"certificate of {certificate.name}, {certificate.created}",)
     if errors := certificate.at(Severity.ERROR):
         text = (
-            f"{len(errors)} errors in the image itself, the first: {errors[0].path} {errors[0].what}".replace(
+            f"{len(errors)} errors in the image itself, the first: {errors[0].path} {errors[0].text}".replace(
                 "  ", " "
             )
         )
-        yield Finding("certificate", Level.IMPOSSIBLE, text, source, errors[0].remedy)
+        yield Finding("certificate", Level.IMPOSSIBLE, text, source, errors[0].hint)
     if certificate.driver is None:
         level = Level.UNKNOWN if certificate.cuda else Level.IMPOSSIBLE if gpu else Level.OK
         text = (

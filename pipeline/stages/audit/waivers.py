@@ -50,7 +50,7 @@ def _stale(waiver: Waiver, today: date) -> ImageFinding:
         rule="exceptions",
         severity=Severity.WARNING,
         path=waiver.path if waiver.path.startswith("/") else "",
-        what=f"the exception from {waiver.rule} for {waiver.path} {ended}",
+        text=f"the exception from {waiver.rule} for {waiver.path} {ended}",
         why=f"it was made because: {waiver.reason}",
-        remedy="look whether it is still so, and give it a new day or remove it" if is_over else "remove it",
+        hint="look whether it is still so, and give it a new day or remove it" if is_over else "remove it",
     )

@@ -111,16 +111,16 @@ def test_what_pip_check_finds_is_found_from_the_files_and_no_more(
 ) -> None:
     sites = {put(tmp_path, name, version, *requires) for name, version, *requires in packages}
     told = sorted(
-        (one.what.split()[0], broken_name(one)) for one in found(tmp_path) if one.severity is not NOTE
+        (one.text.split()[0], broken_name(one)) for one in found(tmp_path) if one.severity is not NOTE
     )
     assert told == pip_says(*sites)
 
 
 def broken_name(finding: ImageFinding) -> str:
     """The package that a finding is about: the last word of its remedy, or of its versions."""
-    words = finding.what.replace(", which is", ",").split(", ")[-1].split()
+    words = finding.text.replace(", which is", ",").split(", ")[-1].split()
     if words[:2] == ["not", "installed"]:
-        return finding.remedy.removeprefix("install ").partition(";")[0]
+        return finding.hint.removeprefix("install ").partition(";")[0]
     return words[0]
 
 
@@ -137,7 +137,7 @@ def test_a_stack_that_contradicts_itself_is_refused_and_its_healthy_twin_passes(
     (finding,) = found(tmp_path / "bad")
     assert finding.severity is ERROR
     assert (
-        finding.what == "transformers 4.40.0 asks for tokenizers<0.20,>=0.19, tokenizers 0.23.0 is installed"
+        finding.text == "transformers 4.40.0 asks for tokenizers<0.20,>=0.19, tokenizers 0.23.0 is installed"
     )
     assert finding.path.endswith("/transformers-4.40.0.dist-info")
 
@@ -172,7 +172,7 @@ def test_of_nvidias_libraries_their_files_tell_whether_they_fit(tmp_path: Path) 
     put(tmp_path, "torch", "2.13.0", "nvidia-nccl-cu13==2.29.7", "triton==3.7.1")
     put(tmp_path, "nvidia-nccl-cu13", "2.30.4")
     put(tmp_path, "triton", "3.7.0")
-    assert [(one.severity, one.what.split()[4]) for one in found(tmp_path)] == [
+    assert [(one.severity, one.text.split()[4]) for one in found(tmp_path)] == [
         (ERROR, "triton==3.7.1,"),
         (WARNING, "nvidia-nccl-cu13==2.29.7,"),
     ]
@@ -183,7 +183,7 @@ def test_an_extra_that_another_package_asks_for_counts(tmp_path: Path) -> None:
     put(tmp_path, "web", "1", 'loop>=2; extra == "standard"', 'other; extra == "test"')
     put(tmp_path, "loop", "1")
     (finding,) = found(tmp_path)
-    assert "web 1 asks for loop>=2" in finding.what
+    assert "web 1 asks for loop>=2" in finding.text
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_of_a_package_that_is_there_twice_the_one_whose_files_are_there_counts(t
     (site / "tokenizers-0.19.1.dist-info/RECORD").write_text("tokenizers.py,,1\n")
     put(tmp_path, "tokenizers", "0.23.0", record="tokenizers.py,,2\ntokenizers/new.py,,5\n")
     assert not found(tmp_path)
-    (twice,) = [one for one in certified(tmp_path).findings if "twice" in one.what]
+    (twice,) = [one for one in certified(tmp_path).findings if "twice" in one.text]
     assert "those that are there are of 0.19.1" in twice.why
     (site / "tokenizers.py").write_text("xx")
     (site / "tokenizers").mkdir()
@@ -282,7 +282,7 @@ def test_another_environment_than_the_one_that_serves_is_warned_of_contradiction
     put(tmp_path, "sympy", "1.13")
     put(tmp_path, "x", "1", "y>=2", "absent", folder=f"usr/lib/{PYTHON}/site-packages")
     put(tmp_path, "y", "1", folder=f"usr/lib/{PYTHON}/site-packages")
-    assert [(one.severity, "y>=2" in one.what) for one in found(tmp_path)] == [(WARNING, True)]
+    assert [(one.severity, "y>=2" in one.text) for one in found(tmp_path)] == [(WARNING, True)]
 
 
 def test_where_no_python_is_known_that_is_said(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_requirement_that_nobody_can_read_is_a_note_and_never_an_error_of_ours
     put(tmp_path, "a", "1", requirement)
     put(tmp_path, "b", "1.0")
     certificate = certified(tmp_path)
-    assert all(one.severity is not ERROR or "is installed" in one.what for one in certificate.findings)
+    assert all(one.severity is not ERROR or "is installed" in one.text for one in certificate.findings)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_metadata_without_a_name_is_of_the_package_that_its_folder_names(tmp_pat
     (site / "a-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\n")
     put(tmp_path, "c", "1", "a>=2")
     (finding,) = found(tmp_path)
-    assert "a 1.0 is installed" in finding.what
+    assert "a 1.0 is installed" in finding.text
 
 
 def test_endless_requirements_are_no_honest_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,7 +363,7 @@ def test_extras_by_the_thousand_end_in_seconds_and_in_an_error(tmp_path: Path) -
     put(tmp_path, "b", "1", *(f"c{n}; extra == 'x{n}'" for n in range(5000)))
     (finding,) = found(tmp_path)
     assert finding.severity is ERROR
-    assert "too much to be judged" in finding.what
+    assert "too much to be judged" in finding.text
 
 
 texts = st.text(max_size=80) | st.from_regex(

@@ -17,6 +17,7 @@ from pipeline.model import (
     Decision,
     Digest,
     Image,
+    ImageFinding,
     ImageRef,
     JustifiedRequirement,
     Lock,
@@ -26,6 +27,7 @@ from pipeline.model import (
     ReasonCode,
     Record,
     Repository,
+    Severity,
     TagRef,
     canonical,
     key_of,
@@ -278,6 +280,15 @@ def test_a_decision_without_a_proof_allows_nothing() -> None:
     """Absence is refusal, even where there is no reason against it."""
     assert not Decision(()).allowed
     assert not Decision((Reason(ReasonCode.STALE, "b", "c"),)).allowed
+
+
+def test_the_json_of_a_certificates_finding_keeps_its_names() -> None:
+    """Certificates that are signed already stay readable: their findings have "what" and "remedy"."""
+    finding = ImageFinding(rule="closure", severity=Severity.ERROR, text="gone", why="needed", hint="install")
+    names = {"rule": "closure", "severity": "error", "path": ""}
+    written = {**names, "what": "gone", "why": "needed", "remedy": "install"}
+    assert to_json(finding) == written
+    assert ImageFinding.model_validate_json(json.dumps(written)) == finding
 
 
 def test_plain_values_are_json() -> None:

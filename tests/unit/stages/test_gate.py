@@ -325,9 +325,9 @@ MISSING = ImageFinding(
     rule="closure",
     severity=Severity.ERROR,
     path="/opt/venv/lib/x.so",
-    what="libcudart.so.12 is nowhere",
+    text="libcudart.so.12 is nowhere",
     why="it does not load",
-    remedy="install it",
+    hint="install it",
 )
 
 

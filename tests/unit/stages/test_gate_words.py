@@ -52,9 +52,9 @@ def finding(number: int = 0, path: str = "/opt/x.so") -> ImageFinding:
         rule="closure",
         severity=Severity.ERROR,
         path=path,
-        what=f"libx.so.{number} is nowhere",
+        text=f"libx.so.{number} is nowhere",
         why="it is needed",
-        remedy=f"install it {number}",
+        hint=f"install it {number}",
     )
 
 

@@ -33,9 +33,9 @@ def limits(image: ImageModel) -> Iterator[ImageFinding]:
         if limit is not None and size > limit:
             yield _finding(
                 severity=Severity.ERROR,
-                what=f"{what} it has {units.size(size)}, the budget is {units.size(limit)}",
+                text=f"{what} it has {units.size(size)}, the budget is {units.size(limit)}",
                 why=f"every host pulls and keeps it; the largest: {_largest(now)}",
-                remedy="leave out what is not needed (`omit:`), or raise the budget in matrix.yaml",
+                hint="leave out what is not needed (`omit:`), or raise the budget in matrix.yaml",
             )
 
 
@@ -51,9 +51,9 @@ def growth(image: ImageModel) -> Iterator[ImageFinding]:
         if before and size > before * (1 + GROWTH):
             yield _finding(
                 severity=Severity.WARNING,
-                what=f"{what} it has {units.size(size)}, the last proven image has {units.size(before)}",
+                text=f"{what} it has {units.size(size)}, the last proven image has {units.size(before)}",
                 why=f"it grew by {size / before - 1:.0%}, more than {GROWTH:.0%}: {_grown(now, last)}",
-                remedy="look at what is new; if it is meant, nothing is to be done",
+                hint="look at what is new; if it is meant, nothing is to be done",
             )
 
 

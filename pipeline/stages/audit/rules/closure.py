@@ -22,9 +22,9 @@ def unreadable(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING,
             path=path,
-            what=f"it cannot be read: {reason}",
+            text=f"it cannot be read: {reason}",
             why="what loads it fails, if anything does, and nothing in it could be judged",
-            remedy="put the file there again, from the package that it is from",
+            hint="put the file there again, from the package that it is from",
         )
 
 
@@ -75,9 +75,9 @@ def _missing(
     return _finding(
         severity=Severity.NOTE if plugin else _severity(image, root, is_there=elsewhere is not None),
         path=path,
-        what=f"{names} {where}{through}",
+        text=f"{names} {where}{through}",
         why=why,
-        remedy=_remedy(missing[0]),
+        hint=_remedy(missing[0]),
     )
 
 
@@ -121,9 +121,9 @@ def versions(image: ImageModel) -> Iterator[ImageFinding]:
                     yield _finding(
                         severity=Severity.NOTE if plugin else _of_version(image, root),
                         path=path,
-                        what=f"{provider} has no {', '.join(lacking)}",
+                        text=f"{provider} has no {', '.join(lacking)}",
                         why=f"loading it fails: version `{lacking[-1]}' not found",
-                        remedy="take a newer base, or a build of this package for an older one",
+                        hint="take a newer base, or a build of this package for an older one",
                     )
 
 

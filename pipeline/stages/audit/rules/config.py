@@ -29,19 +29,19 @@ def preload(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING,
             path=word if word.startswith("/") else "",
-            what=f"LD_PRELOAD brings {word} into every process"
+            text=f"LD_PRELOAD brings {word} into every process"
             + ("" if is_there else ", and it is not there"),
             why="hooks of older container toolkits run with it outside the container (CVE-2025-23266), so "
             "GPU hosts refuse such images; and it may replace what a library was tested with",
-            remedy="set it in the entrypoint, for the one program that needs it",
+            hint="set it in the entrypoint, for the one program that needs it",
         )
     if text := image.inventory.texts.get("/etc/ld.so.preload", "").strip():
         yield _finding(
             severity=Severity.WARNING,
             path="/etc/ld.so.preload",
-            what=f"it brings {text.split()[0]} into every process",
+            text=f"it brings {text.split()[0]} into every process",
             why="it may replace what a library was tested with",
-            remedy="leave the file out",
+            hint="leave the file out",
         )
 
 
@@ -54,9 +54,9 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
     if not words:
         yield _finding(
             severity=Severity.WARNING,
-            what="neither an entrypoint nor a command is set",
+            text="neither an entrypoint nor a command is set",
             why="`docker run` without a command fails: no command specified",
-            remedy="set ENTRYPOINT",
+            hint="set ENTRYPOINT",
         )
         return
     first = words[0]
@@ -66,9 +66,9 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
     yield _finding(
         severity=Severity.ERROR,
         path=first if first.startswith("/") else "",
-        what=f"{first} is what the image starts, and it {'may not be executed' if file else 'is not there'}",
+        text=f"{first} is what the image starts, and it {'may not be executed' if file else 'is not there'}",
         why="the container does not start",
-        remedy="chmod +x it" if file else "install it, or correct ENTRYPOINT and PATH",
+        hint="chmod +x it" if file else "install it, or correct ENTRYPOINT and PATH",
     )
 
 
@@ -84,17 +84,17 @@ def access(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.ERROR,
                 path=barrier,
-                what=f"user {config.user} cannot get to {what} through it",
+                text=f"user {config.user} cannot get to {what} through it",
                 why="the container does not start: permission denied",
-                remedy=f"chmod a+rX {barrier}",
+                hint=f"chmod a+rX {barrier}",
             )
         elif uid == 0 and (barrier := _barrier(image, path, _ANYBODY, 0)):
             yield _finding(
                 severity=Severity.NOTE,
                 path=barrier,
-                what=f"only root gets to {what} through it",
+                text=f"only root gets to {what} through it",
                 why="platforms that give each container a user of its own (OpenShift) cannot run it",
-                remedy=f"chmod a+rX {barrier}",
+                hint=f"chmod a+rX {barrier}",
             )
     home = image.links.real(image.env.get("HOME", "")) if image.env.get("HOME") else None
     node = image.inventory.nodes.get(home) if home else None
@@ -102,9 +102,9 @@ def access(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING,
             path=node.path,
-            what=f"HOME is not writable for user {config.user}",
+            text=f"HOME is not writable for user {config.user}",
             why="Triton, vLLM and the hub keep what they compile and download there",
-            remedy=f"chown {config.user} {node.path}",
+            hint=f"chown {config.user} {node.path}",
         )
 
 
@@ -170,9 +170,9 @@ def writable(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=node.path,
-                what=f"everybody may write there{sticky}, and it is on {how}",
+                text=f"everybody may write there{sticky}, and it is on {how}",
                 why="any process in the container can put its own code where others take theirs from",
-                remedy=f"chmod o-w {node.path}",
+                hint=f"chmod o-w {node.path}",
             )
 
 
@@ -191,11 +191,11 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
         hides_all = value in hiding
         yield _finding(
             severity=Severity.ERROR if hides_all else Severity.WARNING,
-            what=f"{name} is set to {value!r}",
+            text=f"{name} is set to {value!r}",
             why="no GPU is seen, and PyTorch falls back to the CPU or fails"
             if hides_all
             else "only these GPUs are seen, on whatever host it runs",
-            remedy="leave it to who starts the container",
+            hint="leave it to who starts the container",
         )
     capabilities = env.get("NVIDIA_DRIVER_CAPABILITIES", "")
     lacking = [
@@ -204,17 +204,17 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
     if capabilities and capabilities != "all" and lacking:
         yield _finding(
             severity=Severity.ERROR if "compute" in lacking else Severity.WARNING,
-            what=f"NVIDIA_DRIVER_CAPABILITIES is {capabilities!r}, without {' and '.join(lacking)}",
+            text=f"NVIDIA_DRIVER_CAPABILITIES is {capabilities!r}, without {' and '.join(lacking)}",
             why="without compute there is no libcuda.so.1, without utility no NVML, which vLLM asks",
-            remedy="set it to compute,utility",
+            hint="set it to compute,utility",
         )
     for name in ("CUDA_LAUNCH_BLOCKING", "NVIDIA_DISABLE_REQUIRE"):
         if env.get(name) in {"1", "true"}:
             yield _finding(
                 severity=Severity.WARNING,
-                what=f"{name} is set",
+                text=f"{name} is set",
                 why="every kernel is waited for: a tool for debugging, many times slower"
                 if name.startswith("CUDA")
                 else "a driver that is too old is let in, and fails later",
-                remedy="leave it to who starts the container",
+                hint="leave it to who starts the container",
             )

@@ -39,17 +39,17 @@ def lock(image: ImageModel) -> Iterator[ImageFinding]:
         if version and distribution and _is_same_version(version, distribution.version):
             continue
         if distribution is None:
-            what = f"{name} {version} of the lock is not installed"
+            text = f"{name} {version} of the lock is not installed"
         elif version is None:
-            what = f"{name} {distribution.version} is installed, and in no lock"
+            text = f"{name} {distribution.version} is installed, and in no lock"
         else:
-            what = f"{name} {distribution.version} is installed, the lock has {version}"
+            text = f"{name} {distribution.version} is installed, the lock has {version}"
         yield _finding(
             severity=Severity.ERROR,
             path=distribution.path if distribution else site,
-            what=what,
+            text=text,
             why="what was resolved and reviewed is not what runs",
-            remedy="build the image from the lock, and install nothing after that",
+            hint="build the image from the lock, and install nothing after that",
         )
 
 
@@ -60,9 +60,9 @@ def claims(image: ImageModel) -> Iterator[ImageFinding]:
         if actual is not None and claimed != actual:
             yield _finding(
                 severity=severity,
-                what=f"{where} says {claimed}, inside is {part} {actual}",
+                text=f"{where} says {claimed}, inside is {part} {actual}",
                 why="people choose an image by what it says of itself",
-                remedy="build it again, and change nothing in it after that",
+                hint="build it again, and change nothing in it after that",
             )
 
 
@@ -111,9 +111,9 @@ def labels(image: ImageModel) -> Iterator[ImageFinding]:
             state = f"is {actual[name]!r}" if name in actual else "is not there"
             yield _finding(
                 severity=Severity.ERROR,
-                what=f"the label {name} {state}, {expected!r} is expected",
+                text=f"the label {name} {state}, {expected!r} is expected",
                 why="stages and people take the image for what its labels say",
-                remedy="build the image again from its cell",
+                hint="build the image again from its cell",
             )
 
 
@@ -132,18 +132,18 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.ERROR if name == "torch" else Severity.WARNING,
                 path=several[-1].path,
-                what=f"{name} is installed twice in one folder: {versions}",
+                text=f"{name} is installed twice in one folder: {versions}",
                 why=f"their files lie over each other ({whose}), and which one tools report is chance",
-                remedy="install everything in one resolve into an empty environment",
+                hint="install everything in one resolve into an empty environment",
             )
     sites = sorted({site for name, site in by_folder if name == "torch"})
     for site in sites[1:]:
         yield _finding(
             severity=Severity.WARNING,
             path=site,
-            what=f"there is a second torch, beside that in {sites[0]}",
+            text=f"there is a second torch, beside that in {sites[0]}",
             why="which of them is imported depends on PATH and PYTHONPATH; both cost gigabytes",
-            remedy="keep one environment",
+            hint="keep one environment",
         )
 
 
@@ -160,18 +160,18 @@ def copies(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=used[0],
-                what=f"{len(used)} copies of {soname} are loaded: {', '.join(used)}",
+                text=f"{len(used)} copies of {soname} are loaded: {', '.join(used)}",
                 why="the first to be imported decides which one a process gets; of two releases one is wrong",
-                remedy="keep that of the wheels, and take the other out of LD_LIBRARY_PATH and the image",
+                hint="keep that of the wheels, and take the other out of LD_LIBRARY_PATH and the image",
             )
         elif len(paths) > 1:
             yield _finding(
                 severity=Severity.NOTE,
                 path=min(paths - set(used), default=min(paths)),
-                what=f"there are {len(paths)} copies of {soname}: {where}",
+                text=f"there are {len(paths)} copies of {soname}: {where}",
                 why="a wheel's own, under its own name, is loaded beside the other and does no harm; one "
                 "that nothing loads costs room, and an LD_LIBRARY_PATH would bring it in",
-                remedy="leave out the one that nothing loads",
+                hint="leave out the one that nothing loads",
             )
 
 
@@ -191,17 +191,17 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING,
             path=by_pip[name].path,
-            what=f"both conda and {by_pip[name].installer} have installed {name}",
+            text=f"both conda and {by_pip[name].installer} have installed {name}",
             why="each overwrites the other's files and does not know it",
-            remedy="install it with one of them",
+            hint="install it with one of them",
         )
     if condas & set(_CONDAS_CUDA) and any(name.startswith("nvidia-c") for name in by_pip):
         yield _finding(
             severity=Severity.WARNING,
             path=f"{image.main.prefix}/conda-meta",
-            what="CUDA's libraries are there twice: from conda, and from wheels",
+            text="CUDA's libraries are there twice: from conda, and from wheels",
             why="which one is loaded depends on what is imported first",
-            remedy="take torch and CUDA from one of them",
+            hint="take torch and CUDA from one of them",
         )
 
 
@@ -215,10 +215,10 @@ def records(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=distribution.path,
-                what=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from "
+                text=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from "
                 f"its RECORD: {names}{f' and {more} more' if more > 0 else ''}",
                 why="something was written over it or removed from it after it was installed",
-                remedy="install it again, last; where that is meant, make an exception with the reason",
+                hint="install it again, last; where that is meant, make an exception with the reason",
             )
 
 

@@ -30,10 +30,10 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
                 if known_libraries.matching(known_libraries.PLUGINS, path)
                 else Severity.ERROR,
                 path=path,
-                what=f"it links CUDA {major}, the image's PyTorch or most of it CUDA {main}",
+                text=f"it links CUDA {major}, the image's PyTorch or most of it CUDA {main}",
                 why="streams, memory and errors of one runtime mean nothing to the other: the import fails, "
                 "or a call does",
-                remedy=f"install the build of its package for CUDA {main}",
+                hint=f"install the build of its package for CUDA {main}",
             )
     yield from _unused(image, main)
     yield from _compiled(image, main)
@@ -56,9 +56,9 @@ def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                what=f"{obj.soname} is of CUDA {major}, the image is for CUDA {main}",
+                text=f"{obj.soname} is of CUDA {major}, the image is for CUDA {main}",
                 why="nothing that is loaded links it: it costs room, and someone may open it by name",
-                remedy="leave out the package that brings it",
+                hint="leave out the package that brings it",
             )
 
 
@@ -74,10 +74,10 @@ def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                what=f"its kernels were compiled by CUDA {obj.compiled_by}, the image is for CUDA {main}",
+                text=f"its kernels were compiled by CUDA {obj.compiled_by}, the image is for CUDA {main}",
                 why="machine code runs all the same on a driver that is new enough; its PTX may not, and a "
                 "second runtime linked into it shares nothing with the first",
-                remedy=f"install the build of its package for CUDA {main}",
+                hint=f"install the build of its package for CUDA {main}",
             )
 
 
@@ -102,7 +102,7 @@ def minors(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING if is_newer else Severity.NOTE,
             path="" if not where.startswith("/") else where,
-            what=f"{what} is of CUDA {theirs} ({where}), the runtime of {ours}",
+            text=f"{what} is of CUDA {theirs} ({where}), the runtime of {ours}",
             why=why,
-            remedy=f"hold it back to CUDA {ours}, or raise the runtime",
+            hint=f"hold it back to CUDA {ours}, or raise the runtime",
         )

@@ -30,17 +30,17 @@ def empty(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.ERROR,
             path=path,
-            what="it holds no code for any GPU",
+            text="it holds no code for any GPU",
             why=f"it is {row.reason} and was built for CUDA: no kernel image is available ({row.source})",
-            remedy="build it again with the architectures named: where no GPU is seen, some builds take none",
+            hint="build it again with the architectures named: where no GPU is seen, some builds take none",
         )
     yield from _empty_cache(image)
     if image.expected.cell and image.expected.cell.needs_gpu and not coding(image):
         yield _finding(
             severity=Severity.ERROR,
-            what="nothing in the image has code for a GPU",
+            text="nothing in the image has code for a GPU",
             why=f"the cell is for {image.expected.cell.cuda}",
-            remedy="look at what was installed: a build for the CPU is there",
+            hint="look at what was installed: a build for the CPU is there",
         )
 
 
@@ -57,10 +57,10 @@ def _empty_cache(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.ERROR,
             path=f"{image.main.site}/flashinfer_jit_cache",
-            what="FlashInfer's package of compiled kernels holds none",
+            text="FlashInfer's package of compiled kernels holds none",
             why="every kernel is compiled at run time instead, by an nvcc that is often not there "
             "(https://github.com/vllm-project/vllm/issues/21768)",
-            remedy="build it again with FLASHINFER_CUDA_ARCH_LIST set",
+            hint="build it again with FLASHINFER_CUDA_ARCH_LIST set",
         )
 
 
@@ -77,18 +77,18 @@ def reached(image: ImageModel) -> Iterator[ImageFinding]:
                 yield _finding(
                     severity=Severity.ERROR if is_core(path) else Severity.NOTE,
                     path=path,
-                    what=f"it has no code for {arch}",
+                    text=f"it has no code for {arch}",
                     why="no kernel image is available for execution on the device"
                     if is_core(path)
                     else "models that ask for it do not run on this GPU; others do",
-                    remedy="take a build that names it, or drop it from `gpu: archs:`",
+                    hint="take a build that names it, or drop it from `gpu: archs:`",
                 )
             elif how == "PTX" and is_core(path):
                 yield _finding(
                     severity=Severity.WARNING,
                     path=path,
-                    what=f"it reaches {arch} by PTX only",
+                    text=f"it reaches {arch} by PTX only",
                     why="the driver compiles it at the first start, which takes minutes, and must be as new "
                     "as the toolkit that made the PTX",
-                    remedy=f"take a build with machine code for {arch}",
+                    hint=f"take a build with machine code for {arch}",
                 )

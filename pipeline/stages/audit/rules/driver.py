@@ -31,24 +31,24 @@ def label(image: ImageModel) -> Iterator[ImageFinding]:
     if floor is None and value != "none":
         yield _finding(
             severity=Severity.WARNING,
-            what=f"the label {LABEL} says {value}, and nothing inside uses CUDA",
+            text=f"the label {LABEL} says {value}, and nothing inside uses CUDA",
             why="people choose hosts by it",
-            remedy="build the image again from its cell",
+            hint="build the image again from its cell",
         )
     elif floor and not _NUMBER.fullmatch(value):
         yield _finding(
             severity=Severity.ERROR,
-            what=f"the label {LABEL} says {value!r}, and what is inside needs driver {floor.version}",
+            text=f"the label {LABEL} says {value!r}, and what is inside needs driver {floor.version}",
             why=f"people choose hosts by it; {floor.reason}",
-            remedy="build the image again from its cell",
+            hint="build the image again from its cell",
         )
     elif floor and value != floor.version:
         is_low = older(value, floor.version)
         yield _finding(
             severity=Severity.ERROR if is_low else Severity.WARNING,
-            what=f"the label {LABEL} says {value}, and what is inside needs driver {floor.version}",
+            text=f"the label {LABEL} says {value}, and what is inside needs driver {floor.version}",
             why=f"people choose hosts by it; {floor.reason}",
-            remedy="build the image again from its cell",
+            hint="build the image again from its cell",
         )
 
 
@@ -61,11 +61,11 @@ def requirement(image: ImageModel) -> Iterator[ImageFinding]:
     is_low = (whole(required[1]) or 0) < (whole(ours) or 0)
     yield _finding(
         severity=Severity.WARNING,
-        what=f"NVIDIA_REQUIRE_CUDA asks for CUDA {required[1]}.{required[2]}, the runtime is of {image.cuda}",
+        text=f"NVIDIA_REQUIRE_CUDA asks for CUDA {required[1]}.{required[2]}, the runtime is of {image.cuda}",
         why="a driver that is too old is let in, and fails later"
         if is_low
         else "a driver that would do is refused",
-        remedy=f"set it to cuda>={ours}.0",
+        hint=f"set it to cuda>={ours}.0",
     )
 
 
@@ -77,9 +77,9 @@ def compilers(image: ImageModel) -> Iterator[ImageFinding]:
         if what in known_libraries.COMPILERS and floor and needed and older(floor.version, needed.driver):
             yield _finding(
                 severity=Severity.NOTE,
-                what=f"PTX that {what} of CUDA {theirs} makes needs driver {needed.driver}, "
+                text=f"PTX that {what} of CUDA {theirs} makes needs driver {needed.driver}, "
                 f"the floor is {floor.version}",
                 why=f"{where}: machine code that it makes runs on the older one too, PTX does not",
-                remedy=f"run on driver {needed.driver} or newer where kernels are compiled at run time",
+                hint=f"run on driver {needed.driver} or newer where kernels are compiled at run time",
             )
             return

@@ -38,12 +38,12 @@ def compiler(image: ImageModel) -> Iterator[ImageFinding]:
     language = "C" if image.uses_cuda else "C++"
     yield _finding(
         severity=severity,
-        what=f"{variable} names {chosen[0]}, which is not there"
+        text=f"{variable} names {chosen[0]}, which is not there"
         if chosen
         else f"no compiler for {language} is on PATH ({', '.join(names)})",
         why="torch.compile and Triton fail at the first kernel: Failed to find C compiler "
         "(https://github.com/vllm-project/vllm/issues/29590)",
-        remedy="install gcc and g++, or serve with --enforce-eager where no Triton kernel is used",
+        hint="install gcc and g++, or serve with --enforce-eager where no Triton kernel is used",
     )
 
 
@@ -58,10 +58,10 @@ def headers(image: ImageModel) -> Iterator[ImageFinding]:
     if not any(image.links.file(place) for place in places):
         yield _finding(
             severity=severity,
-            what=f"Python.h of Python {version} is not there",
+            text=f"Python.h of Python {version} is not there",
             why="what Triton and torch.compile compile includes it: fatal error: Python.h: No such file "
             "or directory (https://github.com/sgl-project/sglang/issues/1067)",
-            remedy=f"install its headers (Debian: libpython{version}-dev)",
+            hint=f"install its headers (Debian: libpython{version}-dev)",
         )
 
 
@@ -81,9 +81,9 @@ def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=severity,
             path=f"{main.site}/triton/backends/nvidia/bin/ptxas",
-            what="no ptxas is where Triton looks, or it may not be executed",
+            text="no ptxas is where Triton looks, or it may not be executed",
             why="Triton turns PTX into machine code with it: Cannot find ptxas",
-            remedy="install Triton's wheel whole, or set TRITON_PTXAS_PATH",
+            hint="install Triton's wheel whole, or set TRITON_PTXAS_PATH",
         )
 
 
@@ -115,9 +115,9 @@ def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFindi
     return _finding(
         severity=Severity.WARNING,
         path=hidden or "",
-        what=f"{who} compiles at run time, and no {tool} is where it looks: CUDA_HOME, PATH, /usr/local/cuda",
+        text=f"{who} compiles at run time, and no {tool} is where it looks: CUDA_HOME, PATH, /usr/local/cuda",
         why=f"models and GPUs that need {who} fail, or do without it, at their first request; others run",
-        remedy=f"set {home}, or {instead}",
+        hint=f"set {home}, or {instead}",
     )
 
 
@@ -146,9 +146,9 @@ def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
     yield _finding(
         severity=Severity.WARNING,
         path=image.on_path("gcc") or "",
-        what=f"gcc is of version {gcc}, nvcc of CUDA {version} takes up to {row.max_gcc}",
+        text=f"gcc is of version {gcc}, nvcc of CUDA {version} takes up to {row.max_gcc}",
         why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
-        remedy=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
+        hint=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
     )
 
 

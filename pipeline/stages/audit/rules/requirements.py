@@ -118,7 +118,7 @@ def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_
 def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> ImageFinding:
     owner = installed.distributions[violation.owner]
     asks = f"{violation.owner} {owner.version} asks for {violation.requirement}"
-    what, why, remedy = {
+    text, why, hint = {
         Fault.MISSING: (
             f"{asks}, which is not installed",
             "what imports it fails, at the start or when it is first used",
@@ -136,16 +136,16 @@ def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> 
             "tell its makers, or take another release",
         ),
     }[violation.fault]
-    return _finding(severity=severity, path=owner.path, what=what, why=why, remedy=remedy)
+    return _finding(severity=severity, path=owner.path, text=text, why=why, hint=hint)
 
 
 def _not_judged(installed: Installed) -> ImageFinding:
     return _finding(
         severity=Severity.NOTE,
         path=installed.environment.site,
-        what=f"the requirements of {len(installed.distributions)} packages are not judged",
+        text=f"the requirements of {len(installed.distributions)} packages are not judged",
         why="neither the folder's name nor an interpreter tells for which Python they are",
-        remedy="have the interpreter in the image",
+        hint="have the interpreter in the image",
     )
 
 
@@ -153,7 +153,7 @@ def _too_many(installed: Installed, error: TooManyError) -> ImageFinding:
     return _finding(
         severity=Severity.ERROR,
         path=installed.environment.site,
-        what=f"its packages ask for too much to be judged: {error}",
+        text=f"its packages ask for too much to be judged: {error}",
         why="no honest environment does, and what is hidden among them nobody can tell",
-        remedy="look at who made these packages",
+        hint="look at who made these packages",
     )

@@ -33,9 +33,9 @@ def settings(image: ImageModel) -> Iterator[ImageFinding]:
         elif _NAMES.search(name) and len(value) >= _MIN_SECRET_LENGTH and not value.startswith(("/", "$")):
             yield _finding(
                 severity=Severity.WARNING,
-                what=f"the environment variable {name} is set, and named like a secret",
+                text=f"the environment variable {name} is set, and named like a secret",
                 why="whoever can pull the image can read it",
-                remedy="give it to the container when it starts",
+                hint="give it to the container when it starts",
             )
     for number, text in enumerate(image.inventory.config.history, start=1):
         if form := form_of(text):
@@ -53,20 +53,20 @@ def files(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=path,
-                what=f"it holds {form} that every container of this image shares",
+                text=f"it holds {form} that every container of this image shares",
                 why="it was made when a package was installed; who has the image can pose as any of them",
-                remedy="remove it, and make it when the container starts, if it is needed",
+                hint="remove it, and make it when the container starts, if it is needed",
             )
         elif form:
             yield _secret_finding(f"it holds {form}", path)
 
 
-def _secret_finding(what: str, path: str) -> ImageFinding:
+def _secret_finding(text: str, path: str) -> ImageFinding:
     """A secret by its kind: a finding does not spread what it found."""
     return _finding(
         severity=Severity.ERROR,
         path=path,
-        what=what,
+        text=text,
         why="whoever can pull the image has it, also where a later layer removes it",
-        remedy="revoke it, and build with `RUN --mount=type=secret`",
+        hint="revoke it, and build with `RUN --mount=type=secret`",
     )

@@ -38,10 +38,10 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                what="a driver of CUDA's forward compatibility is there, where the loader does not look",
+                text="a driver of CUDA's forward compatibility is there, where the loader does not look",
                 why="the container toolkit may use it on a data-centre GPU with an older driver; else it is "
                 "dead weight",
-                remedy="leave it out (cuda-compat) where hosts have a driver that is new enough",
+                hint="leave it out (cuda-compat) where hosts have a driver that is new enough",
             )
 
 
@@ -60,9 +60,9 @@ def _shadowing(path: str, real: str, how: str) -> ImageFinding:
     return _finding(
         severity=Severity.ERROR,
         path=path,
-        what=f"a library of the driver is where the loader looks ({how})",
+        text=f"a library of the driver is where the loader looks ({how})",
         why=why,
-        remedy=f"take its folder out of {how}, or leave the file out",
+        hint=f"take its folder out of {how}, or leave the file out",
     )
 
 

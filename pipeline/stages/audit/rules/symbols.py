@@ -94,9 +94,9 @@ def _finding(path: str, root: str, reason: str, missing: frozenset[str]) -> Imag
         rule="symbols",
         severity=Severity.ERROR,
         path=path,
-        what=f"nothing that it is loaded with defines {first[:200]}{more}",
+        text=f"nothing that it is loaded with defines {first[:200]}{more}",
         why=f"the import fails{through}: undefined symbol; {reason}",
-        remedy="install the build of this package for the PyTorch that is there, both in one resolve",
+        hint="install the build of this package for the PyTorch that is there, both in one resolve",
     )
 
 

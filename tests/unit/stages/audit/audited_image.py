@@ -276,4 +276,4 @@ class Image:
 
 def said(certificate: Certificate) -> str:
     """Every finding, for a failing test to show."""
-    return "\n".join(f"{one.severity} {one.rule} {one.path}: {one.what}" for one in certificate.findings)
+    return "\n".join(f"{one.severity} {one.rule} {one.path}: {one.text}" for one in certificate.findings)

@@ -93,7 +93,7 @@ def test_a_certificate_stays_small_whatever_is_found() -> None:
         image.add(module(f"{SITE}/odd_{number}.abi3.so", "libodd.so"))
     found = [one for one in image.judged().at(ERROR) if one.rule == "closure"]
     assert len(found) == MAX_FINDINGS + 1
-    assert found[-1].what == "7 more of rule closure are left out here"
+    assert found[-1].text == "7 more of rule closure are left out here"
 
 
 def test_names_that_are_endless_or_no_text_at_all_still_make_a_certificate() -> None:
@@ -327,7 +327,7 @@ def test_an_exception_that_is_over_or_matches_nothing_is_reported_and_excuses_no
     assert not certificate.passed
     stale = [one for one in certificate.findings if one.rule == "exceptions"]
     assert len(stale) == 1
-    assert words in stale[0].what
+    assert words in stale[0].text
     assert stale[0].severity is WARNING
 
 

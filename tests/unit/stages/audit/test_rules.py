@@ -471,7 +471,7 @@ def test_sabotage_is_found_by_its_rule_and_by_no_other(
     found = [one for one in certificate.findings if one not in healthy]
     assert {one.rule for one in found} == {rule}, said(certificate)
     assert min(one.severity.rank for one in found) == severity.rank, said(certificate)
-    assert any(words in one.what and one.severity is severity for one in found), said(certificate)
+    assert any(words in one.text and one.severity is severity for one in found), said(certificate)
 
 
 def test_every_rule_is_seen_to_fail() -> None:
