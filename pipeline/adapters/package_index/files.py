@@ -125,7 +125,9 @@ class RemoteWheel:
         Raises DamagedError where it cannot be unpacked, FactsError where it is not there.
         """
         if member not in self.members:
-            raise FactsError(f"{self.file.shown} has no {member}", hint="its layout is new: teach refresh/")
+            raise FactsError(
+                f"{self.file.shown} has no {member}", hint="unsupported wheel layout; please report it"
+            )
         with readable(self.file, member):
             info = zips.known(self._archive, member)
             self._remote.hold(info.header_offset, info.header_offset + info.compress_size + _HEADER)

@@ -45,7 +45,7 @@ def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> It
             yield Reason(
                 ReasonCode.ABSENT,
                 f"{project} {version} is the newest release on the index and has no row",
-                "it has no wheel for Linux (yet): wait for it, or teach refresh/ its new kind of file",
+                "it has no wheel for Linux yet: wait for it; if it has one, its layout is unsupported: please report it",
             )
 
 
@@ -87,9 +87,7 @@ def _unsourced(row: Artefact) -> Iterator[Reason]:
     lacking = [fact for fact in _SOURCED if getattr(row, fact) is not None and not told.get(fact)]
     if lacking:
         text = f"{_named(row)} does not say where it was read: {', '.join(lacking)}"
-        yield Reason(
-            ReasonCode.SOURCE, text, "a fact without a source is a rumour: read it again with --fresh"
-        )
+        yield Reason(ReasonCode.SOURCE, text, "no source recorded; re-read it with --fresh")
 
 
 def _contradicted(row: Artefact) -> Iterator[Reason]:

@@ -22,7 +22,8 @@ def read(wheel: RemoteWheel, offer: Offer) -> Reading:
     newest = max_gcc(wheel.read(member))
     if newest is None:
         raise FactsError(
-            f"{wheel.file.name}: {member} names no newest gcc", hint="its form is new: teach refresh/"
+            f"{wheel.file.name}: {member} names no newest gcc",
+            hint="unsupported wheel layout; please report it",
         )
     return Reading(
         size=wheel.size,

@@ -76,7 +76,7 @@ def read_release(index: Index, release: Sequence[Offer]) -> Iterator[tuple[Offer
     except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
         raise FactsError(
             f"{file.shown} holds what it should not: {shown(error) or type(error).__name__}",
-            hint="look at the file; where its layout is new, teach refresh/",
+            hint="look at the file; if its layout is unsupported, please report it",
         ) from error
 
 
