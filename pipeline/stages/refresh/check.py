@@ -45,7 +45,7 @@ def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> It
             yield Reason(
                 ReasonCode.ABSENT,
                 f"{project} {version} is the newest release on the index and has no row",
-                "it has no wheel for Linux yet: wait for it; if it has one, its layout is unsupported: please report it",
+                "it has no wheel for Linux yet: wait for it; if it has one, report it as unsupported",
             )
 
 
