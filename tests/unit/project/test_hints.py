@@ -36,6 +36,13 @@ def sessions() -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
 
 
+def own_words() -> set[str]:
+    """What ``./run`` does by itself, without nox."""
+    return set(
+        re.findall(r'^if \[ "\$\{1-\}" = ([a-z]+) \]', (ROOT / "run").read_text("utf-8"), flags=re.MULTILINE)
+    )
+
+
 def texts(path: Path) -> Iterator[str]:
     """Every text in a file of Python, its docstrings too, with ``VALUE`` for what is put into it."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -95,13 +102,13 @@ def test_a_name_that_does_not_exist_is_noticed(text: str, found: list[str]) -> N
 
 
 def test_every_session_that_is_named_exists() -> None:
-    """Of nox, by itself or through ./run."""
+    """Of nox, by itself or through ./run, and what ./run does without nox."""
     names = {
         name.partition("(")[0]
         for _, text in texts_with_paths()
         for name in re.findall(r"(?:nox -s|\./run) \"?([a-z][\w(]*)", text)
     }
-    assert names - sessions() == set()
+    assert names - sessions() - own_words() == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
