@@ -26,10 +26,10 @@ LAYERS = (
 """From top to bottom."""
 
 PURE = {"report", "matrix", "compat"}
-"""They decide or tell from values alone; of the adapters they use only that of files."""
+"""They compute from values alone; of the adapters they use only that of files."""
 
 SIBLINGS = "stages"
-"""The layer whose members know nothing of each other: what two of them need stands below."""
+"""The layer whose members do not import each other: what two of them need stands below."""
 
 
 def files() -> list[Path]:
@@ -43,7 +43,7 @@ def module_of(path: Path) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-def imported(source: str, package: tuple[str, ...]) -> set[tuple[str, ...]]:
+def imports_of(source: str, package: tuple[str, ...]) -> set[tuple[str, ...]]:
     """The modules of ours that a source imports, wherever in it, for types only or not."""
     names: set[tuple[str, ...]] = set()
     for node in ast.walk(ast.parse(source)):
@@ -65,32 +65,32 @@ def module_in(name: tuple[str, ...]) -> tuple[str, ...]:
     return name
 
 
-def refused(here: tuple[str, ...], there: tuple[str, ...]) -> str:
+def refusal(importer: tuple[str, ...], target: tuple[str, ...]) -> str:
     """Why the first module may not import the second; empty where it may."""
-    if not here or not there:
+    if not importer or not target:
         return ""
-    if LAYERS.index(there[0]) < LAYERS.index(here[0]):
-        return f"{there[0]} stands above {here[0]}"
-    if here[0] in PURE and there[0] == "adapters" and there[1:] != ("files",):
-        return f"{here[0]} reaches nothing outside, and {'.'.join(there)} does"
-    if here[0] == there[0] == SIBLINGS and here[1:2] != there[1:2]:
-        return f"the stage {here[1]} imports the stage {'.'.join(there[1:2]) or 'folder'}"
+    if LAYERS.index(target[0]) < LAYERS.index(importer[0]):
+        return f"{target[0]} stands above {importer[0]}"
+    if importer[0] in PURE and target[0] == "adapters" and target[1:] != ("files",):
+        return f"{importer[0]} reaches nothing outside, and {'.'.join(target)} does"
+    if importer[0] == target[0] == SIBLINGS and importer[1:2] != target[1:2]:
+        return f"the stage {importer[1]} imports the stage {'.'.join(target[1:2]) or 'folder'}"
     return ""
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_file_imports_only_what_stands_below_it(path: Path) -> None:
     """Data flows one way: nothing reaches upwards, or sideways into another stage."""
-    here = module_of(path)
+    importer = module_of(path)
     package = ("pipeline", *path.relative_to(PACKAGE).parts[:-1])
-    found = imported(path.read_text("utf-8"), package)
-    assert not {reason for there in found if (reason := refused(here, there))}
+    targets = imports_of(path.read_text("utf-8"), package)
+    assert not {reason for target in targets if (reason := refusal(importer, target))}
 
 
 def test_every_folder_is_a_layer() -> None:
-    """What lies in the package beside them would stand under no rule."""
-    found = {module_of(path)[0] for path in files() if module_of(path)}
-    assert found == set(LAYERS)
+    """Anything else in the package would be under no rule."""
+    folders = {module_of(path)[0] for path in files() if module_of(path)}
+    assert folders == set(LAYERS)
 
 
 def test_the_page_on_architecture_shows_the_layers_in_this_order() -> None:
@@ -100,19 +100,19 @@ def test_the_page_on_architecture_shows_the_layers_in_this_order() -> None:
     assert tuple(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == LAYERS
 
 
-def test_an_import_is_seen_however_it_is_written() -> None:
+def test_an_import_is_found_however_it_is_written() -> None:
     """The reader of imports is not fooled by form, depth or a guard."""
     source = """
 import pipeline.model
 from pipeline import matrix, report as r
 from pipeline.stages.build import key
-from pipeline.report.progress import Narrator
+from pipeline.report.progress import ProgressReporter
 if TYPE_CHECKING:
     from ..compat import facts
 def late():
     from . import cells
 """
-    assert imported(source, ("pipeline", "matrix")) == {
+    assert imports_of(source, ("pipeline", "matrix")) == {
         ("model",),
         ("matrix",),
         ("report",),
@@ -124,9 +124,9 @@ def late():
 
 
 def test_the_rule_refuses_the_ways_up_and_aside() -> None:
-    """It can fail: upwards, into a sibling, and out of a room that is pure."""
-    assert refused(("formats", "oci"), ("adapters", "registry"))
-    assert refused(("stages", "audit", "rules"), ("stages", "attest"))
-    assert refused(("compat", "facts"), ("adapters", "gpu"))
-    assert not refused(("stages", "audit", "rules"), ("stages", "audit", "image_model"))
-    assert not refused(("runner",), ("stages", "gate"))
+    """It can fail: upwards, into a sibling, and out of a folder that is pure."""
+    assert refusal(("formats", "oci"), ("adapters", "registry"))
+    assert refusal(("stages", "audit", "rules"), ("stages", "attest"))
+    assert refusal(("compat", "facts"), ("adapters", "gpu"))
+    assert not refusal(("stages", "audit", "rules"), ("stages", "audit", "image_model"))
+    assert not refusal(("runner",), ("stages", "gate"))
