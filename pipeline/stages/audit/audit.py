@@ -1,4 +1,4 @@
-"""Judging: an inventory and what is expected of it in, a certificate out."""
+"""Judges an inventory against what is expected of the image: the result is its certificate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.stages.audit.inventory import Inventory
 
 MAX_FINDINGS = 500
-"""Findings of one rule and severity that a certificate holds; a hostile image could bring millions."""
+"""How many findings of one rule and severity a certificate holds; a hostile image could cause millions."""
 
 
 def judge(
@@ -33,9 +33,9 @@ def judge(
     now: datetime,
     facts: Facts | None = None,
 ) -> Certificate:
-    """The certificate of an image: what every rule found, and where the image runs.
+    """The certificate of an image: the findings of every rule, and where the image runs.
 
-    ``now`` is in UTC; its day decides which waivers are still good.
+    ``now`` is in UTC; its day decides which waivers are still valid.
     """
     image = ImageModel(inventory, expected, facts or shipped())
     all_findings = sorted(
@@ -80,8 +80,8 @@ def _bounded(findings: Iterable[ImageFinding]) -> Iterator[ImageFinding]:
                 {
                     "rule": rule,
                     "severity": severity,
-                    "what": f"{count - MAX_FINDINGS} more of rule {rule} are left out here",
-                    "why": "a certificate stays small enough to read and to sign",
-                    "remedy": "repair the first ones, and look again",
+                    "what": f"{count - MAX_FINDINGS} more findings of rule {rule} are left out",
+                    "why": "a certificate must stay small enough to read and to sign",
+                    "remedy": "fix the first ones, and run it again",
                 }
             )

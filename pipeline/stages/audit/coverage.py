@@ -1,4 +1,4 @@
-"""Which GPUs the device code of an image reaches, how, and the driver that this needs."""
+"""Which GPUs the device code of an image reaches, how, and which driver that needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORST_LAST: tuple[Reach, ...] = ("native", "PTX", "none")
 
 
 def coding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:
-    """The objects with device code that something may load, by path; less those that bring it otherwise."""
+    """The objects with device code that may be loaded, by path, without those that link it at run time."""
     objects = image.inventory.objects
     loaded = (path for path in sorted(image.reachable) if objects[path].device_code)
     return tuple(
@@ -39,7 +39,7 @@ def reach_of(obj: SharedObject, arch: str) -> Reach:
 
 
 def architectures(image: ImageModel) -> tuple[str, ...]:
-    """The columns of the table: what is asked for, and what the known GPUs are."""
+    """The columns of the table: the requested architectures, and those of the known GPUs."""
     return in_order((*image.expected.archs, *(gpu.sm for gpu in image.facts.gpus)))
 
 
@@ -59,7 +59,7 @@ def libraries(image: ImageModel) -> tuple[LibraryReach, ...]:
 
 
 def gpus(image: ImageModel) -> tuple[GpuReach, ...]:
-    """Every known GPU, as the library that serves it worst reaches it, and the drivers there."""
+    """How the image reaches every known GPU, by the library with the worst coverage, and its drivers."""
     deciding, floor = _deciding(image), driver_floor(image)
     if not deciding or floor is None:
         return ()
@@ -81,17 +81,17 @@ def _on(
 
 
 def _deciding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:
-    """The libraries that decide: the core, or where there is none, all that is not NVIDIA's own."""
+    """The libraries that decide: the core, or if there is none, all that are not NVIDIA's own."""
     rows = coding(image)
     core = tuple(row for row in rows if is_core(row[0]))
     return core or tuple(row for row in rows if "/nvidia/" not in row[0]) or rows
 
 
 def driver_floor(image: ImageModel) -> DriverFloor | None:
-    """The oldest Linux driver for what is inside, and why; None where nothing uses CUDA, or nobody knows.
+    """The oldest Linux driver for what is inside, and why; None if nothing uses CUDA, or if it is unknown.
 
-    The floor is that of minor-version compatibility, and where an architecture that is asked for is reached
-    by PTX only, the driver that came with the toolkit that made it:
+    The floor is that of minor-version compatibility; if a requested architecture is reached by PTX only, it
+    is the driver that came with the toolkit that compiled the PTX:
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html.
     """
     if not image.cuda:
@@ -109,7 +109,7 @@ def driver_floor(image: ImageModel) -> DriverFloor | None:
 
 
 def _with_ptx(image: ImageModel, arch: str, floor: DriverFloor) -> DriverFloor:
-    """The floor where this architecture is reached: higher, where a deciding library has PTX only."""
+    """The floor for this architecture: higher if a deciding library has PTX only."""
     for path, obj in _deciding(image):
         toolkit = obj.compiled_by or image.cuda
         needed = image.facts.toolkit(toolkit)

@@ -1,4 +1,4 @@
-"""What is judged: an inventory, what is expected of it, and what follows from both, worked out once."""
+"""The image as the rules see it: its inventory, what is expected of it, and what follows, computed once."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from pipeline.stages.audit.python import Environment
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""PATH where an image's configuration sets none (Docker and containerd agree on it)."""
+"""PATH if an image's configuration sets none (the same in Docker and containerd)."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageModel:
-    """One image under judgement. Objects are told apart by what brings them into a process.
+    """One image that is judged. Objects are grouped by what loads them into a process.
 
-    *Programs* are on PATH. *Modules* are extensions of a Python that is there, and of PyTorch, which opens
-    those with operators itself (``torch.ops.load_library``). *Packaged* libraries lie in a folder of Python
-    packages and are linked by none of these, so their package opens them itself, or nobody does. *Others*
-    nobody is seen to load, those among them that were put beside a package only for its own libraries to
-    link (``numpy.libs``).
+    *Programs* are on PATH. *Modules* are extensions of an installed Python, and of PyTorch, which opens
+    those with operators itself (``torch.ops.load_library``). *Packaged* libraries are in a folder of Python
+    packages and not linked by any of these: only their package may open them. *Others* are not known to be
+    loaded, among them the libraries that a wheel carries for its own use (``numpy.libs``).
     """
 
     inventory: Inventory
@@ -64,7 +63,7 @@ class ImageModel:
         return tuple(dict.fromkeys(entry.rstrip("/") or "/" for entry in entries if entry))
 
     def on_path(self, name: str) -> str | None:
-        """The real path of the executable file that this name means; one with a slash is a path itself."""
+        """The real path of the executable with this name; a name with a slash is itself a path."""
         paths = (name,) if "/" in name else (f"{folder}/{name}" for folder in self.path)
         for path in paths:
             real = self.links.file(path)
@@ -76,7 +75,7 @@ class ImageModel:
 
     @cached_property
     def environments(self) -> Mapping[str, Environment]:
-        """The environments by their folder of packages."""
+        """The environments, by their folder of packages."""
         return {environment.site: environment for environment in environments(self.inventory, self.links)}
 
     def environment_of(self, path: str) -> Environment | None:
@@ -86,7 +85,7 @@ class ImageModel:
 
     @cached_property
     def distributions(self) -> tuple[Distribution, ...]:
-        """The installed distributions; those that another one carries inside itself are none."""
+        """The installed distributions, without those that another one vendors."""
         return tuple(
             distribution
             for distribution in self.inventory.distributions
@@ -95,7 +94,7 @@ class ImageModel:
 
     @cached_property
     def main(self) -> Environment | None:
-        """The environment that a model is served from: that of torch, else of the first python on PATH."""
+        """The environment that serves a model: that of torch, else of the first python on PATH."""
         for distribution in self.distributions:
             if distribution.name == "torch" and (environment := self.environment_of(distribution.path)):
                 return environment
@@ -119,7 +118,7 @@ class ImageModel:
 
     @cached_property
     def machine(self) -> str:
-        """The machine that the image is for: as its platform says, else that of most objects."""
+        """The machine of the image: by its platform, else that of most objects."""
         by_platform = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
         if machine := by_platform.get(self.inventory.config.platform):
             return machine
@@ -154,20 +153,20 @@ class ImageModel:
         }
 
     def _has_operators(self, obj: SharedObject, environment: Environment) -> bool:
-        """Whether it is an extension of PyTorch without being a module: it links PyTorch from outside."""
+        """Whether it is an extension of PyTorch but not a module: it links PyTorch, and is not part of it."""
         links_torch = bool(known_libraries.TORCH_SONAMES & set(obj.needs))
         is_torchs_own = environment.package(obj.path) == "torch"
         return links_torch and not is_torchs_own and not _is_of_other_python(obj, environment)
 
     @cached_property
     def in_use(self) -> frozenset[str]:
-        """Every object that a program or a module brings into a process."""
+        """Every object that a program or a module loads."""
         loads = (*self.programs.values(), *self.modules.values())
         return frozenset(path for load in loads for path in load.order)
 
     @cached_property
     def reachable(self) -> frozenset[str]:
-        """Every object in use, and every one that a packaged library would bring."""
+        """Every object in use, and every one that a packaged library would load."""
         return self.in_use | {path for load in self.packaged.values() for path in load.order}
 
     @cached_property
@@ -183,7 +182,7 @@ class ImageModel:
 
     @cached_property
     def others(self) -> Mapping[str, Load]:
-        """What each object that nobody is seen to load would load."""
+        """What each object that nothing is known to load would load."""
         return {
             path: self.loader.load(path)
             for path, obj in self.inventory.objects.items()
@@ -192,7 +191,7 @@ class ImageModel:
 
     @cached_property
     def loads(self) -> Mapping[str, Load]:
-        """Programs, modules and packaged libraries together: all that a finding may be serious about."""
+        """Programs, modules and packaged libraries: only these may have serious findings."""
         return {**self.packaged, **self.modules, **self.programs}
 
     def _in_environments(self) -> Iterator[tuple[SharedObject, Environment]]:
@@ -202,14 +201,14 @@ class ImageModel:
                 yield obj, environment
 
     def _load_in(self, environment: Environment, obj: SharedObject) -> Load:
-        """Load an object in a process of this Python, after what its package imports first."""
+        """Load an object in a process of this Python, after the modules that its package imports first."""
         before, python = self._python(environment)
         if environment.package(obj.path) != "torch" and self.is_torchs_kind(obj, environment):
             before = self._with_torch(environment)
         return self.loader.load(obj.path, python, before)
 
     def is_torchs_kind(self, obj: SharedObject, environment: Environment) -> bool:
-        """Whether torch is there before this object: it links torch, or its package imports it first."""
+        """Whether torch is loaded before this object: it links torch, or its package imports torch first."""
         package = environment.package(obj.path)
         return bool(known_libraries.TORCH_SONAMES & set(obj.needs)) or package in known_libraries.TORCH_FIRST
 
@@ -232,7 +231,7 @@ class ImageModel:
 
     @cached_property
     def _torch_names(self) -> Mapping[str, Mapping[str, str]]:
-        """For each environment with torch, what its process knows once torch is imported."""
+        """For each environment with torch: the sonames that are loaded once torch is imported."""
         names_by_site: dict[str, Mapping[str, str]] = {}
         for site, environment in self.environments.items():
             names, python = self._python(environment)
@@ -250,7 +249,7 @@ class ImageModel:
 
     @cached_property
     def uses_cuda(self) -> bool:
-        """Whether it is an image for GPUs: its cell says so, or something that is loaded links CUDA."""
+        """Whether the image is for GPUs: by its cell, else because something that is loaded links CUDA."""
         if self.expected.cell is not None:
             return self.expected.cell.needs_gpu
         needs = (need for path in self.in_use for need in self.inventory.objects[path].needs)
@@ -258,7 +257,7 @@ class ImageModel:
 
     @cached_property
     def runtimes(self) -> Mapping[str, tuple[str, ...]]:
-        """The CUDA majors that loaded objects link, each with the objects that do."""
+        """The CUDA majors that loaded objects link, each with these objects."""
         paths_by_major: dict[str, list[str]] = {}
         for path in sorted(self.in_use):
             majors = {
@@ -272,7 +271,7 @@ class ImageModel:
 
     @cached_property
     def components(self) -> tuple[tuple[str, str, str], ...]:
-        """The parts of CUDA's toolkit that are installed: what it is, its version ("13.0"), and where."""
+        """The installed parts of CUDA's toolkit: name, version ("13.0"), and where."""
         from_packages = (
             (
                 known_libraries.COMPONENTS[stem],
@@ -292,7 +291,7 @@ class ImageModel:
 
     @cached_property
     def cuda(self) -> str:
-        """The version of the CUDA runtime that is loaded ("13.0", or "13" if that is all), or nothing."""
+        """The version of the loaded CUDA runtime ("13.0", or "13" if the minor is unknown); else empty."""
         if not self.uses_cuda:
             return ""
         majors = list(self.runtimes) or [""]
@@ -319,14 +318,14 @@ def _minor(version: str) -> str:
 
 
 def is_grafted(path: str) -> bool:
-    """Whether a wheel's maker put it there for the wheel's own libraries to link, under a name of its own.
+    """Whether a wheel carries it for its own libraries to link, under a name of its own.
 
-    auditwheel does so: https://github.com/pypa/auditwheel.
+    auditwheel adds such copies: https://github.com/pypa/auditwheel.
     """
     return path.rpartition("/")[0].endswith(".libs")
 
 
 def _is_of_other_python(obj: SharedObject, environment: Environment) -> bool:
-    """Whether the object's name says that it is a module of another Python."""
+    """Whether the object is a module of another Python, by its name."""
     name = obj.path.rpartition("/")[2]
     return ".cpython-" in name and not is_extension(obj, environment)

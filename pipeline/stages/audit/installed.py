@@ -1,4 +1,4 @@
-"""What one Python of an image has installed: the folders that it looks into, and what counts of it."""
+"""The packages that one Python of an image has installed, in the folders that it imports from."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SYSTEM = re.compile(r"^include-system-site-packages\s*=\s*true\s*$", re.MULTILI
 
 @dataclass(frozen=True)
 class Installed:
-    """The packages of one environment by name, and ``others``, which lie there as eggs do, by their version.
+    """The distributions of one environment by name, and the versions of its ``eggs`` by name.
 
-    ``doubtful`` are those that lie there twice, so that nothing tells which one a program sees: the one that
-    is not in ``found``.
+    ``doubtful`` has the other copy of each package that is installed twice in one folder: which of the two a
+    program imports cannot be known.
     """
 
     environment: Environment
@@ -36,7 +36,7 @@ class Installed:
     doubtful: Mapping[str, Distribution]
 
     def packages(self, patch: str, machine: str) -> tuple[Packages, ...]:
-        """What requirements are judged by, on this patch release of the Python ("0"); each way in doubt."""
+        """What requirements are judged by, for a patch release of this Python ("0"): once for each doubt."""
         ways = (
             (self.distributions, {**self.distributions, **self.doubtful})
             if self.doubtful
@@ -54,7 +54,7 @@ class Installed:
 
 
 def installed_per_environment(image: ImageModel) -> tuple[Installed, ...]:
-    """What each environment has, where packages lie in it."""
+    """The packages of each environment that has any."""
     by_site: dict[str, list[Distribution]] = {}
     for distribution in image.distributions:
         by_site.setdefault(site_of(distribution.path) or "", []).append(distribution)
@@ -75,7 +75,7 @@ def _of(environment: Environment, by_site: Mapping[str, list[Distribution]], ima
 
 
 def most_intact(several: Sequence[Distribution]) -> list[Distribution]:
-    """Of several of one name those whose files are there as their RECORD says, or nearly so."""
+    """Of several distributions of one name, those with the fewest files that differ from their RECORD."""
     least = min(len(distribution.broken_files) for distribution in several)
     return [distribution for distribution in several if len(distribution.broken_files) == least]
 
@@ -88,9 +88,9 @@ def _by_name(distributions: Iterable[Distribution]) -> dict[str, list[Distributi
 
 
 def _other_sites(environment: Environment, image: ImageModel) -> list[str]:
-    """The other folders that this Python looks into: of its own prefix, and the system's where it may.
+    """The other folders that this Python imports from: those of its prefix, and the system's if allowed.
 
-    A virtual environment sees the system's packages only where its pyvenv.cfg says so:
+    A virtual environment imports the system's packages only if its pyvenv.cfg allows it:
     https://docs.python.org/3/library/site.html.
     """
     config = f"{environment.prefix}/pyvenv.cfg"
@@ -109,7 +109,7 @@ def _is_visible(other: Environment, environment: Environment, *, is_closed: bool
 
 
 def _eggs(folders: Sequence[str], image: ImageModel) -> Iterator[tuple[str, str]]:
-    """Packages that were installed in the ways of old, Debian's among them, by what they are called."""
+    """Packages that are installed as eggs, as Debian does: name and version."""
     for path in image.inventory.nodes:
         folder, _, name = path.rpartition("/")
         if folder in folders and (match := _EGG.fullmatch(name)):

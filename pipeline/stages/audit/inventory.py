@@ -1,4 +1,4 @@
-"""What a certificate is judged from: every node of the image, and of the files that matter what they say."""
+"""The input of the rules: every node of the image, and the content of the files that they read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Distribution:
     """One installed Python package, from its ``.dist-info``: normalised name, version, installer, folder.
 
-    ``broken_files`` are those of RECORD whose size or presence differs from what is there; ``size`` are the
-    bytes of those that are there. ``requires`` are its requirements as METADATA writes them. Name and version
-    are those of the folder where METADATA has none.
+    ``broken_files`` are the files of RECORD that are missing or have another size; ``size`` is that of all
+    present files in bytes. ``requires`` are its requirements as written in METADATA. Name and version are
+    those of the folder if METADATA has none.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All of it, for the rules. ``texts`` are small files by path, such as ld.so.conf and os-release."""
+    """An image, for the rules. ``texts`` are small files by path, such as ld.so.conf and os-release."""
 
     name: str
     digest: str
@@ -43,6 +43,6 @@ class Inventory:
     distributions: tuple[Distribution, ...]
     texts: Mapping[str, str]
     linker_cache: tuple[Cached, ...] | None = None
-    """What ``/etc/ld.so.cache`` lists, in its order; None where there is no cache."""
+    """The entries of ``/etc/ld.so.cache``, in its order; None if there is no cache."""
     unreadable: tuple[tuple[str, str], ...] = ()
-    """Files that matter and that could not be understood: path and why (a malformed ELF, say)."""
+    """Files that could not be parsed, such as malformed ELF files: path and reason."""

@@ -1,6 +1,6 @@
-"""What files alone do not say: what the host brings, who loads what before whom, and what may be missing.
+"""Knowledge that is not in the files: what the host provides, what is loaded first, and what may be missing.
 
-Each row has its source. A row can only make a finding milder, or tell which libraries must have device code.
+Each row has its source. A row can only make a finding milder, or say which libraries must have device code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True)
 class KnownLibrary:
-    """A glob on absolute paths, what is known of what it matches, and where that is from."""
+    """A glob on absolute paths, what is known about the libraries that match, and the source of that."""
 
     glob: str
     reason: str
@@ -19,7 +19,7 @@ class KnownLibrary:
 
 
 def matching(rows: tuple[KnownLibrary, ...], path: str) -> KnownLibrary | None:
-    """The first row that speaks of this path."""
+    """The first row whose glob matches this path."""
     return next((row for row in rows if fnmatchcase(path, row.glob)), None)
 
 
@@ -49,8 +49,8 @@ DRIVER: dict[str, str] = {
     "libnvoptix.so.1": "",
     "libnvidia-fbc.so.1": "NvFBC",
 }
-"""Libraries that belong to the driver: soname, and with what the names of its symbols begin. NVIDIA's
-container toolkit mounts the host's own into the container; an image must not bring them. Source:
+"""Libraries of the driver: soname, and the prefix of its symbols. NVIDIA's container toolkit mounts the
+host's own into the container; an image must not contain them. Source:
 https://github.com/NVIDIA/libnvidia-container/blob/main/src/nvc_info.c: utility_libs, compute_libs,
 video_libs, graphics_libs, ngx_libs."""
 
@@ -60,15 +60,15 @@ def is_drivers(soname: str) -> bool:
     return soname in DRIVER
 
 
-# -- who loads what before whom ---------------------------------------------------------------------
+# -- what is loaded first ---------------------------------------------------------------------
 
 TORCH_FIRST = frozenset({"vllm", "tilelang", "torchaudio", "torchvision"})
 """Top-level packages that import torch before they open a library of theirs, so that all libraries of torch
-are known by soname then: vllm/env_override.py, and the others' ``__init__.py``. What links a library of torch
-can only be loaded after torch, and needs no entry."""
+are loaded by then: vllm/env_override.py, and the others' ``__init__.py``. What links a library of torch can
+only be loaded after torch, and needs no entry."""
 
 TORCH_LOADS = ("torch/_C.*.so", "torch/lib/libtorch_global_deps.so")
-"""What ``import torch`` loads: the second first and with RTLD_GLOBAL, then the first, which brings all else.
+"""What ``import torch`` loads: the second first and with RTLD_GLOBAL, then the first, which loads the rest.
 Source: torch/__init__.py, ``_load_global_deps``."""
 
 TORCH_SONAMES = frozenset(
@@ -106,58 +106,58 @@ PLUGINS: tuple[KnownLibrary, ...] = (
         "https://numba.readthedocs.io/en/stable/user/threading-layer.html",
     ),
     KnownLibrary(
-        "*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that it is told to use", _MAN_NVSHMEM
+        "*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that its configuration names", _MAN_NVSHMEM
     ),
     KnownLibrary(
-        "*/nvshmem_bootstrap_*.so*", "NVSHMEM opens the bootstrap that it is told to use", _MAN_NVSHMEM
+        "*/nvshmem_bootstrap_*.so*", "NVSHMEM opens the bootstrap that its configuration names", _MAN_NVSHMEM
     ),
     KnownLibrary(
         "*/libcufile_rdma.so*",
-        "cuFile opens it where storage is reached over RDMA",
+        "cuFile opens it if storage is reached over RDMA",
         "https://docs.nvidia.com/gpudirect-storage/configuration-guide: libcufile_rdma",
     ),
     KnownLibrary(
         "*/libnccl-net*.so*",
-        "NCCL opens it where NCCL_NET_PLUGIN names it",
+        "NCCL opens it if NCCL_NET_PLUGIN names it",
         "https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html: NCCL_NET_PLUGIN",
     ),
     KnownLibrary(
         "*/openmpi*/mca_*.so",
-        "Open MPI opens the components whose libraries are there",
+        "Open MPI opens the components whose libraries are installed",
         "https://docs.open-mpi.org/en/main/mca.html",
     ),
     KnownLibrary(
         "*/ucx/libuc[tmx]_*.so*",
-        "UCX opens the transports whose libraries are there",
+        "UCX opens the transports whose libraries are installed",
         "https://openucx.readthedocs.io/en/master/faq.html",
     ),
     KnownLibrary(
         "*/nixl*/plugins/*.so",
-        "NIXL opens the backend that it is told to use",
+        "NIXL opens the backend that its configuration names",
         "https://github.com/ai-dynamo/nixl/blob/main/docs/BackendGuide.md",
     ),
     KnownLibrary(
         "*/torchcodec/libtorchcodec_*.so",
-        "torchcodec has one for each major of FFmpeg and uses that which loads",
+        "torchcodec has one for each major of FFmpeg and uses the one that loads",
         "https://github.com/pytorch/torchcodec: src/torchcodec/_internally_replaced_utils.py",
     ),
     KnownLibrary(
         "*/torchaudio/lib/*sox*.so",
-        "torchaudio opens the backends whose libraries are there",
+        "torchaudio opens the backends whose libraries are installed",
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
     ),
     KnownLibrary(
         "*/torio/lib/*ffmpeg*.so",
-        "torchaudio has one for each major of FFmpeg and uses that which loads",
+        "torchaudio has one for each major of FFmpeg and uses the one that loads",
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
     ),
     KnownLibrary(
         "*/torch_c_dlpack_ext/*.so",
-        "it has one for each release of PyTorch and opens that which fits",
+        "it has one for each release of PyTorch and opens the one that fits",
         "https://github.com/apache/tvm-ffi: addons/torch_c_dlpack_ext",
     ),
     KnownLibrary(
-        "*/qt/plugins/*", "Qt opens a plugin where a window is shown", "https://doc.qt.io/qt-5/qpa.html"
+        "*/qt/plugins/*", "Qt opens a plugin when a window is shown", "https://doc.qt.io/qt-5/qpa.html"
     ),
     KnownLibrary(
         "*/onnxruntime/capi/libonnxruntime_providers_*.so",
@@ -171,7 +171,7 @@ PLUGINS: tuple[KnownLibrary, ...] = (
     ),
     KnownLibrary(
         "*/cupy*/*.so",
-        "CuPy opens optional libraries (cuTENSOR, cuSPARSELt, NCCL) where they are there",
+        "CuPy opens optional libraries (cuTENSOR, cuSPARSELt, NCCL) if they are installed",
         "https://docs.cupy.dev/en/stable/install.html: additional CUDA libraries",
     ),
     KnownLibrary(
@@ -186,7 +186,7 @@ PLUGINS: tuple[KnownLibrary, ...] = (
     ),
     KnownLibrary("*/gconv/*.so", "the C library opens converters by name", "iconv(3)"),
 )
-"""Objects that their own program opens only where it needs them, and can do without."""
+"""Objects that their program opens only if it needs them, and can do without."""
 
 # -- what must have device code ---------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ KERNELS: tuple[KnownLibrary, ...] = (
         "*/selective_scan_cuda*.so", "Mamba's scan", "https://github.com/state-spaces/mamba: setup.py"
     ),
 )
-"""Libraries that are nothing without device code. One that was built where no GPU was seen can be empty:
+"""Libraries that are useless without device code. One built on a machine without a GPU can be empty:
 https://github.com/vllm-project/vllm/issues/21768."""
 
 JIT_LINKED: tuple[KnownLibrary, ...] = (
@@ -250,7 +250,7 @@ JIT_LINKED: tuple[KnownLibrary, ...] = (
         "https://docs.nvidia.com/cuda/cufft/: JIT LTO kernels, which are not in .nv_fatbin",
     ),
 )
-"""Libraries that bring code for a GPU otherwise, so that what is in their .nv_fatbin tells nothing."""
+"""Libraries whose code for a GPU is not in their .nv_fatbin, so that its content means nothing."""
 
 # -- CUDA's own names -------------------------------------------------------------------------------
 
@@ -263,13 +263,13 @@ _CUDA_LIBRARIES = {
     "libcufft.so": {"10": "11", "11": "12", "12": "13"},
     "libnppc.so": {"11": "11", "12": "12", "13": "13"},
 }
-"""Libraries whose soname tells CUDA's major: soname's number to major. libcufft counts otherwise than CUDA.
-cuSPARSE, cuSOLVER and cuRAND have kept a number across a major, so they tell nothing.
+"""Libraries whose soname gives CUDA's major: soname's number to major. libcufft counts differently from CUDA.
+cuSPARSE, cuSOLVER and cuRAND have kept a number across a major, so theirs do not.
 Source: the components' own sonames in NVIDIA's wheels of CUDA 11.8, 12.9 and 13.0."""
 
 
 def cuda_major(soname: str) -> str | None:
-    """The CUDA major that a library of this soname belongs to; None where the name does not tell."""
+    """The CUDA major that a library of this soname belongs to; None if the name does not say."""
     stem, so, number = soname.partition(".so.")
     return _CUDA_LIBRARIES.get(f"{stem}.so", {}).get(number) if so else None
 
@@ -287,7 +287,7 @@ CUDA_FAMILY = (
     "libnvrtc.so*",
     "libnvJitLink.so*",
 )
-"""Sonames of CUDA's libraries of which a process must see one copy only."""
+"""Sonames of CUDA's libraries of which a process must load only one copy."""
 
 COMPONENTS: dict[str, str] = {
     "nvidia-cuda-runtime": "the runtime",
@@ -299,8 +299,8 @@ COMPONENTS: dict[str, str] = {
     "nvidia-cuda-cccl": "CCCL",
     "cuda-bindings": "the Python bindings",
 }
-"""Distributions whose version begins with that of the toolkit, and what they are. A suffix such as ``-cu12``
-is left out here."""
+"""Distributions whose version begins with that of the toolkit, and what they are, without suffixes such as
+``-cu12``."""
 
 COMPILERS = ("nvcc", "NVVM", "NVRTC")
-"""The components that make PTX, which no driver older than their toolkit's reads."""
+"""The components that compile PTX, which needs a driver at least as new as their toolkit."""

@@ -1,9 +1,9 @@
 """The dynamic loader's search, as glibc does it, over the files of an image.
 
-ld.so(8), and glibc's elf/dl-load.c where the page is silent: a soname is looked for among what is loaded
-already, then in RPATH of the object that needs it and of those that loaded it (only where it has no RUNPATH),
-in LD_LIBRARY_PATH, in its own RUNPATH, in ld.so.cache, and in the default folders. In each folder the
-glibc-hwcaps subdirectories come first; a file of another machine is passed over.
+ld.so(8), and glibc's elf/dl-load.c for what it leaves open: a soname is searched among the objects that are
+loaded already, then in RPATH of the object that needs it and of those that loaded it (only if it has no
+RUNPATH), in LD_LIBRARY_PATH, in its own RUNPATH, in ld.so.cache, and in the default folders. In each folder
+the glibc-hwcaps subdirectories come first; a file for another machine is skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.stages.audit.inventory import Inventory
 
 LEVELS = {"x86_64": ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
-"""Subdirectories of glibc-hwcaps, the best first. Which of them a host takes depends on its processor."""
+"""Subdirectories of glibc-hwcaps, the best first. Which one a host uses depends on its processor."""
 
 _TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 _TOKEN = re.compile(r"\$(?:(ORIGIN|LIB|PLATFORM)\b|\{(ORIGIN|LIB|PLATFORM)\})")
@@ -31,7 +31,7 @@ _TOKEN = re.compile(r"\$(?:(ORIGIN|LIB|PLATFORM)\b|\{(ORIGIN|LIB|PLATFORM)\})")
 
 @dataclass(frozen=True)
 class Loaded:
-    """An object in a process: its real path, the folder in which it was found, and who loaded it first."""
+    """An object in a process: its real path, the folder where it was found, and what loaded it first."""
 
     path: str
     origin: str
@@ -40,11 +40,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Load:
-    """What comes of loading one object.
+    """The result of loading one object.
 
-    ``order`` are the real paths of what is in scope, the object itself first. ``names`` maps every soname
-    that the process knows now to the real path behind it; those of the driver, which the host brings, are in
-    ``drivers``. ``missing`` are the sonames that nothing provides, each with the path of what needs it.
+    ``order`` are the real paths in scope, the object itself first. ``names`` maps every soname that is loaded
+    now to its real path; ``drivers`` are those of the driver, which the host provides. ``missing`` are the
+    sonames that nothing provides, each with the path of the object that needs it.
     """
 
     order: tuple[str, ...]
@@ -54,7 +54,7 @@ class Load:
 
 
 class Loader:
-    """Loads objects of one image. Answers about folders are remembered: nothing in an image changes."""
+    """Loads objects of one image. Results are cached: nothing in an image changes."""
 
     def __init__(self, inventory: Inventory, links: Links) -> None:
         self._objects = inventory.objects
@@ -75,11 +75,11 @@ class Loader:
         self._found: dict[tuple[str, str, str], str | None] = {}
 
     def folders(self, machine: str) -> tuple[str, ...]:
-        """Where every program looks: LD_LIBRARY_PATH, what ldconfig was told, the default folders."""
+        """Where every program looks: LD_LIBRARY_PATH, the folders of ld.so.conf, the default folders."""
         return (*self.library_path, *self.configured, *self.default_folders(machine))
 
     def default_folders(self, machine: str) -> tuple[str, ...]:
-        """The folders that the loader was compiled with: Debian's, or those of all others."""
+        """The folders that the loader was compiled with: Debian's, or those of other distributions."""
         if self._debian and machine in _TRIPLES:
             triple = _TRIPLES[machine]
             return (f"/lib/{triple}", f"/usr/lib/{triple}", "/lib", "/usr/lib")
@@ -88,7 +88,8 @@ class Loader:
     def load(self, path: str, loader: Loaded | None = None, before: Mapping[str, str] | None = None) -> Load:
         """Load an object by its real path, and all that it needs, breadth first.
 
-        ``loader`` is who opens it, whose RPATH counts too; ``before`` maps sonames to what is loaded already.
+        ``loader`` is the object that opens it, whose RPATH counts too; ``before`` maps the sonames that are
+        loaded already to their paths.
         """
         first = Loaded(path, dirname(path), loader)
         names, order = dict(before or {}), {path: first}
@@ -121,15 +122,15 @@ class Loader:
         waiting: deque[Loaded],
         origin: str | None = None,
     ) -> None:
-        """Add an object to what is loaded, once; one from before is in scope too, with all that it needs."""
+        """Add an object to the scope, once; one that was loaded before joins it with all that it needs."""
         if path not in order:
             order[path] = Loaded(path, origin or dirname(path), by)
             waiting.append(order[path])
 
     def find(self, soname: str, here: Loaded) -> tuple[str, str] | None:
-        """Where this object finds a soname: the path as the loader would build it, and the real one."""
+        """Where this object finds a soname: the path that the loader builds, and the real path."""
         needer = self._objects[here.path]
-        if "/" in soname:  # a path, which may hold tokens too
+        if "/" in soname:  # a path, which may contain tokens too
             path = next(self._expanded((soname,), here))
             real = self._links.file(path)
             return (path, real) if real and self._fits(real, needer.machine) else None
@@ -148,7 +149,7 @@ class Loader:
         return None
 
     def _search(self, here: Loaded) -> Iterator[str]:
-        """The folders before the cache, in order."""
+        """The folders that are searched before the cache, in order."""
         needer = self._objects[here.path]
         if not needer.runpath:
             above: Loaded | None = here
@@ -182,7 +183,7 @@ class Loader:
 
 
 def configured(inventory: Inventory, links: Links) -> Iterator[str]:
-    """The folders that ldconfig is told of in /etc/ld.so.conf and what that includes."""
+    """The folders of /etc/ld.so.conf and the files that it includes."""
     visited: set[str] = set()
     waiting = ["/etc/ld.so.conf"]
     while waiting:

@@ -1,4 +1,4 @@
-"""The Pythons of an image: folders of packages, the interpreter of each, and what it would import."""
+"""The Pythons of an image: folders of packages, the interpreter of each, and what is a module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MINOR = re.compile(r"python(3\.[0-9]+)$")
 class Environment:
     """A folder that Python imports from. ``python`` is the interpreter's real path, empty if there is none.
 
-    ``version`` is "3.11", or "3" where neither folder nor interpreter tells.
+    ``version`` is "3.11", or "3" if neither folder nor interpreter says more.
     """
 
     site: str
@@ -40,7 +40,7 @@ class Environment:
 
 
 def environments(inventory: Inventory, links: Links) -> tuple[Environment, ...]:
-    """Every environment that objects or distributions lie in, by its folder."""
+    """Every environment that contains objects or distributions, by its folder."""
     paths = [*inventory.objects, *(distribution.path for distribution in inventory.distributions)]
     return tuple(sorted(set(_environments_of(paths, links)), key=lambda environment: environment.site))
 
@@ -59,7 +59,7 @@ def _environments_of(paths: Iterable[str], links: Links) -> Iterator[Environment
 
 
 def _interpreter(prefix: str, version: str, links: Links) -> str:
-    """The program behind the environment's own name for it, else behind the system's."""
+    """The real path of the environment's own interpreter, else of the system's."""
     here = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
     system = [f"{folder}/bin/python{version}" for folder in ("/usr/local", "/usr")]
     return next((real for path in (*here, *system) if (real := links.file(path))), "")
@@ -72,7 +72,7 @@ def site_of(path: str) -> str | None:
 
 
 def is_extension(obj: SharedObject, environment: Environment) -> bool:
-    """Whether this Python would import the object as a module: by its init function, or the right tag."""
+    """Whether this Python imports the object as a module: it has an init function, or the right tag."""
     name = obj.path.rpartition("/")[2]
     stem, tag = name.partition(".")[0], _TAG.search(name)
     if tag and environment.version != "3" and f"{tag[1]}.{tag[2]}" != environment.version:

@@ -1,4 +1,4 @@
-"""Answers from a certificate: whether its image will run on that GPU, with that driver."""
+"""Whether the image of a certificate will run on a GPU, with a driver."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def runs_on(certificate: Certificate, gpu: str | None, driver: str | None, facts: Facts) -> Verdict:
-    """What a certificate says to a GPU ("L4", "NVIDIA H100", "sm_89") and a driver ("550.54.14").
+    """The verdict for a GPU ("L4", "NVIDIA H100", "sm_89") and a driver ("550.54.14").
 
-    What is not asked for is not judged; a GPU that the certificate does not name is unknown, never good.
+    A GPU or driver that is not given is not judged; a GPU that is not in the certificate is unknown.
     """
     return Verdict(tuple(_findings(certificate, gpu, driver, facts)))
 
@@ -36,7 +36,7 @@ def _findings(
     if certificate.driver is None:
         level = Level.UNKNOWN if certificate.cuda else Level.IMPOSSIBLE if gpu else Level.OK
         text = (
-            f"which driver CUDA {certificate.cuda} needs is not known"
+            f"the driver that CUDA {certificate.cuda} needs is unknown"
             if certificate.cuda
             else "nothing inside uses CUDA: it runs on the CPU"
         )
@@ -53,7 +53,7 @@ def _findings(
 
 
 def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
-    """The row of this GPU; of an architecture the first, less the driver, which is that of a GPU."""
+    """The row of this GPU; for an architecture the first one, without its driver, which belongs to a GPU."""
     gpu_facts = facts.gpu(gpu)
     name = gpu_facts.name if gpu_facts else gpu
     row = next((row for row in certificate.gpus if name in {row.name, row.arch}), None)
@@ -64,8 +64,8 @@ def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
 
 def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding:
     if row is None:
-        hint = "ask by its architecture: sm_90"
-        return Finding("archs", Level.UNKNOWN, f"the certificate says nothing of {gpu}", source, hint)
+        hint = "ask for its architecture: sm_90"
+        return Finding("archs", Level.UNKNOWN, f"{gpu} is not in the certificate", source, hint)
     named = f"{gpu} ({row.arch})"
     if row.reach == "none":
         text = f"no code for {named} is inside: no kernel image"
@@ -84,11 +84,11 @@ def _floor(certificate: Certificate, row: GpuReach | None) -> str:
 
 
 def _supported(gpu: str, floor: str, driver: str | None, facts: Facts) -> Iterator[Finding]:
-    """Whether the GPU is one that this driver knows, and some driver knows it that runs what is inside."""
+    """Whether this driver supports the GPU, and whether any driver supports both GPU and image."""
     window = window_of(gpu, facts)
     if window is None and driver:
-        text = f"which drivers know {gpu} is not known; {driver} is there"
-        hint = "a Jetson's driver comes with its JetPack: ask its release notes"
+        text = f"the drivers that support {gpu} are unknown; {driver} is there"
+        hint = "a Jetson's driver comes with its JetPack: see its release notes"
         yield Finding("driver", Level.UNKNOWN, text, (DRIVERS,), hint)
     elif window and is_past(floor, window.last):
         text = f"{window}; what is inside needs {floor} or newer: no driver does both"

@@ -13,7 +13,7 @@ _MAX_MADE_BY = 200
 
 
 def sizes(inventory: Inventory) -> Sizes:
-    """Sizes in bytes. Installed is what is visible: what a higher layer hides is in compressed alone."""
+    """Sizes in bytes. Files that a higher layer hides count in ``compressed``, not in ``installed``."""
     by_layer = [0] * max(len(inventory.layers), 1)
     for node in inventory.nodes.values():
         if node.kind == "file" and node.layer < len(by_layer):

@@ -1,7 +1,7 @@
-"""Surveying: the files of an image in, an inventory of what the rules look at out.
+"""Reads the files of an image into an inventory for the rules, in one walk.
 
-One walk. Every node is noted; of files only those are read that a rule asks for: ELF objects, the metadata of
-Python packages, the loader's cache and some small texts. What cannot be understood is noted, not fatal.
+Every node is recorded; read are only the files that a rule needs: ELF objects, the metadata of Python
+packages, the loader's cache and some small texts. A file that cannot be parsed is recorded, not fatal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.formats.elf.objects import Cached, SharedObject
 
 MAX_RECORD_BYTES = 16_000_000
-"""Bytes of a RECORD that are read. That of torch, which lists 12,000 files, has 1.3 MB."""
+"""How large a RECORD may be, in bytes. That of torch, which lists 12,000 files, has 1.3 MB."""
 
 MAX_ALL_TEXT_BYTES = 64 << 20
 """Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
@@ -41,24 +41,24 @@ MAX_ROWS = 1_000_000
 """Rows of all RECORDs together. That environment has 60,000."""
 
 MAX_REQUIREMENT_CHARACTERS = 1 << 20
-"""Characters of the requirements of all packages together. The 79 packages that this project is made with
-have 13,000."""
+"""Characters of the requirements of all packages together. The 79 packages that this project is
+made with have 13,000."""
 
 MAX_NAME_BYTES = 1 << 30
 """Bytes in memory of the names of all objects together. That environment has 490,000 of them, in 70 MB."""
 
 _NAME_OVERHEAD = 100
-"""Bytes in memory of a name beside its letters: the string and its place in a set."""
+"""Bytes in memory of a name without its letters: the string object and its slot in a set."""
 
 _MAGIC = b"\x7fELF"
 _MIN_ELF_BYTES = 64
-"""Bytes of the header of a 64-bit ELF object: a smaller file is none."""
+"""Bytes of the header of a 64-bit ELF object: a smaller file is not one."""
 _INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTALLER)")
 
 
 def survey(files: FileSystem) -> Inventory:
-    """What there is in an image, and what the files that matter say. Raises ImageError as walking does."""
+    """The inventory of an image. Raises ImageError if it cannot be read, or is too large to survey."""
     collector = _Collector()
     try:
         with closing(files.walk(_is_needed)) as walk:
@@ -70,7 +70,7 @@ def survey(files: FileSystem) -> Inventory:
     except _TooLargeError as error:
         raise ImageError(
             f"{files.name} cannot be surveyed: {error}",
-            hint="no honest image has as much; if it is yours, remove what is not needed to run it",
+            hint="no ordinary image has as much; if it is yours, remove what it does not need to run",
         ) from error
     return Inventory(
         name=files.name,
@@ -96,24 +96,24 @@ def _is_needed(node: Node) -> bool:
 
 
 def _may_be_elf(node: Node) -> bool:
-    """Whether it is a program or a library by its mode or its name; its first bytes decide."""
+    """Whether mode or name look like a program or a library; its first bytes decide later."""
     return node.size >= _MIN_ELF_BYTES and (bool(node.mode & 0o111) or ".so" in node.path.rpartition("/")[2])
 
 
 class _TooLargeError(Exception):
-    """What was found does not fit into the memory that an image may take."""
+    """The image needs more memory than one may take."""
 
 
 @dataclass
 class _Collector:
-    """What was found so far. Its methods raise _TooMuchError."""
+    """Collects the inventory. Its methods raise _TooLargeError."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     objects: dict[str, SharedObject] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By the path of a ``.dist-info`` the texts of the files in it that say what it is."""
+    """For each ``.dist-info``, by path, the texts of its METADATA, RECORD and INSTALLER."""
     cache: bytes | None = None
     text_bytes: int = 0
     rows: int = 0
@@ -121,7 +121,7 @@ class _Collector:
     name_bytes: int = 0
 
     def note(self, node: Node) -> None:
-        """One more node. Of a path that comes twice the later counts, so what was said of it is forgotten."""
+        """Record a node. A path that comes twice replaces the earlier one, and all that was read from it."""
         if node.path in self.nodes:
             self.objects.pop(node.path, None)
             self.texts.pop(node.path, None)
@@ -131,7 +131,7 @@ class _Collector:
         self.nodes[node.path] = node
 
     def read(self, node: Node, data: memoryview) -> None:
-        """Take from a file what the rules look at."""
+        """Read from a file what the rules need."""
         if match := _METADATA.fullmatch(node.path):
             self.packages.setdefault(match["info"], {})[match["file"]] = self._text(data)
         elif node.path == ld_cache.PATH:
@@ -164,7 +164,7 @@ class _Collector:
                 self.objects[node.path] = obj
 
     def cached(self) -> tuple[Cached, ...] | None:
-        """The loader's cache, for the machine that most objects are for."""
+        """The loader's cache, for the machine of most objects."""
         if self.cache is None:
             return None
         machines = Counter(obj.machine for obj in self.objects.values())
@@ -176,7 +176,7 @@ class _Collector:
             return None
 
     def distributions(self) -> Iterator[Distribution]:
-        """The Python packages, each with the files of its RECORD held against what is there."""
+        """The Python packages, each with the files of its RECORD compared with those in the image."""
         links = Links(self.nodes)
         for info, texts in sorted(self.packages.items()):
             if "METADATA" not in texts:
@@ -206,9 +206,9 @@ class _Collector:
         return requirements
 
     def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
-        """The bytes of the files that a RECORD lists, and those that are absent or of another size.
+        """The bytes of the files that a RECORD lists, and the files that are missing or of another size.
 
-        Bytecode is left out: images drop it to be smaller, and Python makes it again.
+        Bytecode is left out: images drop it to be smaller, and Python compiles it again.
         """
         size, broken = 0, []
         for row in _rows(record):
@@ -229,7 +229,7 @@ class _Collector:
 
 
 def _name_and_version(metadata: Message, info: str) -> tuple[str, str]:
-    """The normalised name and the version of a package; those of its folder where METADATA has none."""
+    """The normalised name and the version of a package; those of its folder if METADATA has none."""
     folder = _INFO.fullmatch(basename(info))
     names = (str(metadata.get("Name", "")).strip(), folder["name"] if folder else "")
     versions = (str(metadata.get("Version", "")).strip(), folder["version"] if folder else "")
@@ -237,14 +237,14 @@ def _name_and_version(metadata: Message, info: str) -> tuple[str, str]:
 
 
 def _weight(obj: SharedObject) -> int:
-    """About the bytes that its names take in memory."""
+    """Roughly the bytes that its names take in memory."""
     versions = [version for _, names in obj.version_needs for version in names]
     lists = (obj.undefined, obj.defined, obj.version_defines, versions, obj.needs, obj.rpath, obj.runpath)
     return sum(sum(map(len, names)) + _NAME_OVERHEAD * len(names) for names in lists)
 
 
 def _rows(record: str) -> Iterator[list[str]]:
-    """The rows of a RECORD: path, hash, size. One that cannot be read ends them."""
+    """The rows of a RECORD: path, hash, size; up to the first that cannot be parsed."""
     try:
         yield from (row for row in csv.reader(record.splitlines()) if row and row[0])
     except csv.Error:

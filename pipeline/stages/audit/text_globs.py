@@ -1,11 +1,11 @@
-"""Which small text files the rules read: the loader's configuration, users, places of credentials."""
+"""The small text files that the rules read: the loader's configuration, users, files of credentials."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
 MAX_TEXT_BYTES = 1_000_000
-"""Bytes of a text that are read; what is kept in these files is far smaller."""
+"""How large a text may be, in bytes; these files are normally far smaller."""
 
 _GLOBS = (
     "/etc/ld.so.conf",
@@ -38,7 +38,7 @@ _GLOBS = (
     "*.pem",
     "*.key",
 )
-_NOT = (
+_EXCLUDED = (
     "*/lib/python3*",
     "*/node_modules/*",
     "*/site-packages/*",
@@ -49,10 +49,10 @@ _NOT = (
     "/etc/ssl/certs/*",
     "*.pub",
 )
-"""Where certificates and the keys of test suites lie, which are public."""
+"""Places of certificates and of the keys of test suites, which are public."""
 
 
 def is_text_needed(path: str) -> bool:
-    """Whether the rules want the text of the file at this absolute path."""
-    excluded = path != "/usr/lib/os-release" and any(fnmatchcase(path, glob) for glob in _NOT)
+    """Whether a rule needs the text of the file at this absolute path."""
+    excluded = path != "/usr/lib/os-release" and any(fnmatchcase(path, glob) for glob in _EXCLUDED)
     return not excluded and any(fnmatchcase(path, glob) for glob in _GLOBS)

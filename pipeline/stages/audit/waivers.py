@@ -1,4 +1,4 @@
-"""Exceptions that the matrix makes: each moves findings aside, with a reason, until a day."""
+"""Applies the exceptions of the matrix: each waives findings, with a reason, until a day."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def apply(
     findings: Sequence[ImageFinding], waivers: Sequence[Waiver], today: date
 ) -> tuple[tuple[ImageFinding, ...], tuple[WaivedFinding, ...]]:
-    """The findings that stand, one more for each waiver that is over or matches nothing, and those waived.
+    """The findings that remain, plus one for each waiver that expired or matches nothing; and those waived.
 
-    A waiver is good on its last day too.
+    A waiver is valid on its last day too.
     """
-    good = [waiver for waiver in waivers if waiver.expires >= today]
+    valid = [waiver for waiver in waivers if waiver.expires >= today]
     unwaived: list[ImageFinding] = []
     waived: list[WaivedFinding] = []
     used = set()
     for finding in findings:
-        waiver = next((waiver for waiver in good if covers(waiver, finding)), None)
+        waiver = next((waiver for waiver in valid if covers(waiver, finding)), None)
         if waiver is None:
             unwaived.append(finding)
         else:
@@ -39,7 +39,7 @@ def apply(
 
 
 def covers(waiver: Waiver, finding: ImageFinding) -> bool:
-    """Whether this waiver speaks of the finding."""
+    """Whether this waiver matches the finding."""
     return waiver.rule == finding.rule and fnmatchcase(finding.path, waiver.path)
 
 
@@ -52,5 +52,5 @@ def _stale(waiver: Waiver, today: date) -> ImageFinding:
         path=waiver.path if waiver.path.startswith("/") else "",
         text=f"the exception from {waiver.rule} for {waiver.path} {ended}",
         why=f"it was made because: {waiver.reason}",
-        hint="look whether it is still so, and give it a new day or remove it" if is_over else "remove it",
+        hint="check whether it still holds, then give it a new day or remove it" if is_over else "remove it",
     )

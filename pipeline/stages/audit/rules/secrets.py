@@ -1,4 +1,4 @@
-"""Secrets in the environment, the history or files: whoever can pull the image has them."""
+"""Secrets in the environment, the history or files, which everyone who can pull the image can read."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def settings(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 text=f"the environment variable {name} is set, and named like a secret",
-                why="whoever can pull the image can read it",
-                hint="give it to the container when it starts",
+                why="everyone who can pull the image can read it",
+                hint="pass it to the container when it starts",
             )
     for number, text in enumerate(image.inventory.config.history, start=1):
         if form := form_of(text):
@@ -43,7 +43,7 @@ def settings(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def files(image: ImageModel) -> Iterator[ImageFinding]:
-    """Files that keep credentials hold none."""
+    """Files for credentials contain none."""
     for path, text in sorted(image.inventory.texts.items()):
         form = form_of(text)
         by_file = _BY_FILE.get(path.rpartition("/")[2])
@@ -54,19 +54,19 @@ def files(image: ImageModel) -> Iterator[ImageFinding]:
                 severity=Severity.WARNING,
                 path=path,
                 text=f"it holds {form} that every container of this image shares",
-                why="it was made when a package was installed; who has the image can pose as any of them",
-                hint="remove it, and make it when the container starts, if it is needed",
+                why="a package's installation generated it; everyone who has the image can impersonate them",
+                hint="remove it, and generate it when the container starts, if it is needed",
             )
         elif form:
             yield _secret_finding(f"it holds {form}", path)
 
 
 def _secret_finding(text: str, path: str) -> ImageFinding:
-    """A secret by its kind: a finding does not spread what it found."""
+    """A finding for a secret: it names the kind, never the value."""
     return _finding(
         severity=Severity.ERROR,
         path=path,
         text=text,
-        why="whoever can pull the image has it, also where a later layer removes it",
+        why="everyone who can pull the image can read it, even if a later layer removes it",
         hint="revoke it, and build with `RUN --mount=type=secret`",
     )

@@ -21,7 +21,7 @@ _STEMS = tuple(sorted({soname.partition(".so")[0] + ".so" for soname in known_li
 def driver(image: ImageModel) -> Iterator[ImageFinding]:
     """No library of the driver is where the loader looks; the container toolkit mounts the host's.
 
-    An empty file is none: the toolkit leaves such behind as places to mount on.
+    Empty files are ignored: the toolkit leaves them behind as mount points.
     """
     reasons = {real: how for folder, how in _search_folders(image) if (real := image.links.real(folder))}
     for path, node in sorted(image.inventory.nodes.items()):
@@ -38,31 +38,29 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.NOTE,
                 path=path,
-                text="a driver of CUDA's forward compatibility is there, where the loader does not look",
-                why="the container toolkit may use it on a data-centre GPU with an older driver; else it is "
-                "dead weight",
-                hint="leave it out (cuda-compat) where hosts have a driver that is new enough",
+                text="it is a driver for CUDA's forward compatibility, where the loader does not look",
+                why="the container toolkit may use it on a data-centre GPU with an older driver; otherwise "
+                "it is dead weight",
+                hint="remove it (cuda-compat) if hosts have a driver that is new enough",
             )
 
 
 def _shadowing(path: str, real: str, how: str) -> ImageFinding:
     if "/stubs/" in real:
-        why = "it is a stub: no GPU is found, and PyTorch falls back to the CPU in silence"
+        why = "it is a stub: no GPU is found, and PyTorch silently falls back to the CPU"
     elif _is_compat(real):
         why = (
             "it hides the host's driver: with a newer one there, every call fails with error 803 "
             "(https://github.com/vllm-project/vllm/issues/33447)"
         )
     else:
-        why = (
-            "it is a driver of its own: the kernel module of a host has another version, and every call fails"
-        )
+        why = "it is not the host's driver: the kernel module has another version, and every call fails"
     return _finding(
         severity=Severity.ERROR,
         path=path,
         text=f"a library of the driver is where the loader looks ({how})",
         why=why,
-        hint=f"take its folder out of {how}, or leave the file out",
+        hint=f"remove its folder from {how}, or remove the file",
     )
 
 
@@ -71,7 +69,7 @@ def _is_compat(path: str) -> bool:
 
 
 def _search_folders(image: ImageModel) -> Iterator[tuple[str, str]]:
-    """Every folder where the loader looks, the strongest reason last."""
+    """Every folder where the loader looks and why, the strongest reason last."""
     for folder in image.loader.default_folders(image.machine):
         yield folder, "a default folder"
     for entry in image.inventory.linker_cache or ():

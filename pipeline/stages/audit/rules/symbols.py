@@ -1,4 +1,4 @@
-"""Symbols: what an extension leaves undefined is defined by something that is loaded with it."""
+"""Symbols: whatever an extension leaves undefined is defined by something that is loaded with it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TORCHS = ("_ZN2at", "_ZNK2at", "_ZN3c10", "_ZNK3c10", "_ZN5torch", "_ZNK5torch"
 
 
 def undefined(image: ImageModel) -> Iterator[ImageFinding]:
-    """No module, and no library that comes with it, asks for a symbol that its process does not have.
+    """No module, and no library that it loads, needs a symbol that its process does not have.
 
-    Python opens modules with RTLD_NOW, so one such symbol fails the import. A module with a library
-    missing is passed over: that is said already, and its symbols are in there.
+    Python opens modules with RTLD_NOW, so one such symbol fails the import. A module with a missing library
+    is skipped: that is already reported, and the symbols are in that library.
     """
     reported: set[str] = set()
     for root, load in sorted(image.modules.items(), key=_torch_first):
@@ -51,12 +51,12 @@ def undefined(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _torch_first(item: tuple[str, Load]) -> tuple[bool, str]:
-    """What is wrong with torch itself is told of torch, not of the first module that loads it."""
+    """Sorts torch first: its own problems are reported for torch, not for the first module that loads it."""
     return "/torch/_C." not in item[0], item[0]
 
 
 def _exceptions(image: ImageModel, path: str) -> Iterator[str]:
-    """PyTorch's own exceptions, whose constructors take strings and so tell its C++ ABI."""
+    """PyTorch's own exceptions, whose constructors take strings and so reveal its C++ ABI."""
     if path.endswith("/libc10.so"):
         yield from (
             name for name in image.inventory.objects[path].defined if name.startswith("_ZN3c105Error")
@@ -64,9 +64,9 @@ def _exceptions(image: ImageModel, path: str) -> Iterator[str]:
 
 
 def _globally(image: ImageModel, python: str) -> tuple[str, ...]:
-    """What every module of a Python sees beside its own libraries: the program's, and what is loaded for all.
+    """The objects that every module of a Python sees besides its own: the program's, and preloaded ones.
 
-    torch opens libtorch_global_deps.so for all (RTLD_GLOBAL); what that needs, torch's kind needs itself.
+    torch opens libtorch_global_deps.so globally (RTLD_GLOBAL); what it needs, users of torch need themselves.
     """
     if python not in image.inventory.objects:
         return ()
@@ -101,12 +101,14 @@ def _finding(path: str, root: str, reason: str, missing: frozenset[str]) -> Imag
 
 
 def _reason(missing: frozenset[str], *, is_new: bool) -> str:
-    """Why they are missing, as far as names tell; ``is_new``: the PyTorch inside has the ABI since GCC 5."""
+    """Why they are missing, judged by their names; ``is_new``: the PyTorch inside has the ABI since GCC 5."""
     torchs = [name for name in missing if name.startswith(_TORCHS)]
     if is_new and any(_OLD_STRING in name for name in torchs):
         return "it was built against a PyTorch with the C++ ABI from before GCC 5"
     if not is_new and any(_NEW_STRING in name for name in torchs):
-        return "it was built against a PyTorch with the C++ ABI since GCC 5, which that inside has not"
+        return (
+            "it was built against a PyTorch with the C++ ABI since GCC 5, which the one inside does not have"
+        )
     if torchs:
         return "it was built against another release of PyTorch"
     return "it was built against other libraries than are there"

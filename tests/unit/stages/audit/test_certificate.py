@@ -93,7 +93,7 @@ def test_a_certificate_stays_small_whatever_is_found() -> None:
         image.add(module(f"{SITE}/odd_{number}.abi3.so", "libodd.so"))
     found = [one for one in image.judged().at(ERROR) if one.rule == "closure"]
     assert len(found) == MAX_FINDINGS + 1
-    assert found[-1].text == "7 more of rule closure are left out here"
+    assert found[-1].text == "7 more findings of rule closure are left out"
 
 
 def test_names_that_are_endless_or_no_text_at_all_still_make_a_certificate() -> None:
@@ -114,7 +114,7 @@ def test_names_that_are_endless_or_no_text_at_all_still_make_a_certificate() -> 
         (
             "_ZN3c105ErrorERKSs",
             "_ZN3c105ErrorENSt7__cxx11E",
-            "the C++ ABI since GCC 5, which that inside has not",
+            "the C++ ABI since GCC 5, which the one inside does not have",
         ),
         ("_ZN3c105ErrorENSt7__cxx11E", "_ZN3c105OtherENSt7__cxx11E", "another release of PyTorch"),
         ("_ZN3c105ErrorE", "some_function", "other libraries than are there"),
@@ -192,7 +192,7 @@ def test_the_words_of_a_certificate_are_those_of_compatibility() -> None:
         ),
         ("sm_90", None, Level.OK, "machine code for sm_90"),
         ("T4", "580.65.06", Level.IMPOSSIBLE, "no code for T4 (sm_75) is inside"),
-        ("Voodoo 2", "580.65.06", Level.UNKNOWN, "the certificate says nothing of Voodoo 2"),
+        ("Voodoo 2", "580.65.06", Level.UNKNOWN, "Voodoo 2 is not in the certificate"),
         (None, "580", Level.OK, "it needs driver 580 or newer; 580 is there"),
     ],
 )

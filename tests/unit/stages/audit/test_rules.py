@@ -92,7 +92,7 @@ def torch_was_swapped_under_an_extension(image: Image) -> None:
 # -- one CUDA ---------------------------------------------------------------------------------------
 
 
-@breaks("one-cuda", ERROR, "it links CUDA 12, the image's PyTorch or most of it CUDA 13")
+@breaks("one-cuda", ERROR, "it links CUDA 12, but the image is for CUDA 13")
 def an_extension_links_another_major(image: Image) -> None:
     image.add(library(f"{SITE}/odd/libcudart.so.12", "libc.so.6"))
     image.add(module(f"{SITE}/odd/_C.abi3.so", "libcudart.so.12", rpath=("$ORIGIN",)))
@@ -116,7 +116,7 @@ def a_part_of_the_toolkit_is_newer_than_the_runtime(image: Image) -> None:
 # -- device code ------------------------------------------------------------------------------------
 
 
-@breaks("device-code", ERROR, "it holds no code for any GPU")
+@breaks("device-code", ERROR, "it has no code for any GPU")
 def an_extension_was_built_empty(image: Image) -> None:
     image.change(f"{VLLM}/_moe_C.abi3.so", device_code=())
 
@@ -141,7 +141,7 @@ def kernels_for_some_models_lack_an_architecture(image: Image) -> None:
     image.change(f"{VLLM}/_moe_C.abi3.so", device_code=(DeviceCode("cubin", "sm_90a", 1),))
 
 
-@breaks("device-code", ERROR, "FlashInfer's package of compiled kernels holds none")
+@breaks("device-code", ERROR, "FlashInfer's package of compiled kernels is empty")
 def flashinfers_kernels_were_built_where_no_gpu_was_seen(image: Image) -> None:
     image.install("flashinfer-jit-cache", "0.7.0")
 
@@ -202,7 +202,7 @@ def deep_gemm_is_there_without_its_tools(image: Image) -> None:
     image.folder(f"{VLLM}/third_party/deep_gemm")
 
 
-@breaks("jit", WARNING, "gcc is of version 16, nvcc of CUDA 13.0 takes up to 15")
+@breaks("jit", WARNING, "gcc is of version 16, nvcc of CUDA 13.0 supports up to 15")
 def gcc_is_newer_than_nvcc_takes(image: Image) -> None:
     image.file("/usr/local/cuda/bin/nvcc", mode=0o755)
     image.file("/usr/bin/gcc-16", mode=0o755)
@@ -235,7 +235,7 @@ def a_driver_was_installed(image: Image) -> None:
     image.file(f"{LIB}/libnvidia-ml.so.1")
 
 
-@breaks("shadow", NOTE, "forward compatibility is there, where the loader does not look")
+@breaks("shadow", NOTE, "for CUDA's forward compatibility, where the loader does not look")
 def a_compat_folder_lies_there_unused(image: Image) -> None:
     image.file("/usr/local/cuda-13.0/compat/libcuda.so.580.95.05")
 
@@ -243,7 +243,7 @@ def a_compat_folder_lies_there_unused(image: Image) -> None:
 # -- contents ---------------------------------------------------------------------------------------
 
 
-@breaks("contents", ERROR, "numpy 2.4.6 is installed, and in no lock")
+@breaks("contents", ERROR, "numpy 2.4.6 is installed, and not in the lock")
 def something_was_installed_after_the_lock(image: Image) -> None:
     pins = image.wanted.pins
     image.install("numpy", "2.4.6")
@@ -262,12 +262,12 @@ def something_is_installed_in_another_version(image: Image) -> None:
     image.wanted = replace(image.wanted, pins=pins)
 
 
-@breaks("contents", ERROR, "the label tagproof.vllm says 0.31.0, inside is vllm 0.32.0")
+@breaks("contents", ERROR, "the label tagproof.vllm says 0.31.0, but vllm 0.32.0 is inside")
 def a_label_says_what_the_files_do_not(image: Image) -> None:
     image.expect_label("tagproof.vllm", "0.31.0")
 
 
-@breaks("contents", ERROR, "the label tagproof.cuda says cu128, inside is cuda cu130")
+@breaks("contents", ERROR, "the label tagproof.cuda says cu128, but cuda cu130 is inside")
 def a_label_names_another_cuda(image: Image) -> None:
     image.expect_label("tagproof.cuda", "cu128")
 
@@ -336,12 +336,12 @@ def a_requirement_cannot_be_read(image: Image) -> None:
 # -- config -----------------------------------------------------------------------------------------
 
 
-@breaks("config", WARNING, "LD_PRELOAD brings /usr/lib/libodd.so into every process, and it is not there")
+@breaks("config", WARNING, "LD_PRELOAD loads /usr/lib/libodd.so into every process, and it is not there")
 def a_library_is_pushed_into_every_process(image: Image) -> None:
     image.env["LD_PRELOAD"] = "/usr/lib/libodd.so"
 
 
-@breaks("config", WARNING, "it brings /odd.so into every process")
+@breaks("config", WARNING, "it loads /odd.so into every process")
 def the_loader_is_told_to_do_so_by_file(image: Image) -> None:
     image.file("/etc/ld.so.preload", text="/odd.so\n")
 
@@ -351,12 +351,12 @@ def nothing_is_started(image: Image) -> None:
     image.entrypoint = ()
 
 
-@breaks("config", ERROR, "/usr/local/bin/serve is what the image starts, and it is not there")
+@breaks("config", ERROR, "the image starts /usr/local/bin/serve, which is not there")
 def what_is_started_is_missing(image: Image) -> None:
     del image.nodes["/usr/local/bin/serve"]
 
 
-@breaks("config", ERROR, "it may not be executed")
+@breaks("config", ERROR, "which is not executable")
 def what_is_started_is_no_program(image: Image) -> None:
     image.file("/usr/local/bin/serve", mode=0o644)
 
@@ -377,7 +377,7 @@ def home_belongs_to_somebody_else(image: Image) -> None:
     image.folder("/home/app", uid=0)
 
 
-@breaks("config", WARNING, "everybody may write there, and it is on PATH")
+@breaks("config", WARNING, "it is writable by everyone, and it is on PATH")
 def a_folder_of_programs_is_open_to_all(image: Image) -> None:
     image.folder("/usr/local/bin", mode=0o777)
 
@@ -443,12 +443,12 @@ def every_container_has_the_same_host_key(image: Image) -> None:
 # -- budget -----------------------------------------------------------------------------------------
 
 
-@breaks("budget", ERROR, "compressed it has 6.00 GB, the budget is 5.00 GB")
+@breaks("budget", ERROR, "its compressed size is 6.00 GB, the budget is 5.00 GB")
 def the_image_is_larger_than_it_may_be(image: Image) -> None:
     image.layers = (*image.layers, Layer("sha256:" + "2" * 64, 2_000_000_000))
 
 
-@breaks("budget", WARNING, "compressed it has 4.00 GB, the last proven image has 3.50 GB")
+@breaks("budget", WARNING, "its compressed size is 4.00 GB, the last proven image has 3.50 GB")
 def the_image_has_outgrown_the_last_one(image: Image) -> None:
     before = PackageSize(name="torch", version="2.12.0", installed=400_000_000)
     last = Sizes(compressed=3_500_000_000, installed=10**12, packages=(before,))
