@@ -125,12 +125,14 @@ OF_NOBODY = {"who": "me"}
 """Labels that say nothing to us."""
 
 
-def config_of(layers: Sequence[bytes], labels: Mapping[str, str] = OF_NOBODY) -> bytes:
+def config_of(
+    layers: Sequence[bytes], labels: Mapping[str, str] = OF_NOBODY, architecture: str = "amd64"
+) -> bytes:
     """An image's configuration, which says something in each field that we read."""
     return json.dumps(
         {
             "os": "linux",
-            "architecture": "amd64",
+            "architecture": architecture,
             "config": {
                 "Env": ["PATH=/bin", "EMPTY=", "A=b=c"],
                 "Entrypoint": ["/bin/x"],
@@ -148,10 +150,13 @@ def config_of(layers: Sequence[bytes], labels: Mapping[str, str] = OF_NOBODY) ->
 
 
 def stored(
-    layers: Sequence[bytes], packing: Packing = "plain", labels: Mapping[str, str] = OF_NOBODY
+    layers: Sequence[bytes],
+    packing: Packing = "plain",
+    labels: Mapping[str, str] = OF_NOBODY,
+    architecture: str = "amd64",
 ) -> tuple[dict[Digest, bytes], dict[str, Any]]:
     """The blobs of an image with its manifest among them, and the manifest's descriptor."""
-    config, packed = config_of(layers, labels), [pack(layer, packing) for layer in layers]
+    config, packed = config_of(layers, labels, architecture), [pack(layer, packing) for layer in layers]
     suffix = "" if packing == "plain" else f"+{packing}"
     manifest = json.dumps(
         {

@@ -65,8 +65,8 @@ def public_path(path: Path) -> Path:
 def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
     """The private key: the text if given, else the file if named, else this user's, made on first use.
 
-    Raises SigningError where it is empty, unreadable, of another kind, encrypted, open to others, or not
-    this user's own.
+    Raises UsageError where a given text is empty, of another kind or encrypted; SigningError where a file
+    is that, or unreadable, open to others, or not this user's own.
     """
     if pem is not None:
         return _given(pem)
@@ -111,13 +111,16 @@ def public_pem(public: PublicKey) -> bytes:
 def _given(pem: str) -> PrivateKey:
     """The key that the caller hands over. Set but empty is what a missing secret becomes in CI."""
     if not pem.strip():
-        raise SigningError(
+        raise UsageError(
             f"{VARIABLE} is set, and empty: no key is made in its place",
             hint="a secret that is missing or misnamed in CI looks like this; give the key, or unset it",
         )
     # Some systems keep a secret on one line, with each line's end as two characters.
     text = pem.replace("\\r", "").replace("\\n", "\n")
-    return _private(text.encode(errors="replace"), f"the key in {VARIABLE}")
+    try:
+        return _private(text.encode(errors="replace"), f"the key in {VARIABLE}")
+    except SigningError as error:  # this text is the user's, as an option is
+        raise UsageError(error.what, hint=error.hint) from None
 
 
 def _secret(path: Path) -> bytes:

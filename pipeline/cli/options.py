@@ -6,6 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cli.output import MODULE
 from pipeline.model import ImageRef
 from pipeline.model.errors import UsageError
 
@@ -89,4 +90,6 @@ def image(text: str) -> ImageRef:
     try:
         return ImageRef.parse(text)
     except ValueError as error:
-        raise UsageError(str(error), hint="write host/path@sha256:…") from error
+        has_digest = "write host[:port]/path@sha256:… with all 64 hex digits"
+        has_none = f"`{MODULE} plan --json` has the digests of this matrix's images"
+        raise UsageError(str(error), hint=has_digest if "@" in text else has_none) from error

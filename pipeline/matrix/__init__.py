@@ -58,18 +58,28 @@ def load(path: Path, repository: str | None = None, facts: Facts | None = None) 
 def select(matrix: Matrix, patterns: Iterable[str]) -> tuple[Spec, ...]:
     """The cells that any of these globs matches, less those of a ``!glob``, in the order of the matrix.
 
-    All of them without a pattern that selects. Raises UsageError where a pattern matches no cell.
+    An alias stands for its cell. All cells without a pattern that selects. Raises UsageError where a pattern
+    matches no cell.
     """
-    ids = frozenset(chosen([cell.id for cell in matrix.cells], patterns, matrix.pruned))
-    return tuple(spec for spec in matrix.specs if spec.cell.id in ids)
+    ids = [cell.id for cell in matrix.cells]
+    selected = frozenset(chosen(ids, _without_aliases(matrix, patterns), matrix.pruned))
+    return tuple(spec for spec in matrix.specs if spec.cell.id in selected)
 
 
 def survey(matrix: Matrix, patterns: Iterable[str]) -> tuple[tuple[Spec, ...], tuple[Pruned, ...]]:
     """The same cells, and the combinations matched by these globs that become no cell."""
     ids = [cell.id for cell in (*matrix.cells, *(combination.cell for combination in matrix.pruned))]
-    selected = frozenset(chosen(ids, patterns))
+    selected = frozenset(chosen(ids, _without_aliases(matrix, patterns)))
     specs = tuple(spec for spec in matrix.specs if spec.cell.id in selected)
     return specs, tuple(combination for combination in matrix.pruned if combination.cell.id in selected)
+
+
+def _without_aliases(matrix: Matrix, patterns: Iterable[str]) -> Iterator[str]:
+    """Each pattern, with the id of its cell in the place of an alias."""
+    ids = dict(matrix.aliases)
+    for pattern in (pattern for given in patterns for pattern in given.split()):
+        name = pattern.removeprefix("!")
+        yield pattern.removesuffix(name) + ids.get(name, name)
 
 
 # -- cells ------------------------------------------------------------------------------------------

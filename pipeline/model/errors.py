@@ -1,7 +1,7 @@
 """Every way to stop, with its exit code.
 
-    Stop
-    ├── UsageError (2)       what the user wrote: the matrix, a selection, an option
+    TagproofError
+    ├── UsageError (2)       what the user gave: the matrix, a selection, an option, a key as text
     └── MachineError (3)     the machine, the network or a tool failed: we could not find out
         ├── EngineError      the container engine or BuildKit
         ├── RegistryError    the registry, or what it answered
@@ -11,7 +11,7 @@
         │   └── DamagedError a file there cannot be unpacked
         ├── WheelError       a wheel that cannot be had, or is not the locked one
         ├── DiskError        not enough room; said before the work starts
-        └── SigningError     a signing key that is absent, unreadable or of another kind
+        └── SigningError     the file of a key is absent, unreadable or of another kind
 
 A failed check and a refused tag are *values*, never one of these: an exception means that we
 could not find out. Exit code 1 belongs to those values, 130 to an interruption.
@@ -40,7 +40,7 @@ class TagproofError(Exception):
 
 
 class UsageError(TagproofError):
-    """The matrix, a selection or an option is wrong."""
+    """The matrix, a selection, an option or a key that was handed over as text is wrong."""
 
     exit_code = USAGE
 
@@ -82,4 +82,4 @@ class DiskError(MachineError):
 
 
 class SigningError(MachineError):
-    """The signing key is absent, unreadable, or not an ECDSA P-256 key."""
+    """The file of a key is absent, unreadable, no ECDSA P-256 key, or holds a key that counts for nothing."""

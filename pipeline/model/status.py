@@ -62,7 +62,6 @@ class Goal(StrEnum):
 
     PLAN = "plan"
     REPORT = "report"
-    LOCK = "lock"
     BUILD = "build"
     VERIFY = "verify"
     PUBLISH = "publish"

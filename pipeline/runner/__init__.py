@@ -14,19 +14,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.model import Goal, Reason, ReasonCode, Stage, State, Status, Verdict
+from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
 from pipeline.runner import bare_metal, gatekeeping, repairing
 from pipeline.runner.observing import observe
 from pipeline.runner.services import IMAGES, Services, Settings
-from pipeline.runner.steps import STEPS, Progress
+from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pipeline.model import Cell, CellState, Decision, Estimate, ImageRef, Spec
+    from pipeline.model import Cell, Decision, Estimate, ImageRef, Lock, Spec
     from pipeline.report.progress import ProgressReporter
 
 __all__ = ["IMAGES", "Runner", "Services", "Settings"]
@@ -66,6 +66,13 @@ class Runner:
         status = plan.status(state, *self._forecast(state))
         again = _again(goal, spec.cell) if state.done or state.refusals else ""
         return replace(status, reasons=(*status.reasons, *left), again=again)
+
+    def lock(self, spec: Spec) -> Lock:
+        """Resolve and write a cell's lock, whatever is in its place; the registry is not asked.
+
+        Raises UsageError or ResolveError where that cannot be done.
+        """
+        return lock_of(self._take(Stage.LOCK, CellState(spec)))
 
     def try_out(self, python: Path) -> Status:
         """Run the suite on a bare-metal environment."""

@@ -12,7 +12,7 @@ from pipeline import compat
 from pipeline.adapters.image_files.folder import Folder
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.adapters.registry import Registry
-from pipeline.model import PROJECT, Expectations, Verdict
+from pipeline.model import PROJECT, Digest, Expectations, Verdict
 from pipeline.runner.expectations import expectations_of
 from pipeline.stages import lock as locks
 from pipeline.stages.audit.audit import judge
@@ -33,14 +33,14 @@ def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) 
         return _judged(files, expected, waivers)
 
 
-def of_image(reference: str, machine: Services | None) -> Certificate:
-    """The certificate of an image, wherever it lies.
+def of_image(reference: str, machine: Services | None, platform: str | None = None) -> Certificate:
+    """The certificate of an image, wherever it lies; of an index, that of its image for this platform.
 
     One that says it is a cell of the matrix is judged by the cell's lock and by what the matrix expects
     of it; any other by what it says of itself. Raises UsageError, ImageError, RegistryError or EngineError
     where it cannot be read.
     """
-    with open_image(reference) as files:
+    with open_image(reference, platform=platform) as files:
         spec = _spec_of(files, machine)
         return _judged(files, *_expected(spec, machine))
 
@@ -51,9 +51,15 @@ def of_folder(root: Path) -> Certificate:
         return _judged(files, Expectations(), ())
 
 
-def beside(ref: ImageRef, machine: Services) -> Certificate | None:
-    """The newest certificate that lies beside an image and is signed by a key that is trusted here."""
-    found = machine.evidence.attestations_of(Registry(ref.repository), ref.digest).certificates
+def beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Certificate | None:
+    """The newest certificate that lies beside an image and is signed by a key that is trusted here.
+
+    Of an index it is that of its image for this platform. Raises RegistryError or ImageError where there
+    is no such image.
+    """
+    with open_image(str(ref), platform=platform) as files:
+        digest = Digest(files.digest)
+    found = machine.evidence.attestations_of(Registry(ref.repository), digest).certificates
     return found[0].certificate if found else None
 
 

@@ -170,13 +170,13 @@ class Services:
 
     @property
     def key(self) -> dsse.PrivateKey:
-        """The key that signs: the one that is given, else this user's. Raises SigningError."""
+        """The key that signs: the given one, else this user's. Raises UsageError or SigningError."""
         if self._key is None:
             self._key = signing_keys.load(pem=self.settings.key_pem)
         return self._key
 
     def refuse_unusable_key(self) -> None:
-        """Raise SigningError where a key is given that cannot be used, whatever there is to do with it."""
+        """Raise UsageError where a key is given that cannot be used, whatever there is to do with it."""
         if self.settings.key_pem is not None:
             _ = self.key
 

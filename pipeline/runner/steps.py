@@ -60,7 +60,7 @@ def lock(services: Services, state: CellState, _progress: Progress) -> CellState
 
 def fetch_wheels(services: Services, state: CellState, progress: Progress) -> CellState:
     """Bring every wheel of the lock, and uv for the build, into the cache."""
-    lock = _lock_of(state)
+    lock = lock_of(state)
     pins = [*lock.pins, _tool(state.cell)]
     build.refuse_full_disk(lock, fetch.bytes_missing(pins, services.cache), services.room())
     fetch.fetch(state.spec, pins, services.cache, services.folders, progress.reporter.bytes)
@@ -94,7 +94,7 @@ def build_image(services: Services, state: CellState, progress: Progress) -> Cel
     with _pushing(services, progress, services.matrix.staging):
         image = build.build(
             state.spec,
-            _lock_of(state),
+            lock_of(state),
             state.base,
             _tool(state.cell),
             images=IMAGES,
@@ -113,7 +113,7 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
     from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
 
     image = _image_of(state)
-    expected = replace(expectations_of(state.spec, _lock_of(state)), last=_last_sizes(services, state.cell))
+    expected = replace(expectations_of(state.spec, lock_of(state)), last=_last_sizes(services, state.cell))
     certificate = audits.of_cell(image.ref, expected, state.spec.waivers).model_copy(
         update={
             "repository": str(services.matrix.repository),
@@ -223,7 +223,7 @@ def _trial(services: Services, state: CellState) -> Trial:
         cell=state.cell,
         run=services.settings.run,
         target=ImageTarget(ref=str(_image_of(state).ref)),
-        expected=expectations_of(state.spec, _lock_of(state)),
+        expected=expectations_of(state.spec, lock_of(state)),
         model=services.model_of(state.cell),
         healthy_seconds=services.matrix.healthy_seconds,
     )
@@ -253,7 +253,8 @@ def _tool(cell: Cell) -> Pin:
     return build.tool(locks.read_pins(recipe, recipe.read_text(encoding="utf-8").splitlines()), cell)
 
 
-def _lock_of(state: CellState) -> Lock:
+def lock_of(state: CellState) -> Lock:
+    """The lock that a stage before made or found."""
     if state.lock is None:
         raise AssertionError("the plan makes a lock before what needs one")
     return state.lock

@@ -61,10 +61,8 @@ def stages(state: CellState, goal: Goal, *, fresh: bool = False) -> tuple[Stage,
     """
     if state.is_stopped:
         return ()
-    if goal is Goal.LOCK:
-        planned: tuple[Stage, ...] = (Stage.LOCK,)
-    elif goal is Goal.VERIFY and pending(state):
-        planned = ()
+    if goal is Goal.VERIFY and pending(state):
+        planned: tuple[Stage, ...] = ()
     else:
         planned = steps(state)
         if fresh and goal is Goal.VERIFY and state_of(state) in {State.PROVEN, State.PUBLISHED}:

@@ -178,14 +178,15 @@ def _packages(python: Path) -> _Packages:
                 cwd=home,
                 env=environ.under_test(python.absolute(), Path(home)),
             )
-        said = done.stderr.strip()
-        return _Packages.model_validate(probes.result(done.stdout))
+        if (packages := probes.result(done.stdout)) is not None:
+            return _Packages.model_validate(packages)
+        why = done.stderr.strip() or f"it printed nothing, and ended with exit code {done.returncode}"
     except ValidationError as error:
-        said = said or str(error)
+        why = f"what it printed is malformed: {error}"
     except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired) as error:
-        said = str(error)
+        why = str(error)
     raise UsageError(
-        f"{python} does not tell which packages it has: {said[-300:]}",
+        f"{python} does not tell which packages it has: {why[-300:]}",
         hint="name the Python interpreter of an environment, such as .venv/bin/python",
     )
 

@@ -251,7 +251,7 @@ def test_what_is_nowhere_or_no_name_is_said_so(bench: Bench, tmp_path: Path) -> 
     with pytest.raises(ImageError, match=r"it lacks manifest\.json"):
         open_image(str(tmp_path))
     for name in ("ubuntu", str(tmp_path / "x"), "host/path@sha256:1", "127.0.0.1:5000/x"):
-        with pytest.raises(UsageError, match=r"names no image: .*\nhint: write host/path@sha256"):
+        with pytest.raises(UsageError, match=r"no reference to an image: .*\nhint: write host/path:tag"):
             open_image(name)
 
 

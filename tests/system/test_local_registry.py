@@ -231,7 +231,7 @@ def test_what_listens_and_is_no_registry_is_not_read_as_an_empty_one(user: User,
 def test_a_key_that_is_given_and_of_no_use_stops_everything(user: User, command: str, text: str) -> None:
     """A missing secret must not lead to a throw-away key that is trusted in the same job."""
     done = user.types(command, TAGPROOF_KEY=text)
-    assert done.returncode == MACHINE, done.stdout
+    assert done.returncode == USAGE, done.stdout
     assert "TAGPROOF_KEY" in done.stderr
     assert "hint:" in done.stderr
     assert not (user.home / "config").exists()

@@ -13,6 +13,7 @@ from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.adapters.image_files.layered import Layered
+    from pipeline.model import TagRef
 
 ENGINE = "engine:"
 """What stands before the name or id of an image in the engine's own store."""
@@ -39,11 +40,19 @@ def open_image(reference: str, *, platform: str | None = None) -> Layered:
         if "@" in reference:
             ref = ImageRef.parse(reference)
             return open_remote(ref.repository, ref.digest, platform)
-        name, _, tag = reference.rpartition(":")
-        tagged = Repository.parse(name).tagged(tag)
+        tagged = _tagged(reference)
     except ValueError as error:
         raise UsageError(
-            f"{reference!r} names no image: {error}",
-            hint=f"write host/path@sha256:…, host/path:tag, {ENGINE}NAME, or the path of a layout or archive",
+            f"{reference!r} is no file or folder here, and no reference to an image: {error}",
+            hint="write host/path:tag or host/path@sha256:… for a registry, "
+            f"{ENGINE}NAME for the engine's store, or the path of an archive or an OCI layout",
         ) from error
     return open_remote(tagged.repository, tagged.tag, platform)
+
+
+def _tagged(reference: str) -> TagRef:
+    """``host/path:tag``. Raises ValueError for anything else."""
+    name, colon, tag = reference.rpartition(":")
+    if not colon or "/" in tag:  # then the colon stands before a port
+        raise ValueError("it names neither a tag nor a digest")
+    return Repository.parse(name).tagged(tag)

@@ -37,17 +37,19 @@ def _run(given: Options) -> int:
 
     if bool(given.image) is bool(given.root):
         raise UsageError("certify takes one image, or --root DIR", hint=f"see {output.MODULE} certify --help")
+    if given.root and given.platform:
+        raise UsageError("--platform is of an image, --root of none", hint="leave one of them out")
     if given.root:
-        found = audits.of_folder(given.root)
+        certificate = audits.of_folder(given.root)
     else:
-        found = audits.of_image(given.image, context.services(given))
+        certificate = audits.of_image(given.image, context.services(given), given.platform)
     if given.sarif:
-        files.write(given.sarif, sarif(found).encode())
+        files.write(given.sarif, sarif(certificate).encode())
     if given.json:
-        output.print_json(to_json(found))
+        output.print_json(to_json(certificate))
     else:
-        output.print_text(shown.markdown(found) if given.markdown else shown.page(found))
-    return GOOD if found.passed else REFUSED
+        output.print_text(shown.markdown(certificate) if given.markdown else shown.page(certificate))
+    return GOOD if certificate.passed else REFUSED
 
 
 COMMAND = Command(

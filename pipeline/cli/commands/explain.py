@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.compat.question import Question
-    from pipeline.model import Spec
+    from pipeline.model import Matrix, Spec
 
 _EXIT_CODES = {Level.IMPOSSIBLE: REFUSED, Level.UNKNOWN: MACHINE}
 """What is impossible is refused; what the facts do not know could not be found out."""
@@ -46,10 +46,12 @@ def _explain_cells(given: Options) -> Level:
     from pipeline.compat import explain, question
     from pipeline.report import explained
 
-    facts, words = compat.shipped(), given.words
-    specs = matrix.load(given.matrix).specs if given.matrix.is_file() else ()
-    if len(words) == 1 and "=" not in words[0]:
-        asked = _question_of_cell(words[0], specs)
+    facts = compat.shipped()
+    words = [*given.words, f"platform={given.platform}"] if given.platform else given.words
+    loaded = matrix.load(given.matrix) if given.matrix.is_file() else None
+    specs = loaded.specs if loaded else ()
+    if "=" not in words[0]:
+        asked = _question_of_cell(words, loaded)
         concerned: tuple[Spec, ...] = ()
     else:
         asked = question.parse(words, facts)
@@ -66,13 +68,19 @@ def _explain_cells(given: Options) -> Level:
     return answer.level
 
 
-def _question_of_cell(text: str, specs: Sequence[Spec]) -> Question:
+def _question_of_cell(words: Sequence[str], loaded: Matrix | None) -> Question:
     """Whether a cell can exist: one of the matrix with what the matrix says of it, or any other."""
     from pipeline import compat, matrix
     from pipeline.compat import question
 
+    text, *more = words
+    if more:
+        hint = "ask for one cell alone, or by axes: torch=2.13.0 cuda=cu130 platform=linux/arm64"
+        raise UsageError(f"{text!r} is no key=value, and {' '.join(more)} stands beside it", hint=hint)
+    specs = loaded.specs if loaded else ()
+    cell_id = dict(loaded.aliases).get(text, text) if loaded else text
     for spec in specs:
-        if spec.cell.id == text:
+        if spec.cell.id == cell_id:
             return question.of_cell(spec.cell, compat.conditions_of(spec))
     cell = question.cell_of(text)
     if cell is None:
@@ -110,7 +118,7 @@ def _explain_image(given: Options) -> Level:
     if services is None:
         hint = "name the matrix whose signers are trusted: --matrix FILE"
         raise UsageError(f"{given.matrix}: there is no such file", hint=hint)
-    certificate = audits.beside(image, services)
+    certificate = audits.beside(image, services, given.platform)
     if certificate is None:
         hint = f"python -m pipeline certify {image}"
         raise UsageError(f"no certificate beside {image} is signed by a key that is trusted here", hint=hint)

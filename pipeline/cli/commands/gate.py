@@ -26,8 +26,9 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(given: Options) -> int:
     from pipeline.cli import context
 
+    image = options.image(given.image)
     with context.opened(given) as runner:
-        decision = runner.judge(given.image)
+        decision = runner.judge(str(image))
     if given.json:
         answer = {"schema": report.SCHEMA, **to_json(decision), "allowed": decision.allowed}
         output.print_json(answer)

@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import exit_codes, options, output
+from pipeline import report
+from pipeline.cli import options, output
 from pipeline.cli.command import Command
-from pipeline.model import Goal
+from pipeline.formats.units import size
+from pipeline.model import Reason, ReasonCode, State, Status, to_json
+from pipeline.model.errors import GOOD, MACHINE, TagproofError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from pipeline.cli.options import Options
+    from pipeline.model import Lock, Spec
+    from pipeline.runner import Runner
 
 
 def _add_options(parser: ArgumentParser) -> None:
     options.add_cells(parser)
     options.add_matrix(parser)
     options.add_find_links(parser)
-    options.add_json(parser)
     options.add_repository(parser, is_shown=False)  # one call of nox hands the same words to every stage
+    options.add_json(parser)
 
 
 def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given) as runner:
-        statuses = runner.run(Goal.LOCK, context.selected(runner, given))
-    output.narrate_failures(statuses, output.is_inconclusive)
+        locks = [(spec, _lock_or_reason(runner, spec)) for spec in context.selected(runner, given)]
+    failures = [_inconclusive(spec, made) for spec, made in locks if isinstance(made, Reason)]
+    output.narrate_failures(failures, output.is_inconclusive)
     if given.json:
-        output.print_statuses(statuses, as_json=True)
-    return exit_codes.of_observing(statuses)
+        output.print_json({"schema": report.SCHEMA, "cells": [_row(spec, made) for spec, made in locks]})
+    else:
+        output.print_text("".join(_line(spec, made) for spec, made in locks))
+    return MACHINE if failures else GOOD
+
+
+def _lock_or_reason(runner: Runner, spec: Spec) -> Lock | Reason:
+    """The cell's new lock, or why there is none; the other cells go on. Raises UsageError."""
+    try:
+        return runner.lock(spec)
+    except UsageError:
+        raise
+    except TagproofError as error:
+        return Reason(ReasonCode.MACHINE, error.what, error.hint)
+
+
+def _inconclusive(spec: Spec, reason: Reason) -> Status:
+    again = f"{output.MODULE} lock {spec.cell.id}"
+    return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
+
+
+def _line(spec: Spec, made: Lock | Reason) -> str:
+    if isinstance(made, Reason):
+        return f"{spec.cell.id}: no lock\n"
+    wheels = "1 wheel" if len(made.pins) == 1 else f"{len(made.pins)} wheels"
+    return f"{spec.cell.id}: {wheels}, {size(made.size)}\n"
+
+
+def _row(spec: Spec, made: Lock | Reason) -> dict[str, Any]:
+    cell = {"cell": to_json(spec.cell)}
+    if isinstance(made, Reason):
+        return {**cell, "lock": None, "wheels": 0, "bytes": 0, "reasons": [to_json(made)]}
+    return {**cell, "lock": made.digest, "wheels": len(made.pins), "bytes": made.size, "reasons": []}
 
 
 COMMAND = Command(
@@ -38,7 +75,8 @@ COMMAND = Command(
     summary="resolve every dependency of a cell to one wheel, by hash",
     description=(
         "Asks the index which wheels fit together, and writes locks/CELL.txt: one version and one hash "
-        "for each package. Review that file like code. A cell that has a lock gets a new one."
+        "for each package. Review that file like code. A cell that has a lock gets a new one. Exit code "
+        "3 where a cell could not be locked; the others are."
     ),
     examples=(
         ("lock", "every cell of matrix.yaml"),

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
-from pipeline.model.errors import SigningError
+from pipeline.model.errors import SigningError, UsageError
 
 KEY = generate_private_key(SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -47,7 +47,7 @@ def no_umask() -> object:
 @pytest.mark.parametrize("text", ["", " ", "\n", "\r\n\t \n"])
 def test_a_key_that_is_set_and_empty_is_an_error_and_makes_no_other(text: str, home: Path) -> None:
     """What a missing secret becomes in CI must not pass by a throw-away key."""
-    with pytest.raises(SigningError, match=r"TAGPROOF_KEY is set, and empty(.|\n)*secret that is missing"):
+    with pytest.raises(UsageError, match=r"TAGPROOF_KEY is set, and empty(.|\n)*secret that is missing"):
         signing_keys.load(pem=text)
     assert not home.exists()
 
@@ -67,7 +67,7 @@ def test_a_key_is_read_however_a_ci_system_keeps_its_lines(text: str) -> None:
     ids=["two", "cut short", "no text", "encrypted", "public"],
 )
 def test_a_broken_key_is_an_error_that_shows_nothing_of_it(text: str, home: Path) -> None:
-    with pytest.raises(SigningError) as refused:
+    with pytest.raises(UsageError) as refused:
         signing_keys.load(pem=text)
     assert PEM.splitlines()[1][:20] not in str(refused.value)
     assert refused.value.__cause__ is None
@@ -79,7 +79,7 @@ def test_whatever_is_no_key_is_our_error(body: bytes, wrapped: bool) -> None:
     text = body.decode("latin-1")
     if wrapped:
         text = f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"
-    with pytest.raises(SigningError):
+    with pytest.raises(UsageError):
         signing_keys.load(pem=text)
 
 
@@ -201,9 +201,10 @@ def test_a_relative_folder_of_settings_is_no_place_for_a_key(monkeypatch: pytest
 # -- word for word ---------------------------------------------------------------------------------------
 
 
-def refused(place: Path | None = None, **given: str) -> tuple[str, str]:
-    with pytest.raises(SigningError) as raised:
-        signing_keys.load(place, **given)
+def refused(place: Path | None = None, pem: str | None = None) -> tuple[str, str]:
+    """A file is the machine's, a text that is handed over the user's."""
+    with pytest.raises(SigningError if pem is None else UsageError) as raised:
+        signing_keys.load(place, pem)
     return raised.value.what, raised.value.hint
 
 

@@ -117,6 +117,23 @@ def test_a_selection_that_matches_no_cell_is_refused(
     assert "hint:" in err
 
 
+def test_an_alias_of_the_matrix_stands_for_its_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a selection, taken away from one, and as what is to be explained."""
+    (tmp_path / "matrix.yaml").write_text(GOOD_MATRIX)
+    shipped = matrix.load(tmp_path / "matrix.yaml")
+    cells = {
+        words: [spec.cell.vllm for spec in matrix.select(shipped, words.split())]
+        for words in ("stable", "!stable", "stable *0.31*")
+    }
+    assert cells == {"stable": ["0.32.0"], "!stable": ["0.31.0"], "stable *0.31*": ["0.32.0", "0.31.0"]}
+    specs, _ = matrix.survey(shipped, ["stable"])
+    assert [spec.cell.vllm for spec in specs] == ["0.32.0"]
+    assert command_line.main(["explain", "stable", "--matrix", str(tmp_path / "matrix.yaml")]) == GOOD
+    assert "vLLM 0.32.0" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "name", ["a..b/c", f"{'a' * 70}.org/c", f"a.org:{'4' * 4400}/c", "a.org:0/c", f"a.org/{'c' * 246}"]
 )

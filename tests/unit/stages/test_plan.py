@@ -295,7 +295,6 @@ UNBUILT = decided(observed(image=None))
     [
         (UNBUILT, Goal.PLAN, ()),
         (UNBUILT, Goal.REPORT, ()),
-        (UNBUILT, Goal.LOCK, (Stage.LOCK,)),
         (UNBUILT, Goal.BUILD, BUILDING),
         (UNBUILT, Goal.VERIFY, (*BUILDING, Stage.VERIFY)),
         (replace(UNBUILT, base=image().ref), Goal.BUILD, (Stage.FETCH, Stage.BUILD, Stage.CERTIFY)),

@@ -26,7 +26,7 @@ from pipeline.model import (
     Result,
     canonical,
 )
-from pipeline.model.errors import SigningError
+from pipeline.model.errors import SigningError, UsageError
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, records
 from tests.builders import certificate, check, record
@@ -263,7 +263,7 @@ def test_a_given_key_is_used_and_none_is_made(home: Path) -> None:
 )
 def test_another_kind_of_key_is_refused_without_showing_it(text: str) -> None:
     """One kind only; the message names where it came from, never what it is."""
-    with pytest.raises(SigningError) as refused:
+    with pytest.raises(UsageError) as refused:
         signing_keys.load(None, text)
     assert signing_keys.VARIABLE in str(refused.value)
     assert "PRIVATE KEY" not in str(refused.value)
