@@ -80,5 +80,10 @@ def is_hindered(status: Status) -> bool:
     return bool(status.reasons) and not status.pending
 
 
+def needs_attention(status: Status) -> bool:
+    """One of both."""
+    return is_failed(status) or is_hindered(status)
+
+
 def _shown(text: str) -> str:
     return shown_lines(text.replace(MODULE, program()))

@@ -1,6 +1,6 @@
-"""What came of it, told to people and to machines: table, Markdown, JUnit, JSON, and one failure in full.
+"""The outcome, for people and for programs: table, Markdown, JUnit, JSON, and one failure in full.
 
-Absence is never told as success: only a check that was seen to pass counts as passed, and a cell
+Absence is never reported as success: only a check that was seen to pass counts as passed, and a cell
 that could not be proven here is pending. rich is imported by what draws, so that a plan starts fast.
 """
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
 from pipeline.model import Outcome, State, to_json
-from pipeline.report.text import escaped, line, printable
+from pipeline.report.text import brief, escaped, line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,9 +52,10 @@ def table(statuses: Iterable[Status]) -> Table:
             column, overflow="fold", justify="right" if column in {"checks", "seconds"} else "left"
         )
     for status in statuses:
-        cell, state, *rest = _row(status)
+        cell, state, *rest, reason = _row(status)
         style = "cyan" if status.pending else _STYLES.get(status.state, "")
-        drawn.add_row(Text(cell), Text(state, style=style), *(Text(text) for text in rest))
+        texts = (*rest, brief(reason))  # in full it stands in the failure, and in Markdown
+        drawn.add_row(Text(cell), Text(state, style=style), *map(Text, texts))
     return drawn
 
 
@@ -73,7 +74,7 @@ def _row(status: Status) -> tuple[str, ...]:
         _counted(status),
         " ".join(status.tags) or "-",
         f"{seconds:.1f}" if status.seconds else "-",
-        line(why(status)) or _left(status) or "-",
+        line(why(status)) or _steps(status) or "-",
     )
 
 
@@ -84,20 +85,20 @@ def _counted(status: Status) -> str:
 
 
 def why(status: Status) -> str:
-    """Why the cell is not further, in one text: what it waits for, what the gate said, what did not pass."""
+    """Why the cell is not further: what it waits for, what is against it, or which checks did not pass."""
     if status.pending:
         return f"pending: {status.pending}"
     if status.reasons:
         return "; ".join(reason.text for reason in status.reasons)
-    return ", ".join(f"{check.name} {check.outcome}" for check in _troubled(status))
+    return ", ".join(f"{check.name} {check.outcome}" for check in _not_passed(status))
 
 
-def _left(status: Status) -> str:
+def _steps(status: Status) -> str:
     """The steps that would be taken next."""
     return f"to do: {' '.join(status.steps)}" if status.steps else ""
 
 
-def _troubled(status: Status) -> tuple[Check, ...]:
+def _not_passed(status: Status) -> tuple[Check, ...]:
     checks = status.record.checks if status.record else ()
     return tuple(check for check in checks if check.outcome is not Outcome.PASSED)
 
@@ -151,8 +152,8 @@ def _check_case(suite: ET.Element, check: Check) -> None:
     if check.outcome is Outcome.PASSED:
         return
     kind = "failure" if check.outcome is Outcome.FAILED else "error"
-    trouble = ET.SubElement(case, kind, message=line(check.seen)[:500] or str(check.outcome))
-    trouble.text = printable(f"expected: {check.expected}\nseen: {check.seen}")
+    element = ET.SubElement(case, kind, message=line(check.seen)[:500] or str(check.outcome))
+    element.text = printable(f"expected: {check.expected}\nseen: {check.seen}")
 
 
 def _skip(case: ET.Element, reason: str) -> None:
@@ -161,8 +162,8 @@ def _skip(case: ET.Element, reason: str) -> None:
 
 def _refusal(case: ET.Element, status: Status) -> None:
     kind = "error" if status.state is State.INCONCLUSIVE else "failure"
-    trouble = ET.SubElement(case, kind, message=line(why(status))[:500])
-    trouble.text = printable("\n".join(str(reason) for reason in status.reasons))
+    element = ET.SubElement(case, kind, message=line(why(status))[:500])
+    element.text = printable("\n".join(str(reason) for reason in status.reasons))
 
 
 def _unproven(case: ET.Element, status: Status) -> None:
@@ -179,7 +180,7 @@ def _unproven(case: ET.Element, status: Status) -> None:
 def failure(status: Status) -> str:
     """All that is needed to act on a failure: what was expected and seen, the log's end, the next command."""
     parts = [f"{status.cell.id}: {status.state}"]
-    for check in _troubled(status):
+    for check in _not_passed(status):
         parts.append(f"check {check.name}: {check.outcome}")
         parts.append(_indented("expected: ", check.expected) + "\n" + _indented("seen:     ", check.seen))
     parts += [_indented("", str(reason)) for reason in status.reasons]
@@ -205,7 +206,7 @@ def _indented(label: str, text: str) -> str:
 def write(statuses: Sequence[Status], folder: Path) -> tuple[Path, ...]:
     """Write report.md, report.json and junit/<cell>.xml into the folder; returns their paths.
 
-    Each file appears whole or not at all. XML of cells that this report does not tell of is removed:
+    Each file appears whole or not at all. XML of cells that are not in this report is removed:
     it would be counted again as if it were of this run.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""A certificate, told to people and to machines: a page for a terminal, Markdown, and JSON.
+"""A certificate for people and for programs: a page for a terminal, Markdown, and JSON.
 
-What an image says (paths, names, settings) may be anybody's: it is made harmless before it is shown.
+Paths, names and settings of an image may be a stranger's: they are made harmless before they are shown.
 """
 
 from __future__ import annotations
@@ -10,27 +10,26 @@ from typing import TYPE_CHECKING
 
 from pipeline.formats.units import size
 from pipeline.model import Level, Severity, to_json
-from pipeline.report.text import escaped, line
+from pipeline.report.text import counted, escaped, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.model import Certificate, GpuReach, ImageFinding, LibraryReach, Reach, Verdict
 
-_MOST_PATHS = 3
-_MOST_NAMES = 3
-_MOST_PACKAGES = 3
-_MOST_ROWS = 12
+_MAX_PATHS = 3
+_MAX_NAMES = 3
+_MAX_PACKAGES = 3
+_MAX_ROWS = 12
 
 _WORDS = {"native": "native", "PTX": "PTX", "none": "not on"}
 _MARKS: dict[Reach, str] = {"native": "native", "PTX": "PTX", "none": "-"}
-_HEADINGS = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.NOTE: "notes"}
 
 
 def verdict(certificate: Certificate) -> str:
     """The verdict in a line."""
     counts = ", ".join(
-        f"{len(found)} {_HEADINGS[severity]}" for severity in Severity if (found := certificate.at(severity))
+        counted(len(findings), severity) for severity in Severity if (findings := certificate.at(severity))
     )
     return f"{'passed' if certificate.passed else 'refused'}: {line(certificate.name)}" + (
         f" ({counts})" if counts else ""
@@ -41,18 +40,18 @@ def verdict(certificate: Certificate) -> str:
 
 
 def page(certificate: Certificate) -> str:
-    """The certificate on a page: verdict, driver, GPUs, sizes, then what was found, the worst first.
+    """The certificate on a page: verdict, driver, GPUs, sizes, then the findings, the worst first.
 
     Notes are counted, not spelled out; Markdown and JSON have them in full.
     """
     parts = [[verdict(certificate), *_facts(certificate)]]
     parts += [
-        [f"{_HEADINGS[severity]}:", *_entries(found)]
+        [f"{severity}s:", *_entries(findings)]
         for severity in (Severity.ERROR, Severity.WARNING)
-        if (found := certificate.at(severity))
+        if (findings := certificate.at(severity))
     ]
     if notes := certificate.at(Severity.NOTE):
-        parts.append(["notes:", *_counted(notes)])
+        parts.append(["notes:", *_counted_by_reason(notes)])
     if certificate.waived:
         parts.append(["exceptions used:", *_waived(certificate)])
     if drivers := [*_drivers(certificate)]:
@@ -73,8 +72,8 @@ def _facts(certificate: Certificate) -> Iterator[str]:
     else:
         yield "driver   none: nothing inside uses CUDA"
     for reach, label in _WORDS.items():
-        if named := ", ".join(_gpus(certificate, reach)):
-            yield f"{label:8} {named}"
+        if gpus := ", ".join(_gpus(certificate, reach)):
+            yield f"{label:8} {gpus}"
     yield f"size     {_sizes(certificate)}"
 
 
@@ -85,17 +84,17 @@ def _gpus(certificate: Certificate, reach: str) -> Iterator[str]:
         if gpu.reach == reach:
             by_arch.setdefault(gpu.arch, []).append(gpu.name.removeprefix("GeForce "))
     for arch, names in by_arch.items():
-        more = " …" if len(names) > _MOST_NAMES else ""
-        yield f"{arch} ({', '.join(names[:_MOST_NAMES])}{more})"
+        ellipsis = " …" if len(names) > _MAX_NAMES else ""
+        yield f"{arch} ({', '.join(names[:_MAX_NAMES])}{ellipsis})"
 
 
 def _drivers(certificate: Certificate) -> Iterator[str]:
     """The GPUs that have the same oldest driver and the same last branch, in a line."""
-    alike: dict[tuple[str, str], list[str]] = {}
+    by_drivers: dict[tuple[str, str], list[str]] = {}
     for gpu in certificate.gpus:
         if gpu.driver:
-            alike.setdefault((gpu.driver, gpu.last_driver), []).append(gpu.name.removeprefix("GeForce "))
-    for (oldest, last), names in alike.items():
+            by_drivers.setdefault((gpu.driver, gpu.last_driver), []).append(gpu.name.removeprefix("GeForce "))
+    for (oldest, last), names in by_drivers.items():
         end = f", up to branch R{line(last)}" if last else ""
         yield f"  {line(oldest)} or newer{end}: {', '.join(map(line, names))}"
 
@@ -103,52 +102,54 @@ def _drivers(certificate: Certificate) -> Iterator[str]:
 def _sizes(certificate: Certificate) -> str:
     sizes = certificate.sizes
     largest = ", ".join(
-        f"{line(one.name)} {size(one.installed)}" for one in sizes.packages[:_MOST_PACKAGES] if one.installed
+        f"{line(package.name)} {size(package.installed)}"
+        for package in sizes.packages[:_MAX_PACKAGES]
+        if package.installed
     )
     compressed = f"{size(sizes.compressed)} compressed, " if sizes.compressed else ""
     return f"{compressed}{size(sizes.installed)} installed" + (f": {largest}" if largest else "")
 
 
 def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
-    """Each matter once, with the paths that it is found at."""
-    for (rule, what, why, remedy), paths in _matters(findings).items():
-        yield f"  {rule}: {line(what)}"
-        if shown := [path for path in paths if path][:_MOST_PATHS]:
-            more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
-            yield f"    at {', '.join(map(line, shown))}{more}"
+    """Each finding once, with the paths that it is about."""
+    for (rule, text, why, hint), paths in _paths_by_finding(findings).items():
+        yield f"  {rule}: {line(text)}"
+        if shown := [path for path in paths if path][:_MAX_PATHS]:
+            rest = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+            yield f"    at {', '.join(map(line, shown))}{rest}"
         yield f"    why: {line(why)}"
-        yield f"    hint: {line(remedy)}"
+        yield f"    hint: {line(hint)}"
 
 
-def _matters(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str], list[str]]:
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    for one in findings:
-        found.setdefault((one.rule, one.text, one.why, one.hint), []).append(one.path)
-    return found
+def _paths_by_finding(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str], list[str]]:
+    paths: dict[tuple[str, str, str, str], list[str]] = {}
+    for finding in findings:
+        paths.setdefault((finding.rule, finding.text, finding.why, finding.hint), []).append(finding.path)
+    return paths
 
 
-def _counted(notes: Sequence[ImageFinding]) -> Iterator[str]:
+def _counted_by_reason(notes: Sequence[ImageFinding]) -> Iterator[str]:
     """A line for each reason, with how often it is given."""
     counts: dict[tuple[str, str], int] = {}
-    for one in notes:
-        counts[one.rule, one.why] = counts.get((one.rule, one.why), 0) + 1
+    for note in notes:
+        counts[note.rule, note.why] = counts.get((note.rule, note.why), 0) + 1
     for (rule, why), count in counts.items():
         yield f"  {rule}, {count} of these: {line(why)}"
 
 
 def _waived(certificate: Certificate) -> Iterator[str]:
-    for one in certificate.waived:
-        finding = one.finding
+    for waived in certificate.waived:
+        finding = waived.finding
         where = f" at {line(finding.path)}" if finding.path else ""
         yield f"  {finding.rule}{where}: {line(finding.text)}"
-        yield f"    until {one.expires}: {line(one.reason)}"
+        yield f"    until {waived.expires}: {line(waived.reason)}"
 
 
 # -- the table of device code -----------------------------------------------------------------------
 
 
 def _rows(certificate: Certificate) -> tuple[LibraryReach, ...]:
-    return tuple(row for row in certificate.libraries if row.is_core)[:_MOST_ROWS]
+    return tuple(row for row in certificate.libraries if row.is_core)[:_MAX_ROWS]
 
 
 def _columns(certificate: Certificate, rows: Sequence[LibraryReach]) -> tuple[str, ...]:
@@ -183,20 +184,20 @@ def markdown(certificate: Certificate) -> str:
         *(f"- {escaped(fact)}\n" for fact in _facts(certificate)),
     ]
     for severity in Severity:
-        if found := certificate.at(severity):
-            parts += [f"\n### {_HEADINGS[severity].capitalize()}\n\n", *_markdown_findings(found)]
+        if findings := certificate.at(severity):
+            parts += [f"\n### {severity.capitalize()}s\n\n", *_markdown_findings(findings)]
     if certificate.waived:
         parts += [
             "\n### Exceptions used\n\n",
             "| rule | path | what | until | reason |\n|---|---|---|---|---|\n",
         ]
-        for one in certificate.waived:
-            finding = one.finding
-            parts.append(_row(finding.rule, finding.path, finding.text, one.expires, one.reason))
+        for waived in certificate.waived:
+            finding = waived.finding
+            parts.append(_row(finding.rule, finding.path, finding.text, waived.expires, waived.reason))
     if certificate.libraries:
         columns = _columns(certificate, certificate.libraries)
         parts += ["\n### Device code\n\n", _row("library", *columns), "|---" * (len(columns) + 1) + "|\n"]
-        parts += [_row(one.path, *_cells(one, columns)[1:]) for one in certificate.libraries]
+        parts += [_row(library.path, *_cells(library, columns)[1:]) for library in certificate.libraries]
     if certificate.gpus:
         columns = ("GPU", "architecture", "code", "oldest driver", "last branch")
         parts += ["\n### GPUs\n\n", _row(*columns), "|---" * len(columns) + "|\n"]
@@ -217,8 +218,8 @@ def _of_gpu(gpu: GpuReach) -> tuple[str, ...]:
 
 def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:
     yield "| rule | path | what | why | hint |\n|---|---|---|---|---|\n"
-    for one in findings:
-        yield _row(one.rule, one.path, one.text, one.why, one.hint)
+    for finding in findings:
+        yield _row(finding.rule, finding.path, finding.text, finding.why, finding.hint)
 
 
 def _row(*cells: str) -> str:
@@ -231,16 +232,16 @@ def as_json(certificate: Certificate) -> str:
 
 
 def answer(verdict: Verdict) -> str:
-    """What a certificate said to a question about a GPU and a driver: yes or no, and why."""
-    said = {
+    """The answer of a certificate to a question about a GPU and a driver: yes or no, and why."""
+    words = {
         Level.OK: "yes",
         Level.WARN: "yes, with a warning",
         Level.UNKNOWN: "not known",
         Level.IMPOSSIBLE: "no",
     }
-    lines = [said[verdict.level]]
-    for one in sorted(verdict.findings, key=lambda one: -one.level.rank):
-        lines.append(f"  {one.level:10} {one.rule}: {line(one.text)}")
-        if one.hint:
-            lines.append(f"             hint: {line(one.hint)}")
+    lines = [words[verdict.level]]
+    for finding in sorted(verdict.findings, key=lambda finding: -finding.level.rank):
+        lines.append(f"  {finding.level:10} {finding.rule}: {line(finding.text)}")
+        if finding.hint:
+            lines.append(f"             hint: {line(finding.hint)}")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""An answer of ``explain``, told to people: the verdict, then what to do, then every rule and its source."""
+"""An answer of ``explain`` for people: the verdict, then what to do, then every rule and its source."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.compat.rules.releases import span
 from pipeline.model import Level
 from pipeline.report.columns import columns
+from pipeline.report.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from pipeline.compat.explain import Answer, Option, Refusal
     from pipeline.model import Cell, Finding, Verdict
 
-MOST_OPTIONS = 8
-_MOST_NAMES = 3
+MAX_OPTIONS = 8
+_MAX_NAMES = 3
 _COLUMNS = ("vLLM", "torch", "CUDA", "Python", "driver", "verdict")
 
 
@@ -25,7 +26,7 @@ def text_of(answer: Answer, cells: Sequence[tuple[Cell, Verdict]] = ()) -> str:
     if answer.options:
         parts.append(list(_option(answer.options[0]) if answer.is_of_one_build else _table(answer.options)))
     if cells:
-        parts.append(["the cells of this matrix:", *(_cell(*one) for one in cells)])
+        parts.append(["the cells of this matrix:", *(_cell(*row) for row in cells)])
     if answer.nearest:
         parts.append(["the nearest that are possible:", *_nearest(answer)])
     if answer.refused:
@@ -52,15 +53,15 @@ def _option(option: Option) -> Iterator[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = " ".join(name.removeprefix("GeForce ") for name in names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} …"
+    shown = " ".join(name.removeprefix("GeForce ") for name in names[:_MAX_NAMES])
+    return shown if len(names) <= _MAX_NAMES else f"{shown} …"
 
 
 def _table(options: Sequence[Option]) -> Iterator[str]:
     """The newest options, in columns."""
-    yield from columns([_COLUMNS, *map(_row, options[:MOST_OPTIONS])])
-    if len(options) > MOST_OPTIONS:
-        yield f"and {len(options) - MOST_OPTIONS} more: --json has them all"
+    yield from columns([_COLUMNS, *map(_row, options[:MAX_OPTIONS])])
+    if len(options) > MAX_OPTIONS:
+        yield f"and {len(options) - MAX_OPTIONS} more: --json has them all"
 
 
 def _row(option: Option) -> tuple[str, ...]:
@@ -72,35 +73,27 @@ def _row(option: Option) -> tuple[str, ...]:
 
 
 def _cell(cell: Cell, verdict: Verdict) -> str:
-    worst = [one for one in verdict.findings if one.level is verdict.level]
+    worst = [finding for finding in verdict.findings if finding.level is verdict.level]
     why = "" if verdict.level is Level.OK else f": {worst[0].text}"
     return f"  {verdict.level:10} {cell.id}{why}"
 
 
 def _nearest(answer: Answer) -> Iterator[str]:
-    for one in answer.nearest:
-        yield f"  {one.cell.id}  with {', '.join(f'{axis} {value}' for axis, value in one.changes)}"
+    for near in answer.nearest:
+        yield f"  {near.cell.id}  with {', '.join(f'{axis} {value}' for axis, value in near.changes)}"
 
 
-def _refusal(one: Refusal) -> str:
-    builds = "1 build" if one.builds == 1 else f"{one.builds} builds"
-    return f"  {one.rule}: {builds}, the newest: {one.text}"
+def _refusal(refusal: Refusal) -> str:
+    return f"  {refusal.rule}: {counted(refusal.builds, 'build')}, the newest: {refusal.text}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     """The worst first, each with the numbers of its sources, which follow."""
-    sources = {source: number for number, source in enumerate(_sources(findings), start=1)}
-    for one in sorted(findings, key=lambda one: -one.level.rank):
-        numbers = "".join(f" [{sources[source]}]" for source in one.source)
-        yield f"  {one.level:10} {one.rule}: {one.text}{numbers}"
-        if one.hint:
-            yield f"             hint: {one.hint}"
+    distinct = dict.fromkeys(source for finding in findings for source in finding.source)
+    sources = {source: number for number, source in enumerate(distinct, start=1)}
+    for finding in sorted(findings, key=lambda finding: -finding.level.rank):
+        numbers = "".join(f" [{sources[source]}]" for source in finding.source)
+        yield f"  {finding.level:10} {finding.rule}: {finding.text}{numbers}"
+        if finding.hint:
+            yield f"             hint: {finding.hint}"
     yield from (f"  [{number}] {source}" for source, number in sources.items())
-
-
-def _sources(findings: Sequence[Finding]) -> Iterator[str]:
-    seen = set()
-    for source in (source for one in findings for source in one.source):
-        if source not in seen:
-            seen.add(source)
-            yield source

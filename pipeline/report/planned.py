@@ -1,4 +1,4 @@
-"""The plan, told to people: every cell with verdict and state, what is left to do, what that takes."""
+"""The plan for people: every cell with verdict and state, what is left to do, what that takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.formats.units import size
 from pipeline.model import Level, ReasonCode, State
 from pipeline.report.columns import columns
-from pipeline.report.text import line
+from pipeline.report.text import brief, line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("cell", "verdict", "state", "download", "disk", "next")
 _NUMBERS = frozenset({3, 4})
-_MOST_NAMED = 6
+_MAX_NAMED = 6
 """Cells that a note names."""
 
 
@@ -25,7 +25,7 @@ def text_of(statuses: Sequence[Status], pruned: Sequence[Pruned] = ()) -> str:
     parts = [
         list(columns([_HEAD, *map(_row, statuses)], right=_NUMBERS)),
         _warnings(statuses),
-        _troubles(statuses),
+        _reasons(statuses),
         _left_out(pruned),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -46,7 +46,7 @@ def _row(status: Status) -> tuple[str, ...]:
 def _next(status: Status) -> str:
     """What would be done, or why nothing can be."""
     if status.state in {State.IMPOSSIBLE, State.INCONCLUSIVE}:
-        return line("; ".join(reason.text for reason in status.reasons))
+        return brief("; ".join(reason.text for reason in status.reasons))
     if status.pending:
         return f"pending: {status.pending}"
     steps = " ".join(status.steps) or "nothing"
@@ -57,7 +57,7 @@ _EXPECTED = frozenset({ReasonCode.NO_PROOF, ReasonCode.NO_CERTIFICATE})
 """Codes of reasons that say no more than that a step is left to do."""
 
 
-def _troubles(statuses: Sequence[Status]) -> list[str]:
+def _reasons(statuses: Sequence[Status]) -> list[str]:
     """What somebody must look at: what is signed and counts for nothing, tags that were moved, and so on."""
     lines = []
     for status in statuses:
@@ -71,25 +71,27 @@ def _warnings(statuses: Sequence[Status]) -> list[str]:
     """What was warned about or is not known, in the order of the cells."""
     about: dict[str, list[str]] = {}
     for status in statuses:
-        for one in status.verdict.at(Level.WARN, Level.UNKNOWN) if status.verdict else ():
-            about.setdefault(f"{one.level}: {one.rule}: {one.text}", []).append(status.cell.id)
+        for finding in status.verdict.at(Level.WARN, Level.UNKNOWN) if status.verdict else ():
+            text = f"{finding.level}: {finding.rule}: {finding.text}"
+            about.setdefault(text, []).append(status.cell.id)
     return _noted(about)
 
 
 def _left_out(pruned: Sequence[Pruned]) -> list[str]:
     """The combinations of the axes that become no cell, by the first reason against each."""
     about: dict[str, list[str]] = {}
-    for one in pruned:
-        why = f"excluded: {one.excluded}" if one.excluded else f"impossible: {one.reasons[0]}"
-        about.setdefault(why, []).append(one.cell.id)
+    for combination in pruned:
+        excluded = combination.excluded
+        why = f"excluded: {excluded}" if excluded else f"impossible: {combination.reasons[0]}"
+        about.setdefault(why, []).append(combination.cell.id)
     return _noted(about)
 
 
 def _noted(about: dict[str, list[str]]) -> list[str]:
     """Each text on a line, and some of the cells that it is about on the next."""
-    return [text for note, cells in about.items() for text in (line(note), f"  {_some(cells)}")]
+    return [text for note, cells in about.items() for text in (line(note), f"  {_listed(cells)}")]
 
 
-def _some(cells: Sequence[str]) -> str:
-    more = f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
-    return " ".join(cells[:_MOST_NAMED]) + more
+def _listed(cells: Sequence[str]) -> str:
+    rest = f" and {len(cells) - _MAX_NAMED} more" if len(cells) > _MAX_NAMED else ""
+    return " ".join(cells[:_MAX_NAMED]) + rest

@@ -1,7 +1,7 @@
-"""What is being done, told while it is done: live lines on a terminal, plain lines anywhere else.
+"""The progress of the work: live lines on a terminal, plain lines anywhere else.
 
 All of it goes to stderr; stdout is for data. The plain lines hold no times of day, so that two runs
-can be compared. A Narrator may be called from several threads.
+can be compared. A ProgressReporter may be called from several threads.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ class Bytes(Protocol):
 
 
 class ProgressReporter:
-    """Tells the stages of each cell and the bytes of downloads; use it as a context manager."""
+    """Shows the stages of each cell and the bytes of downloads; use it as a context manager."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._voice: _Plain | _Live = _Live(self._stream) if self._stream.isatty() else _Plain(self._stream)
+        self._backend: _Plain | _Live = _Live(self._stream) if self._stream.isatty() else _Plain(self._stream)
 
     def __enter__(self) -> Self:
-        self._voice.start()
+        self._backend.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._voice.stop()
+        self._backend.stop()
 
     def stage(self, cell_id: str, stage: Stage | Goal) -> None:
         """The cell enters this stage."""
-        self._voice.stage(cell_id, stage)
+        self._backend.stage(cell_id, stage)
 
     def note(self, cell_id: str, text: str) -> None:
         """Something worth a line of its own, about this cell; about all where the id is empty."""
-        self._voice.note(cell_id, shown_lines(printable(text)))
+        self._backend.note(cell_id, shown_lines(printable(text)))
 
     def done(self, cell_id: str, stage: Stage | Goal, seconds: float, text: str = "") -> None:
         """The cell has left this stage, after so many seconds."""
         took = f"{stage} took {seconds:.1f} s"
-        self._voice.done(cell_id, f"{took}: {shown_lines(printable(text))}" if text else took)
+        self._backend.done(cell_id, f"{took}: {shown_lines(printable(text))}" if text else took)
 
     @contextmanager
     def timed(self, cell_id: str, stage: Stage | Goal) -> Iterator[Callable[[], float]]:
-        """The cell is in this stage, and leaves it with the block; the value tells the seconds so far."""
+        """The cell is in this stage, and leaves it with the block; the value gives the seconds so far."""
         self.stage(cell_id, stage)
         start = time.monotonic()
         yield lambda: time.monotonic() - start
@@ -74,8 +74,8 @@ class ProgressReporter:
 
     @contextmanager
     def bytes(self, total: int, what: str = "fetch") -> Iterator[Bytes]:
-        """A download of so many bytes; tell it ``advance(n)`` as they come."""
-        with self._voice.bytes(total, what) as download:
+        """A download of so many bytes; call its ``advance(n)`` as they arrive."""
+        with self._backend.bytes(total, what) as download:
             yield download
 
 
@@ -97,20 +97,20 @@ class _Plain:
         """Nothing to clear."""
 
     def stage(self, cell_id: str, stage: Stage | Goal) -> None:
-        self._say(_about(cell_id, str(stage)))
+        self._write_line(_about(cell_id, str(stage)))
 
     def note(self, cell_id: str, text: str) -> None:
         for line in text.splitlines():
-            self._say(_about(cell_id, line))
+            self._write_line(_about(cell_id, line))
 
     def done(self, cell_id: str, text: str) -> None:
         self.note(cell_id, text)
 
     @contextmanager
     def bytes(self, total: int, what: str) -> Iterator[Bytes]:
-        yield _PlainBytes(total, what, self._say)
+        yield _PlainBytes(total, what, self._write_line)
 
-    def _say(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         with self._lock:
             self._stream.write(f"{line}\n")
             self._stream.flush()
@@ -119,9 +119,9 @@ class _Plain:
 class _PlainBytes:
     """A line for each tenth of a download."""
 
-    def __init__(self, total: int, what: str, say: Callable[[str], None]) -> None:
-        self._total, self._what, self._say = total, what, say
-        self._arrived = self._told = 0
+    def __init__(self, total: int, what: str, write_line: Callable[[str], None]) -> None:
+        self._total, self._what, self._write_line = total, what, write_line
+        self._arrived = self._shown = 0
         self._lock = threading.Lock()
 
     def advance(self, amount: int) -> None:
@@ -129,9 +129,9 @@ class _PlainBytes:
             self._arrived += amount
             percent = 100 * self._arrived // self._total if self._total else 100
             step = min(100, percent) // _PLAIN_STEP * _PLAIN_STEP
-            if step > self._told:
-                self._told = step
-                self._say(f"{self._what}: {step} % of {size(self._total)}")
+            if step > self._shown:
+                self._shown = step
+                self._write_line(f"{self._what}: {step} % of {size(self._total)}")
 
 
 class _Live:
@@ -152,9 +152,9 @@ class _Live:
         )
 
         console = Console(file=stream)
-        said = TextColumn("{task.description}", markup=False)
-        columns = (said, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        self._cells = Progress(SpinnerColumn(), said, TimeElapsedColumn(), console=console)
+        description = TextColumn("{task.description}", markup=False)
+        columns = (description, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self._cells = Progress(SpinnerColumn(), description, TimeElapsedColumn(), console=console)
         self._bars = Progress(*columns, console=console)
         both = Group(self._cells, self._bars)
         self._live = Live(both, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

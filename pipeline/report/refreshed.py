@@ -1,4 +1,4 @@
-"""What a refresh changed, told as the text of a pull request and as JSON."""
+"""What a refresh changed, as the text of a pull request and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_THE_FILE = {"file", "sha256", "size"}
 
 @dataclass(frozen=True)
 class Difference:
-    """One release on one machine whose row is another than before, by field."""
+    """One release on one machine whose row has changed: each field with its old and its new value."""
 
     row: Artefact
     fields: tuple[tuple[str, Any, Any], ...]
@@ -40,53 +40,52 @@ class Summary:
 
 def summary(before: Sequence[Artefact], rows: Sequence[Artefact], changed: Sequence[Changed] = ()) -> Summary:
     """What these rows have that those before did not."""
-    known = {_key(row): row for row in before}
+    old = {_key(row): row for row in before}
     return Summary(
-        tuple(row for row in rows if _key(row) not in known),
+        tuple(row for row in rows if _key(row) not in old),
         tuple(
             Difference(row, fields)
             for row in rows
-            if _key(row) in known and (fields := tuple(_fields(known[_key(row)], row)))
+            if _key(row) in old and (fields := tuple(_fields(old[_key(row)], row)))
         ),
         tuple(changed),
     )
 
 
-def markdown(told: Summary) -> str:
+def markdown(changes: Summary) -> str:
     """The text of a pull request."""
-    if not (told.new or told.different or told.changed):
+    if not (changes.new or changes.different or changes.changed):
         return "The index has nothing new.\n"
     parts = ["Read from the artefacts on the index by `nox -s refresh`."]
-    for package in dict.fromkeys(row.package for row in told.new):
+    for package in dict.fromkeys(row.package for row in changes.new):
         rows = sorted(
-            (row for row in told.new if row.package == package), key=lambda row: Version(row.version)
+            (row for row in changes.new if row.package == package), key=lambda row: Version(row.version)
         )
         parts.append(f"## New: {package}\n\n{_table(_HEAD, [_cells(row) for row in rows])}")
-    if told.different:
-        lines = [_line(one) for one in told.different]
-        parts.append("## Different\n\n" + "\n".join(lines))
-    if told.changed:
-        parts.append(f"## Cells with another verdict\n\n{_table(('cell', 'before', 'now'), told.changed)}")
-    elif told.new or told.different:
+    if changes.different:
+        parts.append("## Different\n\n" + "\n".join(map(_line, changes.different)))
+    if changes.changed:
+        parts.append(f"## Cells with another verdict\n\n{_table(('cell', 'before', 'now'), changes.changed)}")
+    elif changes.new or changes.different:
         parts.append("No cell of the matrix gets another verdict.")
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(told: Summary) -> dict[str, Any]:
+def as_json(changes: Summary) -> dict[str, Any]:
     """The same for programs."""
     return {
         "schema": SCHEMA,
-        "new": [asdict(row) for row in told.new],
+        "new": [asdict(row) for row in changes.new],
         "different": [
             {
-                "package": one.row.package,
-                "version": one.row.version,
-                "machine": one.row.machine,
-                "fields": {name: {"before": before, "now": now} for name, before, now in one.fields},
+                "package": difference.row.package,
+                "version": difference.row.version,
+                "machine": difference.row.machine,
+                "fields": {name: {"before": old, "now": new} for name, old, new in difference.fields},
             }
-            for one in told.different
+            for difference in changes.different
         ],
-        "changed": [{"cell": cell, "before": before, "now": now} for cell, before, now in told.changed],
+        "changed": [{"cell": cell, "before": old, "now": new} for cell, old, new in changes.changed],
     }
 
 
@@ -94,11 +93,11 @@ def _key(row: Artefact) -> tuple[str, str, str]:
     return row.package, row.version, row.machine
 
 
-def _fields(before: Artefact, now: Artefact) -> Iterator[tuple[str, Any, Any]]:
-    old, new = asdict(before), asdict(now)
-    for name, value in new.items():
-        if name != "read_from" and value != old[name]:
-            yield name, old[name], value
+def _fields(old: Artefact, new: Artefact) -> Iterator[tuple[str, Any, Any]]:
+    old_values = asdict(old)
+    for name, value in asdict(new).items():
+        if name != "read_from" and value != old_values[name]:
+            yield name, old_values[name], value
 
 
 _HEAD = ("release", "machine", "released", "CUDA", "torch", "Python", "architectures", "glibc", "remark")
@@ -110,8 +109,8 @@ def _cells(row: Artefact) -> tuple[str, ...]:
     )
     pythons = f"{row.pythons[0]} to {row.pythons[-1]}" if row.pythons else ""
     archs = " ".join(arch.removeprefix("sm_") for arch in row.archs or ())
-    what = (row.version, row.machine, row.released or "", row.cuda or "", torch)
-    return (*what, pythons, archs, row.glibc, _remark(row))
+    release = (row.version, row.machine, row.released or "", row.cuda or "", torch)
+    return (*release, pythons, archs, row.glibc, _remark(row))
 
 
 def _remark(row: Artefact) -> str:
@@ -126,15 +125,12 @@ def _remark(row: Artefact) -> str:
     return "; ".join(remarks)
 
 
-def _line(one: Difference) -> str:
-    row = one.row
-    told = [
-        f"{name} {_text(before)} → {_text(now)}"
-        for name, before, now in one.fields
-        if name not in _OF_THE_FILE
-    ]
-    told += ["another wheel stands for it"] if any(name == "sha256" for name, _, _ in one.fields) else []
-    return f"- {row.package} {row.version} {row.machine}: {'; '.join(told)}"
+def _line(difference: Difference) -> str:
+    row, fields = difference.row, difference.fields
+    texts = [f"{name} {_text(old)} → {_text(new)}" for name, old, new in fields if name not in _OF_THE_FILE]
+    if any(name == "sha256" for name, _, _ in fields):
+        texts.append("another wheel stands for it")
+    return f"- {row.package} {row.version} {row.machine}: {'; '.join(texts)}"
 
 
 def _text(value: Any) -> str:

@@ -22,10 +22,13 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schem
 def sarif(certificate: Certificate) -> str:
     """The certificate as one run of SARIF, in JSON."""
     name, _, version = certificate.tool.partition(" ")
-    found = [_result(one) for one in certificate.findings]
-    waived = [
-        {**_result(one.finding), "suppressions": [{"kind": "external", "justification": line(one.reason)}]}
-        for one in certificate.waived
+    results = [_result(finding) for finding in certificate.findings]
+    results += [
+        {
+            **_result(waived.finding),
+            "suppressions": [{"kind": "external", "justification": line(waived.reason)}],
+        }
+        for waived in certificate.waived
     ]
     run = {
         "tool": {
@@ -40,7 +43,7 @@ def sarif(certificate: Certificate) -> str:
         },
         "automationDetails": {"id": f"certify/{line(certificate.name)}"},
         "invocations": [{"executionSuccessful": True, "endTimeUtc": certificate.created}],
-        "results": [*found, *waived],
+        "results": results,
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 

@@ -1,8 +1,11 @@
-"""Text from a server, a log or a registry, made harmless to show."""
+"""Text as reports show it: from a server, a log or a registry, made harmless; cut, counted, escaped."""
 
 from __future__ import annotations
 
 import re
+
+MAX_BRIEF = 80
+"""Characters of a text in a cell of a table, where it stands in full elsewhere."""
 
 _UNPRINTABLE = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]"  # a terminal's own commands, colours among them
@@ -19,6 +22,17 @@ def printable(text: str) -> str:
 def line(text: str) -> str:
     """The same on one line, each run of blanks as one."""
     return " ".join(printable(text).split())
+
+
+def brief(text: str) -> str:
+    """The same on one line, cut off where a table has no room for more."""
+    whole = line(text)
+    return whole if len(whole) <= MAX_BRIEF else f"{whole[: MAX_BRIEF - 1]}…"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 note``, ``2 notes``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def escaped(text: str) -> str:

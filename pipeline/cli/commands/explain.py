@@ -51,13 +51,13 @@ def _explain_cells(given: Options) -> Level:
     loaded = matrix.load(given.matrix) if given.matrix.is_file() else None
     specs = loaded.specs if loaded else ()
     if "=" not in words[0]:
-        asked = _question_of_cell(words, loaded)
+        query = _question_of_cell(words, loaded)
         concerned: tuple[Spec, ...] = ()
     else:
-        asked = question.parse(words, facts)
-        concerned = tuple(spec for spec in specs if spec.cell.needs_gpu and asked.admits(spec.cell))
-    answer = explain.explain(asked, facts)
-    verdicts = [(spec.cell, compat.judge(spec.cell, _conditions(asked, spec), facts)) for spec in concerned]
+        query = question.parse(words, facts)
+        concerned = tuple(spec for spec in specs if spec.cell.needs_gpu and query.admits(spec.cell))
+    answer = explain.explain(query, facts)
+    verdicts = [(spec.cell, compat.judge(spec.cell, _conditions(query, spec), facts)) for spec in concerned]
     if given.json:
         cells = [
             {"cell": to_json(cell), "level": verdict.level, **to_json(verdict)} for cell, verdict in verdicts
@@ -89,11 +89,11 @@ def _question_of_cell(words: Sequence[str], loaded: Matrix | None) -> Question:
     return question.of_cell(cell, Conditions())
 
 
-def _conditions(asked: Question, spec: Spec) -> Conditions:
-    """What the matrix says of a cell, and what is asked for beside that."""
+def _conditions(query: Question, spec: Spec) -> Conditions:
+    """The conditions of a cell: those of the matrix, and those that the query adds."""
     from pipeline import compat
 
-    of_matrix, of_question = compat.conditions_of(spec), asked.conditions
+    of_matrix, of_question = compat.conditions_of(spec), query.conditions
     return replace(
         of_matrix,
         gpus=of_question.gpus,

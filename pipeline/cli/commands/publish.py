@@ -29,7 +29,7 @@ def _run(given: Options) -> int:
 
     with context.opened(given, signs=True, reports=True) as runner:
         statuses = runner.run(Goal.PUBLISH, context.selected(runner, given))
-    output.narrate_failures(statuses, lambda one: output.is_failed(one) or output.is_hindered(one))
+    output.narrate_failures(statuses, output.needs_attention)
     report.write(statuses, context.report_folder(given))
     output.print_statuses(statuses, as_json=given.json)
     return exit_codes.of_proving(statuses, goal={State.PUBLISHED}, require_all=given.require_all)

@@ -35,7 +35,7 @@ def _run(given: Options) -> int:
     with context.opened(given, signs=True, reports=True) as runner:
         specs = context.selected(runner, given)
         statuses = (runner.try_out(given.python),) if given.python else runner.run(Goal.VERIFY, specs)
-    output.narrate_failures(statuses, lambda one: output.is_failed(one) or output.is_hindered(one))
+    output.narrate_failures(statuses, output.needs_attention)
     report.write(statuses, context.report_folder(given))
     output.print_statuses(statuses, as_json=given.json)
     return exit_codes.of_proving(

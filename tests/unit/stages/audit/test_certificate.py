@@ -338,7 +338,7 @@ def test_the_page_says_the_verdict_the_driver_the_gpus_and_each_matter_once() ->
     image = broken()
     image.add(module(f"{SITE}/more.abi3.so", "libnuma.so.1"))
     told = page(image.judged())
-    assert told.startswith("refused: made (2 errors, 1 notes)")
+    assert told.startswith("refused: made (2 errors, 1 note)")
     assert "driver   580 or newer: CUDA 13.0 inside" in told
     assert "native   sm_80 (A100), sm_89 (L4), sm_90 (H100)" in told
     assert "not on   sm_75 (T4), sm_100 (B200)" in told
