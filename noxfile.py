@@ -163,7 +163,7 @@ def oracles(session: nox.Session) -> None:
         PYTHON,
         "-m",
         "pytest",
-        "tests/system/test_elf_oracles.py",
+        "tests/system/formats/test_elf_oracles.py",
         "tests/oracles",
         "--durations=10",
         *session.posargs,

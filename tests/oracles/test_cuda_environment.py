@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from pipeline.model import Lock, Spec
 
+pytestmark = pytest.mark.needs("index", "mmdebstrap")
+
 ROOT = Path(__file__).parents[2]
 CELL = "vllm0.32.0-torch2.13.0-cu130-py3.11"
 SECONDS = 30

@@ -34,7 +34,7 @@ from tests.crafted import (
     read,
     tar,
 )
-from tests.stacks import Stack, stacks
+from tests.layer_strategies import Stack, stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -26,7 +26,9 @@ from pipeline.model.errors import MACHINE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.needs("engine", "registry", "mmdebstrap", "index")
+
+ROOT = Path(__file__).parents[3]
 FIRST = "vllm0.32.0-torch2.13.0-cpu-py3.11"
 SECOND = "vllm0.31.0-torch2.13.0-cpu-py3.11"
 PYTORCH = "torch2.13.0-cpu-py3.11"
@@ -143,6 +145,7 @@ def test_publish_gives_the_tested_digest_its_tags(user: User) -> None:
     assert not any("cu130" in tag for tag in registry.tags())
 
 
+@pytest.mark.needs("oras", "skopeo")
 def test_other_tools_resolve_the_tag_to_the_tested_digest(user: User) -> None:
     tested = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
     tag = f"{user.repository}:{FIRST}"
@@ -152,6 +155,7 @@ def test_other_tools_resolve_the_tag_to_the_tested_digest(user: User) -> None:
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == tested
 
 
+@pytest.mark.needs("cosign")
 def test_cosign_accepts_the_record_with_the_public_key(user: User) -> None:
     image = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
     key = Path(user.environment["XDG_CONFIG_HOME"]) / "tagproof" / "signing.pub"

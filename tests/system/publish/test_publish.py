@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Answer, Bench, Proxy, Server
 
+pytestmark = pytest.mark.needs("registry")
+
 CELL = CPU_CELL
 CHANNELS = (CELL.id, "latest")
 LATER, LATEST = "2031-01-01T00:00:00Z", "2032-01-01T00:00:00Z"

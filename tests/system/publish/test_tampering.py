@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from pipeline.model import Digest, Spec
     from tests.system.conftest import Bench
 
+pytestmark = pytest.mark.needs("registry")
+
 MATRIX = """\
 schema: 1
 torch: ["2.13.0"]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.formats.elf.objects import SharedObject
     from pipeline.model import Pin, Spec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CUOBJDUMP = Path(__file__).with_name("cuobjdump.txt")
 SMALL = ("torchvision", "torchaudio", "torchcodec", "nvidia-cufile", "nccl-extensions")
 LARGE = (
@@ -140,6 +140,7 @@ def listed_code(cuobjdump: Path, path: str) -> Counter[tuple[str, str]]:
     )
 
 
+@pytest.mark.needs("index", "x86-64")
 def test_gpu_code_is_what_cuobjdump_finds(unpacked: Path, cuobjdump: Path) -> None:
     """In every object: the same kinds, architectures with their suffixes, and counts."""
     with_code = [one for one in objects(unpacked) if one.device_code is not None]
@@ -149,6 +150,7 @@ def test_gpu_code_is_what_cuobjdump_finds(unpacked: Path, cuobjdump: Path) -> No
         assert ours == listed_code(cuobjdump, one.path), one.path
 
 
+@pytest.mark.needs("index", "x86-64")
 def test_there_are_as_many_pieces_as_cuobjdump_would_extract(unpacked: Path, cuobjdump: Path) -> None:
     """Its two lists name a file for each piece; machine code for a family has no suffix there."""
     for one in (one for one in objects(unpacked) if one.device_code):
@@ -223,6 +225,7 @@ def assert_equal_to_readelf(one: SharedObject) -> None:
     assert one.interpreter == (interpreter[1] if interpreter else ""), one.path
 
 
+@pytest.mark.needs("index", "readelf")
 def test_a_wheel_s_objects_are_what_readelf_sees(unpacked: Path) -> None:
     """Needs, search paths, versions and every symbol."""
     for one in objects(unpacked):
@@ -230,6 +233,7 @@ def test_a_wheel_s_objects_are_what_readelf_sees(unpacked: Path) -> None:
             assert_equal_to_readelf(one)
 
 
+@pytest.mark.needs("readelf")
 def test_the_system_s_objects_are_what_readelf_sees() -> None:
     """The C library with its versions, programs with an interpreter, and Python's own extensions."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Proxy
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.needs("registry")
+
+ROOT = Path(__file__).resolve().parents[3]
 CELL = "torch2.13.0-cpu-py3.11"
 DIGEST = f"sha256:{'0' * 64}"
 KEY = generate_private_key(SECP256R1())

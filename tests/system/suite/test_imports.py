@@ -19,6 +19,8 @@ from pipeline.suite.expect import Mismatch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.needs("compiler")
+
 MINE = EXTENSION_SUFFIXES[0]
 """``.cpython-311-x86_64-linux-gnu.so``: the tag of the Python that runs us."""
 NEXT = MINE.replace(f"-3{sys.version_info.minor}", f"-3{sys.version_info.minor + 1}")

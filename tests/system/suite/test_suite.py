@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.model import Check, Lock, Spec
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SERVER = """
 import os, signal, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -166,7 +166,7 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
     trial = _trial(python, model, healthy_seconds=120.0)
     (tmp_path / "trial.json").write_text(trial.model_dump_json())
     script = (
-        "import pathlib, sys; from pipeline import verify; from pipeline.model import Trial\n"
+        "import pathlib, sys; from pipeline.stages import verify; from pipeline.model import Trial\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "trial = Trial.model_validate_json((folder / 'trial.json').read_bytes())\n"
         "verify.prove(trial, progress=print, log=folder / 'server.log')\n"
@@ -258,6 +258,7 @@ def _not_passed(checks: dict[str, Check]) -> set[str]:
     return {name for name, check in checks.items() if check.outcome is not Outcome.PASSED}
 
 
+@pytest.mark.needs("index")
 def test_a_real_environment_passes_the_whole_suite(
     locked: tuple[Path, Lock], model: str, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_a_real_environment_passes_the_whole_suite(
     assert [check for check in checks.values() if check.outcome is not Outcome.PASSED] == []
 
 
+@pytest.mark.needs("index")
 @pytest.mark.parametrize("kind", ["locked", "pytorch_alone"])
 def test_an_environment_is_known_by_what_is_installed_in_it(
     kind: str, request: pytest.FixtureRequest
@@ -287,6 +289,7 @@ def _can_compile() -> bool:
 # -- PyTorch alone ----------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("index")
 def test_an_environment_with_pytorch_alone_passes_the_checks_of_its_kind(
     pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
 ) -> None:
@@ -296,6 +299,7 @@ def test_an_environment_with_pytorch_alone_passes_the_checks_of_its_kind(
     assert _left(tmp_path) == []
 
 
+@pytest.mark.needs("index")
 def test_other_weights_than_the_golden_answers_were_made_with_are_found(
     pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
 ) -> None:
@@ -322,6 +326,7 @@ torch.compile = lambda function, **_: function
 """
 
 
+@pytest.mark.needs("index")
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
@@ -344,6 +349,7 @@ def test_a_pytorch_that_misbehaves_is_found(
     assert all(words in checks[name].expected for name, words in expected.items())
 
 
+@pytest.mark.needs("index")
 def test_a_compiler_that_fails_is_found(pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path) -> None:
     """All that runs without one still passes."""
     checks = _prove(_patient(*pytorch_alone, model, env={"CXX": "/bin/false"}), tmp_path)

@@ -17,12 +17,14 @@ from pipeline.adapters.registry import Registry
 from pipeline.model import Decision, Image, Publication, Reason, Result
 from pipeline.stages import attest
 from tests.system.conftest import fault_proxy
-from tests.system.test_publish import CELL, CHANNELS, LATER, assert_every_tag_is_proven, put, tags
+from tests.system.publish.test_publish import CELL, CHANNELS, LATER, assert_every_tag_is_proven, put, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.system.conftest import Answer, Bench, Proxy, Server
+
+pytestmark = pytest.mark.needs("registry")
 
 ROUNDS = int(os.environ.get("TAGPROOF_ROUNDS", "2"))
 """How often each race is run; a hundred times where somebody has the hours."""

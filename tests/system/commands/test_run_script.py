@@ -18,7 +18,7 @@ from pipeline.adapters import local_registry
 from pipeline.model import Repository
 from tests.system.conftest import free_port
 
-RUN = Path(__file__).parents[2] / "run"
+RUN = Path(__file__).parents[3] / "run"
 BASICS = ("rm", "sh", "dirname", "id", "sed", "tr", "grep", "sleep", "uname", "env")
 
 PRINTS_ITS_ARGUMENTS = '#!/bin/sh\nprintf "nox"; printf " [%s]" "$@"; echo; exit "${NOX_EXIT:-0}"\n'
@@ -115,6 +115,7 @@ def test_what_needs_no_container_asks_for_no_engine(ready: Machine, arguments: l
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.needs("engine", "dockerd", "registry", "mmdebstrap")
 def test_with_the_engine_of_this_machine_it_says_nothing(ready: Machine) -> None:
     """Where all is there, nothing is installed, started or told."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
@@ -123,6 +124,7 @@ def test_with_the_engine_of_this_machine_it_says_nothing(ready: Machine) -> None
     assert (done.stdout, done.stderr) == ("nox [-s] [verify] [publish]\n", "")
 
 
+@pytest.mark.needs("dockerd", "registry", "mmdebstrap")
 def test_an_engine_that_is_down_does_not_stop_what_may_not_need_it(ready: Machine) -> None:
     """A run with nothing to do works with the engine down; the pipeline says when it cannot go on."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
@@ -143,6 +145,7 @@ def test_without_python_it_says_which_one_to_install(bare: Machine) -> None:
     assert "brew install python" in done.stderr
 
 
+@pytest.mark.needs("engine", "dockerd", "registry", "mmdebstrap")
 def test_the_tests_also_want_programs_that_read_what_is_published(ready: Machine) -> None:
     """cosign, oras and skopeo are independent witnesses; verify and publish do without."""
     ready.has("docker", "dockerd", "docker-registry", "mmdebstrap")
@@ -181,6 +184,7 @@ def test_it_takes_nothing_from_elsewhere_without_being_told(ready: Machine) -> N
     assert not (ready.folder / "installed").exists()
 
 
+@pytest.mark.needs("dockerd", "registry", "mmdebstrap")
 def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Machine) -> None:
     """Docker 20.10 cannot link layers; replacing a running engine is the user's decision."""
     ready.has("docker-registry", "mmdebstrap", "dockerd")
@@ -193,6 +197,7 @@ def test_an_engine_without_what_the_recipe_needs_is_refused(ready: Machine) -> N
 # -- stopping ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("registry")
 def test_stop_ends_the_registries_that_outlived_their_command(ready: Machine) -> None:
     """They are this user's own, found by the files that they left."""
     port = free_port()

@@ -247,7 +247,7 @@ def in_a_process_of_its_own(references: list[str]) -> dict[str, Any]:
     """What ``read_all`` found there. The garbage collector runs as often as it can, at the worst places."""
     program = (
         "import gc, json, sys; gc.set_threshold(1, 1, 1);"
-        "from tests.system.test_damaged_images import read_all;"
+        "from tests.system.adapters.image_files.test_damaged_images import read_all;"
         "print(json.dumps(read_all(json.load(sys.stdin))))"
     )
     done = subprocess.run(
@@ -257,7 +257,7 @@ def in_a_process_of_its_own(references: list[str]) -> dict[str, Any]:
         text=True,
         check=False,
         timeout=SECONDS,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.model import Image, ImageRef
     from tests.system.conftest import Bench
 
+pytestmark = pytest.mark.needs("registry", "cosign")
+
 
 @pytest.fixture(params=["legacy", "bundle"])
 def layout(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:

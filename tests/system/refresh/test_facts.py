@@ -11,6 +11,8 @@ from pipeline.stages.refresh import PROJECTS, readers
 from pipeline.stages.refresh.reading import Reading
 from pipeline.stages.refresh.releases import Project, offers
 
+pytestmark = pytest.mark.needs("index")
+
 SAMPLE = {
     "torch": ("2.0.1", "2.5.1", "2.7.0", "2.10.0", "2.13.0", "2.15.0"),
     "vllm": ("0.4.0", "0.5.2", "0.9.2", "0.12.0", "0.20.0", "0.33.0"),

@@ -36,7 +36,7 @@ from tests.crafted import (
     stored,
     tar,
 )
-from tests.stacks import OPAQUE, WHITEOUT, Stack, Unpacked, stacks
+from tests.layer_strategies import OPAQUE, WHITEOUT, Stack, Unpacked, stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,6 +87,7 @@ def loaded(path: Path) -> Iterator[str]:
         subprocess.run(words, check=False, capture_output=True)
 
 
+@pytest.mark.needs("registry", "engine")
 @pytest.mark.parametrize("packing", ["plain", "gzip", "zstd"])
 def test_the_same_image_is_the_same_from_everywhere(tmp_path: Path, bench: Bench, packing: Packing) -> None:
     """Nodes, layers and bytes; configuration and history; digest and name."""
@@ -156,6 +157,7 @@ def several(bench: Bench, platforms: Sequence[str]) -> tuple[Digest, list[Digest
     return bench.staging.put_manifest(Manifest(json.dumps(index).encode(), OCI_INDEX)), digests
 
 
+@pytest.mark.needs("registry")
 def test_of_an_index_the_image_for_the_platform_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +176,7 @@ def test_of_an_index_the_image_for_the_platform_is_read(
         open_image(f"{bench.staging.repository}@{amd}", platform="linux/arm64")
 
 
+@pytest.mark.needs("registry")
 def test_an_index_of_two_images_for_one_platform_is_ambiguous(bench: Bench) -> None:
     """We do not choose."""
     index, _ = several(bench, ["linux/amd64"])
@@ -193,6 +196,7 @@ def behind(proxy: Proxy, registry: Registry) -> str:
     return f"{proxy.host}/{registry.repository.path}"
 
 
+@pytest.mark.needs("registry")
 def test_a_connection_that_breaks_goes_on_where_it_broke(bench: Bench, proxy: Proxy) -> None:
     """Each answer holds one part of the layer; what came already is not asked for again."""
     layers = (tar(Item("large", content=secrets.token_bytes(8 << 20))), LAYERS[0])
@@ -212,6 +216,7 @@ def test_a_connection_that_breaks_goes_on_where_it_broke(bench: Bench, proxy: Pr
     assert sum(str(largest.digest) in path for method, path in proxy.seen if method == "GET") >= 3
 
 
+@pytest.mark.needs("registry")
 def test_a_layer_that_is_not_what_its_digest_says_is_refused(bench: Bench, proxy: Proxy) -> None:
     """Whoever stands between us and the registry changes one byte of it."""
     digest = push(bench.staging, LAYERS, "plain")
@@ -233,6 +238,7 @@ def test_a_layer_that_is_not_what_its_digest_says_is_refused(bench: Bench, proxy
         read(open_image(f"{behind(proxy, bench.staging)}@{digest}"))
 
 
+@pytest.mark.needs("registry")
 def test_a_layer_that_the_registry_lacks_is_its_error(bench: Bench, proxy: Proxy) -> None:
     """It answers 404."""
     digest = push(bench.staging, LAYERS, "plain")
@@ -242,6 +248,7 @@ def test_a_layer_that_the_registry_lacks_is_its_error(bench: Bench, proxy: Proxy
         read(open_image(f"{behind(proxy, bench.staging)}@{digest}"))
 
 
+@pytest.mark.needs("registry", "engine")
 def test_what_is_nowhere_or_no_name_is_said_so(bench: Bench, tmp_path: Path) -> None:
     """In the registry, in the engine, on the disk; each with a hint."""
     with pytest.raises(RegistryError, match="has no manifest nothing"):
@@ -282,6 +289,7 @@ def as_engines_write(stack: Stack) -> list[bytes]:
     return bodies
 
 
+@pytest.mark.needs("engine")
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.needs("engine", "registry", "mmdebstrap", "index")
+
 CELL = "torch2.13.0-cpu-py3.13"
 SERVING = "vllm0.32.0-torch2.13.0-cpu-py3.13"
 WORDS = ('--override={"a": 1}', "*", "two  blanks", "$HOME", "it's", "back\\slash")

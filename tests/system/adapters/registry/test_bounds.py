@@ -133,6 +133,7 @@ def test_a_layer_that_comes_byte_by_byte_over_many_connections_ends(home: RawSer
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.needs("registry")
 @pytest.mark.usefixtures("hurried")
 def test_a_layer_whose_reader_takes_its_time_comes_in_full(bench: Bench) -> None:
     """What the reader does between two pieces does not count."""
@@ -282,6 +283,7 @@ def test_a_link_to_no_next_page_ends_the_list(home: RawServer, link: str) -> Non
 # -- streams ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("registry")
 def test_a_stream_that_is_forgotten_holds_nobody_up(bench: Bench) -> None:
     """Half read, and in a circle that only the collector of garbage finds, in the midst of other work."""
     blob = bench.staging.put_blob(bytes(2 << 20))
@@ -331,6 +333,7 @@ print(failed)
 """
 
 
+@pytest.mark.needs("registry")
 def test_five_hundred_images_with_a_damaged_layer_end_in_one_process(bench: Bench) -> None:
     """Each is an error, and none of them holds up the next."""
     layers = [bench.staging.put_blob(gzip.compress(bytes(300_000) + bytes([n]))[:-50]) for n in range(2)]
@@ -350,7 +353,7 @@ def test_five_hundred_images_with_a_damaged_layer_end_in_one_process(bench: Benc
         text=True,
         timeout=240,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
     )
     assert (ended.stdout.strip(), ended.returncode) == ("500", 0), ended.stderr
 
@@ -358,6 +361,7 @@ def test_five_hundred_images_with_a_damaged_layer_end_in_one_process(bench: Benc
 # -- a blob that is broken, or not what it should be --------------------------------------------------
 
 
+@pytest.mark.needs("registry")
 def test_a_blob_that_a_full_disk_left_empty_is_healed(own_bench: Bench, own_server: Server) -> None:
     """Its link names nothing, so a HEAD of it fails for ever: it counts as absent, and is stored again."""
     body = b"kept elsewhere"
@@ -374,6 +378,7 @@ def test_a_blob_that_a_full_disk_left_empty_is_healed(own_bench: Bench, own_serv
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.needs("registry")
 def test_ten_blobs_that_are_broken_take_no_longer_than_one(bench: Bench, proxy: Proxy) -> None:
     """A publication of such an image is over in seconds, too."""
     image = bench.image()
@@ -393,6 +398,7 @@ def test_ten_blobs_that_are_broken_take_no_longer_than_one(bench: Bench, proxy: 
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.needs("registry")
 def test_a_registry_that_is_away_has_lost_nothing(bench: Bench, proxy: Proxy) -> None:
     """Where nothing else of it answers either, a blob is not absent: nobody knows."""
     blob = bench.staging.put_blob(b"x")
@@ -401,6 +407,7 @@ def test_a_registry_that_is_away_has_lost_nothing(bench: Bench, proxy: Proxy) ->
         Registry(Repository(proxy.host, bench.staging.repository.path), patience=2).has_blob(blob.digest)
 
 
+@pytest.mark.needs("registry")
 @pytest.mark.parametrize("size", [4_999_999, 5_000_001, 100, 0, 5_000_000_000])
 @pytest.mark.parametrize("length", [5_000_000, 10])
 def test_a_layer_of_another_length_is_copied_to_nowhere(
@@ -422,6 +429,7 @@ def unfinished(server: Server, registry: Registry) -> list[Path]:
     return [*(folder / "_uploads").glob("*/data")]
 
 
+@pytest.mark.needs("registry")
 @pytest.mark.parametrize(
     ("sent", "claimed"),
     [(4_999_000, 4_999_000), (5_001_000, 5_001_000), (4_999_000, 5_000_000), (0, 0), (0, 5_000_000)],
@@ -456,6 +464,7 @@ def test_any_time_to_retry_after_is_an_error_or_a_time(home: RawServer, after: s
         registry(home).manifest("latest")
 
 
+@pytest.mark.needs("registry")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_layer_that_is_sent_elsewhere_in_mid_upload_is_an_error(
     bench: Bench, proxy: Proxy, status: int
@@ -471,6 +480,7 @@ def test_a_layer_that_is_sent_elsewhere_in_mid_upload_is_an_error(
     assert proxy.writes[-1][0] == "DELETE"
 
 
+@pytest.mark.needs("registry")
 @pytest.mark.parametrize("form", ["{path}", "http://{host}{path}", "//{host}{path}"])
 def test_an_upload_goes_where_it_is_told_in_any_form(bench: Bench, proxy: Proxy, form: str) -> None:
     """Relative, absolute, or without a scheme; with a query of its own."""

@@ -15,11 +15,13 @@ from pipeline.formats.dsse import BUNDLE
 from pipeline.model import Digest, Image, Publication, Reason, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages import attest
-from tests.system.test_publish import LATER, assert_every_tag_is_proven, put, tags
+from tests.system.publish.test_publish import LATER, assert_every_tag_is_proven, put, tags
 
 if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from tests.system.conftest import Answer, Bench, Proxy
+
+pytestmark = pytest.mark.needs("registry")
 
 FIRST, SECOND = "2031-01-01T00:00:00Z", "2031-01-01T00:00:01Z"
 
@@ -101,6 +103,7 @@ def test_what_the_lists_lack_is_entered_by_whoever_attaches_next(bench: Bench) -
     assert (len(found.statements), found.unlisted) == (3, ())
 
 
+@pytest.mark.needs("cosign")
 @pytest.mark.parametrize("layout", ["the referrers' list", "the older list"])
 def test_what_was_ended_between_two_lists_is_completed_by_publishing_again(bench: Bench, layout: str) -> None:
     """Killed before the second list was written: the tags are right, and cosign finds nothing."""

@@ -9,29 +9,32 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.model import Publication
-from tests.system.test_publish import assert_every_tag_is_proven, moving, put
+from tests.system.publish.test_publish import assert_every_tag_is_proven, moving, put
 
 if TYPE_CHECKING:
     from tests.system.conftest import Answer, Bench, Proxy
+
+pytestmark = pytest.mark.needs("registry")
 
 EVERY = int(os.environ.get("TAGPROOF_KILLS", "17"))
 """Requests between two kills; 1 where somebody has the hours."""
 
 PUBLISHER = """
 import sys
-from pipeline import keys
+from pipeline.adapters import signing_keys
 from pipeline.model import Image, ImageRef, Repository
 from pipeline.adapters.registry import Registry
 from tests.builders import CPU_CELL
 from tests.system.conftest import Bench
-from tests.system.test_publish import put
+from tests.system.publish.test_publish import put
 
 staging, home, through, digest, build_key, lock = sys.argv[1:]
 parse = Repository.parse
-key = keys.load(pem=sys.stdin.read())
+key = signing_keys.load(pem=sys.stdin.read())
 bench = Bench(Registry(parse(staging)), Registry(parse(through)), key, parse(home))
 image = Image(CPU_CELL, ImageRef.parse(f"{staging}@{digest}"), build_key, lock)
 put(bench, image, bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)))
@@ -52,7 +55,7 @@ def test_killed_at_any_request_no_tag_lacks_its_proof_and_a_second_run_ends_it(
         with subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, *map(str, words), image.build_key, image.lock],
             stdin=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
         ) as publisher:
 
             def kill(

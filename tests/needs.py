@@ -1,0 +1,148 @@
+"""What a test needs of the machine, beside Python: ``@pytest.mark.needs("engine", "registry")``.
+
+Where it is missing, the test is left out, and the end of the run says how many, of which files, and how
+to get it. Under ``CI=true`` the test fails instead: a test that was not run counts as no test that passed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.adapters.package_index import Index
+from pipeline.model import Reason
+from pipeline.model.errors import TagproofError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a machine may lack: how to find out, what to say then, and the remedy."""
+
+    is_met: Callable[[], bool]
+    lack: str
+    hint: str
+
+
+def on_path(program: str) -> bool:
+    """Whether a program of this name is here."""
+    return shutil.which(program) is not None
+
+
+def program(name: str, package: str = "") -> Need:
+    """A program, and the package of Debian that holds it."""
+    return Need(partial(on_path, name), f"no program {name} is on PATH", f"apt-get install {package or name}")
+
+
+def succeeds(*command: str) -> bool:
+    """Whether a command is here, and ends well within half a minute."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def engine_answers() -> bool:
+    """Whether the container engine is up, and has BuildKit."""
+    return succeeds("docker", "version") and succeeds("docker", "buildx", "version")
+
+
+def index_answers() -> bool:
+    """Whether the package index that this machine uses knows uv, as every index does."""
+    try:
+        with Index() as index:
+            return not isinstance(index.files("uv"), Reason)
+    except TagproofError:
+        return False
+
+
+NEEDS = {
+    "engine": Need(
+        engine_answers,
+        "no container engine with buildx answers",
+        "install docker.io and docker-buildx, start it",
+    ),
+    "dockerd": program("dockerd", "docker.io"),
+    "registry": program("docker-registry"),
+    "cosign": program("cosign"),
+    "skopeo": program("skopeo"),
+    "oras": program("oras"),
+    "mmdebstrap": program("mmdebstrap"),
+    "compiler": program("gcc"),
+    "readelf": program("readelf", "binutils"),
+    "mounts": Need(
+        partial(succeeds, "unshare", "--map-root-user", "--mount", "true"),
+        "no mounts of one's own can be made (unshare --mount)",
+        "run as root, or allow user namespaces",
+    ),
+    "index": Need(index_answers, "no package index answers", "set UV_DEFAULT_INDEX, or pip's index-url"),
+    "x86-64": Need(
+        lambda: platform.machine() == "x86_64",
+        f"this machine is {platform.machine()}",
+        "use one that is x86-64",
+    ),
+}
+"""All that a test may name, with how to find out whether it is here; each is looked for once, when asked."""
+
+LEFT_OUT = pytest.StashKey[dict[str, Counter[str]]]()
+"""How many tests of each file were left out, by what they need."""
+
+
+@cache
+def is_met(need: str) -> bool:
+    """Whether this machine has it."""
+    return NEEDS[need].is_met()
+
+
+def needs_of(item: pytest.Item) -> list[str]:
+    """What a test names, itself or by its module."""
+    return [str(need) for mark in item.iter_markers("needs") for need in mark.args]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "needs(*names): what the test needs; tests/needs.py has the names")
+    config.stash[LEFT_OUT] = defaultdict[str, Counter[str]](Counter)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Refuse a need that nobody knows how to look for."""
+    for item in items:
+        unknown = [need for need in needs_of(item) if need not in NEEDS]
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid} needs {unknown[0]!r}, which tests/needs.py does not have")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a test whose needs are not met, or fail it under CI."""
+    missing = [need for need in needs_of(item) if not is_met(need)]
+    if not missing:
+        return
+    said = "; ".join(f"needs {need}: {NEEDS[need].lack}" for need in missing)
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{said}\nhint: {NEEDS[missing[0]].hint}", pytrace=False)
+    for need in missing:
+        item.config.stash[LEFT_OUT][need][item.path.name] += 1
+    pytest.skip(said)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end what was left out, and why."""
+    left_out = config.stash[LEFT_OUT]
+    if left_out:
+        terminalreporter.section("left out, because this machine lacks what they need")
+    for need, files in left_out.items():
+        counted = ", ".join(f"{name} ({count})" for name, count in sorted(files.items()))
+        terminalreporter.line(f"{need}: {NEEDS[need].lack}: {counted}")
+        terminalreporter.line(f"  hint: {NEEDS[need].hint}")

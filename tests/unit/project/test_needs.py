@@ -1,0 +1,61 @@
+"""A test whose need is missing is left out, and the end of the run says so; under CI it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TESTS = """\
+import pytest
+
+@pytest.mark.needs(%r)
+def test_that_needs_something(): ...
+
+def test_that_needs_nothing(): ...
+"""
+
+
+def run(folder: Path, need: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Have pytest run a test with this need, and one without, on a machine with no program on PATH."""
+    (folder / "test_sample.py").write_text(TESTS % need)
+    options = ["-c", str(ROOT / "pyproject.toml"), "-p", "tests.needs", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(folder)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": ""} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("need", "lack"),
+    [("cosign", "no program cosign is on PATH"), ("engine", "no container engine with buildx answers")],
+)
+def test_what_needs_a_missing_program_is_left_out_and_the_end_says_so(
+    tmp_path: Path, need: str, lack: str
+) -> None:
+    done = run(tmp_path, need)
+    end = done.stdout.partition("left out, because")[2]
+    assert f"{need}: {lack}: test_sample.py (1)\n  hint: " in end
+    assert "1 passed, 1 skipped" in end
+    assert done.returncode == pytest.ExitCode.OK
+
+
+def test_under_ci_it_is_a_failure(tmp_path: Path) -> None:
+    done = run(tmp_path, "cosign", CI="true")
+    assert "needs cosign: no program cosign is on PATH" in done.stdout
+    assert "1 passed, 1 error" in done.stdout
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_need_that_nobody_can_look_for_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "cosing")
+    assert "needs 'cosing', which tests/needs.py does not have" in done.stderr
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
