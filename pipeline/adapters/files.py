@@ -7,6 +7,7 @@ looked at before it is believed, and nothing outside of our own folders is writt
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import tempfile
@@ -86,6 +87,12 @@ def folder(root: Path, *names: str) -> Path:
             raise _strange(place)
         place.mkdir(exist_ok=True)
     return place
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_strange(path: Path) -> None:

@@ -97,12 +97,6 @@ def _unsized(url: str, why: str) -> WheelError:
     )
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _take(source: Path, pin: Pin, cache: Path) -> bool:
     """Copy a file into the cache if it is the locked wheel. What is judged is the copy."""
     try:
@@ -178,7 +172,7 @@ async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, 
         except httpx.HTTPError as error:
             failure = error
             continue
-        seen = await asyncio.to_thread(sha256_of, half)
+        seen = await asyncio.to_thread(files.sha256_of, half)
         if seen == pin.sha256:
             half.replace(path_of(pin, cache))
             return
@@ -268,5 +262,5 @@ def _size(half: Path) -> int:
 
 def _is_locked(path: Path, pin: Pin) -> bool:
     with suppress(OSError):
-        return path.stat().st_size == pin.size and sha256_of(path) == pin.sha256
+        return path.stat().st_size == pin.size and files.sha256_of(path) == pin.sha256
     return False

@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from packaging.version import Version
 
+from pipeline.formats.cuda import variant_of
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
+from pipeline.model.platforms import MACHINES
 
 FACTS = Path(__file__).with_name("facts.json")
 OVERLAY = Path(__file__).with_name("overlay.json")
@@ -196,7 +198,7 @@ class Facts:
 
     def knows(self, package: str, version: str) -> bool:
         """Whether a wheel of this release was read, for whatever machine."""
-        return any((package, version, machine) in self._by_release for machine in ("x86_64", "aarch64"))
+        return any((package, version, machine) in self._by_release for machine in MACHINES.values())
 
     def variants_of(self, torch: str) -> Variants | None:
         """The builds of this release on PyTorch's own index, or None where nobody has looked."""
@@ -313,11 +315,6 @@ def version(text: str) -> Version:
 def minor(text: str) -> str:
     """``2.13`` for ``2.13.0``."""
     return ".".join(text.split(".")[:2])
-
-
-def variant_of(cuda: str | None) -> str:
-    """``cu130`` for CUDA ``13.0``, ``cpu`` for none."""
-    return f"cu{cuda.replace('.', '')}" if cuda else "cpu"
 
 
 def plain_name(gpu: str) -> str:

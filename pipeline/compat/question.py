@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pipeline.formats import axes
 from pipeline.model import Cell, Conditions
 from pipeline.model.errors import UsageError
+from pipeline.model.platforms import AMD64, ARM64, MACHINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +43,7 @@ class Question:
     cuda: str | None = None
     python: str | None = None
     vllm: str | None = None
-    platform: str = "linux/amd64"
+    platform: str = AMD64
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
@@ -75,7 +77,7 @@ def cell_of(text: str) -> Cell | None:
     match = _ID.fullmatch(text)
     if match is None:
         return None
-    platform = "linux/arm64" if match["arch"] else "linux/amd64"
+    platform = ARM64 if match["arch"] else AMD64
     return Cell(match["torch"], match["cuda"], match["python"], match["vllm"], platform)
 
 
@@ -99,11 +101,11 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
             raise UsageError(f"{word} is not understood", hint=str(error)) from error
         values[key] = (*values.get(key, ()), *read) if isinstance(read, tuple) else read
     conditions = {CONDITIONS[key]: value for key, value in values.items() if key in CONDITIONS}
-    axes = {key: value for key, value in values.items() if key in AXES}
+    cell = {key: value for key, value in values.items() if key in AXES}
     machines = {gpu.machine for name in values.get("gpu", ()) if (gpu := facts.gpu(name))}
-    if machines == {"aarch64"}:  # such a GPU is built into its machine, as Grace's and Jetson's are
-        axes.setdefault("platform", "linux/arm64")
-    return Question(**axes, conditions=Conditions(**conditions))
+    if machines == {MACHINES[ARM64]}:  # such a GPU is built into its machine, as Grace's and Jetson's are
+        cell.setdefault("platform", ARM64)
+    return Question(**cell, conditions=Conditions(**conditions))
 
 
 # -- values: each reader raises ValueError with the remedy ------------------------------------------
@@ -123,20 +125,19 @@ def _text(pattern: str, example: str) -> _Reader:
     return read
 
 
-def _cuda(value: str, _: Facts) -> str:
-    """``cu121``, ``12.1``, ``cuda-12.1.0`` and ``cpu``."""
-    match = re.fullmatch(r"(?:cuda|cu)?[- ]?([0-9]{2})\.?([0-9])(?:\.[0-9]+)?", value, re.IGNORECASE)
-    if match is None and value.lower() != "cpu":
-        raise ValueError("write it like cuda=cu121, cuda=12.1 or cuda=cpu")
-    return f"cu{match[1]}{match[2]}" if match else "cpu"
+def _spelt(spellings: axes.Spellings, example: str) -> _Reader:
+    """Reads a value that people write in several ways."""
+
+    def read(value: str, _: Facts) -> str:
+        return _meant(value, spellings, example)
+
+    return read
 
 
-def _platform(value: str, _: Facts) -> str:
-    known = {"amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
-    architecture = known.get(value.lower().removeprefix("linux/"))
-    if architecture is None:
-        raise ValueError("write platform=linux/amd64 or platform=linux/arm64")
-    return f"linux/{architecture}"
+def _meant(value: str, spellings: axes.Spellings, example: str) -> str:
+    for meaning in axes.meanings(value, spellings):
+        return meaning
+    raise ValueError(f"write it like {example}")
 
 
 def _gpus(value: str, facts: Facts) -> tuple[str, ...]:
@@ -154,13 +155,7 @@ def _gpu(name: str, facts: Facts) -> str:
 
 
 def _archs(value: str, _: Facts) -> tuple[str, ...]:
-    """``sm_90``, ``9.0`` and ``90``."""
-    matches = [
-        re.fullmatch(r"(?:sm_?)?([0-9]{1,2})\.?([0-9])", one, re.IGNORECASE) for one in _several(value)
-    ]
-    if not all(matches):
-        raise ValueError("write it like arch=sm_90")
-    return tuple(f"sm_{match[1]}{match[2]}" for match in matches if match)
+    return tuple(_meant(one, axes.ARCH, "arch=sm_90") for one in _several(value))
 
 
 def _compat(value: str, _: Facts) -> str:
@@ -179,10 +174,10 @@ _READERS: dict[str, _Reader] = {
     "torch": _text(
         r"v?(?P<it>[0-9]+\.[0-9]+\.[0-9]+(?:\.?[a-z]+[0-9]+)*)(?:\+.*)?", "torch=2.13.0, all three numbers"
     ),
-    "cuda": _cuda,
-    "python": _text(r"(?:py|python|cp)?(?P<it>3\.[0-9]{1,2})(?:\.[0-9]+)?", "python=3.11"),
+    "cuda": _spelt(axes.CUDA, "cuda=cu121, cuda=12.1 or cuda=cpu"),
+    "python": _spelt(axes.PYTHON, "python=3.11"),
     "vllm": _text(r"v?(?P<it>[0-9]+\.[0-9]+[0-9a-z.]*|none)(?:\+.*)?", "vllm=0.32.0, or vllm=none"),
-    "platform": _platform,
+    "platform": _spelt(axes.PLATFORM, f"platform={AMD64} or platform={ARM64}"),
     "gpu": _gpus,
     "arch": _archs,
     "driver": _text(r"r?(?P<it>[0-9]{3}(?:\.[0-9]{1,4}){0,2})", "driver=550.54.14, as nvidia-smi shows it"),

@@ -10,6 +10,7 @@ from pipeline.compat.facts import shipped, version
 from pipeline.compat.judge import judge
 from pipeline.compat.rules.releases import distribution, pinned_by
 from pipeline.model import Cell, Conditions, Level
+from pipeline.model.platforms import AMD64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def newest_vllm(cell: Cell, facts: Facts | None = None) -> str | None:
     return None
 
 
-def builds(facts: Facts, platform: str = "linux/amd64") -> Iterator[tuple[Artefact, str]]:
+def builds(facts: Facts, platform: str = AMD64) -> Iterator[tuple[Artefact, str]]:
     """Every PyTorch that was read, newest first, with each CUDA that it is said to be built for."""
     machine = Cell("0", "cpu", "3", None, platform).machine
     for torch in reversed(facts.releases("torch", machine)):
@@ -42,7 +43,7 @@ def builds(facts: Facts, platform: str = "linux/amd64") -> Iterator[tuple[Artefa
             yield torch, cuda
 
 
-def stacks(facts: Facts, platform: str = "linux/amd64") -> Iterator[Cell]:
+def stacks(facts: Facts, platform: str = AMD64) -> Iterator[Cell]:
     """Every combination with every vLLM that pins it, and without one; on each Python that all parts have."""
     for torch, cuda in builds(facts, platform):
         bare = Cell(torch.version, cuda, "3", None, platform)

@@ -12,6 +12,7 @@ from pipeline.matrix.fields import shown
 from pipeline.matrix.schema import AUTO, AXES, NONE, PYTHON_OF
 from pipeline.matrix.tree import Problem
 from pipeline.model import Cell
+from pipeline.model.platforms import AMD64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -118,7 +119,7 @@ def _requested(
     values: Mapping[str, str], loc: Loc, axes: tuple[tuple[str, Loc], ...], facts: Facts
 ) -> RequestedCell:
     vllm = values.get("vllm", NONE)
-    platform = values.get("platform", "linux/amd64")
+    platform = values.get("platform", AMD64)
     cell = Cell(values["torch"], values["cuda"], values["python"], None if vllm == NONE else vllm, platform)
     if vllm == AUTO:
         cell = replace(cell, vllm=compat.newest_vllm(cell, facts) or AUTO)

@@ -18,7 +18,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline import compat
+from pipeline.formats import axes
 from pipeline.model import Cell, ImageRef, Repository
+from pipeline.model.platforms import AMD64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +60,7 @@ class Text:
     pattern: str
     name: str
     example: str
-    slips: tuple[tuple[str, str], ...] = ()
+    slips: axes.Spellings = ()
     fallback: Callable[[str], str | None] = lambda _: None
 
     def check(self, value: str) -> str:
@@ -70,11 +72,8 @@ class Text:
         raise refusal(f"{shown(value)} is no {self.name}", hint)
 
     def _meant(self, value: str) -> str | None:
-        for slip, remedy in self.slips:
-            match = re.fullmatch(slip, value.strip(), re.IGNORECASE)
-            if match and re.fullmatch(self.pattern, meant := match.expand(remedy)):
-                return meant
-        return self.fallback(value)
+        fitting = (one for one in axes.meanings(value, self.slips) if re.fullmatch(self.pattern, one))
+        return next(fitting, None) or self.fallback(value)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -109,11 +108,7 @@ Cuda = Annotated[
         r"cpu|cu[0-9]{3}",
         "CUDA variant (cpu, or cu and three digits)",
         "cu130",
-        (
-            (r"(?:cu|cuda)?[ -]?(\d\d)\.?(\d)(?:\.\d+)?", r"cu\1\2"),
-            (r"(?:cu|cuda)?(\d\d)", r"cu\g<1>0"),
-            (r"cpu", "cpu"),
-        ),
+        (*axes.CUDA, (r"(?:cu|cuda)?(\d\d)", r"cu\g<1>0")),
     ),
 ]
 Glibc = Annotated[
@@ -131,7 +126,7 @@ Python = Annotated[
         r"3\.[0-9]{1,2}",
         "Python version",
         "3.11",
-        ((r"(?:py|python|cp)?(3)\.?(\d{1,2})(?:\.\d+)?", r"\1.\2"),),
+        axes.PYTHON,
     ),
 ]
 Vllm = Annotated[
@@ -153,11 +148,8 @@ Platform = Annotated[
     Text(
         r"linux/(amd64|arm64)",
         "platform",
-        "linux/amd64",
-        (
-            (r"(?:linux/)?(?:x86[_-]64|amd64|x64)", "linux/amd64"),
-            (r"(?:linux/)?(?:aarch64|arm64).*", "linux/arm64"),
-        ),
+        AMD64,
+        axes.PLATFORM,
     ),
 ]
 Arch = Annotated[
@@ -166,10 +158,7 @@ Arch = Annotated[
         r"sm_[1-9][0-9]{1,2}",
         "GPU architecture",
         "sm_90",
-        (
-            (r"(?:sm|compute)?[_ -]?(\d{1,2})\.(\d)(?:\+ptx)?", r"sm_\1\2"),
-            (r"(?:sm|compute)?[_ -]?(\d{2,3})[af]?", r"sm_\1"),
-        ),
+        axes.ARCH,
         lambda name: gpu.sm if (gpu := compat.shipped().gpu(name)) else None,
     ),
 ]

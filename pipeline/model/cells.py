@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.model.platforms import AMD64, MACHINES
+
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
@@ -23,20 +25,19 @@ class Cell:
     cuda: str
     python: str
     vllm: str | None
-    platform: str = "linux/amd64"
+    platform: str = AMD64
 
     @cached_property
     def id(self) -> str:
         """``vllm0.32.0-torch2.13.0-cpu-py3.11``: nox id, lock name, channel tag, CI job, JUnit suite."""
         parts = [f"vllm{self.vllm}"] if self.vllm else []
         parts += [f"torch{self.torch}", self.cuda, f"py{self.python}"]
-        architecture = self.platform.removeprefix("linux/")
-        return "-".join([*parts, *([] if architecture == "amd64" else [architecture])])
+        return "-".join([*parts, *([] if self.platform == AMD64 else [self.platform.removeprefix("linux/")])])
 
     @property
     def machine(self) -> str:
         """The processor, as wheels and kernels call it: ``x86_64`` or ``aarch64``."""
-        return {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
+        return MACHINES[self.platform]
 
     @property
     def needs_gpu(self) -> bool:

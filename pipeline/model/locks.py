@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.model.hashes import key_of
+from pipeline.model.names import project_of
 
 if TYPE_CHECKING:
     from pipeline.model.cells import Cell, JustifiedRequirement
@@ -50,16 +51,12 @@ class Lock:
     @property
     def excused(self) -> tuple[str, ...]:
         """Names whose broken requirement is known and has a reason."""
-        return tuple(sorted({r.text for r in self.omitted} | {_name(r.text) for r in self.overridden}))
+        return tuple(sorted({r.text for r in self.omitted} | {project_of(r.text) for r in self.overridden}))
 
     @property
     def size(self) -> int:
         """Bytes to download where no wheel is cached."""
         return sum(pin.size for pin in self.pins)
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
 
 
 @dataclass(frozen=True)

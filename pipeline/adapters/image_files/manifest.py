@@ -12,6 +12,7 @@ from pipeline.adapters.image_files.nodes import Config, Layer
 from pipeline.adapters.registry import INDEXES, MANIFESTS, ContentError, Descriptor, Manifest
 from pipeline.model import Digest
 from pipeline.model.errors import ImageError
+from pipeline.model.platforms import platform_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ DEPTH = 2
 _ATTESTATION = "unknown/unknown"
 """The platform of what BuildKit lists beside images that is none."""
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NOT_OURS = "name an image that an engine can run, or ask who made this one"
 
 
@@ -109,7 +109,7 @@ def image(
     Without one it is Linux on a processor like this machine's. ``fetch`` gives a descriptor's manifest.
     Raises ImageError where there is none, or not just one.
     """
-    wanted = platform or f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
+    wanted = platform or platform_of(machine.machine())
     try:
         for _ in range(DEPTH):
             if found.media_type in INDEXES:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.compat.facts import variant_of
 from pipeline.compat.rules.releases import pinned_by, vllm_of
+from pipeline.formats.cuda import variant_of
 from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ OTHER_BUILDS = "https://github.com/vllm-project/vllm/issues/44335"
 
 
 def major(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
-    """VLLM links the CUDA runtime of one major by name, and PyTorch brings that of its own."""
+    """The binaries of vLLM link the CUDA runtime of one major by name, and PyTorch brings that of its own."""
     vllm, ours = vllm_of(cell, facts), cell.cuda_version
     if vllm is None or ours is None:
         return

@@ -9,7 +9,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.compat.facts import minor, version
-from pipeline.model import Finding, Level
+from pipeline.formats import markers
+from pipeline.model import Finding, Level, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ def python_of_torch(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding
 
 
 def python_of_vllm(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
-    """VLLM has wheels for this Python."""
+    """There are wheels of vLLM for this Python."""
     if vllm := vllm_of(cell, facts):
         yield _on_python(vllm, cell.python)
 
@@ -119,7 +120,7 @@ def _on_python(part: Artefact, python: str) -> Finding:
 def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     """Triton, without which torch.compile fails on a GPU, is asked for within a bound on Python."""
     torch = torch_of(cell, facts)
-    if torch is None or not cell.needs_gpu or not any(name_of(pin) == "triton" for pin in torch.pins):
+    if torch is None or not cell.needs_gpu or not any(project_of(pin) == "triton" for pin in torch.pins):
         return
     if specifier(torch, "triton", cell.python) is None:
         text = f"torch {cell.torch} asks for no Triton on Python {cell.python}: torch.compile fails there"
@@ -132,7 +133,7 @@ def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
 
 
 def pin(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
-    """VLLM's extensions are compiled for the one PyTorch that it pins."""
+    """The extensions of vLLM are compiled for the one PyTorch that it pins."""
     if not cell.vllm:
         return
     name, vllm = distribution(cell), vllm_of(cell, facts)
@@ -279,17 +280,9 @@ def specifier(row: Artefact, name: str, python: str) -> SpecifierSet | None:
 @cache
 def _specifier(pins: tuple[str, ...], machine: str, name: str, python: str) -> SpecifierSet | None:
     """The requirement on this name whose marker holds for Linux on this machine."""
-    here = {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "platform_machine": machine,
-        "platform_system": "Linux",
-        "sys_platform": "linux",
-        "os_name": "posix",
-        "extra": "",
-    }
+    here = markers.environment(python, machine)
     for text in pins:
-        if name_of(text) == name:
+        if project_of(text) == name:
             requirement = _requirement(text)
             if requirement.marker is None or requirement.marker.evaluate(here):
                 return requirement.specifier
@@ -299,9 +292,3 @@ def _specifier(pins: tuple[str, ...], machine: str, name: str, python: str) -> S
 @cache
 def _requirement(text: str) -> Requirement:
     return Requirement(text)
-
-
-@cache
-def name_of(requirement: str) -> str:
-    """The name in a requirement, normalised."""
-    return _requirement(requirement).name.lower().replace("_", "-")

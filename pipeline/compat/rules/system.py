@@ -44,7 +44,7 @@ def _on_glibc(part: Artefact, base: str | None) -> Finding:
 
 
 def libnuma(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
-    """VLLM's CPU build links libnuma, which no wheel brings."""
+    """The CPU build of vLLM links libnuma, which no wheel brings."""
     vllm = vllm_of(cell, facts)
     if vllm is None or "libnuma.so.1" not in (vllm.needs or ()):
         return

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.image_files.links import Links
+from pipeline.model.platforms import MACHINES
 from pipeline.stages.audit import known_libraries
 from pipeline.stages.audit.loader import Loaded, Loader
 from pipeline.stages.audit.python import environments, is_extension, site_of
@@ -119,8 +120,7 @@ class ImageModel:
     @cached_property
     def machine(self) -> str:
         """The machine of the image: by its platform, else that of most objects."""
-        by_platform = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-        if machine := by_platform.get(self.inventory.config.platform):
+        if machine := MACHINES.get(self.inventory.config.platform):
             return machine
         machines = [obj.machine for obj in self.inventory.objects.values()]
         return max(set(machines), key=machines.count, default="x86_64")

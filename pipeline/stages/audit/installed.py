@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from pipeline.formats import markers
 from pipeline.formats.requirements import Packages
 from pipeline.stages.audit.python import site_of
 
@@ -42,12 +43,12 @@ class Installed:
             if self.doubtful
             else (self.distributions,)
         )
-        markers = _markers(self.environment, patch, machine)
+        here = markers.environment(self.environment.version, machine, patch)
         return tuple(
             Packages(
                 {**self.eggs, **{name: distribution.version for name, distribution in way.items()}},
                 {name: distribution.requires for name, distribution in way.items()},
-                markers,
+                here,
             )
             for way in ways
         )
@@ -114,20 +115,3 @@ def _eggs(folders: Sequence[str], image: ImageModel) -> Iterator[tuple[str, str]
         folder, _, name = path.rpartition("/")
         if folder in folders and (match := _EGG.fullmatch(name)):
             yield canonicalize_name(match["name"]), match["version"] or ""
-
-
-def _markers(environment: Environment, patch: str, machine: str) -> dict[str, str]:
-    full = f"{environment.version}.{patch}"
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": full,
-        "os_name": "posix",
-        "platform_machine": machine,
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": full,
-        "python_version": environment.version,
-        "sys_platform": "linux",
-    }

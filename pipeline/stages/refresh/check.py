@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from pipeline.formats import cuda, markers
 from pipeline.model import Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ _SOURCED = ("pythons_built", "cuda", "archs", "glibc_seen", "needs", "pins", "ma
 
 _TOOLKIT = re.compile(r"cuda-toolkit|nvidia-cuda-runtime-cu[0-9]+")
 """The requirements whose version is that of CUDA itself."""
-
-_CUDART = re.compile(r"libcudart\.so\.([0-9]+)(\.[0-9]+)?")
 
 
 def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> Iterator[Reason]:
@@ -74,12 +73,8 @@ def torch_pins(row: Artefact) -> tuple[str, ...]:
 
 
 def _holds(requirement: Requirement, row: Artefact) -> bool:
-    python = row.pythons[0] if row.pythons else "3.12"
-    here = {"platform_machine": row.machine, "platform_system": "Linux", "sys_platform": "linux", "extra": ""}
-    marker = requirement.marker
-    return marker is None or marker.evaluate(
-        {**here, "python_version": python, "python_full_version": f"{python}.0"}
-    )
+    here = markers.environment(row.pythons[0] if row.pythons else "3.12", row.machine)
+    return requirement.marker is None or requirement.marker.evaluate(here)
 
 
 def _unsourced(row: Artefact) -> Iterator[Reason]:
@@ -97,7 +92,7 @@ def _contradicted(row: Artefact) -> Iterator[Reason]:
         yield Reason(
             ReasonCode.CUDA, text, "one of both is wrong: look at the wheel before anything is built from it"
         )
-    runtimes = {match[1] for library in row.needs or () if (match := _CUDART.fullmatch(library))}
+    runtimes = {major for library in row.needs or () if (major := cuda.runtime_of(library))}
     if runtimes and (row.cuda or "").partition(".")[0] not in runtimes:
         text = f"{_named(row)} links the runtime of CUDA {'/'.join(sorted(runtimes))}, its CUDA is {row.cuda}"
         yield Reason(

@@ -13,8 +13,10 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from pipeline.formats import wheels
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
+from pipeline.model.platforms import MACHINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,12 +24,6 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
     from pipeline.adapters.package_index import IndexFile
-
-MACHINES = ("x86_64", "aarch64")
-
-_PLATFORM = re.compile(r"manylinux(?:_([0-9]{1,4})_([0-9]{1,4})|(1|2010|2014))_(x86_64|aarch64)")
-_LEGACY = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
-"""The glibc that the older names of manylinux stand for (PEP 600)."""
 
 _CPYTHON = re.compile(r"cp3([0-9]{1,4})")
 
@@ -85,12 +81,7 @@ class _Wheel:
 
     def glibcs(self, machine: str) -> list[tuple[int, int]]:
         """The glibc of each of its tags for this machine."""
-        matches = (_PLATFORM.fullmatch(tag.platform) for tag in self.tags)
-        return [
-            _LEGACY[match[3]] if match[3] else (int(match[1]), int(match[2]))
-            for match in matches
-            if match and match[4] == machine
-        ]
+        return [glibc for tag in self.tags if (glibc := wheels.glibc_of(tag, machine))]
 
     @property
     def pythons(self) -> set[str]:
@@ -133,7 +124,7 @@ def offers(project: Project, files: Sequence[IndexFile], known: Mapping[str, obj
     return tuple(
         offer
         for version in sorted(releases)
-        for machine in (MACHINES[:1] if project.toolkit else MACHINES)
+        for machine in tuple(MACHINES.values())[: 1 if project.toolkit else None]
         if (offer := _offer(project.name, version, machine, releases[version], known))
     )
 
@@ -153,13 +144,13 @@ def _each_minor(
 def _offer(
     project: str, version: Version, machine: str, files: Sequence[IndexFile], known: Mapping[str, object]
 ) -> Offer | None:
-    wheels = [wheel for wheel in _wheels(files) if wheel.glibcs(machine)]
-    if not wheels:
+    found = [wheel for wheel in _wheels(files) if wheel.glibcs(machine)]
+    if not found:
         return None
-    chosen = min(wheels, key=lambda wheel: (wheel.file.sha256 not in known, wheel.rank))
+    chosen = min(found, key=lambda wheel: (wheel.file.sha256 not in known, wheel.rank))
     major, minor = min(chosen.glibcs(machine))
-    stable = [oldest for wheel in wheels if (oldest := wheel.stable_abi)]
-    named = {python for wheel in wheels for python in wheel.pythons}
+    stable = [oldest for wheel in found if (oldest := wheel.stable_abi)]
+    named = {python for wheel in found for python in wheel.pythons}
     sdists = [file for file in files if file.name.endswith(".tar.gz")]
     _refuse_odd(chosen.file)
     return Offer(

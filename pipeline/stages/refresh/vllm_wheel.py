@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.formats.cuda import runtime_of
 from pipeline.stages.refresh import reading
 from pipeline.stages.refresh.reading import Reading
 from pipeline.stages.refresh.torch_wheel import strings
@@ -22,7 +23,6 @@ _KERNELS = re.compile(r"vllm/_(flashmla_extension|moe)_C\b.*\.so")
 """The smallest members with kernels: nvcc writes its version beside them (CUDA 13 packs it away)."""
 
 _NVCC = re.compile(rb"Cuda compilation tools, release ([0-9]+\.[0-9]+), V[0-9.]+")
-_CUDART = re.compile(r"libcudart\.so\.([0-9]+)(\.[0-9]+)?")
 _ENVS = "vllm/envs.py"
 _PIECES = 8
 """Pieces of 64 KiB of such a member that are looked at."""
@@ -72,8 +72,8 @@ def compiled_for(wheel: RemoteWheel, seen: Mapping[str, Needs]) -> tuple[str | N
         return said, f"{_ENVS}: VLLM_MAIN_CUDA_VERSION"
     for member, needs in seen.items():
         for library in needs.libraries:
-            if match := _CUDART.fullmatch(library):
-                return match[1], f"{member}: {library}"
+            if major := runtime_of(library):
+                return major, f"{member}: {library}"
     return None, ""
 
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pipeline.compat import question, shipped
 from pipeline.compat.drivers import branch, is_past, older, window_of, windows
 from pipeline.compat.explain import explain
-from pipeline.compat.facts import OVERLAY, Artefact, KnownBad, minor, variant_of, version
+from pipeline.compat.facts import OVERLAY, Artefact, KnownBad, minor, version
 from pipeline.compat.judge import judge
 from pipeline.compat.rules.releases import pinned
 from pipeline.compat.stacks import stacks
+from pipeline.formats.cuda import variant_of
 from pipeline.formats.gpu_arch import in_order
 from pipeline.model import Cell, Conditions, Level
 

@@ -127,14 +127,6 @@ def test_another_cuda_than_the_default_index_serves_is_asked_for_by_its_local_ve
     assert lock._requirements(cell, "cu126") == ["torch==2.14.0"]
 
 
-def test_the_wheel_that_the_cell_installs_is_chosen_by_its_tags() -> None:
-    tags = list(lock._tags("3.11", "x86_64", "2.36"))
-    order = [str(tag) for tag in tags]
-    assert order.index("cp311-cp311-manylinux_2_28_x86_64") < order.index("cp311-abi3-manylinux_2_17_x86_64")
-    assert "cp311-cp311-manylinux_2_39_x86_64" not in order
-    assert "py3-none-any" in order
-
-
 def test_folders_come_from_the_option_first_and_then_from_pip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

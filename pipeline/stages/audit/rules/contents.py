@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from pipeline.formats.cuda import variant_of
 from pipeline.model import PROJECT, ImageFinding, Severity
 from pipeline.stages.audit import known_libraries
 from pipeline.stages.audit.image_model import is_grafted
@@ -99,7 +100,7 @@ def _actual_cuda(image: ImageModel, claimed: str) -> str | None:
     if claimed == "cpu":
         return "cpu" if runtimes == "none" else runtimes
     if claimed.startswith("cu"):
-        return "cpu" if runtimes == "none" else f"cu{runtimes.replace('.', '')}"
+        return "cpu" if runtimes == "none" else variant_of(runtimes)
     return claimed if claimed.startswith(f"{runtimes}.") else runtimes
 
 
