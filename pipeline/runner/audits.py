@@ -63,12 +63,12 @@ def beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Cer
     return found[0].certificate if found else None
 
 
-def answer(certificate: Certificate, asked: Conditions) -> Verdict:
+def answer(certificate: Certificate, conditions: Conditions) -> Verdict:
     """Whether the image of a certificate will run on these GPUs, with this driver."""
     facts = compat.shipped()
-    gpus = (*asked.gpus, *asked.archs) or (None,)
-    verdicts = [runs_on(certificate, gpu, asked.driver, facts) for gpu in gpus]
-    return Verdict(tuple(dict.fromkeys(one for each in verdicts for one in each.findings)))
+    gpus = (*conditions.gpus, *conditions.archs) or (None,)
+    verdicts = [runs_on(certificate, gpu, conditions.driver, facts) for gpu in gpus]
+    return Verdict(tuple(dict.fromkeys(finding for verdict in verdicts for finding in verdict.findings)))
 
 
 def _judged(files: FileSystem, expected: Expectations, waivers: tuple[Waiver, ...]) -> Certificate:

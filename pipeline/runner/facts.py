@@ -41,12 +41,12 @@ def update(
 
     Raises FactsError where the index or an artefact on it cannot be read; nothing is written then.
     """
-    known = document.read(path)
+    rows = document.read(path)
     before = _verdicts(path, matrix_file)
     with Index() as index:
         done = refresh(
             index,
-            known,
+            rows,
             Journal(paths.facts()),
             lambda text: narrator.note("", text),
             fresh=fresh,
@@ -67,11 +67,11 @@ def _verdicts(path: Path, matrix_file: Path) -> dict[str, str]:
         return {}
     facts = load(path, OVERLAY)
     try:
-        asked = matrix.load(matrix_file, facts=facts)
+        requested = matrix.load(matrix_file, facts=facts)
     except UsageError as error:
         return {str(matrix_file): f"refused: {' '.join(error.what.split())}"}
-    found = {one.cell.id: str(Level.IMPOSSIBLE) for one in asked.pruned if not one.excluded}
-    for spec in asked.specs:
+    found = {pruned.cell.id: str(Level.IMPOSSIBLE) for pruned in requested.pruned if not pruned.excluded}
+    for spec in requested.specs:
         found[spec.cell.id] = str(compat.judge(spec.cell, compat.conditions_of(spec), facts).level)
     return found
 

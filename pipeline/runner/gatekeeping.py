@@ -21,52 +21,48 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """What the gate says today of images that have tags in the destination."""
+class MatrixGate:
+    """The gate with today's policy, for any image that has tags in the destination."""
 
     services: Services
 
-    def holds(self, digest: Digest, beside: Attestations) -> Proof | None:
+    def holds(self, digest: Digest, attestations: Attestations) -> Proof | None:
         """The proof by which a digest keeps the tags that it has in the destination; None if it may not.
 
         It is judged as the cell that its newest record names, whether the matrix still has that or not.
         """
         matrix = self.services.matrix
-        named = next((proof.record.cell for proof in beside.proofs), "")
-        cell = next((one for one in matrix.cells if one.id == named), None) or cell_of(named)
+        named = next((proof.record.cell for proof in attestations.proofs), "")
+        cell = next((cell for cell in matrix.cells if cell.id == named), None) or cell_of(named)
         if cell is None:
             return None
         return gate.holds(
-            cell, digest, matrix.repository, beside, policy=matrix.policy, now=datetime.now(UTC)
+            cell, digest, matrix.repository, attestations, policy=matrix.policy, now=datetime.now(UTC)
         )
 
 
 @dataclass(frozen=True)
-class Judging(Keeping):
-    """The same, and what it says of the image of one cell."""
+class CellGate(MatrixGate):
+    """The same, for the image of one cell."""
 
     spec: Spec
     lock: Lock
     image: Image
 
-    def of(self, beside: Attestations, repository: Repository) -> Decision:
-        """The image, published in ``repository``, by what lies beside it anywhere."""
+    def decide(self, attestations: Attestations, repository: Repository | None = None) -> Decision:
+        """Whether the image may carry a tag in this repository (the matrix's), by what lies beside it."""
         spec = self.spec
         return gate.decide(
             spec.cell,
             self.image,
-            repository,
-            beside,
+            repository or self.services.matrix.repository,
+            attestations,
             policy=self.services.matrix.policy,
             suite=suite.digest(),
             model=self.services.model_digest_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, expectations_of(spec, self.lock), spec.waivers),
             now=datetime.now(UTC),
         )
-
-    def ours(self, beside: Attestations) -> Decision:
-        """The image, by what lies beside it in the destination or in staging."""
-        return self.of(beside, self.services.matrix.repository)
 
 
 def judge(services: Services, text: str) -> Decision:
@@ -95,7 +91,7 @@ def judge(services: Services, text: str) -> Decision:
     ours = {services.matrix.staging, services.matrix.repository}
     expected = services.matrix.repository if ref.repository in ours else ref.repository
     attestations = services.evidence.attestations_of(Registry(ref.repository), ref.digest)
-    return Judging(services, spec, lock, image).of(attestations, expected)
+    return CellGate(services, spec, lock, image).decide(attestations, expected)
 
 
 def _other_build(services: Services, ref: ImageRef, spec: Spec, image: Image | None) -> Reason:

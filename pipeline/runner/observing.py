@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.runner.candidates import candidate
-from pipeline.runner.gatekeeping import Judging
+from pipeline.runner.gatekeeping import CellGate
 from pipeline.stages import publish
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def judged(services: Services, state: CellState) -> CellState:
     """The state with the gate's decisions on what it holds; nothing is looked up for them."""
     if state.image is None or state.lock is None:
         return state
-    judge = Judging(services, state.spec, state.lock, state.image)
+    gate = CellGate(services, state.spec, state.lock, state.image)
     return replace(
         state,
-        decision=judge.ours(state.attestations),
-        published_decision=judge.ours(state.published) if state.carried else None,
-        keeps_tags=judge.holds(state.image.ref.digest, state.published) is not None,
+        decision=gate.decide(state.attestations),
+        published_decision=gate.decide(state.published) if state.carried else None,
+        keeps_tags=gate.holds(state.image.ref.digest, state.published) is not None,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import Registry
 from pipeline.runner.candidates import candidate
-from pipeline.runner.gatekeeping import Keeping
+from pipeline.runner.gatekeeping import MatrixGate
 from pipeline.stages import attest, publish
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def repair(services: Services, spec: Spec, progress: Callable[[str], None]) -> t
         spec.cell,
         (*immutable, *services.matrix.channels_of(spec.cell)),
         evidence=evidence,
-        judge=Keeping(services),
+        gate=MatrixGate(services),
         on_step=progress,
     )
 

@@ -84,9 +84,11 @@ class Services:
         here = gpu.gpus()
         if not here:
             return "needs a GPU"
-        conditions = Conditions(archs=tuple(one.architecture for one in here), driver=gpu.driver() or None)
+        conditions = Conditions(
+            archs=tuple(device.architecture for device in here), driver=gpu.driver() or None
+        )
         against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
-        return "; ".join(one.text for one in against if one.rule in {"archs", "driver"})
+        return "; ".join(finding.text for finding in against if finding.rule in {"archs", "driver"})
 
     @cached_property
     def staging(self) -> Registry:

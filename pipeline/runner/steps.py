@@ -23,7 +23,7 @@ from pipeline.model import (
 )
 from pipeline.runner.candidates import find_image
 from pipeline.runner.expectations import expectations_of
-from pipeline.runner.gatekeeping import Judging
+from pipeline.runner.gatekeeping import CellGate
 from pipeline.runner.observing import judged, observe_destination, observe_image
 from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, base, build, fetch, publish, verify
@@ -164,7 +164,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         state.channels,
         moves=services.matrix.policy.moves,
         evidence=services.evidence,
-        judge=Judging(services, state.spec, state.lock, state.image),
+        gate=CellGate(services, state.spec, state.lock, state.image),
         on_step=progress,
     )
     if isinstance(done, Publication):

@@ -112,10 +112,10 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "TMPDIR": tempfile.gettempdir(),
     }
-    code, said = _patiently(command, environment)
+    code, output = _patiently(command, environment)
     if code:
         raise EngineError(
-            f"mmdebstrap could not make a {base.suite} base:\n{said.strip()[-2000:]}",
+            f"mmdebstrap could not make a {base.suite} base:\n{output.strip()[-2000:]}",
             hint="the distribution's mirror must be reachable; Ubuntu needs debian-archive-keyring",
         )
 
@@ -136,14 +136,14 @@ def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int
         start_new_session=True,
     ) as program:
         try:
-            said, _ = program.communicate()
+            output, _ = program.communicate()
         except BaseException:
             while program.poll() is None:
                 with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                     os.killpg(program.pid, signal.SIGTERM)
                     program.communicate(timeout=_CLEAN_UP_SECONDS)
             raise
-    return program.returncode, said
+    return program.returncode, output
 
 
 def refuse_foreign_system(base: Base, system: Sequence[str]) -> None:

@@ -201,7 +201,7 @@ def _program(uv_wheel: Path) -> bytes:
     """The program in the wheel of uv. Raises WheelError where there is none."""
     try:
         with zips.opened(uv_wheel) as wheel:
-            name = next((one for one in wheel.namelist() if one.endswith("/scripts/uv")), "scripts/uv")
+            name = next((name for name in wheel.namelist() if name.endswith("/scripts/uv")), "scripts/uv")
             return zips.member(wheel, name, _LARGEST_PROGRAM)
     except zips.ZipError as error:
         raise WheelError(

@@ -110,23 +110,23 @@ def over_budget(cell: Cell, budget: Budget | None, estimate: Estimate) -> tuple[
         Finding(
             "budget",
             Level.WARN,
-            f"{cell.id}: its wheels are {size(seen)} {kind}, its budget is {size(most)}",
+            f"{cell.id}: its wheels are {size(actual)} {kind}, its budget is {size(budgeted)}",
             (f"locks/{cell.id}.txt",),
             "leave packages out, or raise it under `budgets:`",
         )
-        for kind, most, seen in kinds
-        if most and seen > most
+        for kind, budgeted, actual in kinds
+        if budgeted and actual > budgeted
     )
 
 
-def left_out(one: Pruned) -> Status:
+def left_out(pruned: Pruned) -> Status:
     """The row of a combination that becomes no cell, with every reason."""
-    reasons = [Reason(ReasonCode(found.rule), found.text, found.hint) for found in one.findings]
-    if one.excluded:
+    reasons = [Reason(ReasonCode(finding.rule), finding.text, finding.hint) for finding in pruned.findings]
+    if pruned.excluded:
         reasons.append(
-            Reason(ReasonCode.EXCLUDED, one.excluded, "remove the exclude that names it from matrix.yaml")
+            Reason(ReasonCode.EXCLUDED, pruned.excluded, "remove the exclude that names it from matrix.yaml")
         )
-    return Status(one.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(one.findings))
+    return Status(pruned.cell, State.IMPOSSIBLE, reasons=tuple(reasons), verdict=Verdict(pruned.findings))
 
 
 def state_of(state: CellState) -> State:
@@ -234,7 +234,7 @@ def github(statuses: Iterable[Status]) -> dict[str, Any]:
     label or a list of labels. Beyond 256 cells a row holds several that share layers, so that what
     they share is fetched and built once, on one machine; a row never mixes kinds of runners.
     """
-    cells = [one.cell for one in statuses if one.state is not State.IMPOSSIBLE]
+    cells = [status.cell for status in statuses if status.state is not State.IMPOSSIBLE]
     return {"include": [_row(group) for group in _grouped(cells)]}
 
 

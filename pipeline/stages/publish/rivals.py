@@ -57,11 +57,11 @@ def newest(work: Work, more: Iterable[Digest] = ()) -> Rival | None:
     """
     since = announced(work.destination, work.image.cell, {*work.published, work.image.immutable_tag})
     ahead = [
-        one
-        for one in _holding(work, sorted({*since.values(), *more} - {work.digest}))
-        if _is_newer(work, one)
+        rival
+        for rival in _holding(work, sorted({*since.values(), *more} - {work.digest}))
+        if _is_newer(work, rival)
     ]
-    return max(ahead, key=lambda one: order(one.digest, one.proof), default=None)
+    return max(ahead, key=lambda rival: order(rival.digest, rival.proof), default=None)
 
 
 def _holding(work: Work, digests: Sequence[Digest]) -> tuple[Rival, ...]:

@@ -22,13 +22,13 @@ def refusal(work: Work, moves: Literal["forward", "never"]) -> Reason | None:
     digests = sorted({*work.before.values(), *work.published.values()} - {work.digest})
     with ThreadPoolExecutor(PARALLEL) as pool:
         found = pool.map(lambda digest: work.evidence.attestations_of(work.destination, digest), digests)
-        seen = dict(zip(digests, found, strict=True))
-    proofs = {digest: work.judge.holds(digest, beside) for digest, beside in seen.items()}
+        attestations = dict(zip(digests, found, strict=True))
+    proofs = {digest: work.gate.holds(digest, each) for digest, each in attestations.items()}
     reasons = [
         *_immutable_reasons(work, proofs),
         *_fixed_reasons(work, moves),
         *_newer_reasons(work, proofs),
-        *_unknown_reasons(work, seen),
+        *_unknown_reasons(work, attestations),
     ]
     return next(iter(reasons), None)
 
@@ -75,7 +75,7 @@ def _fixed_reasons(work: Work, moves: Literal["forward", "never"]) -> Iterator[R
 
 def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterator[Reason]:
     """A newer image of the cell has tags already, or will get them; an alias may leave another cell."""
-    ours = work.judge.holds(work.digest, work.evidence.attestations_of(work.source, work.digest))
+    ours = work.gate.holds(work.digest, work.evidence.attestations_of(work.source, work.digest))
     for digest, proof in proofs.items():
         if proof is None or ours is None or proof.record.cell != work.image.cell.id:
             continue
@@ -88,12 +88,12 @@ def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterato
             yield Reason(ReasonCode.TAG_NEWER, text, hint)
 
 
-def _unknown_reasons(work: Work, seen: Mapping[Digest, Attestations]) -> Iterator[Reason]:
+def _unknown_reasons(work: Work, attestations: Mapping[Digest, Attestations]) -> Iterator[Reason]:
     """Somebody published a digest of which nothing can be read now: nobody knows that it is older."""
     for tag, digest in _moved(work):
-        beside = seen[digest]
-        was_ours = beside.certificates or beside.rejected or digest in work.published.values()
-        if beside.missing or (was_ours and not beside.proofs):
+        found = attestations[digest]
+        was_ours = found.certificates or found.rejected or digest in work.published.values()
+        if found.missing or (was_ours and not found.proofs):
             text = f"{work.name(tag)} names {digest}, which may be newer: what was signed of it is gone"
             hint = (
                 f"python -m pipeline repair {work.image.cell.id}, if {work.digest} is to have it all the same"

@@ -30,19 +30,19 @@ def carry(
 ) -> Attestations:
     """Have every statement of the source beside the image in the destination, and in every list there.
 
-    Out comes what lies there then. Raises RegistryError where the destination does not give it back.
+    Returns what lies there then. Raises RegistryError where the destination does not give it back.
     """
     digest = image.ref.digest
-    wanted = evidence.attestations_of(source, digest).statements
-    there = evidence.attestations_of(destination, digest)
-    lacking = _lacking(wanted, there)
-    if not lacking and not there.unlisted:
-        return there
+    statements = evidence.attestations_of(source, digest).statements
+    stored = evidence.attestations_of(destination, digest)
+    lacking = _lacking(statements, stored)
+    if not lacking and not stored.unlisted:
+        return stored
     evidence.copy(lacking, source, destination, image.ref.digest)
-    for found in lacking:
-        on_step(f"{_NAMES[type(found)]} stored")
+    for statement in lacking:
+        on_step(f"{_NAMES[type(statement)]} stored")
     deadline = time.monotonic() + destination.patience
-    while lacking := _lacking(wanted, there := evidence.attestations_of(destination, digest)):
+    while lacking := _lacking(statements, stored := evidence.attestations_of(destination, digest)):
         if time.monotonic() > deadline:
             (first, *_) = lacking
             raise RegistryError(
@@ -52,10 +52,10 @@ def carry(
             )
         time.sleep(PAUSE)
     on_step("what was signed read back")
-    return there
+    return stored
 
 
-def _lacking(wanted: Sequence[Proof | Certified], there: Attestations) -> tuple[Proof | Certified, ...]:
-    """The statements that are not there; none where there is nothing to carry."""
-    present = {one.manifest for one in there.statements}
-    return tuple(one for one in wanted if one.manifest not in present)
+def _lacking(statements: Sequence[Proof | Certified], stored: Attestations) -> tuple[Proof | Certified, ...]:
+    """The statements that are not stored yet."""
+    present = {statement.manifest for statement in stored.statements}
+    return tuple(statement for statement in statements if statement.manifest not in present)

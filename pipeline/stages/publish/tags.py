@@ -57,14 +57,14 @@ def restore(work: Work, tag: str) -> str:
 
 def take_back(work: Work) -> str:
     """Take the tags that we wrote off the image, whose evidence does not hold; says what became of them."""
-    told = []
+    sentences = []
     for tag in work.tags:
         if tag in work.written and work.destination.digest_of(tag) == work.digest:
             became = restore(work, tag)
             if work.destination.digest_of(tag) == work.digest and work.destination.delete_tag(tag):
                 became = "it was removed"
-            told.append(f"{work.name(tag)}: {became}")
-    return "; ".join(told) or "no tag was written"
+            sentences.append(f"{work.name(tag)}: {became}")
+    return "; ".join(sentences) or "no tag was written"
 
 
 def _read_back(work: Work, tag: str) -> None:

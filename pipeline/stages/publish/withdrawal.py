@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.registry import Registry
     from pipeline.model import Cell, Digest, Proof
-    from pipeline.stages.publish.work import Evidence, Keeps
+    from pipeline.stages.publish.work import Evidence, TagGate
 
 
 def withdraw(
@@ -22,7 +22,7 @@ def withdraw(
     tags: Iterable[str],
     *,
     evidence: Evidence,
-    judge: Keeps,
+    gate: TagGate,
     on_step: Callable[[str], None],
 ) -> tuple[Reason, ...]:
     """Take these tags of a cell off every image whose evidence does not hold.
@@ -34,7 +34,7 @@ def withdraw(
     """
 
     def holds(digest: Digest) -> Proof | None:
-        return judge.holds(digest, evidence.attestations_of(destination, digest))
+        return gate.holds(digest, evidence.attestations_of(destination, digest))
 
     immutable = announced(destination, cell)
     now = named(destination, tags)

@@ -29,17 +29,17 @@ class Evidence(Protocol):
         """Store the very bytes of statements in another repository, and list all that lie there."""
 
 
-class Keeps(Protocol):
+class TagGate(Protocol):
     """How the gate judges images that have tags, by today's policy; this stage only asks it to."""
 
-    def holds(self, digest: Digest, beside: Attestations) -> Proof | None:
+    def holds(self, digest: Digest, attestations: Attestations) -> Proof | None:
         """The proof by which a digest keeps the tags that it has; None where it may not."""
 
 
-class Judge(Keeps, Protocol):
+class ImageGate(TagGate, Protocol):
     """How it judges the image that is published, too."""
 
-    def ours(self, beside: Attestations) -> Decision:
+    def decide(self, attestations: Attestations) -> Decision:
         """The image that is published, by what lies beside it in the destination."""
 
 
@@ -56,7 +56,7 @@ class Work:
     source: Registry
     destination: Registry
     evidence: Evidence
-    judge: Judge
+    gate: ImageGate
     on_step: Callable[[str], None]
     manifest: Manifest
     before: dict[str, Digest]
@@ -75,7 +75,7 @@ class Work:
 
     def holds(self, digest: Digest) -> Proof | None:
         """The proof by which an image keeps its tags in the destination, by what lies beside it there now."""
-        return self.judge.holds(digest, self.evidence.attestations_of(self.destination, digest))
+        return self.gate.holds(digest, self.evidence.attestations_of(self.destination, digest))
 
     def name(self, tag: str) -> str:
         """A tag in full, for messages."""

@@ -73,7 +73,7 @@ def test_a_record_is_accepted_before_and_after_publication(bench: Bench, layout:
         ("latest",),
         moves="forward",
         evidence=bench.evidence,
-        judge=bench.judge(image),
+        gate=bench.gate(image),
     )
     assert isinstance(result, Publication)
     said = verify(bench, str(bench.destination.repository.tagged("latest")), layout)
@@ -138,7 +138,7 @@ def test_a_signed_failure_is_accepted_by_cosign_and_refused_by_us(bench: Bench) 
     bench.certify(image)
     beside = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert beside.proofs == (proof,)
-    assert [reason.code for reason in bench.judge(image).ours(beside).reasons] == ["not-passed"]
+    assert [reason.code for reason in bench.gate(image).decide(beside).reasons] == ["not-passed"]
 
 
 def test_records_come_newest_first(bench: Bench) -> None:

@@ -48,7 +48,7 @@ def sign(bench: Bench, image: Image, **changes: Any) -> Digest:
 
 def codes(bench: Bench, image: Image) -> set[str]:
     """What the gate has against the image."""
-    return {reason.code for reason in bench.judge(image).ours(beside(bench, image)).reasons}
+    return {reason.code for reason in bench.gate(image).decide(beside(bench, image)).reasons}
 
 
 def delete(bench: Bench, image: Image, statement: Digest) -> None:
@@ -226,7 +226,7 @@ def test_a_channel_that_was_moved_to_an_image_without_proof_is_taken_off_it(benc
         CELL,
         CHANNELS,
         evidence=bench.evidence,
-        judge=bench.judge(good),
+        gate=bench.gate(good),
         on_step=lambda _: None,
     )
     assert left == ()

@@ -236,11 +236,11 @@ def test_a_failure_that_was_taken_away_is_missed_by_what_was_signed_after_it(ben
     bench.certify(image)
     failed = chained(bench, image, finished=FIRST, result=Result.FAILED, proof_key="8" * 64)
     chained(bench, image, finished=SECOND)
-    assert bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)).allowed
+    assert bench.gate(image).decide(bench.evidence.attestations_of(bench.staging, image.ref.digest)).allowed
     assert bench.staging.delete_manifest(failed)
     found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert found.missing == (failed,)
-    codes = {reason.code for reason in bench.judge(image).ours(found).reasons}
+    codes = {reason.code for reason in bench.gate(image).decide(found).reasons}
     assert codes == {"statement-missing"}
 
 
@@ -254,7 +254,7 @@ def test_an_image_that_is_tried_again_does_without_what_is_gone(bench: Bench) ->
     chained(bench, image, finished=LATER)
     found = bench.evidence.attestations_of(bench.staging, image.ref.digest)
     assert found.missing == ()
-    assert bench.judge(image).ours(found).allowed
+    assert bench.gate(image).decide(found).allowed
 
 
 def test_an_older_list_put_back_hides_nothing(bench: Bench) -> None:

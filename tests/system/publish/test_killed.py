@@ -37,7 +37,7 @@ parse = Repository.parse
 key = signing_keys.load(pem=sys.stdin.read())
 bench = Bench(Registry(parse(staging)), Registry(parse(through)), key, parse(home))
 image = Image(CPU_CELL, ImageRef.parse(f"{staging}@{digest}"), build_key, lock)
-put(bench, image, bench.judge(image).ours(bench.evidence.attestations_of(bench.staging, image.ref.digest)))
+put(bench, image, bench.gate(image).decide(bench.evidence.attestations_of(bench.staging, image.ref.digest)))
 """
 
 

@@ -37,7 +37,7 @@ def put(bench: Bench, image: Image, decision: Decision, **changes: Any) -> Publi
     given: dict[str, Any] = {
         "moves": "forward",
         "evidence": bench.evidence,
-        "judge": bench.judge(image),
+        "judge": bench.gate(image),
         "channels": CHANNELS,
         **changes,
     }
@@ -56,7 +56,7 @@ def assert_every_tag_is_proven(bench: Bench) -> None:
     for digest in digests:
         beside = bench.evidence.attestations_of(bench.destination, digest)
         ref = bench.destination.repository.at(digest)
-        assert bench.judge(Image(CELL, ref, "", "")).holds(digest, beside), f"{digest} has a tag and no proof"
+        assert bench.gate(Image(CELL, ref, "", "")).holds(digest, beside), f"{digest} has a tag and no proof"
         assert bench.destination.intact(ref)
 
 
@@ -96,7 +96,7 @@ def test_blobs_are_mounted_not_sent(bench: Bench, proxy: Proxy) -> None:
         CHANNELS,
         moves="forward",
         evidence=bench.evidence,
-        judge=bench.judge(image),
+        gate=bench.gate(image),
     )
     assert sum("mount=" in path for _, path in proxy.writes) == len(manifest.blobs)
     for blob in manifest.blobs:
@@ -460,7 +460,7 @@ def test_an_immutable_tag_that_was_moved_is_told_and_withdrawn(bench: Bench) -> 
         CELL,
         (image.immutable_tag, *CHANNELS),
         evidence=bench.evidence,
-        judge=bench.judge(image),
+        gate=bench.gate(image),
         on_step=steps.append,
     )
     assert (left, tags(bench), len(steps)) == ((), {}, 2)
@@ -481,7 +481,7 @@ def test_withdrawing_gives_a_channel_to_the_newest_image_that_holds_and_touches_
         CELL,
         CHANNELS,
         evidence=bench.evidence,
-        judge=bench.judge(new[0]),
+        gate=bench.gate(new[0]),
         on_step=lambda _: None,
     )
     names = tags(bench)
