@@ -21,6 +21,7 @@ from pipeline.model import (
     Stage,
     Trial,
 )
+from pipeline.model.errors import EngineError
 from pipeline.runner.candidates import find_image
 from pipeline.runner.expectations import expectations_of
 from pipeline.runner.gatekeeping import CellGate
@@ -130,7 +131,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
     image, started = _image_of(state), now()
     services.engine.reap()  # what an earlier run that was killed left behind
     checks, log_tail = run_suite(services, _trial(services, state), progress)
-    services.engine.release(image.ref)  # the registry has it; here it would fill the disk
+    _release(services, image, progress)
     state = replace(state, log_tail=log_tail)
     if trouble := inconclusive(state.cell, checks):
         return replace(state, refusals=(trouble,), is_inconclusive=True)
@@ -216,6 +217,17 @@ def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:
 def now() -> str:
     """The present, as records write it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _release(services: Services, image: Image, progress: Progress) -> None:
+    """Remove the image from the engine: the registry has it, and here it would fill the disk.
+
+    A busy engine may not do it in time; that takes nothing from what the checks saw.
+    """
+    try:
+        services.engine.release(image.ref)
+    except EngineError as error:
+        progress(f"{error.what}; it stays there until it is removed: docker image rm {image.ref}")
 
 
 def _trial(services: Services, state: CellState) -> Trial:

@@ -37,7 +37,7 @@ def put(bench: Bench, image: Image, decision: Decision, **changes: Any) -> Publi
     given: dict[str, Any] = {
         "moves": "forward",
         "evidence": bench.evidence,
-        "judge": bench.gate(image),
+        "gate": bench.gate(image),
         "channels": CHANNELS,
         **changes,
     }
