@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.adapters.image_files.layered import Blob, Layered
-from pipeline.adapters.image_files.nodes import Config, Layer
+from pipeline.adapters.image_files.nodes import Layer, Unreadable
+from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Digest
 
 if sys.version_info >= (3, 14):
@@ -93,27 +94,36 @@ def blob(body: bytes, *, digest: Digest | None = None, size: int | None = None) 
 def image(*layers: bytes | Blob) -> Layered:
     """An image of these layers, the lowest first."""
     blobs = [one if isinstance(one, Blob) else blob(one) for one in layers]
-    return Layered("an image", "", Config(), [(Layer(str(one.digest), one.size), one) for one in blobs])
+    return Layered("an image", "", ImageConfig(), [(Layer(str(one.digest), one.size), one) for one in blobs])
 
 
 def everything(node: Node) -> bool:  # noqa: ARG001 - it is wanted whatever it is
     return True
 
 
-def read(
-    files: FileSystem, wants: Callable[[Node], bool] = everything
-) -> dict[str, tuple[Node, bytes | None]]:
-    """Every node with its bytes, by path; of a path that comes twice the later."""
+Copied = bytes | Unreadable | None
+"""The content of a node, for longer than the walk stays there."""
+
+
+def read(files: FileSystem, wants: Callable[[Node], bool] = everything) -> dict[str, tuple[Node, Copied]]:
+    """Every node with its content, by path; of a path that comes twice the later."""
     with files, closing(files.walk(wants)) as walk:
-        return {node.path: (node, None if data is None else bytes(data)) for node, data in walk}
+        return {
+            node.path: (node, bytes(content) if isinstance(content, memoryview) else content)
+            for node, content in walk
+        }
 
 
-def contents(files: FileSystem) -> dict[str, bytes | None]:
-    """The bytes of each file, by path."""
-    return {path: data for path, (node, data) in read(files).items() if node.kind == "file"}
+def contents(files: FileSystem) -> dict[str, Copied]:
+    """The content of each file, and of each folder that cannot be read, by path."""
+    return {
+        path: content
+        for path, (node, content) in read(files).items()
+        if node.kind == "file" or isinstance(content, Unreadable)
+    }
 
 
-def without_layers(tree: dict[str, tuple[Node, bytes | None]]) -> dict[str, tuple[Node, bytes | None]]:
+def without_layers(tree: dict[str, tuple[Node, Copied]]) -> dict[str, tuple[Node, Copied]]:
     """The same, whatever layer it is from."""
     return {path: (replace(node, layer=0), data) for path, (node, data) in tree.items()}
 

@@ -1,7 +1,6 @@
-"""What a registry holds: manifests, the descriptors in them, and an image's configuration.
+"""What a registry holds: manifests, and the descriptors in them.
 
-A stranger may have written any of it, so each is read with suspicion: a :class:`ContentError` where it
-is not what it should be.
+Anybody may have written them, so reading one raises :class:`ContentError` where it is not what it should be.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pipeline.model import Digest, shown
 from pipeline.model.errors import RegistryError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,8 +21,8 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 INDEXES = (OCI_INDEX, DOCKER_INDEX)
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST, *INDEXES)
 
-SMALL = 4 << 20
-"""The most bytes that a manifest or a small blob may have: what registries accept for a manifest."""
+MAX_DOCUMENT_BYTES = 4 << 20
+"""Of a manifest, and of a blob that is read whole: what registries accept for a manifest."""
 
 
 class ContentError(RegistryError):
@@ -133,28 +129,6 @@ class Manifest:
             return tuple(Descriptor.read(value) for value in values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise not_understood(self) from error
-
-
-@dataclass(frozen=True)
-class Config:
-    """What an image's configuration says that we ask for; ``document`` is all of it."""
-
-    labels: Mapping[str, str]
-    created: str
-    document: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, body: bytes) -> Self | None:
-        """From the bytes of its blob; None where they are no configuration."""
-        document = object_in(body)
-        if document is None:
-            return None
-        inner = document.get("config") or {}
-        labels = inner.get("Labels") or {} if isinstance(inner, dict) else None
-        if not isinstance(labels, dict):
-            return None
-        texts = {name: str(text) for name, text in labels.items()}
-        return cls(texts, str(document.get("created") or ""), document)
 
 
 def object_in(body: bytes) -> dict[str, Any] | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.image_files.layered import Blob, Layered
 from pipeline.adapters.image_files.limits import BrokenError
-from pipeline.adapters.image_files.manifest import ImageConfig, image, layered
+from pipeline.adapters.image_files.manifest import image, layered, read_config
 from pipeline.adapters.image_files.parts import ArchiveParts, FolderParts, plain, spooled
 from pipeline.adapters.image_files.stream import checked
-from pipeline.adapters.registry import OCI_INDEX, SMALL, Descriptor, Manifest
+from pipeline.adapters.registry import MAX_DOCUMENT_BYTES, OCI_INDEX, Descriptor, Manifest
 from pipeline.model.errors import ImageError
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def open_archive(path: Path, platform: str | None = None) -> Layered:
     return _opened(lambda: ArchiveParts(plain(path)), str(path), platform)
 
 
-def open_stream(pieces: Generator[bytes], name: str, platform: str | None = None) -> Layered:
-    """The image of an archive that comes in pieces, once. Raises ImageError.
+def open_stream(chunks: Generator[bytes], name: str, platform: str | None = None) -> Layered:
+    """The image of an archive that comes in chunks, once. Raises ImageError.
 
     It is written into the temporary folder, as its layers come in another order than that of reading. Nothing
-    more is asked of the pieces then, and they are closed.
+    more is asked of the chunks then, and they are closed.
     """
-    with closing(pieces):
-        return _opened(lambda: ArchiveParts(spooled(pieces)), name, platform)
+    with closing(chunks):
+        return _opened(lambda: ArchiveParts(spooled(chunks)), name, platform)
 
 
 def _opened(open_parts: Callable[[], Parts], name: str, platform: str | None) -> Layered:
@@ -84,7 +84,7 @@ def _saved(parts: Parts, name: str, platform: str | None) -> Layered:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BrokenError("its manifest.json does not list one image") from error
     body = _small(parts, config)
-    digests = ImageConfig.read(body, name).digests
+    digests = read_config(body, name).diff_ids
     if len(digests) != len(names):
         raise BrokenError(f"{len(names)} layers, and {len(digests)} digests of them")
     sizes = [parts.size(layer) or 0 for layer in names]
@@ -104,7 +104,7 @@ def _small(parts: Parts, name: str) -> bytes:
     size = parts.size(name)
     if size is None:
         raise BrokenError(f"it lacks {name}")
-    if size > SMALL:
+    if size > MAX_DOCUMENT_BYTES:
         raise BrokenError(f"its {name} has {size} bytes, too many for what it should be")
-    with parts.open(name) as pieces:
-        return b"".join(pieces)
+    with parts.open(name) as chunks:
+        return b"".join(chunks)

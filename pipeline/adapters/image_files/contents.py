@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Found:
-    """An entry of a layer. ``ordinal`` counts that which holds its bytes; ``given``: they were handed out."""
+class LayerEntry:
+    """An entry of a layer. ``ordinal`` is the number of the entry that holds its bytes."""
 
     node: Node
     ordinal: int
     is_hard_link: bool = False
-    given: bool = False
+    is_yielded: bool = False
+    """Whether the walk has handed it out."""
 
 
 class Contents:
@@ -36,9 +37,9 @@ class Contents:
         """Folders whose content in lower layers is not seen."""
         self.folders: set[str] = {"/"}
         """Folders that hold an entry of it, named or not."""
-        self.found: dict[str, Found] = {}
+        self.found: dict[str, LayerEntry] = {}
 
-    def take(self, entry: Entry, ordinal: int) -> Found | None:
+    def add(self, entry: Entry, ordinal: int) -> LayerEntry | None:
         """One more entry; None for a mark. Raises BrokenError where it contradicts an earlier one."""
         folder, name = dirname(entry.path), basename(entry.path)
         if name == OPAQUE:
@@ -53,12 +54,12 @@ class Contents:
             return found
         return None
 
-    def gone(self) -> set[str]:
+    def removed(self) -> set[str]:
         """The paths of lower layers that are not seen below this one, nor what is in them."""
         solid = {path for path, found in self.found.items() if found.node.kind != "directory"}
         return solid | self._removed
 
-    def _found(self, entry: Entry, ordinal: int) -> Found:
+    def _found(self, entry: Entry, ordinal: int) -> LayerEntry:
         if entry.kind == "hard link":
             return self._linked(entry)
         node = Node(
@@ -71,16 +72,16 @@ class Contents:
             layer=self.number,
             target=entry.link,
         )
-        return Found(node, ordinal)
+        return LayerEntry(node, ordinal)
 
-    def _linked(self, entry: Entry) -> Found:
+    def _linked(self, entry: Entry) -> LayerEntry:
         """The file that a hard link names, by the link's name; as for engines, one of the same layer."""
         named = self.found.get(entry.link)
         if named is None:
             raise BrokenError(f"{entry.path} is a hard link to {entry.link}, which this layer does not hold")
         if named.node.kind == "directory":
             raise BrokenError(f"{entry.path} is a hard link to the folder {entry.link}")
-        return Found(replace(named.node, path=entry.path), named.ordinal, is_hard_link=True)
+        return LayerEntry(replace(named.node, path=entry.path), named.ordinal, is_hard_link=True)
 
     def _remove(self, folder: str, name: str) -> None:
         if name in ("", ".", ".."):

@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pipeline.adapters.image_files.limits import FILE_BYTES, BrokenError, Meter
-from pipeline.adapters.image_files.nodes import Config, Kind, Layer, Node
-from pipeline.adapters.image_files.spool import SMALL, mapped
+from pipeline.adapters.image_files.limits import MAX_FILE_BYTES, BrokenError, Meter
+from pipeline.adapters.image_files.nodes import Content, Kind, Layer, Node, Unreadable
+from pipeline.adapters.image_files.spool import IN_MEMORY_BYTES, mapped
 from pipeline.adapters.image_files.tar import text
+from pipeline.formats.image_config import ImageConfig
 from pipeline.model.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ class Folder:
         self._root = root.resolve()
         self.name = str(root)
         self.digest = ""
-        self.config = Config()
+        self.config = ImageConfig()
         self.layers: tuple[Layer, ...] = (Layer("", 0),)
-        self.unreadable: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -43,62 +43,73 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         """Nothing is held open between two nodes."""
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, memoryview | None]]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
         """See :class:`FileSystem`."""
         meter = Meter()
         try:
             top = self._root.stat()
-            yield _node("/", top, ""), None
-            folders = [("", os.fsencode(self._root))]
+            root = _node("/", top, "")
+            yield root, None
+            folders = [(root, os.fsencode(self._root))]
             while folders:
-                path, real = folders.pop()
-                for node, inner, same_device in self._list(path, real, top.st_dev, meter):
-                    if node.kind == "directory" and same_device:
-                        folders.append((node.path, inner))
-                    if node.kind == "file" and wants(node):
-                        with self._content(node, inner) as view:
-                            yield node, view
+                for listed in _list(*folders.pop(), meter):
+                    if listed.node.kind == "directory" and listed.device == top.st_dev:
+                        folders.append((listed.node, listed.real))
+                    if listed.node.kind == "file" and wants(listed.node):
+                        with _content(listed.real) as content:
+                            yield listed.node, content
                     else:
-                        yield node, None
+                        yield listed.node, listed.failure
         except BrokenError as error:
             raise ImageError(f"{self.name} cannot be read: {error}", hint="name a smaller folder") from error
 
-    def _list(self, path: str, real: bytes, device: int, meter: Meter) -> Iterator[tuple[Node, bytes, bool]]:
-        """What is in a folder: each node, its place on this machine, and whether it is on this device."""
-        try:
-            with os.scandir(real) as listed:
-                for one in listed:
-                    seen = one.stat(follow_symlinks=False)
-                    target = _target(one.path) if stat.S_ISLNK(seen.st_mode) else ""
-                    node = _node(f"{path}/{text(one.name)}", seen, target)
-                    meter.entry()
-                    meter.name(node.path)
-                    meter.name(target)
-                    yield node, one.path, seen.st_dev == device
-        except OSError as error:
-            self.unreadable.append((path or "/", error.strerror or str(error)))
 
-    @contextmanager
-    def _content(self, node: Node, real: bytes) -> Generator[memoryview | None]:
-        """The bytes of a file; None, and a line in ``unreadable``, where they cannot be had."""
-        with ExitStack() as held:
-            view = None
-            try:
-                view = held.enter_context(_bytes(real))
-            except OSError as error:
-                self.unreadable.append((node.path, error.strerror or str(error)))
-            yield view
+class _Listed(NamedTuple):
+    """A node of a folder, its path on this machine, and its device; or the folder again, and why it ends."""
+
+    node: Node
+    real: bytes
+    device: int = -1
+    failure: Unreadable | None = None
+
+
+def _list(folder: Node, real: bytes, meter: Meter) -> Iterator[_Listed]:
+    """What is in a folder; at last the folder itself where not all of it can be listed."""
+    try:
+        with os.scandir(real) as listing:
+            for entry in listing:
+                status = entry.stat(follow_symlinks=False)
+                target = _target(entry.path) if stat.S_ISLNK(status.st_mode) else ""
+                node = _node(f"{folder.path.rstrip('/')}/{text(entry.name)}", status, target)
+                meter.entry()
+                meter.name(node.path)
+                meter.name(target)
+                yield _Listed(node, entry.path, status.st_dev)
+    except OSError as error:
+        yield _Listed(folder, real, failure=Unreadable(error.strerror or str(error)))
+
+
+@contextmanager
+def _content(real: bytes) -> Generator[memoryview | Unreadable]:
+    """The bytes of a file, or why they cannot be had."""
+    with ExitStack() as held:
+        content: memoryview | Unreadable
+        try:
+            content = held.enter_context(_bytes(real))
+        except OSError as error:
+            content = Unreadable(error.strerror or str(error))
+        yield content
 
 
 @contextmanager
 def _bytes(real: bytes) -> Generator[memoryview]:
-    """The bytes of a file, never of what a link, a pipe or a device would lead to. Raises OSError."""
+    """The bytes of a regular file: no link is followed, no pipe or device is waited for. Raises OSError."""
     descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         size = os.fstat(descriptor).st_size
-        if size > FILE_BYTES:
+        if size > MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        if size > SMALL:
+        if size > IN_MEMORY_BYTES:
             with mapped(descriptor, size) as view:
                 yield view
         else:
@@ -110,15 +121,15 @@ def _target(link: bytes) -> str:
     return text(os.readlink(link))  # noqa: PTH115 - pathlib knows no names that are bytes
 
 
-def _node(path: str, seen: os.stat_result, target: str) -> Node:
-    kind = _kind(seen.st_mode)
+def _node(path: str, status: os.stat_result, target: str) -> Node:
+    kind = _kind(status.st_mode)
     return Node(
         path=path,
         kind=kind,
-        mode=stat.S_IMODE(seen.st_mode),
-        uid=seen.st_uid,
-        gid=seen.st_gid,
-        size=seen.st_size if kind == "file" else 0,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if kind == "file" else 0,
         layer=0,
         target=target,
     )

@@ -13,27 +13,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from pipeline.adapters.image_files.contents import Contents
-from pipeline.adapters.image_files.limits import FILE_BYTES, BrokenError, Meter
-from pipeline.adapters.image_files.nodes import Node
+from pipeline.adapters.image_files.limits import MAX_FILE_BYTES, BrokenError, Meter
+from pipeline.adapters.image_files.nodes import Node, Unreadable
 from pipeline.adapters.image_files.overlay import Overlay
 from pipeline.adapters.image_files.spool import Spool
-from pipeline.adapters.image_files.stream import ahead, checked, unpacked
-from pipeline.adapters.image_files.tar import Tape, entries
+from pipeline.adapters.image_files.stream import checked, prefetch, unpacked
+from pipeline.adapters.image_files.tar import TarStream, entries
 from pipeline.model.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from pipeline.adapters.image_files.contents import Found
-    from pipeline.adapters.image_files.nodes import Config, Layer
+    from pipeline.adapters.image_files.contents import LayerEntry
+    from pipeline.adapters.image_files.nodes import Content, Layer
     from pipeline.adapters.image_files.tar import Entry
+    from pipeline.formats.image_config import ImageConfig
     from pipeline.model import Digest
 
-Given = tuple[Node, memoryview | None]
-
-UNNAMED = 0o755
-"""The mode of a folder that no layer names: engines make it so."""
+UNNAMED_MODE = 0o755
+"""Of a folder that no layer names: engines make it so."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class Blob:
     def unpacked(self, meter: Meter) -> Generator[Iterator[bytes]]:
         """The layer while the block lasts, hashed and unpacked, by a thread each. Raises BrokenError."""
         same, plain = partial(checked, digest=self.digest, size=self.size), partial(unpacked, meter=meter)
-        with self.open() as packed, ahead(packed, same) as ready, ahead(ready, plain) as pieces:
-            yield pieces
+        with self.open() as packed, prefetch(packed, same) as ready, prefetch(ready, plain) as chunks:
+            yield chunks
 
 
 class Layered:
@@ -62,7 +61,7 @@ class Layered:
         self,
         name: str,
         digest: str,
-        config: Config,
+        config: ImageConfig,
         layers: Sequence[tuple[Layer, Blob]],
         close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -70,7 +69,6 @@ class Layered:
         self.digest = digest
         self.config = config
         self.layers = tuple(layer for layer, _ in layers)
-        self.unreadable: list[tuple[str, str]] = []
         self.blobs = tuple(blob for _, blob in layers)
         self._close = close
 
@@ -80,17 +78,17 @@ class Layered:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[Given]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
         """See :class:`FileSystem`."""
         with Spool() as spool:
-            walk = _Walk(wants, spool, self.unreadable)
+            walk = _Walk(wants, spool)
             for number in reversed(range(len(self.blobs))):
-                with self._told(number):
+                with self._map_errors(number):
                     yield from walk.layer(number, self.blobs[number])
             yield from walk.rest()
 
     @contextmanager
-    def _told(self, number: int) -> Generator[None]:
+    def _map_errors(self, number: int) -> Generator[None]:
         try:
             yield
         except (BrokenError, OSError) as error:
@@ -105,29 +103,26 @@ class Layered:
 class _Walk:
     """One walk through all layers, from the top down."""
 
-    def __init__(
-        self, wants: Callable[[Node], bool], spool: Spool, unreadable: list[tuple[str, str]]
-    ) -> None:
+    def __init__(self, wants: Callable[[Node], bool], spool: Spool) -> None:
         self._wants = wants
         self._spool = spool
-        self._unreadable = unreadable
         self._meter = Meter()
         self._overlay = Overlay()
 
-    def layer(self, number: int, blob: Blob) -> Iterator[Given]:
+    def layer(self, number: int, blob: Blob) -> Iterator[tuple[Node, Content]]:
         """What this layer shows."""
         contents = Contents(number, self._meter)
-        with self._opened(blob) as tape:
-            for ordinal, entry in enumerate(entries(tape, self._meter)):
-                found = contents.take(entry, ordinal)
+        with self._opened(blob) as stream:
+            for ordinal, entry in enumerate(entries(stream, self._meter)):
+                found = contents.add(entry, ordinal)
                 if (
                     found
                     and entry.kind == "file"
                     and self._is_visible(found.node)
                     and self._wants(found.node)
                 ):
-                    found.given = True
-                    yield from self._give([found.node], entry, tape)
+                    found.is_yielded = True
+                    yield from self._contents([found.node], entry, stream)
         again: defaultdict[int, list[Node]] = defaultdict(list)
         for found in self._left(contents):
             if found.is_hard_link and found.node.kind == "file" and self._wants(found.node):
@@ -137,50 +132,51 @@ class _Walk:
         if again:
             yield from self._again(blob, again)
 
-    def rest(self) -> Iterator[Given]:
+    def rest(self) -> Iterator[tuple[Node, Content]]:
         """What is left when all layers are read: the folders that none of them names."""
         for path, layer in self._overlay.unnamed():
-            yield Node(path, "directory", UNNAMED, 0, 0, 0, layer), None
+            yield Node(path, "directory", UNNAMED_MODE, 0, 0, 0, layer), None
 
-    def _left(self, contents: Contents) -> Iterator[Found]:
-        """The visible nodes of this layer that were not given yet; with them, the layer is over."""
+    def _left(self, contents: Contents) -> Iterator[LayerEntry]:
+        """The visible nodes of this layer that were not yielded yet; with them, the layer is over."""
         for found in contents.found.values():
             if not self._is_visible(found.node):
                 continue
             self._overlay.show(found.node.path)
-            if not found.given:
+            if not found.is_yielded:
                 yield found
         for folder in contents.folders:
             self._overlay.imply(folder, contents.number)
-        self._overlay.end_layer(contents.gone(), contents.opaque)
+        self._overlay.end_layer(contents.removed(), contents.opaque)
 
-    def _again(self, blob: Blob, wanted: Mapping[int, list[Node]]) -> Iterator[Given]:
+    def _again(self, blob: Blob, nodes: Mapping[int, list[Node]]) -> Iterator[tuple[Node, Content]]:
         """Stream the layer once more, for the files that hard links are."""
-        with self._opened(blob) as tape:
-            for ordinal, entry in enumerate(entries(tape, Meter())):
-                if ordinal in wanted:
-                    yield from self._give(wanted[ordinal], entry, tape)
+        with self._opened(blob) as stream:
+            for ordinal, entry in enumerate(entries(stream, Meter())):
+                if ordinal in nodes:
+                    yield from self._contents(nodes[ordinal], entry, stream)
 
-    def _give(self, nodes: Sequence[Node], entry: Entry, tape: Tape) -> Iterator[Given]:
+    def _contents(
+        self, nodes: Sequence[Node], entry: Entry, stream: TarStream
+    ) -> Iterator[tuple[Node, Content]]:
         """The nodes that one entry is, with its bytes where they can be had."""
         why = (
             "it is sparse"
             if entry.sparse
             else f"it has {entry.size} bytes"
-            if entry.size > FILE_BYTES
+            if entry.size > MAX_FILE_BYTES
             else ""
         )
         if why:
-            self._unreadable += ((node.path, f"{why}, and is not read") for node in nodes)
-            yield from ((node, None) for node in nodes)
+            yield from ((node, Unreadable(f"{why}, and is not read")) for node in nodes)
             return
-        with self._spool.hold(tape.parts(entry.size), entry.size) as view:
+        with self._spool.hold(stream.parts(entry.size), entry.size) as view:
             yield from ((node, view) for node in nodes)
 
     def _is_visible(self, node: Node) -> bool:
         return self._overlay.shows(node.path, folder=node.kind == "directory")
 
     @contextmanager
-    def _opened(self, blob: Blob) -> Generator[Tape]:
-        with blob.unpacked(self._meter) as pieces:
-            yield Tape(pieces)
+    def _opened(self, blob: Blob) -> Generator[TarStream]:
+        with blob.unpacked(self._meter) as chunks:
+            yield TarStream(chunks)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.image_files.nodes import Node
 
-MOST = 40
+MAX_LINKS = 40
 """Links in one path before Linux answers ELOOP (path_resolution(7))."""
 
 
@@ -39,20 +39,20 @@ class Links:
 
     def _follow(self, place: str, path: str) -> str | None:
         """From a real place along a path, its links and theirs."""
-        followed, ahead = 0, path.split("/")[::-1]
-        while ahead:
-            step = ahead.pop()
+        followed, steps = 0, path.split("/")[::-1]
+        while steps:
+            step = steps.pop()
             if step == "..":
                 place = dirname(place)
             elif step not in ("", "."):
-                there = join(place, step)
-                node = self._nodes.get(there)
+                target = join(place, step)
+                node = self._nodes.get(target)
                 if node is None or node.kind != "link":
-                    place = there
+                    place = target
                     continue
                 followed += 1
-                if followed > MOST:
+                if followed > MAX_LINKS:
                     return None
                 place = "/" if node.target.startswith("/") else place
-                ahead += node.target.split("/")[::-1]
+                steps += node.target.split("/")[::-1]
         return place

@@ -1,108 +1,44 @@
-"""What an image says of itself, and a stranger wrote: its manifest, by platform, and its configuration."""
+"""From an index or a manifest to one image: its platform, its configuration and its layers."""
 
 from __future__ import annotations
 
 import platform as machine
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.image_files.layered import Blob, Layered
-from pipeline.adapters.image_files.nodes import Config, Layer
+from pipeline.adapters.image_files.nodes import Layer
 from pipeline.adapters.registry import INDEXES, MANIFESTS, ContentError, Descriptor, Manifest
-from pipeline.model import Digest
+from pipeline.formats.image_config import ConfigFile
 from pipeline.model.errors import ImageError
 from pipeline.model.platforms import platform_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LAYERS = 256
-"""The most layers of one image. Docker makes 127."""
+MAX_LAYERS = 256
+"""Of one image. Docker makes 127."""
 
-DEPTH = 2
-"""An index may list indexes, as archives do that list images by name; deeper none goes."""
+MAX_INDEX_DEPTH = 2
+"""Indexes within indexes: an archive lists images by name in one, and each may be an index."""
 
 _ATTESTATION = "unknown/unknown"
-"""The platform of what BuildKit lists beside images that is none."""
+"""The platform under which BuildKit lists attestations among the images."""
 
 _NOT_OURS = "name an image that an engine can run, or ask who made this one"
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Run(_Lenient):
-    """How an image is run, in the words of its configuration."""
-
-    env: tuple[str, ...] | None = Field(None, alias="Env")
-    entrypoint: tuple[str, ...] | None = Field(None, alias="Entrypoint")
-    command: tuple[str, ...] | None = Field(None, alias="Cmd")
-    user: str | None = Field(None, alias="User")
-    labels: dict[str, str] | None = Field(None, alias="Labels")
-
-
-class _Step(_Lenient):
-    created_by: str | None = None
-    empty_layer: bool | None = None
-
-
-class _RootFs(_Lenient):
-    diff_ids: tuple[Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")], ...]
-
-
-class ImageConfig(_Lenient):
-    """An image's configuration blob (OCI image specification, config.md)."""
-
-    os: str = ""
-    architecture: str = ""
-    variant: str | None = None
-    config: _Run | None = None
-    history: tuple[_Step, ...] | None = None
-    rootfs: _RootFs
-
-    @classmethod
-    def read(cls, body: bytes, name: str) -> ImageConfig:
-        """From its bytes. Raises ImageError; ``name`` is the image's, for the message."""
-        try:
-            return cls.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ImageError(
-                f"{name}: its configuration is not one of an image: {where or 'all of it'}: {first['msg']}",
-                hint=_NOT_OURS,
-            ) from error
-
-    @property
-    def digests(self) -> tuple[Digest, ...]:
-        """Those of the layers when unpacked, the lowest first."""
-        return tuple(Digest(one) for one in self.rootfs.diff_ids)
-
-    @property
-    def plain(self) -> Config:
-        """What rules ask of it."""
-        run = self.config or _Run.model_validate({})
-        return Config(
-            env=tuple((name, value) for name, _, value in (one.partition("=") for one in run.env or ())),
-            entrypoint=run.entrypoint or (),
-            command=run.command or (),
-            user=run.user or "",
-            labels=tuple(sorted((run.labels or {}).items())),
-            history=tuple(step.created_by or "" for step in self.history or ()),
-            platform="/".join(filter(None, (self.os, self.architecture, self.variant))),
-        )
-
-    def layers(self, blobs: Sequence[Blob]) -> tuple[Layer, ...]:
-        """The layers, each with the step of the history that made it, where the two fit together."""
-        steps = [step.created_by or "" for step in self.history or () if not step.empty_layer]
-        known = steps if len(steps) == len(blobs) else [""] * len(blobs)
-        return tuple(Layer(str(blob.digest), blob.size, by) for blob, by in zip(blobs, known, strict=True))
+def read_config(body: bytes, name: str) -> ConfigFile:
+    """A configuration from its bytes. Raises ImageError; ``name`` is the image's, for the message."""
+    try:
+        return ConfigFile.read(body)
+    except ValueError as error:
+        raise ImageError(
+            f"{name}: its configuration is not one of an image: {error}", hint=_NOT_OURS
+        ) from error
 
 
 def image(
-    found: Manifest, fetch: Callable[[Descriptor], Manifest], platform: str | None, name: str
+    manifest: Manifest, fetch: Callable[[Descriptor], Manifest], platform: str | None, name: str
 ) -> Manifest:
     """The manifest of one image: this one, or of an index the one for ``platform`` (``linux/arm64``).
 
@@ -111,15 +47,15 @@ def image(
     """
     wanted = platform or platform_of(machine.machine())
     try:
-        for _ in range(DEPTH):
-            if found.media_type in INDEXES:
-                found = fetch(_chosen(found.document, wanted, name))
-        layers = len(found.layers)
+        for _ in range(MAX_INDEX_DEPTH):
+            if manifest.media_type in INDEXES:
+                manifest = fetch(_chosen(manifest.document, wanted, name))
+        layers = len(manifest.layers)
     except ContentError as error:
         raise ImageError(f"{name}: {error.what}", hint=error.hint) from error
-    if layers > LAYERS:
-        raise ImageError(f"{name} has {layers} layers, more than {LAYERS}", hint=_NOT_OURS)
-    return found
+    if layers > MAX_LAYERS:
+        raise ImageError(f"{name} has {layers} layers, more than {MAX_LAYERS}", hint=_NOT_OURS)
+    return manifest
 
 
 def layered(
@@ -135,39 +71,47 @@ def layered(
 
     Raises ImageError where the configuration is none, or is not for this platform.
     """
-    read = ImageConfig.read(config, name)
-    said = read.plain
-    if platform and not f"{said.platform}/".startswith(f"{platform}/"):
+    file = read_config(config, name)
+    image_config = file.image_config
+    if platform and not f"{image_config.platform}/".startswith(f"{platform}/"):
         raise ImageError(
-            f"{name} is for {said.platform or 'no platform that it names'}, not for {platform}",
+            f"{name} is for {image_config.platform or 'no platform that it names'}, not for {platform}",
             hint="name an image, or an index with one, for this platform",
         )
-    return Layered(name, digest, said, tuple(zip(read.layers(blobs), blobs, strict=True)), close)
+    return Layered(name, digest, image_config, tuple(zip(_layers(file, blobs), blobs, strict=True)), close)
 
 
-def _chosen(index: dict[str, Any], wanted: str, name: str) -> Descriptor:
+def _layers(file: ConfigFile, blobs: Sequence[Blob]) -> tuple[Layer, ...]:
+    """The layers, each with the instruction that made it, where history and layers fit together."""
+    steps = file.layer_steps if len(file.layer_steps) == len(blobs) else ("",) * len(blobs)
+    return tuple(Layer(str(blob.digest), blob.size, by) for blob, by in zip(blobs, steps, strict=True))
+
+
+def _chosen(index: dict[str, Any], platform: str, name: str) -> Descriptor:
     try:
-        listed = [(Descriptor.read(one), _platform(one)) for one in index.get("manifests") or ()]
+        listed = [(Descriptor.read(entry), _platform(entry)) for entry in index.get("manifests") or ()]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ImageError(f"{name}: its index is damaged: {error!r}", hint=_NOT_OURS) from error
     fitting = {
-        one.digest: one for one, said in listed if one.media_type in MANIFESTS and said in (wanted, "")
+        entry.digest: entry
+        for entry, listed_platform in listed
+        if entry.media_type in MANIFESTS and listed_platform in (platform, "")
     }
     if len(fitting) == 1:
         return next(iter(fitting.values()))
     if fitting:
         raise ImageError(
-            f"{name} holds {len(fitting)} images for {wanted}",
+            f"{name} holds {len(fitting)} images for {platform}",
             hint="save one image alone, or name it by digest",
         )
-    there = ", ".join(sorted({said for _, said in listed if said} - {_ATTESTATION}))
+    platforms = ", ".join(sorted({platform for _, platform in listed if platform} - {_ATTESTATION}))
     raise ImageError(
-        f"{name} has no image for {wanted}, but for: {there or 'nothing'}",
+        f"{name} has no image for {platform}, but for: {platforms or 'nothing'}",
         hint="name one of these with --platform",
     )
 
 
 def _platform(entry: dict[str, Any]) -> str:
-    """``linux/arm64``; empty where nothing is said, as in a layout of one image."""
-    said = entry.get("platform") or {}
-    return "/".join(str(said[part]) for part in ("os", "architecture") if said.get(part))
+    """``linux/arm64``; empty where the entry names none, as in a layout of one image."""
+    platform = entry.get("platform") or {}
+    return "/".join(str(platform[part]) for part in ("os", "architecture") if platform.get(part))

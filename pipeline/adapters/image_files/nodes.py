@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
 
+    from pipeline.formats.image_config import ImageConfig
+
 Kind = Literal["file", "directory", "link", "other"]
 """``other`` is a device, a pipe or a socket; a hard link is the file that it names."""
 
@@ -42,16 +44,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Config:
-    """What an image says of how it is run. A folder says nothing."""
+class Unreadable:
+    """Why the content of a wanted file, or of a folder, cannot be had. The walk goes on without it."""
 
-    env: tuple[tuple[str, str], ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    user: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    history: tuple[str, ...] = ()
-    platform: str = ""
+    reason: str
+
+
+Content = memoryview | Unreadable | None
+"""What comes with a node: the bytes of a wanted file, why they cannot be had, or nothing."""
 
 
 class FileSystem(Protocol):
@@ -61,17 +61,16 @@ class FileSystem(Protocol):
     """What a report calls it: a reference by digest, an archive's or a folder's path."""
     digest: str
     """``sha256:…`` of the manifest; empty where there is none."""
-    config: Config
+    config: ImageConfig
     layers: tuple[Layer, ...]
-    unreadable: list[tuple[str, str]]
-    """Filled while walking: each path that could not be read, and why. The walk goes on without it."""
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, memoryview | None]]:
+    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
         """Every visible node, the root too, in no particular order; with its bytes where it is a wanted file.
 
-        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Of a
-        path that one layer holds twice, the later node counts. Raises ImageError where it cannot be read.
-        Whoever does not walk to the end closes the walk.
+        ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Where
+        a path comes twice, as a layer may hold it, the later node counts; so does a folder that turns out to
+        be unreadable. Raises ImageError where the image as a whole cannot be read. Close a walk that you do
+        not take to its end.
         """
 
     def __enter__(self) -> Self: ...

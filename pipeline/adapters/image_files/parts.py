@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipeline.adapters.image_files.limits import BrokenError, Meter
 from pipeline.adapters.image_files.spool import temporary, write
-from pipeline.adapters.image_files.stream import PIECE, is_packed, unpacked
-from pipeline.adapters.image_files.tar import Tape, entries, located
+from pipeline.adapters.image_files.stream import CHUNK, is_packed, unpacked
+from pipeline.adapters.image_files.tar import TarStream, entries, located
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -27,7 +27,7 @@ class Parts(Protocol):
         """Bytes of a file; None where there is none of that name."""
 
     def open(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
-        """The bytes of a file that is there, in pieces, while the block lasts."""
+        """The bytes of a file that is there, in chunks, while the block lasts."""
 
     def close(self) -> None:
         """Give back what is held open."""
@@ -51,7 +51,7 @@ class FolderParts:
     def open(self, name: str) -> Generator[Iterator[bytes]]:
         """See :class:`Parts`."""
         with self._place(name).open("rb", buffering=0) as file:
-            yield _pieces(file, 0, os.fstat(file.fileno()).st_size)
+            yield _chunks(file, 0, os.fstat(file.fileno()).st_size)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -84,17 +84,17 @@ class ArchiveParts:
         found = self._found(name)
         if found is None:
             raise BrokenError(f"it lacks {name}")
-        yield _pieces(self._file, *found)
+        yield _chunks(self._file, *found)
 
     def close(self) -> None:
         """Close the archive."""
         self._file.close()
 
     def _list(self) -> None:
-        tape = _SeekingTape(self._file)
-        for entry in entries(tape, Meter()):
+        stream = _SeekableTarStream(self._file)
+        for entry in entries(stream, Meter()):
             if entry.kind == "file" and not entry.sparse:
-                self._members[entry.path] = tape.position, entry.size
+                self._members[entry.path] = stream.position, entry.size
             elif entry.kind == "link":  # engines before 25 save a layer once, and link to it
                 self._links[entry.path] = normpath(join(dirname(entry.path), entry.link))
 
@@ -103,18 +103,18 @@ class ArchiveParts:
         return self._members.get(self._links.get(path, path))
 
 
-def _pieces(file: BinaryIO, at: int, left: int) -> Iterator[bytes]:
+def _chunks(file: BinaryIO, at: int, left: int) -> Iterator[bytes]:
     """So many bytes of a file, from this byte on; never more than that, whatever the file becomes."""
     while left:
-        piece = os.pread(file.fileno(), min(left, PIECE), at)
-        if not piece:
+        chunk = os.pread(file.fileno(), min(left, CHUNK), at)
+        if not chunk:
             raise BrokenError(f"it ends {left} bytes too early")
-        yield piece
-        at, left = at + len(piece), left - len(piece)
+        yield chunk
+        at, left = at + len(chunk), left - len(chunk)
 
 
-class _SeekingTape(Tape):
-    """A tape on a file, which is skipped over without being read."""
+class _SeekableTarStream(TarStream):
+    """A stream on a file, which is skipped over without being read."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(iter(partial(file.read, 1 << 12), b""))
@@ -122,12 +122,12 @@ class _SeekingTape(Tape):
         self._end = os.fstat(file.fileno()).st_size
 
     def skip_to(self, position: int) -> None:
-        """See :class:`Tape`."""
+        """See :class:`TarStream`."""
         if position > self._end:
             raise BrokenError(f"it ends {position - self._end} bytes too early")
-        if position - self.position > len(self._piece):
+        if position - self.position > len(self._chunk):
             self._file.seek(position)
-            self._piece, self.position = memoryview(b""), position
+            self._chunk, self.position = memoryview(b""), position
         else:
             super().skip_to(position)
 
@@ -140,20 +140,20 @@ def plain(path: Path) -> BinaryIO:
     with ExitStack() as held:
         file = held.enter_context(path.open("rb", buffering=0))
         if is_packed(os.pread(file.fileno(), 4, 0)):
-            return spooled(iter(partial(file.read, PIECE), b""))
+            return spooled(iter(partial(file.read, CHUNK), b""))
         held.pop_all()
         return file
 
 
-def spooled(pieces: Iterator[bytes]) -> BinaryIO:
-    """A nameless file of the temporary folder that holds these pieces, unpacked where they are packed.
+def spooled(chunks: Iterator[bytes]) -> BinaryIO:
+    """A nameless file of the temporary folder that holds these chunks, unpacked where they are packed.
 
     Raises ImageError for want of room, BrokenError for what is damaged or too much.
     """
     with ExitStack() as held:
         file = held.enter_context(temporary())
-        for piece in unpacked(pieces, Meter()):
-            write(file, piece)
+        for chunk in unpacked(chunks, Meter()):
+            write(file, chunk)
         file.seek(0)
         held.pop_all()
         return file

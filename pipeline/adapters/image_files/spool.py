@@ -12,8 +12,8 @@ from pipeline.model.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-SMALL = 1 << 20
-"""Bytes of a file that is kept in memory."""
+IN_MEMORY_BYTES = 1 << 20
+"""Of a file that is kept in memory; a larger one is written to the temporary folder."""
 
 
 class Spool:
@@ -35,7 +35,7 @@ class Spool:
     @contextmanager
     def hold(self, parts: Iterable[memoryview], size: int) -> Generator[memoryview]:
         """These parts of ``size`` bytes as one, while the block lasts. Raises ImageError for want of room."""
-        if size <= SMALL:
+        if size <= IN_MEMORY_BYTES:
             with memoryview(b"".join(parts)) as whole:
                 yield whole
             return

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     Work = Callable[[Iterator[bytes]], Iterator[bytes]]
 
-PIECE = 1 << 20
-"""Unpacked bytes in one piece, at most."""
+CHUNK = 1 << 20
+"""Unpacked bytes handed on at a time, at most."""
 
-AHEAD = 8
-"""Pieces that lie ready before and behind a thread."""
+MAX_PREFETCHED = 8
+"""Chunks that wait before a thread, and as many that wait behind it."""
 
-_BITE = 1 << 18
+_PACKED_CHUNK = 1 << 18
 """Packed bytes given to a decompressor at once; it hands back what it did not use, a copy each time."""
 
 _GZIP = b"\x1f\x8b"
@@ -45,21 +45,21 @@ _WINDOW: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
 """128 MiB, the most that zstd itself takes when nobody asks for more."""
 
 
-def checked(pieces: Iterable[bytes], digest: Digest, size: int) -> Iterator[bytes]:
-    """The same pieces; raises BrokenError where they turn out not to be those of this digest and size."""
-    seen, length = hashlib.sha256(), 0
-    for piece in pieces:
-        seen.update(piece)
-        length += len(piece)
+def checked(chunks: Iterable[bytes], digest: Digest, size: int) -> Iterator[bytes]:
+    """The same chunks; raises BrokenError where they turn out not to be those of this digest and size."""
+    actual, length = hashlib.sha256(), 0
+    for chunk in chunks:
+        actual.update(chunk)
+        length += len(chunk)
         if length > size:
             raise BrokenError(f"more than the {size} bytes that the manifest says")
-        yield piece
-    if seen.hexdigest() != digest.hex:
-        raise BrokenError(f"its bytes have the digest sha256:{seen.hexdigest()}")
+        yield chunk
+    if actual.hexdigest() != digest.hex:
+        raise BrokenError(f"its bytes have the digest sha256:{actual.hexdigest()}")
 
 
-def unpacked(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
-    """What gzip, zstd or nobody packed, in pieces of at most ``PIECE`` bytes.
+def unpacked(chunks: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    """What gzip, zstd or nobody packed, in chunks of at most ``CHUNK`` bytes.
 
     The format is told by its first bytes, as engines do, whatever the media type says. Raises BrokenError
     for what is no such stream, ends too early, or grows too much.
@@ -68,16 +68,16 @@ def unpacked(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
 
     def counted() -> Iterator[bytes]:
         nonlocal packed
-        for piece in pieces:
-            packed += len(piece)
-            for start in range(0, len(piece), _BITE):
-                yield piece[start : start + _BITE]
+        for chunk in chunks:
+            packed += len(chunk)
+            for start in range(0, len(chunk), _PACKED_CHUNK):
+                yield chunk[start : start + _PACKED_CHUNK]
 
     try:
-        for piece in _decompressed(counted(), meter):
-            layer += len(piece)
-            meter.unpacked(len(piece), layer=layer, packed=packed)
-            yield piece
+        for chunk in _decompressed(counted(), meter):
+            layer += len(chunk)
+            meter.unpacked(len(chunk), layer=layer, packed=packed)
+            yield chunk
     except _DAMAGED as error:
         raise BrokenError(f"its compression is damaged: {error}") from error
 
@@ -87,23 +87,23 @@ def is_packed(start: bytes) -> bool:
     return start.startswith((_GZIP, _ZSTD)) or start[1:4] == _ZSTD_SKIPPABLE
 
 
-def _decompressed(bites: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+def _decompressed(packed: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
     start = b""
-    for bite in bites:
-        start += bite
+    for block in packed:
+        start += block
         if len(start) >= len(_ZSTD):
             break
-    whole = chain([start], bites)
+    whole = chain([start], packed)
     if start.startswith(_GZIP):
         return _gunzip(whole, meter)
     return _unzstd(whole, meter) if is_packed(start) else whole
 
 
-def _gunzip(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+def _gunzip(packed: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
     """Members one after the other, as layers with an index of their own have them (eStargz)."""
     member = isal_zlib.decompressobj(_GZIP_WRAPPER)
-    for bite in bites:
-        left = bite
+    for block in packed:
+        left = block
         while left:
             if member.eof:
                 left = left.lstrip(b"\0")  # some writers pad
@@ -111,73 +111,73 @@ def _gunzip(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
                     break
                 meter.entry()
                 member = isal_zlib.decompressobj(_GZIP_WRAPPER)
-            if piece := member.decompress(left, PIECE):
-                yield piece
+            if chunk := member.decompress(left, CHUNK):
+                yield chunk
             left = member.unused_data if member.eof else member.unconsumed_tail
     while not member.eof:
-        piece = member.decompress(b"", PIECE)
-        if not piece:
+        chunk = member.decompress(b"", CHUNK)
+        if not chunk:
             raise BrokenError("its gzip stream ends too early")
-        yield piece
+        yield chunk
 
 
-def _unzstd(bites: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+def _unzstd(packed: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
     """Frames one after the other, those that are to be skipped included (zstd:chunked)."""
     frame = zstd.ZstdDecompressor(options=_WINDOW)
-    for bite in bites:
-        left = bite
+    for block in packed:
+        left = block
         while left or not (frame.eof or frame.needs_input):
             if frame.eof:
                 meter.entry()
                 frame = zstd.ZstdDecompressor(options=_WINDOW)
-            if piece := frame.decompress(left, PIECE):
-                yield piece
+            if chunk := frame.decompress(left, CHUNK):
+                yield chunk
             left = frame.unused_data if frame.eof else b""
     if not frame.eof:
         raise BrokenError("its zstd stream ends too early")
 
 
 @contextmanager
-def ahead(pieces: Iterator[bytes], work: Work) -> Generator[Iterator[bytes]]:
-    """What ``work`` makes of these pieces, made in a thread of its own while the block lasts.
+def prefetch(chunks: Iterator[bytes], work: Work) -> Generator[Iterator[bytes]]:
+    """What ``work`` makes of these chunks, made ahead in a thread of its own while the block lasts.
 
-    Hashing and decompressing leave Python's lock alone, so that this is a second core's work. What the work
-    raises is raised here. The pieces are asked for here too, never in the thread: so it waits for nobody
+    Hashing and decompressing release Python's lock, so a second core does them. What the work raises is
+    raised here. The chunks are asked for here too, never in the thread: so the thread waits for nothing
     outside and has ended when the block has, and a source is read and closed where it was opened.
     """
-    given, made = _Belt(), _Belt()
-    thread = Thread(target=_make, args=(work, given, made), name="layer", daemon=True)
+    inputs, outputs = _ClosableQueue(), _ClosableQueue()
+    thread = Thread(target=_make, args=(work, inputs, outputs), name="layer", daemon=True)
     thread.start()
     try:
-        yield _taken(pieces, given, made)
+        yield _made(chunks, inputs, outputs)
     finally:
-        given.close()
-        made.close()
+        inputs.close()
+        outputs.close()
         thread.join()
 
 
-def _make(work: Work, given: _Belt, made: _Belt) -> None:
-    """Work until the pieces end, the work fails, or nobody wants any more."""
+def _make(work: Work, inputs: _ClosableQueue, outputs: _ClosableQueue) -> None:
+    """Work until the chunks end, the work fails, or the queues are closed."""
     with suppress(_ClosedError):
         try:
-            for piece in work(iter(given.take, None)):
-                made.put(piece)
-            made.put(None)
+            for chunk in work(iter(inputs.take, None)):
+                outputs.put(chunk)
+            outputs.put(None)
         except _ClosedError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are taken
-            made.put(error)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the chunks are asked for
+            outputs.put(error)
 
 
-def _taken(pieces: Iterator[bytes], given: _Belt, made: _Belt) -> Iterator[bytes]:
-    """What was made, as it comes; while nothing lies ready, the worker is given more."""
+def _made(chunks: Iterator[bytes], inputs: _ClosableQueue, outputs: _ClosableQueue) -> Iterator[bytes]:
+    """What was made, as it comes; while nothing is ready, the worker is given more."""
     has_more = True
     while True:
-        while has_more and made.is_empty and given.has_room:
-            piece = next(pieces, None)
-            given.put(piece)
-            has_more = piece is not None
-        item = made.take()
+        while has_more and outputs.is_empty and inputs.has_room:
+            chunk = next(chunks, None)
+            inputs.put(chunk)
+            has_more = chunk is not None
+        item = outputs.take()
         if isinstance(item, BaseException):
             raise item
         if item is None:
@@ -186,11 +186,11 @@ def _taken(pieces: Iterator[bytes], given: _Belt, made: _Belt) -> Iterator[bytes
 
 
 class _ClosedError(Exception):
-    """Nobody puts or takes any more."""
+    """The queue was closed."""
 
 
-class _Belt:
-    """A short queue that can be closed, as those of Python 3.13 can: whoever waits at it is let go."""
+class _ClosableQueue:
+    """A short queue that can be closed, as those of Python 3.13 can: that ends all waiting at it."""
 
     def __init__(self) -> None:
         self._items: deque[bytes | BaseException | None] = deque()
@@ -205,7 +205,7 @@ class _Belt:
     @property
     def has_room(self) -> bool:
         """Whether putting would not wait."""
-        return len(self._items) < AHEAD
+        return len(self._items) < MAX_PREFETCHED
 
     def put(self, item: bytes | BaseException | None) -> None:
         """Add an item when there is room. Raises _ClosedError."""
@@ -218,7 +218,7 @@ class _Belt:
             return self._items.popleft()
 
     def close(self) -> None:
-        """Let everybody go."""
+        """End all waiting at it, now and later."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.adapters.image_files.limits import DEPTH, PATH_BYTES, BrokenError
+from pipeline.adapters.image_files.limits import MAX_DEPTH, MAX_PATH_BYTES, BrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,29 +56,29 @@ class Entry:
     sparse: bool
 
 
-class Tape:
-    """Bytes that come in pieces, read forward. Raises BrokenError where they end too early."""
+class TarStream:
+    """Bytes that come in chunks, read forward. Raises BrokenError where they end too early."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._piece = memoryview(b"")
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = memoryview(b"")
         self.position = 0
 
     def parts(self, size: int) -> Iterator[memoryview]:
         """The next ``size`` bytes, as they come."""
         while size:
-            if not self._piece and not self._turn():
+            if not self._chunk and not self._turn():
                 raise BrokenError(f"it ends {size} bytes too early")
-            part, self._piece = self._piece[:size], self._piece[size:]
+            part, self._chunk = self._chunk[:size], self._chunk[size:]
             self.position += len(part)
             size -= len(part)
             yield part
 
     def read(self, size: int) -> bytes:
         """The next ``size`` bytes, of which there are few."""
-        if len(self._piece) < size:
+        if len(self._chunk) < size:
             return b"".join(self.parts(size))
-        part, self._piece = self._piece[:size], self._piece[size:]
+        part, self._chunk = self._chunk[:size], self._chunk[size:]
         self.position += size
         return bytes(part)
 
@@ -95,48 +95,50 @@ class Tape:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left."""
-        return not self._piece and not self._turn()
+        return not self._chunk and not self._turn()
 
     def _turn(self) -> bool:
-        """Take up the next piece; False where there is none."""
-        for piece in self._pieces:
-            if piece:
-                self._piece = memoryview(piece)
+        """Take up the next chunk; False where there is none."""
+        for chunk in self._chunks:
+            if chunk:
+                self._chunk = memoryview(chunk)
                 return True
         return False
 
 
-def entries(tape: Tape, meter: Meter) -> Iterator[Entry]:
-    """Every entry, in order. What the tape gives next is the entry's content, to be read or left.
+def entries(stream: TarStream, meter: Meter) -> Iterator[Entry]:
+    """Every entry, in order. What the stream gives next is the entry's content, to be read or left.
 
     Raises BrokenError for what is no tar archive, ends too early, climbs out of the image, or is too much.
     """
     said: dict[bytes, bytes] = {}
-    while not tape.is_over:
-        block = tape.read(_BLOCK)
+    while not stream.is_over:
+        block = stream.read(_BLOCK)
         if block == _END:
             break
         meter.entry()
         _check(block)
         kind, size = block[156:157], _number(block[124:136])
         if kind in _PAX:
-            said |= _keywords(_content(tape, size, meter))
+            said |= _keywords(_content(stream, size, meter))
         elif kind in _LONG:
-            said[_LONG[kind]] = _content(tape, size, meter).partition(b"\0")[0]
+            said[_LONG[kind]] = _content(stream, size, meter).partition(b"\0")[0]
         elif kind == _GLOBAL:
-            _content(tape, size, meter)  # comments, as git writes them; engines ignore them too
+            _content(stream, size, meter)  # comments, as git writes them; engines ignore them too
         elif kind not in _KINDS:
             raise BrokenError(f"an entry of the unknown kind {kind!r}")
         else:
-            entry, stored = _entry(block, size, said, tape, meter)
+            entry, stored = _entry(block, size, said, stream, meter)
             said = {}
-            end = tape.position + stored + -stored % _BLOCK
+            end = stream.position + stored + -stored % _BLOCK
             yield entry
-            tape.skip_to(end)
-    tape.drain()
+            stream.skip_to(end)
+    stream.drain()
 
 
-def _entry(block: bytes, size: int, said: dict[bytes, bytes], tape: Tape, meter: Meter) -> tuple[Entry, int]:
+def _entry(
+    block: bytes, size: int, said: dict[bytes, bytes], stream: TarStream, meter: Meter
+) -> tuple[Entry, int]:
     """An entry by its header and what extended headers said of it, and how many bytes of content follow."""
     name, kind = said.get(b"path") or _name(block), _KINDS[block[156:157]]
     stored = _decimal(said, b"size", size)
@@ -146,7 +148,7 @@ def _entry(block: bytes, size: int, said: dict[bytes, bytes], tape: Tape, meter:
         more = block[482]
         while more:
             meter.entry()
-            more = tape.read(_BLOCK)[504]
+            more = stream.read(_BLOCK)[504]
     elif any(keyword.startswith(b"GNU.sparse.") for keyword in said):
         name = said.get(b"GNU.sparse.name") or name
         real = b"GNU.sparse.realsize" if b"GNU.sparse.realsize" in said else b"GNU.sparse.size"
@@ -157,7 +159,7 @@ def _entry(block: bytes, size: int, said: dict[bytes, bytes], tape: Tape, meter:
         size = stored = 0
     path = located(text(name))
     link = text(said.get(b"linkpath") or _until_nul(block[157:257])) if kind in ("link", "hard link") else ""
-    if len(link) > PATH_BYTES:
+    if len(link) > MAX_PATH_BYTES:
         raise BrokenError(f"{path} links to a path of {len(link)} bytes")
     meter.name(path)
     meter.name(link)
@@ -191,7 +193,7 @@ def located(name: str) -> str:
         raise BrokenError(f"the name {shown!r} climbs out of its folder")
     if "\0" in path:
         raise BrokenError(f"the name {shown!r} holds a zero byte")
-    if len(parts) > DEPTH or len(path) > PATH_BYTES:
+    if len(parts) > MAX_DEPTH or len(path) > MAX_PATH_BYTES:
         raise BrokenError(f"the name {shown!r} is {len(parts)} folders deep and {len(path)} characters long")
     return path
 
@@ -244,10 +246,10 @@ def _decimal(said: dict[bytes, bytes], keyword: bytes, otherwise: int) -> int:
     return int(value)
 
 
-def _content(tape: Tape, size: int, meter: Meter) -> bytes:
+def _content(stream: TarStream, size: int, meter: Meter) -> bytes:
     """The content of an extended header."""
     meter.header(size)
-    return tape.read(size + -size % _BLOCK)[:size]
+    return stream.read(size + -size % _BLOCK)[:size]
 
 
 def _keywords(body: bytes) -> dict[bytes, bytes]:

@@ -16,12 +16,12 @@ from pipeline.adapters.registry import referrers, uploads
 from pipeline.adapters.registry.answers import BusyError, compare, digest_in, trouble
 from pipeline.adapters.registry.requests import MANY, Requests
 from pipeline.adapters.registry.transport import PARALLEL
+from pipeline.formats.image_config import ConfigFile
 from pipeline.formats.oci import (
     EMPTY,
     INDEXES,
     MANIFESTS,
     OCI_MANIFEST,
-    Config,
     ContentError,
     Descriptor,
     Manifest,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.registry.answers import Answer
     from pipeline.adapters.registry.referrers import Referrers
+    from pipeline.formats.image_config import ImageConfig
 
 REMOVED = f"application/vnd.{PROJECT}.removed"
 """The type of what lies under a tag for a moment, so that the tag can be removed."""
@@ -97,15 +98,16 @@ class Registry:
             raise not_understood(manifest)
         return manifest
 
-    def config(self, ref: ImageRef) -> Config:
+    def config(self, ref: ImageRef) -> ImageConfig:
         """The configuration of an image. Raises RegistryError also where the image is not there."""
         manifest = self.manifest(ref.digest)
         if manifest is None:
             raise RegistryError(f"{ref} is not in the registry", hint="build it again, then verify it")
-        config = Config.read(self.blob(manifest.config.digest))
-        if config is None:
-            raise not_understood(manifest)
-        return config
+        body = self.blob(manifest.config.digest)
+        try:
+            return ConfigFile.read(body).image_config
+        except ValueError as error:
+            raise not_understood(manifest) from error
 
     def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes, -1 where the registry does not say; None where it is not there.

@@ -14,7 +14,7 @@ import httpx
 from pipeline.adapters.registry.answers import ELSEWHERE, Answer, BusyError
 from pipeline.adapters.registry.origins import Origin
 from pipeline.adapters.web import pools as web
-from pipeline.formats.oci import SMALL, ContentError
+from pipeline.formats.oci import MAX_DOCUMENT_BYTES, ContentError
 from pipeline.model import shown
 from pipeline.model.errors import RegistryError
 
@@ -52,11 +52,11 @@ class Opened:
         body = bytearray()
         for piece in self.pieces:
             body += piece
-            if len(body) > SMALL:
+            if len(body) > MAX_DOCUMENT_BYTES:
                 if self.head.is_error:
                     break
                 raise ContentError(
-                    f"{self.head.place}: more than {SMALL} bytes",
+                    f"{self.head.place}: more than {MAX_DOCUMENT_BYTES} bytes",
                     hint="this is no manifest or record; name another repository with --repository",
                 )
         return Answer(self.method, self.url, self.status, self.headers, bytes(body))

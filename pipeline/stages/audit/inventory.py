@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.adapters.image_files.nodes import Config, Layer, Node
+    from pipeline.adapters.image_files.nodes import Layer, Node
     from pipeline.formats.elf.objects import Cached, SharedObject
+    from pipeline.formats.image_config import ImageConfig
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Inventory:
 
     name: str
     digest: str
-    config: Config
+    config: ImageConfig
     layers: tuple[Layer, ...]
     nodes: Mapping[str, Node]
     objects: Mapping[str, SharedObject]

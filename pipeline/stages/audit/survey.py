@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from pipeline.adapters.image_files.links import Links
+from pipeline.adapters.image_files.nodes import Unreadable
 from pipeline.formats.elf import ld_cache, reader
 from pipeline.formats.numbers import whole
 from pipeline.model.errors import ImageError
@@ -64,7 +65,9 @@ def survey(files: FileSystem) -> Inventory:
         with closing(files.walk(_is_needed)) as walk:
             for node, data in walk:
                 collector.note(node)
-                if data is not None:
+                if isinstance(data, Unreadable):
+                    collector.unreadable.append((node.path, data.reason))
+                elif data is not None:
                     collector.read(node, data)
         distributions = tuple(collector.distributions())
     except _TooLargeError as error:
@@ -82,7 +85,7 @@ def survey(files: FileSystem) -> Inventory:
         distributions=distributions,
         texts=collector.texts,
         linker_cache=collector.cached(),
-        unreadable=(*collector.unreadable, *files.unreadable),
+        unreadable=tuple(collector.unreadable),
     )
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.adapters.image_files.limits import Meter
 from pipeline.adapters.image_files.stream import unpacked
-from pipeline.adapters.image_files.tar import Tape, entries
+from pipeline.adapters.image_files.tar import TarStream, entries
 from pipeline.stages.refresh.reading import capabilities
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def members(pieces: Iterator[bytes]) -> Generator[tuple[str, bytes]]:
     What the caller does not take is not asked for. Raises ValueError where it cannot be unpacked.
     """
     meter = Meter()
-    tape = Tape(unpacked(pieces, meter))
-    for entry in entries(tape, meter):
+    stream = TarStream(unpacked(pieces, meter))
+    for entry in entries(stream, meter):
         if entry.kind == "file" and not entry.sparse and entry.size <= _SMALL:
-            yield entry.path[1:].partition("/")[2], tape.read(entry.size)
+            yield entry.path[1:].partition("/")[2], stream.read(entry.size)
 
 
 def take(build: Build, name: str, text: str) -> Build:

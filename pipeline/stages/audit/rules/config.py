@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.adapters.image_files.nodes import Config
+from pipeline.formats.image_config import ImageConfig
 from pipeline.formats.numbers import whole
 from pipeline.model import ImageFinding, Severity
 
@@ -48,7 +48,7 @@ def preload(image: ImageModel) -> Iterator[ImageFinding]:
 def start(image: ImageModel) -> Iterator[ImageFinding]:
     """The image has something to start, and it is executable."""
     config = image.inventory.config
-    if config == Config():
+    if config == ImageConfig():
         return
     words = (*config.entrypoint, *config.command)
     if not words:
@@ -75,7 +75,7 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
 def access(image: ImageModel) -> Iterator[ImageFinding]:
     """The image's user can access what it starts and imports, and so can any user in group 0."""
     config = image.inventory.config
-    if config == Config():
+    if config == ImageConfig():
         return
     uid, gid = _user(image)
     for what, path in _needed(image):

@@ -13,8 +13,8 @@ import pytest
 from pipeline.adapters.image_files import folder, limits
 from pipeline.adapters.image_files.folder import Folder
 from pipeline.adapters.image_files.links import Links
-from pipeline.adapters.image_files.nodes import Node
-from pipeline.adapters.image_files.spool import SMALL
+from pipeline.adapters.image_files.nodes import Node, Unreadable
+from pipeline.adapters.image_files.spool import IN_MEMORY_BYTES
 from pipeline.model.errors import ImageError, UsageError
 from tests.crafted import contents, everything, read
 
@@ -79,9 +79,7 @@ def test_a_file_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Path) ->
         (root / "f").symlink_to("../secret")
         return node.path == "/f"
 
-    files = Folder(root)
-    assert read(files, wants)["/f"][1] is None
-    assert [path for path, _ in files.unreadable] == ["/f"]
+    assert isinstance(read(Folder(root), wants)["/f"][1], Unreadable)
 
 
 def test_another_device_is_not_entered() -> None:
@@ -118,15 +116,19 @@ def test_what_may_not_be_read_is_listed_and_the_rest_is_read(as_nobody: Path) ->
         (as_nobody / f"{name}-file").write_text("x")
     (as_nobody / "closed-file").chmod(0)
     (as_nobody / "closed").chmod(0)
-    files = Folder(as_nobody)
-    assert contents(files) == {"/open-file": b"x", "/open/f": b"x", "/closed-file": None}
-    assert set(files.unreadable) == {("/closed", "Permission denied"), ("/closed-file", "Permission denied")}
+    denied = Unreadable("Permission denied")
+    assert contents(Folder(as_nobody)) == {
+        "/open-file": b"x",
+        "/open/f": b"x",
+        "/closed-file": denied,
+        "/closed": denied,
+    }
     (as_nobody / "closed").chmod(0o700)
 
 
 def test_large_and_small_and_empty_files_are_whole(tmp_path: Path) -> None:
     """Read, or mapped."""
-    sizes = (0, 1, SMALL, SMALL + 1, 3 << 20)
+    sizes = (0, 1, IN_MEMORY_BYTES, IN_MEMORY_BYTES + 1, 3 << 20)
     for size in sizes:
         (tmp_path / str(size)).write_bytes(os.urandom(size))
     tree = contents(Folder(tmp_path))
@@ -135,16 +137,14 @@ def test_large_and_small_and_empty_files_are_whole(tmp_path: Path) -> None:
 
 def test_what_has_too_many_bytes_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hole of terabytes costs nothing to make."""
-    monkeypatch.setattr(folder, "FILE_BYTES", 1000)
+    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 1000)
     (tmp_path / "f").write_bytes(bytes(1001))
-    files = Folder(tmp_path)
-    assert contents(files) == {"/f": None}
-    assert files.unreadable == [("/f", "File too large")]
+    assert contents(Folder(tmp_path)) == {"/f": Unreadable("File too large")}
 
 
 def test_too_many_names_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for any image."""
-    monkeypatch.setattr(limits, "ENTRIES", 10)
+    monkeypatch.setattr(limits, "MAX_ENTRIES", 10)
     for number in range(11):
         (tmp_path / str(number)).touch()
     with pytest.raises(ImageError, match=f"{tmp_path} cannot be read: more than 10 entries"):
@@ -160,7 +160,7 @@ def test_names_that_are_not_utf8_are_read_and_written_out(tmp_path: Path) -> Non
 def test_a_part_that_is_still_held_is_no_error(tmp_path: Path) -> None:
     """Whoever keeps a view of a mapping keeps the mapping."""
     (tmp_path / "f").write_bytes(b"x" * (2 << 20))
-    held = [data[5:10] for _, data in Folder(tmp_path).walk(everything) if data is not None]
+    held = [data[5:10] for _, data in Folder(tmp_path).walk(everything) if isinstance(data, memoryview)]
     assert bytes(held[0]) == b"xxxxx"
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.image_files import layered, limits
 from pipeline.adapters.image_files.layered import Blob
-from pipeline.adapters.image_files.nodes import Node
+from pipeline.adapters.image_files.nodes import Node, Unreadable
 from pipeline.model import Digest
 from pipeline.model.errors import ImageError, RegistryError
 from tests.crafted import (
@@ -281,7 +281,7 @@ def test_a_truncated_layer_is_an_error(packing: Packing) -> None:
 def test_a_bomb_is_stopped_in_little_memory(packing: Packing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeros, of which the layer holds nearly nothing; in a file that is wanted, and in one that is not."""
     bomb = pack(tar(a("zeros", bytes(64 << 20))), packing)
-    monkeypatch.setattr(limits, "GRACE", 1 << 20)
+    monkeypatch.setattr(limits, "RATIO_FREE_BYTES", 1 << 20)
     for wanted in (True, False):
         tracemalloc.start()
         try:
@@ -294,12 +294,12 @@ def test_a_bomb_is_stopped_in_little_memory(packing: Packing, monkeypatch: pytes
 
 def test_all_layers_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small bombs are a large one."""
-    monkeypatch.setattr(limits, "UNPACKED_BYTES", 3 << 20)
+    monkeypatch.setattr(limits, "MAX_UNPACKED_BYTES", 3 << 20)
     with pytest.raises(ImageError, match="when unpacked"):
         read(image(*[tar(a("f", bytes(1 << 20)))] * 4), lambda _node: False)
 
 
-@pytest.mark.parametrize(("limit", "most"), [("ENTRIES", 300), ("NAME_BYTES", 100_000)])
+@pytest.mark.parametrize(("limit", "most"), [("MAX_ENTRIES", 300), ("MAX_NAME_BYTES", 100_000)])
 def test_folders_that_nobody_names_are_counted(
     limit: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +314,7 @@ def test_folders_that_nobody_names_are_counted(
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_empty_members_without_end_are_stopped(packing: Packing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes a new decompressor, and gives nothing."""
-    monkeypatch.setattr(limits, "ENTRIES", 1000)
+    monkeypatch.setattr(limits, "MAX_ENTRIES", 1000)
     with pytest.raises(ImageError, match="entries"):
         read(image(pack(b"", packing) * 2000))
 
@@ -340,10 +340,9 @@ def test_a_window_that_would_take_too_much_memory_is_refused() -> None:
 
 def test_what_cannot_be_read_is_listed_and_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond all libraries."""
-    monkeypatch.setattr(layered, "FILE_BYTES", 10)
+    monkeypatch.setattr(layered, "MAX_FILE_BYTES", 10)
     files = image(tar(a("big", bytes(11)), a("small")))
-    assert contents(files) == {"/big": None, "/small": b"x"}
-    assert files.unreadable == [("/big", "it has 11 bytes, and is not read")]
+    assert contents(files) == {"/big": Unreadable("it has 11 bytes, and is not read"), "/small": b"x"}
 
 
 def test_a_large_file_lies_in_one_spool_and_is_whole() -> None:

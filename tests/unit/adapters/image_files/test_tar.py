@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.image_files import limits
 from pipeline.adapters.image_files.limits import BrokenError, Meter
-from pipeline.adapters.image_files.tar import Entry, Tape, entries
+from pipeline.adapters.image_files.tar import Entry, TarStream, entries
 from tests.crafted import Item, folder, hard_link, link, tar
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 def listed(body: bytes, *, piece: int = 1 << 20) -> list[tuple[Entry, bytes]]:
     """Every entry with its bytes, from pieces of this size."""
-    tape = Tape(body[start : start + piece] for start in range(0, len(body), piece))
+    stream = TarStream(body[start : start + piece] for start in range(0, len(body), piece))
     return [
-        (entry, b"" if entry.sparse else b"".join(tape.parts(entry.size))) for entry in entries(tape, Meter())
+        (entry, b"" if entry.sparse else b"".join(stream.parts(entry.size)))
+        for entry in entries(stream, Meter())
     ]
 
 
@@ -220,13 +221,13 @@ def endless(block: bytes) -> Iterator[bytes]:
 )
 def test_what_never_ends_is_ended(block: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries, comments, extended headers and names without end: an error, in little memory."""
-    monkeypatch.setattr(limits, "ENTRIES", 20_000)
-    monkeypatch.setattr(limits, "NAME_BYTES", 1 << 20)
-    monkeypatch.setattr(limits, "HEADER_BYTES", 8 << 20)
+    monkeypatch.setattr(limits, "MAX_ENTRIES", 20_000)
+    monkeypatch.setattr(limits, "MAX_NAME_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "MAX_HEADER_BYTES", 8 << 20)
     tracemalloc.start()
     try:
         with pytest.raises(BrokenError, match=says):
-            for _ in entries(Tape(endless(block)), Meter()):
+            for _ in entries(TarStream(endless(block)), Meter()):
                 pass
         assert tracemalloc.get_traced_memory()[1] < 80 << 20
     finally:
@@ -235,7 +236,7 @@ def test_what_never_ends_is_ended(block: bytes, says: str, monkeypatch: pytest.M
 
 def test_a_sparse_map_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block of it says that one more follows."""
-    monkeypatch.setattr(limits, "ENTRIES", 10_000)
+    monkeypatch.setattr(limits, "MAX_ENTRIES", 10_000)
     block = bytearray(raw(b"S", b"0"))
     block[257:265], block[482] = b"ustar  \0", 1
     block[148:156] = b" " * 8
@@ -246,12 +247,14 @@ def test_a_sparse_map_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
         yield from endless(b"\1" * 512)
 
     with pytest.raises(BrokenError, match="entries"):
-        list(entries(Tape(pieces()), Meter()))
+        list(entries(TarStream(pieces()), Meter()))
 
 
 def test_a_header_of_digits_takes_no_time() -> None:
     """Python's tarfile before 3.11.10 takes quadratic time for this one: hours."""
-    body = raw(b"x", b"%011o" % limits.ONE_HEADER, content=b"1" * limits.ONE_HEADER) + raw(b"0", b"0")
+    body = raw(
+        b"x", b"%011o" % limits.MAX_ONE_HEADER_BYTES, content=b"1" * limits.MAX_ONE_HEADER_BYTES
+    ) + raw(b"0", b"0")
     started = time.monotonic()
     with pytest.raises(BrokenError, match="damaged"):
         listed(body)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.adapters.image_files.nodes import Config, Layer, Node
+from pipeline.adapters.image_files.nodes import Layer, Node
 from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
 from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
+from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Budget, Cell, Expectations, Waiver
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.inventory import Distribution, Inventory
@@ -244,11 +245,11 @@ class Image:
         """The image as the rules are given it."""
         kind: Kind = "file"
         nodes = {path: Node(path, kind, 0o755, 0, 0, 10_000_000, 0) for path in self.objects} | self.nodes
-        config = Config(
+        config = ImageConfig(
             env=tuple(self.env.items()),
             entrypoint=self.entrypoint,
             user=self.user,
-            labels=tuple(self.labels.items()),
+            labels=self.labels,
             history=self.history,
             platform="linux/amd64",
         )

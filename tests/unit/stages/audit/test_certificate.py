@@ -10,10 +10,10 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from pipeline.adapters.image_files.nodes import Config
 from pipeline.compat.facts import Gpu, KnownBy
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.formats.gpu_arch import Coverage
+from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Certificate, Expectations, Level, Severity, Waiver
 from pipeline.report.certificate import answer, as_json, markdown, page
 from pipeline.report.sarif import sarif
@@ -81,7 +81,7 @@ def test_an_image_without_a_base_is_judged_by_what_is_there() -> None:
 
 
 def test_a_folder_with_nothing_in_it_is_judged_without_a_finding() -> None:
-    inventory = Inventory("folder", "", Config(), (), {}, {}, (), {})
+    inventory = Inventory("folder", "", ImageConfig(), (), {}, {}, (), {})
     certificate = judge(inventory, Expectations(), (), NOW, FACTS)
     assert certificate.findings == ()
     assert certificate.driver is None

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.adapters.image_files.links import Links
-from pipeline.adapters.image_files.nodes import Config, Node
+from pipeline.adapters.image_files.nodes import Node
 from pipeline.formats.elf import ld_cache
 from pipeline.formats.elf.objects import SharedObject
+from pipeline.formats.image_config import ImageConfig
 from pipeline.stages.audit.inventory import Inventory
 from pipeline.stages.audit.loader import Loader
 
@@ -111,7 +112,7 @@ class Workshop:
             for path, one in nodes.items()
             if one.kind == "file" and Path(path).read_bytes()[:4] == b"\x7fELF"
         }
-        return Inventory("made", "", Config(env=env), (), nodes, objects, (), {})
+        return Inventory("made", "", ImageConfig(env=env), (), nodes, objects, (), {})
 
     def ours(self, path: Path, library_path: str = "") -> dict[str, str | None]:
         """What our loader finds for every soname that comes up."""
@@ -336,7 +337,7 @@ def test_a_broken_cache_is_a_value_error_and_nothing_else(
 def made(objects: Mapping[str, SharedObject], **changes: object) -> Inventory:
     """An inventory of these objects and nothing else."""
     nodes = {path: Node(path, "file", 0o755, 0, 0, 1, 0) for path in objects}
-    inventory = Inventory("made", "", Config(), (), nodes, objects, (), {})
+    inventory = Inventory("made", "", ImageConfig(), (), nodes, objects, (), {})
     return Inventory(**{**vars(inventory), **changes})
 
 
