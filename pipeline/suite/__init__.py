@@ -16,7 +16,7 @@ _SOURCES = (
     "model",
     "formats",
     "adapters/__init__.py",
-    "adapters/engine.py",
+    "adapters/engine",
     "adapters/environ.py",
     "adapters/files.py",
 )

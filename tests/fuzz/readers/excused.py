@@ -65,7 +65,7 @@ EXCUSED = {
     **dict.fromkeys(
         (
             "adapters.local_registry:_await",
-            "adapters.engine:_text",
+            "adapters.engine.facts:_text",
             "adapters.gpu:_gpu",
             "adapters.host:_model",
             "suite.target:ProcessServer.log",

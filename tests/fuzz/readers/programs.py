@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from pipeline.adapters import buildx, uv
-from pipeline.adapters.engine import _is_orphan, owner
+from pipeline.adapters.engine.ownership import is_orphan, owner
 from pipeline.model import Base, Check, Outcome, Repository, Spec
 from pipeline.stages import build, lock, verify
 from pipeline.suite import probes
@@ -121,7 +121,7 @@ READERS = (
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
     Reader("name of a wheel", resolve_from, (b"torch-2.13.0+cpu-cp311-cp311-linux_x86_64",)),
     Reader("environment", look_at_environment, (PROBED,)),
-    Reader("owner of a container", lambda data, _: _is_orphan(data.decode("utf-8", "surrogateescape")),
+    Reader("owner of a container", lambda data, _: is_orphan(data.decode("utf-8", "surrogateescape")),
            (owner().encode(),)),
     Reader("results", read_results, (RESULTS,)),
     Reader("results as they come", follow_results, (RESULTS,)),

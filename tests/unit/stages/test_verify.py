@@ -10,12 +10,11 @@ import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pipeline import suite
-from pipeline.adapters import engine
 from pipeline.formats import requirements
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.model import (
@@ -38,9 +37,6 @@ from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.target import interpreter
 from tests.unit.stages.audit.audited_image import library
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
 
@@ -388,42 +384,6 @@ def _eventually(look: Any) -> bool:
 
 
 # -- owners of containers ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives until the test ends it."""
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
-
-
-def _owner(pid: int) -> str:
-    return engine.owner().replace(
-        f"{os.getpid()}:{engine._started(os.getpid())}", f"{pid}:{engine._started(pid)}"
-    )
-
-
-def test_a_container_is_an_orphan_once_its_owner_is_dead(child: subprocess.Popen[bytes]) -> None:
-    """While it lives, its containers are none of our business."""
-    label = _owner(child.pid)
-    assert not engine._is_orphan(label)
-    child.kill()
-    child.wait()
-    assert engine._is_orphan(label)
-
-
-def test_a_process_that_took_over_the_number_is_another_owner() -> None:
-    """Process numbers are used again; the time of the start tells them apart."""
-    pid, _, host = engine.owner().split(":", 2)
-    assert engine._is_orphan(f"{pid}:1:{host}")
-
-
-@pytest.mark.parametrize("label", ["", "nonsense", "1:2", "99999999:1:another-host"])
-def test_what_another_host_owns_or_nobody_says_is_left_alone(label: str) -> None:
-    """An engine may serve several hosts."""
-    assert not engine._is_orphan(label)
 
 
 def test_a_folder_that_merely_has_a_configuration_is_no_model(tmp_path: Path) -> None:

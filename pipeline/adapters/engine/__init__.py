@@ -1,0 +1,14 @@
+"""The container engine: the only place that talks to Docker.
+
+errors      what Docker's client raises, as an EngineError
+facts       what the engine says of itself
+ownership   which process a container belongs to
+containers  how one is launched, and what can be asked of it
+client      Engine: containers and images
+"""
+
+from pipeline.adapters.engine.client import Engine
+from pipeline.adapters.engine.containers import Container, Finished, Launch
+from pipeline.adapters.engine.facts import Facts
+
+__all__ = ["Container", "Engine", "Facts", "Finished", "Launch"]

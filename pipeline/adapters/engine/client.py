@@ -1,0 +1,189 @@
+"""One connection to the engine: its containers, and the images in its store."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import docker
+from docker.errors import DockerException, NotFound
+from docker.types import DeviceRequest, LogConfig, Mount
+
+from pipeline.adapters.engine.containers import Container, Finished, remove
+from pipeline.adapters.engine.errors import map_errors
+from pipeline.adapters.engine.facts import Facts
+from pipeline.adapters.engine.ownership import OWNER_LABEL, is_orphan, owner
+from pipeline.formats.image_config import RunConfig
+from pipeline.model import PROJECT, RUN_LABEL
+from pipeline.model.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pipeline.adapters.engine.containers import Launch
+    from pipeline.formats.image_config import ImageConfig
+    from pipeline.model import ImageRef
+
+_START = "start it (`systemctl start docker`, or Docker Desktop), or name one with DOCKER_HOST"
+_CHUNK = 1 << 20
+"""Bytes of a saved image in memory at a time."""
+_SHARED_MEMORY = "1g"
+_LOG = LogConfig(type="json-file", config={"max-size": "16m", "max-file": "1"})
+
+
+class Engine:
+    """A connection to the engine; close it, or use it in a ``with``."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls, timeout: float = 60) -> Self:
+        """The engine that the environment names (DOCKER_HOST), or this machine's.
+
+        ``timeout``: seconds for any one answer. Raises EngineError where none answers.
+        """
+        with map_errors("reach the container engine", hint=_START):
+            client = docker.from_env(timeout=int(timeout))
+            try:
+                client.ping()
+            except BaseException:
+                client.close()
+                raise
+        return cls(client)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def facts(self) -> Facts:
+        """What the engine says of itself. Raises EngineError."""
+        with map_errors("ask the engine about itself"):
+            return Facts.read(self._client.info())
+
+    def pull(self, ref: ImageRef) -> None:
+        """Have this very image here. Raises EngineError where the registry or the engine fails."""
+        with (
+            map_errors(f"pull {ref}", hint="check the registry and the free disk, then run this again"),
+            contextlib.closing(self._client.api.pull(f"{ref}", stream=True, decode=True)) as events,
+        ):
+            for event in events:
+                if "error" in event:
+                    raise DockerException(event["error"])
+
+    def save(self, name: str) -> Generator[bytes]:
+        """An image of the engine's store, by name or id, as what ``docker save`` writes, in chunks.
+
+        Whoever does not take them all closes it. Raises EngineError.
+        """
+        with map_errors(f"save {name}", hint="check the name with `docker images`, or pull the image first"):
+            yield from self._client.images.get(name).save(chunk_size=_CHUNK)
+
+    def release(self, ref: ImageRef) -> None:
+        """Give back the room that this image takes here: remove every name that its repository gave it.
+
+        Names that others gave it, and what containers use, stay. Raises EngineError.
+        """
+        with map_errors(f"remove {ref}"):
+            try:
+                image = self._client.images.get(str(ref))
+            except NotFound:
+                return
+            names = [*image.tags, *image.attrs.get("RepoDigests", [])]
+            for name in names:
+                if name.startswith((f"{ref.repository}:", f"{ref.repository}@")):
+                    with contextlib.suppress(NotFound):
+                        self._client.images.remove(name, force=True)
+
+    def config(self, ref: ImageRef) -> ImageConfig:
+        """What the pulled image says of how it is run. Raises EngineError."""
+        with map_errors(f"inspect {ref}", hint="pull it first"):
+            config = self._client.images.get(str(ref)).attrs["Config"]
+            return RunConfig.model_validate(config).image_config()
+
+    def run(self, launch: Launch, *, seconds: float) -> Finished:
+        """Run a container to its end or for this many seconds, whichever comes first; then remove it."""
+        deadline = time.monotonic() + seconds
+        container = self.start(launch)
+        try:
+            code = container.wait(deadline)
+            return Finished(code, *container.streams())
+        finally:
+            container.remove()
+
+    def start(self, launch: Launch) -> Container:
+        """Start a container. Raises EngineError, and leaves none behind, where it cannot be started."""
+        with map_errors(f"start {launch.image}"):
+            container = self._client.containers.create(**self._arguments(launch))
+            try:
+                container.start()
+            except BaseException:
+                remove(container)
+                raise
+        return Container(container)
+
+    def reap(self, run: str | None = None) -> tuple[str, ...]:
+        """Remove the containers of this run; without one, those whose owner on this host is dead.
+
+        Returns their names. Raises EngineError.
+        """
+        label = RUN_LABEL if run is None else f"{RUN_LABEL}={run}"
+        with map_errors("list the containers of earlier runs"):
+            ours = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+            doomed = [
+                container
+                for container in ours
+                if run is not None or is_orphan(container.labels.get(OWNER_LABEL, ""))
+            ]
+            for container in doomed:
+                remove(container)
+        return tuple(str(container.name) for container in doomed)
+
+    def of_run(self, run: str) -> tuple[str, ...]:
+        """The names of the containers of this run, ended ones too. Raises EngineError."""
+        with map_errors("list containers"):
+            filters: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run}"}
+            ours = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
+        return tuple(str(container.name) for container in ours)
+
+    def _arguments(self, launch: Launch) -> dict[str, Any]:
+        return {
+            "image": str(launch.image),
+            "name": f"{PROJECT}-{secrets.token_hex(6)}",
+            "command": list(launch.command),
+            "entrypoint": None if launch.entrypoint is None else list(launch.entrypoint),
+            "environment": dict(launch.env),
+            "labels": {RUN_LABEL: launch.run, OWNER_LABEL: owner()},
+            "mounts": [
+                Mount(target=inside, source=str(folder), type="bind", read_only=True)
+                for folder, inside in launch.mounts.items()
+            ],
+            "network_mode": launch.network,
+            "ports": {} if launch.port is None else {f"{launch.port}/tcp": ("127.0.0.1", None)},
+            "user": launch.user,
+            "device_requests": self._gpus() if launch.gpus else None,
+            "security_opt": ["no-new-privileges"],
+            "shm_size": _SHARED_MEMORY,
+            "log_config": _LOG,
+        }
+
+    def _gpus(self) -> list[DeviceRequest]:
+        match self.facts().gpu_access:
+            case "runtime":
+                return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+            case "cdi":
+                return [DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=all"])]
+            case None:
+                raise EngineError(
+                    "the engine gives no container a GPU: it has no nvidia runtime and no CDI device",
+                    hint="install nvidia-container-toolkit, then `nvidia-ctk runtime configure` "
+                    "or `nvidia-ctk cdi generate`",
+                )

@@ -1,0 +1,39 @@
+"""What Docker's client raises, as an EngineError."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import requests
+from docker.errors import DockerException
+
+from pipeline.model import shown
+from pipeline.model.errors import EngineError, TagproofError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HINT = "`docker info` and the engine's own log tell whether it is well"
+
+MAX_TEXT = 2000
+"""Characters of the engine's own explanation in a message."""
+
+
+@contextmanager
+def map_errors(doing: str, *, hint: str = HINT) -> Iterator[None]:
+    """Turn whatever Docker's client raises into an EngineError that says what was being done.
+
+    The block also reads what the engine answers: where an answer is not as the engine's API says, client and
+    reader fail in many ways.
+    """
+    try:
+        yield
+    except (DockerException, requests.exceptions.RequestException, OSError) as error:
+        explanation = getattr(error, "explanation", None) or error
+        raise EngineError(f"could not {doing}: {shown(explanation, MAX_TEXT)}", hint=hint) from error
+    except TagproofError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {shown(error)}"
+        raise EngineError(f"could not {doing}: its answer is not understood: {why}", hint=hint) from error
