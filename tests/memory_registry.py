@@ -64,7 +64,7 @@ def memory_registry() -> Generator[MemoryRegistry]:
         return ours
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.adapters.web.wire._connected", connected)
+        patch.setattr("pipeline.adapters.web.wire._connect", connected)
         yield registry
 
 

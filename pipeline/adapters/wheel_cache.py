@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import httpx
 
 from pipeline.adapters import files
+from pipeline.adapters.web.retries import DOWNLOADS, TRANSIENT, TransientError, retry_after
 from pipeline.model.errors import WheelError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ Advance = Callable[[int], None]
 
 _AT_ONCE = 6
 _AS_IT_IS = {"Accept-Encoding": "identity"}  # what is written is what was sent, so that it can be resumed
-_TRIES = 4
 _TIMEOUT = httpx.Timeout(30, connect=15)
 _GRACE_SECONDS = 120.0
 _SLOWEST = 30_000
@@ -54,7 +54,7 @@ def missing(pins: Iterable[Pin], cache: Path) -> tuple[Pin, ...]:
     return absent
 
 
-def adopt(pins: Iterable[Pin], cache: Path, folders: Sequence[Path]) -> tuple[Pin, ...]:
+def copy_local(pins: Iterable[Pin], cache: Path, folders: Sequence[Path]) -> tuple[Pin, ...]:
     """Take wheels with a locked hash from local folders into the cache; returns the pins that none holds.
 
     A file of the right name and the wrong hash is not the locked wheel: it is left where it is.
@@ -161,34 +161,44 @@ async def _download_in_time(
 
 async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, advance: Advance) -> None:
     half = _half(pin, cache)
-    failure: Exception | None = None
-    for attempt in range(_TRIES):
-        await asyncio.sleep(attempt)
-        try:
-            is_resumed = await _append(client, pin, url, half, advance)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            failure = error
-            break
-        except httpx.HTTPError as error:
-            failure = error
-            continue
-        seen = await asyncio.to_thread(files.sha256_of, half)
-        if seen == pin.sha256:
-            half.replace(path_of(pin, cache))
-            return
-        failure = _another(pin, seen, _size(half))
+    try:
+        await DOWNLOADS.run_async(lambda: _try(client, pin, url, half, advance))
+    except (TransientError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise WheelError(
+            f"{pin.filename} could not be fetched from {_without_login(f'{url}: {error}')}",
+            hint="check the network, or give a folder that holds it with --find-links",
+        ) from error
+    half.replace(path_of(pin, cache))
+
+
+async def _try(client: httpx.AsyncClient, pin: Pin, url: str, half: Path, advance: Advance) -> None:
+    """Have the whole wheel in the half file.
+
+    Raises TransientError where another try may help, httpx's errors and WheelError where none will.
+    """
+    try:
+        is_resumed = await _append(client, pin, url, half, advance)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code not in TRANSIENT:
+            raise
+        raise TransientError(repr(error), retry_after=retry_after(error.response.headers)) from error
+    except httpx.UnsupportedProtocol:
+        raise
+    except httpx.TransportError as error:
+        raise TransientError(repr(error)) from error
+    sha256 = await asyncio.to_thread(files.sha256_of, half)
+    if sha256 != pin.sha256:
         advance(-_size(half))
-        half.unlink()
-        if not is_resumed:  # else the fault may lie in what was there before
-            raise failure
-    raise WheelError(
-        f"{pin.filename} could not be fetched from {_without_login(f'{url}: {failure!r}')}",
-        hint="check the network, or give a folder that holds it with --find-links",
-    )
+        refusal = _refused(pin, sha256, half)
+        # The fault of a resumed file may lie in what was there before.
+        raise TransientError(refusal.what) if is_resumed else refusal
 
 
-def _another(pin: Pin, seen: str, size: int) -> WheelError:
-    sent = f"more than the {pin.size} bytes" if size > pin.size else f"a file with hash sha256:{seen}"
+def _refused(pin: Pin, sha256: str, half: Path) -> WheelError:
+    """The error for another file than the locked one, which is removed."""
+    is_longer = _size(half) > pin.size
+    half.unlink()
+    sent = f"more than the {pin.size} bytes" if is_longer else f"a file with hash sha256:{sha256}"
     return WheelError(
         f"{pin.filename}: the index sent {sent}, locked is sha256:{pin.sha256} of {pin.size} bytes",
         hint="it was removed. Ask why the index serves another file before you lock again",

@@ -37,7 +37,7 @@ def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path],
     Raises WheelError where a wheel is nowhere to be had, or is another one than was locked.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    absent = wheel_cache.adopt(wheel_cache.missing(pins, cache), cache, folders)
+    absent = wheel_cache.copy_local(wheel_cache.missing(pins, cache), cache, folders)
     if not absent:
         return 0
     urls = _locate(spec, absent)

@@ -75,7 +75,7 @@ def hosts_that_answer(*answers: bytes) -> Generator[None]:
         return ours
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.adapters.web.wire._connected", connected)
+        patch.setattr("pipeline.adapters.web.wire._connect", connected)
         yield
 
 

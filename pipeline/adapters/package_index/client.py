@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
@@ -13,16 +12,14 @@ from typing import TYPE_CHECKING
 import httpcore
 import httpx
 
-from pipeline.adapters.web import pools
+from pipeline.adapters.web import pools, retries
 from pipeline.adapters.web.deadline import Deadline
+from pipeline.adapters.web.retries import TransientError
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-PAUSES = (0.0, 1.0, 3.0, 9.0)
-"""Seconds to wait before each try of a request."""
 
 HOPS = 5
 """Redirects of one request, at most."""
@@ -32,16 +29,13 @@ CONNECTIONS = 16
 
 _LAST_PORT = 65535
 _REDIRECTS = {301, 302, 303, 307, 308}
-_PASSING_FAULTS = (
+_TRANSIENT_FAULTS = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.TimeoutException,
     httpcore.UnsupportedProtocol,
 )
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that another try may not get."""
-
 _HINT = "check the network and run it again: what was read so far is kept"
 _NOT_THIS_ONE = "name another index, or ask whoever runs this one, or the proxy before it"
 
@@ -81,25 +75,26 @@ class Client:
 
         Raises FactsError, which begins with ``what``; also for more than ``most`` bytes.
         """
-        failure = ""
         address = _address(url, what)
-        for pause in PAUSES:
-            time.sleep(pause)
-            try:
-                return self._once(address, headers, what, most, wanted)
-            except _PassingError as error:
-                failure = str(error)
-            except pools.ProxyError as error:
-                raise FactsError(f"{what}: {error}", hint=pools.PROXY_HINT) from error
-            except _PASSING_FAULTS as error:
-                failure = f"{type(error).__name__}: {shown(error)}"
-        raise FactsError(f"{what} cannot be read: {failure}", hint=_HINT)
+        try:
+            return retries.DOWNLOADS.run(lambda: self._try(address, headers, what, most, wanted))
+        except TransientError as error:
+            raise FactsError(f"{what} cannot be read: {error.what}", hint=_HINT) from error
+
+    def _try(self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, wanted: int) -> Answer:
+        """One try. Raises TransientError where another may help, FactsError where none will."""
+        try:
+            return self._once(url, headers, what, most, wanted)
+        except pools.ProxyError as error:
+            raise FactsError(f"{what}: {error}", hint=pools.PROXY_HINT) from error
+        except _TRANSIENT_FAULTS as error:
+            raise TransientError(f"{type(error).__name__}: {shown(error)}") from error
 
     def _once(self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, wanted: int) -> Answer:
         login = _login(url)
         for _ in range(HOPS + 1):
             deadline = Deadline()
-            with pools.requested(
+            with pools.request(
                 self._pool(url), "GET", url, {**headers, **(login or {})}, deadline
             ) as response:
                 received = httpx.Headers(response.headers)
@@ -132,13 +127,9 @@ class Client:
             return self._pools[key]
 
 
-class _PassingError(Exception):
-    """Another try may get a better answer."""
-
-
 def _refuse_unwanted(status: int, wanted: int, headers: httpx.Headers, what: str) -> None:
-    if status in _PASSING:
-        raise _PassingError(f"the server answered {status}")
+    if status in retries.TRANSIENT:
+        raise TransientError(f"the server answered {status}", retry_after=retries.retry_after(headers))
     if status != wanted:
         more = ", so it does not know range requests" if status == httpx.codes.OK else ""
         raise FactsError(f"{what} cannot be read: the server answered {status}{more}", hint=_HINT)

@@ -1,21 +1,18 @@
-"""The registry: the one room that speaks the OCI distribution protocol.
+"""The registry: the only place that speaks the OCI distribution protocol.
 
 A :class:`Registry` is one repository of one registry. Every body that comes back is hashed and
-compared with the digest that was asked for; a registry that answers something else, or nothing,
+compared with the digest that was asked for; a registry that responses something else, or nothing,
 is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
 
-    documents   what a registry holds: manifests and descriptors
-    answers     what it answers, and what that means
     origins     where an address leads, and whether we may go there
-    deadline    how long a request may take in all
-    wire        bytes to a host and back
+    responses   what a registry answers, and what that means
     transport   one request to one host
-    login       who we are
-    requests    redirects, authorization and patience
+    auth        challenges, tokens and Docker's stored login
+    session     requests for one repository: redirects, authorization, retries
     uploads     one blob on its way into a registry
-    limits      the largest layer that a registry takes, where it says so
+    referrers   what refers to a manifest, and the lists of it
     client      Registry: reading and writing
-    referrers   what lies beside a manifest
+    limits      the largest layer that a registry takes, where it says so
 """
 
 from pipeline.adapters.registry.client import Registry

@@ -1,6 +1,7 @@
-"""Who we are: the challenges of a registry, the tokens of its token service, and Docker's own login.
+"""Authorization: a registry's challenges, the tokens of its token service, and Docker's stored login.
 
-A login goes to the registry's own origin and to the token service that the registry names, to nobody else.
+The challenge is that of the first 401, so that a login costs two requests more: that one, and the token. A
+login goes to the registry's own origin and to the token service that the registry names, to no other host.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from pipeline.adapters.registry.answers import ELSEWHERE, LOG_IN, NO_DETOUR, Answer, trouble
-from pipeline.adapters.registry.origins import LONGEST, Origin, parsed
+from pipeline.adapters.registry.origins import MAX_URL_CHARACTERS, Origin, parse
+from pipeline.adapters.registry.responses import ELSEWHERE, LOG_IN, NO_DETOUR, Response, error_for
 from pipeline.adapters.web.deadline import Deadline
 from pipeline.model import PROJECT, shown
 from pipeline.model.errors import RegistryError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry.transport import Transport
     from pipeline.model import Repository
 
-_CHALLENGE = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s",]+))')
+_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s",]+))')
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """What may stand in a header (RFC 6750 allows less)."""
 
@@ -46,49 +47,80 @@ class Credentials:
         return {"Authorization": f"Basic {pair}"} if self.name else {}
 
 
-class Login:
+@dataclass(frozen=True)
+class Challenge:
+    """What a registry asks for in WWW-Authenticate. The scheme is in lower case; what is absent is empty."""
+
+    scheme: str
+    realm: str
+    service: str
+    scope: str
+
+    @classmethod
+    def read(cls, response: Response) -> Self:
+        """From a response with status 401. Raises RegistryError where it is too long."""
+        scheme, _, rest = response.headers.get("WWW-Authenticate", "").strip().partition(" ")
+        if len(rest) > MAX_URL_CHARACTERS:
+            raise RegistryError(f"{response.summary} with a challenge that is too long", hint=ELSEWHERE)
+        values = {name.lower(): quoted or word for name, quoted, word in _PARAMETER.findall(rest)}
+        return cls(scheme.lower(), *(values.get(name, "") for name in ("realm", "service", "scope")))
+
+
+class Authorizer:
     """Our authorization for one repository, and for another of the same registry that is read from."""
 
     def __init__(self, repository: Repository, home: Origin, transport: Transport) -> None:
         self.repository = repository
         self.home = home
         self._transport = transport
-        self._granted = _granted(home)
+        self._authorizations = _authorizations(home)
 
-    def authorization(self, source: Repository | None = None) -> dict[str, str]:
+    def header(self, source: Repository | None = None) -> dict[str, str]:
         """Our authorization, as a header for the registry's own origin; none where it has not asked."""
-        granted = self._granted.get(self._scope(source))
-        return {"Authorization": granted} if granted else {}
+        authorization = self._authorizations.get(self._key(source))
+        return {"Authorization": authorization} if authorization else {}
 
-    def renew(self, answer: Answer, source: Repository | None = None) -> None:
-        """Have an authorization that answers this challenge of the registry's own.
+    def renew(self, response: Response, source: Repository | None = None) -> None:
+        """Get the authorization that a response with status 401 of the registry's own asks for.
 
-        Raises RegistryError where there is none, BusyError where the token service is busy or away.
+        Raises RegistryError where there is none, TransientError where the token service is busy or away.
         """
-        self._granted[self._scope(source)] = self._authorize(answer, source)
+        challenge, credentials = Challenge.read(response), self._credentials()
+        if challenge.scheme == "basic" and credentials.basic:
+            authorization = credentials.basic["Authorization"]
+        elif challenge.scheme == "bearer":
+            authorization = f"Bearer {self._token(challenge, source, credentials)}"
+        else:
+            raise RegistryError(response.summary, hint=LOG_IN.format(host=self.repository.host))
+        self._authorizations[self._key(source)] = authorization
 
-    def _scope(self, source: Repository | None) -> str:
+    def _key(self, source: Repository | None) -> str:
         return f"{self.repository.path} {source.path if source else ''}"
 
-    def _authorize(self, answer: Answer, source: Repository | None) -> str:
-        """What to say in Authorization, by what the registry asks for and what Docker's own login knows."""
-        kind, _, rest = answer.headers.get("WWW-Authenticate", "").strip().partition(" ")
-        if len(rest) > LONGEST:
-            raise RegistryError(f"{answer.complaint} with a challenge that is too long", hint=ELSEWHERE)
-        known = self._credentials()
-        if kind.lower() == "basic" and known.basic:
-            return known.basic["Authorization"]
-        if kind.lower() != "bearer":
-            raise RegistryError(answer.complaint, hint=LOG_IN.format(host=self.repository.host))
-        asked = {name.lower(): quoted or word for name, quoted, word in _CHALLENGE.findall(rest)}
-        scopes = [asked.get("scope") or f"repository:{self.repository.path}:pull"]
+    def _token(self, challenge: Challenge, source: Repository | None, credentials: Credentials) -> str:
+        """A token of the token service. What is sent there is for it alone, so no redirect is followed."""
+        scopes = [challenge.scope or f"repository:{self.repository.path}:pull"]
         if source:
             scopes.append(f"repository:{source.path}:pull")
-        return f"Bearer {self._token(self._realm(asked), asked.get('service', ''), scopes, known)}"
+        response = self._request_token(self._realm(challenge), challenge.service, scopes, credentials)
+        if response.is_redirect:
+            raise RegistryError(
+                f"{response.summary}: a token service must not pass a login on", hint=NO_DETOUR
+            )
+        if response.status != httpx.codes.OK:
+            raise error_for(response, self.repository.host)
+        try:
+            document = json.loads(response.body)
+            token = document.get("token") or document["access_token"]
+            if _TOKEN.fullmatch(token):
+                return str(token)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            pass
+        raise RegistryError(f"{response.summary} without a token", hint=ELSEWHERE)
 
-    def _realm(self, asked: Mapping[str, str]) -> httpx.URL:
+    def _realm(self, challenge: Challenge) -> httpx.URL:
         """The token service: elsewhere by https only, by http where it and the registry are this machine."""
-        realm, origin = parsed(asked.get("realm", ""), f"the token service of {self.home}")
+        realm, origin = parse(challenge.realm, f"the token service of {self.home}")
         if origin.scheme != "https" and not (origin.is_loopback and self.home.is_loopback):
             raise RegistryError(
                 f"{self.home} sends our login to {shown(realm)}, which is not https",
@@ -96,43 +128,25 @@ class Login:
             )
         return realm
 
-    def _token(self, realm: httpx.URL, service: str, scopes: list[str], known: Credentials) -> str:
-        """A token of the token service. What is sent there is for it alone, so no redirect is followed."""
-        answer = self._asked_for_token(realm, service, scopes, known)
-        if answer.is_redirect:
-            raise RegistryError(
-                f"{answer.complaint}: a token service must not pass a login on", hint=NO_DETOUR
-            )
-        if answer.status != httpx.codes.OK:
-            raise trouble(answer, self.repository.host)
-        try:
-            said = json.loads(answer.body)
-            token = said.get("token") or said["access_token"]
-            if _TOKEN.fullmatch(token):
-                return str(token)
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            pass
-        raise RegistryError(f"{answer.complaint} without a token", hint=ELSEWHERE)
-
-    def _asked_for_token(
-        self, realm: httpx.URL, service: str, scopes: list[str], known: Credentials
-    ) -> Answer:
-        if known.identity:
+    def _request_token(
+        self, realm: httpx.URL, service: str, scopes: list[str], credentials: Credentials
+    ) -> Response:
+        if credentials.identity:
             form = {
                 "grant_type": "refresh_token",
                 "service": service,
                 "client_id": PROJECT,
                 "scope": " ".join(scopes),
-                "refresh_token": known.identity,
+                "refresh_token": credentials.identity,
             }
             body = str(httpx.QueryParams(form)).encode()
             return self._send("POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, body)
         for scope in scopes:
             realm = realm.copy_add_param("scope", scope)
-        return self._send("GET", realm.copy_set_param("service", service), known.basic, None)
+        return self._send("GET", realm.copy_set_param("service", service), credentials.basic, None)
 
-    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        with self._transport.opened(method, url, headers, body, Deadline()) as opened:
+    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Response:
+        with self._transport.open(method, url, headers, body, Deadline()) as opened:
             return opened.read()
 
     def _credentials(self) -> Credentials:
@@ -141,8 +155,8 @@ class Login:
         import docker.errors  # noqa: PLC0415
 
         try:
-            known = docker.auth.load_config().resolve_authconfig(self.repository.host) or {}
-            lower = {str(name).lower(): str(value or "") for name, value in known.items()}
+            stored = docker.auth.load_config().resolve_authconfig(self.repository.host) or {}
+            lower = {str(name).lower(): str(value or "") for name, value in stored.items()}
         except (
             docker.errors.DockerException,
             AttributeError,
@@ -162,6 +176,6 @@ class Login:
 
 
 @cache
-def _granted(_registry: Origin) -> dict[str, str]:
-    """The authorizations that a registry gave us, by scope."""
+def _authorizations(_registry: Origin) -> dict[str, str]:
+    """What a registry has authorized us with in this process, by repository and source."""
     return {}

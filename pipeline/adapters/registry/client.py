@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from pipeline.adapters.registry import referrers, uploads
-from pipeline.adapters.registry.answers import BusyError, compare, digest_in, trouble
-from pipeline.adapters.registry.requests import MANY, Requests
+from pipeline.adapters.registry.responses import check_digest, digest_in, error_for
+from pipeline.adapters.registry.session import Session
 from pipeline.adapters.registry.transport import PARALLEL
+from pipeline.adapters.web.retries import TransientError
 from pipeline.formats.image_config import ConfigFile
 from pipeline.formats.oci import (
     EMPTY,
@@ -33,17 +34,21 @@ from pipeline.model.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
-    from pipeline.adapters.registry.answers import Answer
     from pipeline.adapters.registry.referrers import Referrers
+    from pipeline.adapters.registry.responses import Response
     from pipeline.formats.image_config import ImageConfig
 
+PAGE_ENTRIES = 1000
+"""Tags that are asked for in one page."""
+
 REMOVED = f"application/vnd.{PROJECT}.removed"
-"""The type of what lies under a tag for a moment, so that the tag can be removed."""
+"""The type of the manifest that a tag names for a moment, so that the tag can be removed."""
 
 BROKEN_SECONDS = 2.0
-"""For which a registry may fail to find one blob before it counts as absent. Ten at once take no longer."""
+"""Seconds of failing to find one blob after which it counts as absent. Ten at once take no longer."""
 
 _BROKEN = (500, 502, 503, 504)
+"""What a registry answers for a blob that its storage holds damaged."""
 
 
 class Registry:
@@ -55,8 +60,8 @@ class Registry:
 
     def __init__(self, repository: Repository, *, patience: float | None = None) -> None:
         self.repository = repository
-        self._requests = Requests(repository, patience)
-        self.patience = self._requests.patience
+        self._session = Session(repository, patience)
+        self.patience = self._session.retries.seconds
 
     def __enter__(self) -> Self:
         return self
@@ -75,25 +80,25 @@ class Registry:
         The bytes are hashed: what a registry says of a digest decides nothing. Raises ContentError where it
         says another than they have.
         """
-        answer = self._requests.ask("GET", f"/manifests/{tag}", ok=(200, 404), headers=_accept(MANIFESTS))
-        if answer.status == httpx.codes.NOT_FOUND:
+        response = self._session.ask("GET", f"/manifests/{tag}", ok=(200, 404), headers=_accept(MANIFESTS))
+        if response.status == httpx.codes.NOT_FOUND:
             return None
-        digest = Digest.of(answer.body)
-        said = answer.headers.get("Docker-Content-Digest", str(digest))
-        compare(digest_in(said, answer), digest, answer)
+        digest = Digest.of(response.body)
+        header = response.headers.get("Docker-Content-Digest", str(digest))
+        check_digest(digest_in(header, response), digest, response)
         return digest
 
     def manifest(self, reference: Digest | str) -> Manifest | None:
         """The manifest under a digest or a tag, its bytes hashed and compared; None where there is none."""
-        answer = self._requests.ask(
+        response = self._session.ask(
             "GET", f"/manifests/{reference}", ok=(200, 404), headers=_accept(MANIFESTS)
         )
-        if answer.status == httpx.codes.NOT_FOUND:
+        if response.status == httpx.codes.NOT_FOUND:
             return None
-        manifest = Manifest(answer.body, answer.headers.get("Content-Type", "").partition(";")[0].strip())
-        said = answer.headers.get("Docker-Content-Digest", str(manifest.digest))
-        wanted = reference if isinstance(reference, Digest) else digest_in(said, answer)
-        compare(wanted, manifest.digest, answer)
+        manifest = Manifest(response.body, response.headers.get("Content-Type", "").partition(";")[0].strip())
+        header = response.headers.get("Docker-Content-Digest", str(manifest.digest))
+        expected = reference if isinstance(reference, Digest) else digest_in(header, response)
+        check_digest(expected, manifest.digest, response)
         if manifest.media_type not in MANIFESTS:
             raise not_understood(manifest)
         return manifest
@@ -117,16 +122,18 @@ class Registry:
         """
         broken_after = time.monotonic() + min(BROKEN_SECONDS, self.patience / 3)
 
-        def once() -> Answer:
-            answer = self._requests.once(
-                "HEAD", f"{self._requests.root}/blobs/{digest}", (200, 404, *_BROKEN)
+        def once() -> Response:
+            response = self._session.once(
+                "HEAD", f"{self._session.root}/blobs/{digest}", (200, 404, *_BROKEN)
             )
-            if answer.status in _BROKEN and (time.monotonic() < broken_after or not self._requests.is_well()):
-                raise trouble(answer, self.repository.host)
-            return answer
+            if response.status in _BROKEN and (
+                time.monotonic() < broken_after or not self._session.is_well()
+            ):
+                raise error_for(response, self.repository.host)
+            return response
 
-        answer = self._requests.patiently(once)
-        return _length(answer) if answer.status == httpx.codes.OK else None
+        response = self._session.retry(once)
+        return _length(response) if response.status == httpx.codes.OK else None
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether the blob is there."""
@@ -134,42 +141,41 @@ class Registry:
 
     def blob(self, digest: Digest) -> bytes:
         """A small blob, hashed and compared. Raises RegistryError also where it is absent or large."""
-        answer = self._requests.ask("GET", f"/blobs/{digest}", ok=(200, 404))
-        if answer.status == httpx.codes.NOT_FOUND:
+        response = self._session.ask("GET", f"/blobs/{digest}", ok=(200, 404))
+        if response.status == httpx.codes.NOT_FOUND:
             raise ContentError(f"{self.repository} lacks the blob {digest}", hint="push the image again")
-        compare(digest, Digest.of(answer.body), answer)
-        return answer.body
+        check_digest(digest, Digest.of(response.body), response)
+        return response.body
 
     @contextmanager
     def stream(self, blob: Descriptor) -> Generator[Iterator[bytes]]:
-        """The bytes of a blob of any size, in pieces, while the block lasts.
+        """The bytes of a blob of any size, in chunks, while the block lasts.
 
-        Where the connection breaks, they go on from there. Nobody hashes them here: compare when all have
-        come. More than one piece too many never comes. Raises RegistryError.
+        Where the connection breaks, they go on from there. They are not hashed here: compare the digest
+        when all have come. More than one chunk too many never comes. Raises RegistryError.
         """
-        with closing(self._requests.resumed(blob.digest, blob.size)) as pieces:
-            yield pieces
+        with closing(self._session.download(blob.digest, blob.size)) as chunks:
+            yield chunks
 
     def tags(self, prefix: str = "") -> tuple[str, ...]:
         """Every tag of the repository that begins so, sorted; none where the repository does not exist.
 
-        Registries list tags in their order, and may begin after one: so little more is read than is wanted.
+        Registries list tags in their order, and may begin after one: so hardly more is read than needed.
         """
         names: set[str] = set()
-        for page in self.pages(f"/tags/list?n={MANY}" + (f"&last={prefix[:-1]}" if prefix[1:] else "")):
-            found = [str(name) for name in referrers.entries_of(page, "tags")]
-            names.update(name for name in found if name.startswith(prefix))
-            if found == sorted(found) and found and found[-1] > f"{prefix}\x7f" and prefix:
+        start = f"&last={prefix[:-1]}" if prefix[1:] else ""
+        for page in self.pages(f"/tags/list?n={PAGE_ENTRIES}{start}"):
+            listed = [str(name) for name in referrers.entries_of(page, "tags")]
+            names.update(name for name in listed if name.startswith(prefix))
+            if listed == sorted(listed) and listed and listed[-1] > f"{prefix}\x7f" and prefix:
                 break
         return tuple(sorted(names))
 
-    def around(self, digest: Digest, artifact_type: str, *, most: int = MANY) -> Referrers:
-        """See :func:`pipeline.adapters.registry.referrers.around`."""
-        return referrers.around(self, digest, artifact_type, most=most)
-
-    def referrers(self, digest: Digest, artifact_type: str) -> tuple[Descriptor, ...]:
-        """What was attached to this digest, each once; more than can be read is a RegistryError."""
-        return self.around(digest, artifact_type).found
+    def referrers(
+        self, subject: Digest, artifact_type: str, *, max_count: int = referrers.MAX_REFERRERS
+    ) -> Referrers:
+        """See :func:`pipeline.adapters.registry.referrers.referrers_of`."""
+        return referrers.referrers_of(self, subject, artifact_type, max_count=max_count)
 
     def has_manifest(self, digest: Digest) -> bool:
         """Whether the manifest is there."""
@@ -195,28 +201,28 @@ class Registry:
 
         def upload() -> None:
             if not self.has_blob(digest):
-                uploads.upload(self._requests, digest, body)
+                uploads.upload(self._session, digest, body)
 
-        self._requests.patiently(upload)
+        self._session.retry(upload)
         return Descriptor("application/octet-stream", digest, len(body))
 
     def mount(self, digest: Digest, source: Repository) -> bool:
-        """Take over a blob of another repository of the same registry; False where the registry would not.
+        """Mount a blob of another repository of the same registry; False where the registry does not.
 
         Only a 201 means that the blob is here. A 202 opened an upload instead, which is cancelled.
         """
         if source.host != self.repository.host:
             return False
-        answer = self._requests.ask(
+        response = self._session.ask(
             "POST", f"/blobs/uploads/?mount={digest}&from={source.path}", ok=(201, 202), source=source
         )
-        if answer.status == httpx.codes.CREATED:
+        if response.status == httpx.codes.CREATED:
             return True
-        uploads.cancel(self._requests, uploads.place(answer))
+        uploads.cancel(self._session, uploads.upload_url(response))
         return False
 
     def copy_blob(self, blob: Descriptor, source: Registry) -> None:
-        """Stream a blob from another repository or registry, a piece at a time."""
+        """Stream a blob from another repository or registry, a chunk at a time."""
         name = f"{source.repository}@{blob.digest}"
 
         def copy() -> None:
@@ -225,22 +231,22 @@ class Registry:
             size = source.blob_size(blob.digest)
             if size is not None and size not in (blob.size, -1):
                 raise uploads.wrong_size(name, size, blob.size)
-            with source.stream(blob) as pieces:
-                first = next(pieces, b"")  # so that nothing is begun here where there is nothing to send
-                whole = uploads.Source(chain([first], pieces), blob.size, name)
-                uploads.copy(self._requests, blob.digest, whole)
+            with source.stream(blob) as chunks:
+                first = next(chunks, b"")  # so that nothing is begun here where there is nothing to send
+                whole = uploads.Source(chain([first], chunks), blob.size, name)
+                uploads.copy(self._session, blob.digest, whole)
 
-        self._requests.patiently(copy)
+        self._session.retry(copy)
 
-    def take_blob(self, blob: Descriptor, source: Registry) -> None:
-        """Have a blob here that another repository has: already there, else mounted, else copied."""
+    def mount_or_copy_blob(self, blob: Descriptor, source: Registry) -> None:
+        """Have a blob of another repository here: it is there already, else mounted, else copied."""
         if not self.has_blob(blob.digest) and not self.mount(blob.digest, source.repository):
             self.copy_blob(blob, source)
 
-    def take_blobs(self, blobs: Iterable[Descriptor], source: Registry) -> None:
+    def mount_or_copy_blobs(self, blobs: Iterable[Descriptor], source: Registry) -> None:
         """Have all these blobs here, in parallel."""
         with ThreadPoolExecutor(PARALLEL) as pool:
-            list(pool.map(lambda blob: self.take_blob(blob, source), blobs))
+            list(pool.map(lambda blob: self.mount_or_copy_blob(blob, source), blobs))
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> Digest:
         """Store a manifest under its digest, or under a tag, which then names it."""
@@ -272,8 +278,8 @@ class Registry:
         return self.delete_manifest(removed.digest)
 
     def _delete(self, reference: str) -> bool:
-        answer = self._requests.ask("DELETE", f"/manifests/{reference}", ok=(202, 400, 404, 405))
-        return answer.status == httpx.codes.ACCEPTED
+        response = self._session.ask("DELETE", f"/manifests/{reference}", ok=(202, 400, 404, 405))
+        return response.status == httpx.codes.ACCEPTED
 
     def attach(
         self, subject: Descriptor, artifact_type: str, body: bytes, annotations: Mapping[str, str]
@@ -285,43 +291,43 @@ class Registry:
         """See :func:`pipeline.adapters.registry.referrers.put`."""
         return referrers.put(self, manifest)
 
-    # -- for the other files of this room ----------------------------------------------------------
+    # -- for the other files of this folder --------------------------------------------------------
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """The JSON of each page of a list; nothing where the registry knows no such list."""
-        return self._requests.pages(path)
+        return self._session.pages(path)
 
-    def store(self, manifest: Manifest, tag: str | None = None) -> Answer:
-        """Store a manifest, and hand back what the registry said to that."""
+    def store(self, manifest: Manifest, tag: str | None = None) -> Response:
+        """Store a manifest; returns the registry's response."""
         path = f"/manifests/{tag or manifest.digest}"
         headers = {"Content-Type": manifest.media_type}
 
-        def put() -> Answer:
-            answer = self._requests.once(
-                "PUT", f"{self._requests.root}{path}", (201, 400, 404), headers=headers, content=manifest.body
+        def put() -> Response:
+            response = self._session.once(
+                "PUT", f"{self._session.root}{path}", (201, 400, 404), headers=headers, content=manifest.body
             )
-            if answer.status != httpx.codes.CREATED:
-                raise self._doubtful(answer, manifest)
-            return answer
+            if response.status != httpx.codes.CREATED:
+                raise self._rejected(response, manifest)
+            return response
 
-        answer = self._requests.patiently(put)
-        said = answer.headers.get("Docker-Content-Digest", str(manifest.digest))
-        compare(manifest.digest, digest_in(said, answer), answer)
-        return answer
+        response = self._session.retry(put)
+        header = response.headers.get("Docker-Content-Digest", str(manifest.digest))
+        check_digest(manifest.digest, digest_in(header, response), response)
+        return response
 
-    def _doubtful(self, answer: Answer, manifest: Manifest) -> Exception:
-        """A registry under load denies blobs that it has: look for them before it is believed."""
+    def _rejected(self, response: Response, manifest: Manifest) -> Exception:
+        """The error for a manifest that was not taken: a registry under load denies blobs that it has."""
         absent = () if manifest.media_type in INDEXES else self.missing(manifest)
         if absent:
             names = ", ".join(str(blob.digest) for blob in absent)
-            return RegistryError(f"{answer.complaint}; absent: {names}", hint="push the image again")
-        return BusyError(answer.complaint, tries=4)
+            return RegistryError(f"{response.summary}; absent: {names}", hint="push the image again")
+        return TransientError(response.summary, max_attempts=4)
 
 
 def _accept(media_types: Iterable[str]) -> dict[str, str]:
     return {"Accept": ", ".join(media_types)}
 
 
-def _length(answer: Answer) -> int:
-    said = answer.headers.get("Content-Length", "")
-    return int(said) if re.fullmatch(r"[0-9]{1,18}", said) else -1
+def _length(response: Response) -> int:
+    header = response.headers.get("Content-Length", "")
+    return int(header) if re.fullmatch(r"[0-9]{1,18}", header) else -1

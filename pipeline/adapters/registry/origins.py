@@ -13,8 +13,8 @@ from pipeline.model.errors import RegistryError
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
 
-LONGEST = 8000
-"""Characters of an address. Storage signs some of two thousand; httpx takes 65,536, six for one of ours."""
+MAX_URL_CHARACTERS = 8000
+"""Of an address. Storage signs some of two thousand; httpx takes 65,536, six for one of ours."""
 
 _HINT = "ask who runs the registry: its own address, storage or token service is configured wrongly"
 
@@ -47,30 +47,30 @@ class Origin:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on the way reads along: by https, or on this machine only."""
+        """Whether nobody on the way can read along: by https, or on this machine only."""
         return self.scheme == "https" or self.is_loopback
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def reached(text: str, base: httpx.URL, what: str) -> httpx.URL:
-    """The address that an answer names, as seen from its own.
+def resolve(text: str, base: httpx.URL, what: str) -> httpx.URL:
+    """The address that a response names, as seen from its own.
 
     https leads to https only, and http, which is spoken on loopback only, to loopback by http only. Raises
     RegistryError, which begins with ``what``, for all else.
     """
-    url, origin = parsed(text, what, base)
+    url, origin = parse(text, what, base)
     if origin.scheme != base.scheme or not origin.is_private:
-        there = "this machine by http" if base.scheme == "http" else "https"
-        raise RegistryError(f"{what} leads to {shown(url)}, which is not {there}", hint=_HINT)
+        allowed = "this machine by http" if base.scheme == "http" else "https"
+        raise RegistryError(f"{what} leads to {shown(url)}, which is not {allowed}", hint=_HINT)
     return url
 
 
-def parsed(text: str, what: str, base: httpx.URL | None = None) -> tuple[httpx.URL, Origin]:
+def parse(text: str, what: str, base: httpx.URL | None = None) -> tuple[httpx.URL, Origin]:
     """An address and where it leads. Raises RegistryError, which begins with ``what``, where it is none."""
     try:
-        url = base.join(_short(text)) if base else httpx.URL(_short(text))
+        url = base.join(_bounded(text)) if base else httpx.URL(_bounded(text))
         return url, Origin.of(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise RegistryError(
@@ -78,7 +78,7 @@ def parsed(text: str, what: str, base: httpx.URL | None = None) -> tuple[httpx.U
         ) from error
 
 
-def _short(text: str) -> str:
-    if len(text) > LONGEST:
+def _bounded(text: str) -> str:
+    if len(text) > MAX_URL_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters")
     return text

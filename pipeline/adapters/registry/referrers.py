@@ -1,8 +1,8 @@
-"""What refers to a manifest: the signed statements beside an image, among others.
+"""What refers to a manifest: the attestations of an image, among others.
 
 A registry either keeps referrers itself, or they are listed under a fallback tag that all writers share.
-A shared list is only for others to read: whoever writes an older list a little later takes entries out
-of it. So each referrer also gets a tag of its own, which nobody else writes, and the list is made of those.
+A shared list is only for others to read: a writer that puts an older list a little later takes entries out
+of it. So each referrer also gets a tag of its own, which no one else writes, and the list is made of those.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.adapters.registry.requests import MANY
 from pipeline.adapters.registry.transport import PARALLEL
 from pipeline.formats.oci import (
     EMPTY,
@@ -37,14 +36,17 @@ if TYPE_CHECKING:
 
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
-ROUNDS = 50
-"""How often a list is written again that others overwrite, before we say that it cannot be ended."""
+MAX_REFERRERS = 1000
+"""Of one image."""
 
-PAUSE = 0.1
-"""Seconds before a list that was not there is looked for once more."""
+MAX_ROUNDS = 50
+"""How often a list that others overwrite is written again."""
 
-EVERYTHING = 100_000
-"""The most entries that a repair reads."""
+ABSENT_SECONDS = 0.1
+"""Of pause before a list that was not there is looked for once more."""
+
+MAX_REPAIRED_REFERRERS = 100_000
+"""Referrers that a repair reads, where there are more than ``MAX_REFERRERS``."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,18 @@ class SharedList:
     @property
     def digests(self) -> set[str]:
         """The digests that the entries name."""
-        return {str(one.get("digest")) for one in self.entries if isinstance(one, dict)}
+        return {str(entry.get("digest")) for entry in self.entries if isinstance(entry, dict)}
 
 
 @dataclass(frozen=True)
 class Referrers:
     """What refers to a manifest, each once.
 
-    ``unlisted`` are those among them that only their own tags show; ``broken`` says of tags of that form
-    why they show nothing.
+    ``unlisted`` are those among them that only their own tags show; ``broken`` says of each other tag of that
+    form what is wrong with it.
     """
 
-    found: tuple[Descriptor, ...]
+    descriptors: tuple[Descriptor, ...]
     unlisted: tuple[Manifest, ...]
     broken: tuple[str, ...]
     fallback: SharedList
@@ -122,15 +124,17 @@ def put(registry: Registry, manifest: Manifest) -> Digest:
         raise not_understood(manifest)
     if "OCI-Subject" not in registry.store(manifest).headers:
         registry.store(manifest, own_tag(subject, manifest.digest))
-        enlist(registry, subject, str(manifest.document.get("artifactType", "")))
+        complete_fallback(registry, subject, str(manifest.document.get("artifactType", "")))
     return manifest.digest
 
 
-def around(registry: Registry, subject: Digest, artifact_type: str, *, most: int = MANY) -> Referrers:
+def referrers_of(
+    registry: Registry, subject: Digest, artifact_type: str, *, max_count: int = MAX_REFERRERS
+) -> Referrers:
     """What refers to this digest: by the referrers API, by the fallback tag, and by tags of its own.
 
-    Raises RegistryError where there are more than ``most``: whoever may write there chooses their order,
-    so a part of them would say what he likes.
+    Raises RegistryError where there are more than ``max_count``: their order is chosen by those who may write
+    there, so a part of them would say what such a writer likes.
     """
     found: dict[Digest, Descriptor] = {}
     pages = registry.pages(f"/referrers/{subject}?artifactType={artifact_type.replace('+', '%2B')}")
@@ -141,32 +145,32 @@ def around(registry: Registry, subject: Digest, artifact_type: str, *, most: int
                 descriptor = Descriptor.read(value)
                 if descriptor.artifact_type in ("", artifact_type):
                     found.setdefault(descriptor.digest, descriptor)
-    listed = {digest.hex[:SHORT] for digest in found}
+    listed = {digest.hex[:OWN_TAG_DIGITS] for digest in found}
     own = [
         tag
         for tag in registry.tags(own_tags(subject))
         if is_own_tag(tag, subject) and tag.rpartition(".")[2] not in listed
     ]
-    _refuse_more(registry, subject, len(found) + len(own), most)
+    _refuse_more(registry, subject, len(found) + len(own), max_count)
     unlisted, broken = _shown_by(registry, subject, own, artifact_type)
     tagged = tuple(manifest.descriptor for manifest in unlisted)
     return Referrers((*found.values(), *tagged), unlisted, broken, fallback)
 
 
-def enlist(registry: Registry, subject: Digest, artifact_type: str) -> None:
+def complete_fallback(registry: Registry, subject: Digest, artifact_type: str) -> None:
     """Have the fallback tag list every referrer that its own tag shows, whoever else writes there.
 
     Raises ContentError where something else lies under the fallback tag: it is not ours to overwrite.
     """
 
     def look() -> tuple[SharedList, list[dict[str, Any]]]:
-        seen = around(registry, subject, artifact_type)
-        return seen.fallback, [_entry(manifest) for manifest in seen.unlisted]
+        referrers = referrers_of(registry, subject, artifact_type)
+        return referrers.fallback, [_entry(manifest) for manifest in referrers.unlisted]
 
-    complete(registry, subject, look)
+    complete_list(registry, subject, look)
 
 
-def complete(
+def complete_list(
     registry: Registry, subject: Digest, look: Callable[[], tuple[SharedList, list[dict[str, Any]]]]
 ) -> None:
     """Add to a shared list what it lacks, until a look after our last write shows that it lacks nothing.
@@ -175,14 +179,14 @@ def complete(
     entries that it lacks. Raises ContentError where what lies there is no such list, RegistryError where
     others go on overwriting us.
     """
-    for turn in range(ROUNDS):
+    for turn in range(MAX_ROUNDS):
         current, lacking = look()
         if current.obstacle:
             raise obstructed(registry, subject, current)
         if not lacking:
             return
         if not turn and not current.exists:
-            time.sleep(PAUSE)  # a list that is there and was not seen would lose what others entered
+            time.sleep(ABSENT_SECONDS)  # a list that is there and was not seen would lose what others entered
             continue
         entries = [*_alive(registry, current), *lacking]
         body = canonical({**current.document, current.member: entries})
@@ -201,7 +205,7 @@ def _alive(registry: Registry, current: SharedList) -> list[Any]:
     def look(entry: Any) -> bool:
         with suppress(AttributeError, KeyError, TypeError, ValueError):
             return is_there(Descriptor.read(entry).digest)
-        return True  # nobody knows what it is: it is not ours to leave out
+        return True  # it cannot be told what it is: it is not ours to leave out
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         alive = list(pool.map(look, current.entries))
@@ -228,7 +232,7 @@ def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any
 
 
 def obstructed(registry: Registry, subject: Digest, found: SharedList) -> ContentError:
-    """What is said where something foreign lies under the tag of a list."""
+    """The error for a tag that should name a list, and names something else."""
     return ContentError(
         f"{registry.repository}:{found.tag} should list what was signed of {subject}, and holds"
         f" something else: {found.obstacle}",
@@ -237,12 +241,12 @@ def obstructed(registry: Registry, subject: Digest, found: SharedList) -> Conten
 
 
 def entries_of(document: Mapping[str, Any], member: str) -> list[Any]:
-    """A list in a document of a stranger; empty where there is none."""
+    """A list in an untrusted document; empty where there is none."""
     value = document.get(member)
     return list(value) if isinstance(value, list) else []
 
 
-SHORT = 32
+OWN_TAG_DIGITS = 32
 """Hex digits of a referrer in its own tag: a tag has at most 128 characters, and two digests do not fit."""
 
 
@@ -258,12 +262,12 @@ def own_tags(subject: Digest) -> str:
 
 def own_tag(subject: Digest, referrer: Digest) -> str:
     """The tag of one referrer alone."""
-    return f"{own_tags(subject)}{referrer.hex[:SHORT]}"
+    return f"{own_tags(subject)}{referrer.hex[:OWN_TAG_DIGITS]}"
 
 
 def is_own_tag(tag: str, subject: Digest) -> bool:
     """Whether a tag has the form of one of this digest's referrers."""
-    return re.fullmatch(re.escape(own_tags(subject)) + f"[0-9a-f]{{{SHORT}}}", tag) is not None
+    return re.fullmatch(re.escape(own_tags(subject)) + f"[0-9a-f]{{{OWN_TAG_DIGITS}}}", tag) is not None
 
 
 def _entry(manifest: Manifest) -> dict[str, Any]:
@@ -294,14 +298,14 @@ def _shown_by(
         return manifest if kind == artifact_type else None
 
     with ThreadPoolExecutor(PARALLEL) as pool:
-        seen = list(pool.map(look, tags))
-    manifests = tuple(one for one in seen if isinstance(one, Manifest))
-    return manifests, tuple(one for one in seen if isinstance(one, str))
+        shown = list(pool.map(look, tags))
+    manifests = tuple(manifest for manifest in shown if isinstance(manifest, Manifest))
+    return manifests, tuple(fault for fault in shown if isinstance(fault, str))
 
 
-def _refuse_more(registry: Registry, subject: Digest, count: int, most: int) -> None:
-    if count > most:
+def _refuse_more(registry: Registry, subject: Digest, count: int, max_count: int) -> None:
+    if count > max_count:
         raise RegistryError(
-            f"{registry.repository}: {count} things refer to {subject}; more than {most} are not read",
+            f"{registry.repository}: {count} things refer to {subject}; more than {max_count} are not read",
             hint=f"python -m pipeline repair {registry.repository}@{subject} removes what nobody trusts",
         )

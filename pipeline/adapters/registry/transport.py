@@ -1,4 +1,4 @@
-"""One request to one host, and its answer: no redirect, no login, no patience, but a deadline and bounds."""
+"""One request to one host, and its response: no redirect, no authorization, no retry, but bounds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import httpcore
 import httpx
 
-from pipeline.adapters.registry.answers import ELSEWHERE, Answer, BusyError
 from pipeline.adapters.registry.origins import Origin
+from pipeline.adapters.registry.responses import ELSEWHERE, Response
 from pipeline.adapters.web import pools as web
+from pipeline.adapters.web.retries import TransientError
 from pipeline.formats.oci import MAX_DOCUMENT_BYTES, ContentError
 from pipeline.model import shown
 from pipeline.model.errors import RegistryError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.web.deadline import Deadline
 
-PIECE = 1 << 20
+CHUNK = 1 << 20
 """Bytes of a blob in memory at a time while it is copied."""
 
 PARALLEL = 8
@@ -33,33 +34,33 @@ PARALLEL = 8
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An answer whose body is still to come, while its block lasts."""
+class OpenResponse:
+    """A response whose body is still to come, while its block lasts."""
 
     method: str
     url: httpx.URL
     status: int
     headers: httpx.Headers
-    pieces: Iterator[bytes]
+    chunks: Iterator[bytes]
 
     @property
-    def head(self) -> Answer:
+    def head(self) -> Response:
         """The same without the body."""
-        return Answer(self.method, self.url, self.status, self.headers, b"")
+        return Response(self.method, self.url, self.status, self.headers, b"")
 
-    def read(self) -> Answer:
-        """The answer in full. Raises ContentError for a body that is larger than any document should be."""
+    def read(self) -> Response:
+        """The response in full. Raises ContentError for a body that is larger than any document should be."""
         body = bytearray()
-        for piece in self.pieces:
-            body += piece
+        for chunk in self.chunks:
+            body += chunk
             if len(body) > MAX_DOCUMENT_BYTES:
                 if self.head.is_error:
                     break
                 raise ContentError(
-                    f"{self.head.place}: more than {MAX_DOCUMENT_BYTES} bytes",
+                    f"{self.head.request}: more than {MAX_DOCUMENT_BYTES} bytes",
                     hint="this is no manifest or record; name another repository with --repository",
                 )
-        return Answer(self.method, self.url, self.status, self.headers, bytes(body))
+        return Response(self.method, self.url, self.status, self.headers, bytes(body))
 
 
 class Transport:
@@ -69,7 +70,7 @@ class Transport:
         self.host = host
 
     @contextmanager
-    def opened(
+    def open(
         self,
         method: str,
         url: httpx.URL,
@@ -78,46 +79,48 @@ class Transport:
         deadline: Deadline,
         *,
         alone: bool = False,
-    ) -> Iterator[Opened]:
-        """The answer to one request, closed when the block ends, whatever its status.
+    ) -> Iterator[OpenResponse]:
+        """The response to one request, closed when the block ends, whatever its status.
 
-        ``alone`` gives it a connection of its own. Whoever may be forgotten by its reader needs that: it is
-        then closed by the collector of garbage, in whatever thread that runs, which may hold the lock of the
-        shared connections. Raises BusyError where the host does not answer, RegistryError where it cannot.
+        ``alone`` gives it a connection of its own. A response that its reader may forget needs that: the
+        garbage collector then closes it, in whatever thread that runs, which may hold the lock of the shared
+        connections. Raises TransientError where the host does not answer, RegistryError where it cannot.
         """
         with (
-            self._told(url),
+            self._map_errors(url),
             self._pool(url, alone=alone) as pool,
-            web.requested(
+            web.request(
                 pool, method, url, headers, deadline, content=_sent(method, content, deadline)
             ) as response,
         ):
-            received = httpx.Headers(response.headers)
-            opened = Opened(method, url, response.status, received, self._pieces(url, response, deadline))
+            headers_ = httpx.Headers(response.headers)
+            opened = OpenResponse(
+                method, url, response.status, headers_, self._chunks(url, response, deadline)
+            )
             if opened.head.is_encoded and not opened.head.is_error:
                 raise RegistryError(
-                    f"{opened.head.place}: an answer in an encoding that was not asked for:"
-                    f" {shown(received['Content-Encoding'], 80)}",
+                    f"{opened.head.request}: a response in an encoding that was not asked for:"
+                    f" {shown(opened.headers['Content-Encoding'], 80)}",
                     hint=ELSEWHERE,
                 )
             yield opened
 
-    def _pieces(self, url: httpx.URL, response: httpcore.Response, deadline: Deadline) -> Iterator[bytes]:
-        with self._told(url):
-            for piece in response.iter_stream():
-                deadline.moved(len(piece))
-                yield piece
+    def _chunks(self, url: httpx.URL, response: httpcore.Response, deadline: Deadline) -> Iterator[bytes]:
+        with self._map_errors(url):
+            for chunk in response.iter_stream():
+                deadline.moved(len(chunk))
+                yield chunk
 
     def _pool(self, url: httpx.URL, *, alone: bool) -> AbstractContextManager[httpcore.ConnectionPool]:
-        # None stands between us and this machine, where alone http is spoken.
+        # http is spoken to this machine alone, and no proxy stands between it and us.
         proxy = "" if url.scheme == "http" else web.proxy_of(url)
         if alone:
             return _pool_of(self.host, url.scheme, proxy, 1)
         return nullcontext(_shared(self.host, url.scheme, proxy))
 
     @contextmanager
-    def _told(self, url: httpx.URL) -> Iterator[None]:
-        """What httpcore raises, as what we raise."""
+    def _map_errors(self, url: httpx.URL) -> Iterator[None]:
+        """What httpcore raises, as errors of ours."""
         try:
             yield
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
@@ -125,7 +128,7 @@ class Transport:
             if "CERTIFICATE_VERIFY_FAILED" in what:
                 hint = "name your certificate authority's file in SSL_CERT_FILE"
                 raise RegistryError(what, hint=hint) from error
-            raise BusyError(what) from error
+            raise TransientError(what) from error
         except web.ProxyError as error:
             raise RegistryError(str(error), hint=web.PROXY_HINT) from error
         except httpcore.ProxyError as error:
@@ -164,11 +167,11 @@ def _sent(
     return _counted(content, deadline)
 
 
-def _counted(pieces: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+def _counted(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
     while True:
         with deadline.paused():
-            piece = next(pieces, None)
-        if piece is None:
+            chunk = next(chunks, None)
+        if chunk is None:
             return
-        deadline.moved(len(piece))
-        yield piece
+        deadline.moved(len(chunk))
+        yield chunk

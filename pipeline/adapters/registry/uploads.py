@@ -1,4 +1,4 @@
-"""One blob on its way into a registry: begun, sent, ended with its digest, and taken back where it fails."""
+"""The upload of one blob: begun, sent, ended with its digest, and cancelled where it fails."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from pipeline.adapters.registry.answers import ELSEWHERE, BusyError
-from pipeline.adapters.registry.origins import reached
-from pipeline.adapters.registry.transport import PIECE
+from pipeline.adapters.registry.origins import resolve
+from pipeline.adapters.registry.responses import ELSEWHERE
+from pipeline.adapters.registry.transport import CHUNK
+from pipeline.adapters.web.retries import TransientError
 from pipeline.formats.oci import ContentError
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.adapters.registry.answers import Answer
-    from pipeline.adapters.registry.requests import Requests
+    from pipeline.adapters.registry.responses import Response
+    from pipeline.adapters.registry.session import Session
     from pipeline.model import Digest
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 
-_ANSWERS = (201, 202, 400, 404, 416)
+_STATUSES = (201, 202, 400, 404, 416)
 
-
-FILLED = 64 << 20
-"""The most bytes that are sent in place of others, so that an upload ends and can be cancelled."""
+MAX_FILLING_BYTES = 64 << 20
+"""Bytes that are sent in place of missing ones, so that the upload ends and can be cancelled."""
 
 
 class Source:
     """The bytes of a blob as they come from elsewhere: as many as were announced, whatever comes."""
 
-    def __init__(self, pieces: Iterator[bytes], size: int, name: str) -> None:
+    def __init__(self, chunks: Iterator[bytes], size: int, name: str) -> None:
         self.size = size
-        self._pieces = pieces
+        self._chunks = chunks
         self._name = name
-        self._fault: RegistryError | BusyError | None = None
+        self._fault: RegistryError | TransientError | None = None
 
-    def sent(self) -> Iterator[bytes]:
+    def read(self) -> Iterator[bytes]:
         """The bytes; where some are missing, others in their place. Raises as ``check`` where many are."""
         left = self.size
-        for piece in self._given():
-            left -= len(piece)
-            yield piece
-        if left > FILLED:
+        for chunk in self._checked():
+            left -= len(chunk)
+            yield chunk
+        if left > MAX_FILLING_BYTES:
             self.check()
         while left:
-            filling = bytes(min(left, PIECE))
+            filling = bytes(min(left, CHUNK))
             left -= len(filling)
             yield filling
 
@@ -56,17 +56,17 @@ class Source:
         if self._fault:
             raise self._fault
 
-    def _given(self) -> Iterator[bytes]:
+    def _checked(self) -> Iterator[bytes]:
         left = self.size
         try:
-            for piece in self._pieces:
-                if len(piece) > left:
+            for chunk in self._chunks:
+                if len(chunk) > left:
                     self._fault = wrong_size(self._name, "more", self.size)
-                    yield piece[:left]
+                    yield chunk[:left]
                     return
-                left -= len(piece)
-                yield piece
-        except (BusyError, RegistryError) as error:
+                left -= len(chunk)
+                yield chunk
+        except (TransientError, RegistryError) as error:
             self._fault = error
         if left and not self._fault:
             self._fault = wrong_size(self._name, "fewer", self.size)
@@ -80,68 +80,68 @@ def wrong_size(name: str, has: int | str, size: int) -> ContentError:
     )
 
 
-def upload(requests: Requests, digest: Digest, body: bytes) -> None:
-    """A small blob, in one piece.
+def upload(session: Session, digest: Digest, body: bytes) -> None:
+    """A small blob, in one request.
 
-    Raises BusyError where it may go better another time, RegistryError where it will not. Either way nothing
+    Raises TransientError where another try may help, RegistryError where none will. Either way nothing
     stays of an upload that failed.
     """
-    at = _begun(requests)
+    at = _begin(session)
     try:
-        _end(requests, at, digest, body)
+        _end(session, at, digest, body)
     except BaseException:
-        cancel(requests, at)
+        cancel(session, at)
         raise
 
 
-def copy(requests: Requests, digest: Digest, source: Source) -> None:
+def copy(session: Session, digest: Digest, source: Source) -> None:
     """A blob of any size, as its bytes come. Raises as ``upload`` does, and what is wrong with the source.
 
     All bytes go first and the digest after them, as Docker does it: Distribution cancels an upload only where
     the address names how much of it is there, and such an address comes after the bytes.
     """
-    at = _begun(requests)
+    at = _begin(session)
     headers = {**_BYTES, "Content-Length": str(source.size)}
     try:
-        answer = requests.once("PATCH", at, _ANSWERS, headers=headers, content=source.sent())
-        at = place(answer) if "Location" in answer.headers else at
+        response = session.once("PATCH", at, _STATUSES, headers=headers, content=source.read())
+        at = upload_url(response) if "Location" in response.headers else at
         source.check()
-        _expect(httpx.codes.ACCEPTED, answer)
-        _end(requests, at, digest, b"")
+        _expect(httpx.codes.ACCEPTED, response)
+        _end(session, at, digest, b"")
     except BaseException:
-        cancel(requests, at)
+        cancel(session, at)
         raise
 
 
-def place(answer: Answer) -> httpx.URL:
-    """Where to upload to: at the registry or elsewhere, but not in clear. Raises RegistryError."""
-    named = answer.headers.get("Location")
-    if not named:
-        raise RegistryError(f"{answer.complaint} but not where to upload to", hint=ELSEWHERE)
-    return reached(named, answer.url, answer.complaint)
+def upload_url(response: Response) -> httpx.URL:
+    """Where to upload to: at the registry or elsewhere, but not unencrypted. Raises RegistryError."""
+    location = response.headers.get("Location")
+    if not location:
+        raise RegistryError(f"{response.summary} but not where to upload to", hint=ELSEWHERE)
+    return resolve(location, response.url, response.summary)
 
 
-def cancel(requests: Requests, upload: httpx.URL) -> None:
-    """Have the registry forget what was sent so far; where it cannot, it does so itself after some days."""
-    with suppress(RegistryError, BusyError):
-        requests.once("DELETE", upload, (202, 204, 404))
+def cancel(session: Session, upload: httpx.URL) -> None:
+    """Have the registry forget what was sent so far; where this fails, it does so itself after some days."""
+    with suppress(RegistryError, TransientError):
+        session.once("DELETE", upload, (202, 204, 404))
 
 
-def _begun(requests: Requests) -> httpx.URL:
-    return place(requests.once("POST", f"{requests.root}/blobs/uploads/", (202,)))
+def _begin(session: Session) -> httpx.URL:
+    return upload_url(session.once("POST", f"{session.root}/blobs/uploads/", (202,)))
 
 
-def _end(requests: Requests, at: httpx.URL, digest: Digest, last: bytes) -> None:
+def _end(session: Session, at: httpx.URL, digest: Digest, last: bytes) -> None:
     """Send the last bytes, and the digest of all."""
-    where = at.copy_merge_params({"digest": str(digest)})
-    _expect(httpx.codes.CREATED, requests.once("PUT", where, _ANSWERS, headers=_BYTES, content=last))
+    target = at.copy_merge_params({"digest": str(digest)})
+    _expect(httpx.codes.CREATED, session.once("PUT", target, _STATUSES, headers=_BYTES, content=last))
 
 
-def _expect(status: int, answer: Answer) -> None:
-    """Raises BusyError for another status.
+def _expect(status: int, response: Response) -> None:
+    """Raises TransientError for another status.
 
     Two uploads of one small blob at once, or a registry that was restarted, answer so though nothing is wrong
     with the bytes.
     """
-    if answer.status != status:
-        raise BusyError(answer.complaint, tries=4)
+    if response.status != status:
+        raise TransientError(response.summary, max_attempts=4)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 BASE_SECONDS = 60.0
 """For a request without its body: connecting, a registry that is busy, and its answer."""
 
-SLOWEST = 128 << 10
-"""Bytes of a body in each second, on average. At this rate, that of a poor line, 8 GB take 18 hours."""
+MIN_BYTES_PER_SECOND = 128 << 10
+"""Of a body, on average. At this rate, that of a poor line, 8 GB take 18 hours."""
 
 IDLE_SECONDS = 300.0
 """In which a byte must move: a registry may take minutes to put the parts of a large upload together."""
@@ -39,7 +39,7 @@ class Deadline:
 
     def moved(self, count: int) -> None:
         """So many bytes of the body were sent or have come."""
-        self._end += count / SLOWEST
+        self._end += count / MIN_BYTES_PER_SECOND
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -56,5 +56,5 @@ class Deadline:
         if left > 0:
             return min(left, at_most)
         raise httpcore.TimeoutException(
-            f"it took more than {self._given:.0f} s, and a second for each {SLOWEST >> 10} KiB"
+            f"it took more than {self._given:.0f} s, and a second for each {MIN_BYTES_PER_SECOND >> 10} KiB"
         )

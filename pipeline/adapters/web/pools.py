@@ -1,4 +1,4 @@
-"""Connections that are kept to be used again, and one request over them: neither redirect nor login."""
+"""Connections that are kept to be used again, and one request over them: no redirect, no authorization."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROXY_HINT = "look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 
 _LAST_PORT = 65535
 
-_OURS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
-"""Whoever counts bytes wants them as they are: nobody asks for a body that is packed."""
+_HEADERS = {"User-Agent": PROJECT, "Accept-Encoding": "identity"}
+"""A body is never asked for packed: its bytes are counted and hashed as they come."""
 
 
 class ProxyError(ValueError):
@@ -40,7 +40,7 @@ def pool(size: int, *, proxy: str = "", trust: ssl.SSLContext | None = None) -> 
     """
     return httpcore.ConnectionPool(
         ssl_context=trust,
-        proxy=_named(proxy) if proxy else None,
+        proxy=_proxy(proxy) if proxy else None,
         max_connections=size,
         keepalive_expiry=_KEPT_SECONDS,
         network_backend=Backend(),
@@ -51,12 +51,12 @@ def proxy_of(url: httpx.URL) -> str:
     """The proxy that the environment names for this address, or nothing."""
     if proxy_bypass(url.host):
         return ""
-    known = getproxies()
-    return known.get(url.scheme) or known.get("all") or ""
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all") or ""
 
 
 @contextmanager
-def requested(
+def request(
     connections: httpcore.ConnectionPool,
     method: str,
     url: httpx.URL,
@@ -72,7 +72,7 @@ def requested(
     with connections.stream(
         method,
         target,
-        headers=_encoded({"Host": url.netloc.decode("ascii"), **_OURS, **headers}),
+        headers=_encoded({"Host": url.netloc.decode("ascii"), **_HEADERS, **headers}),
         content=content,
         extensions={
             "timeout": {"connect": deadline, "read": deadline, "write": deadline, "pool": deadline.left()}
@@ -81,7 +81,7 @@ def requested(
         yield response
 
 
-def _named(proxy: str) -> httpcore.Proxy:
+def _proxy(proxy: str) -> httpcore.Proxy:
     try:
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
     except (httpx.InvalidURL, ValueError) as error:

@@ -19,7 +19,7 @@ from pipeline.adapters.web.deadline import CONNECT_SECONDS, Deadline
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Patience = Deadline | float | None
+Timeout = Deadline | float | None
 
 
 class Backend(httpcore.NetworkBackend):
@@ -29,13 +29,13 @@ class Backend(httpcore.NetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: Patience = None,
+        timeout: Timeout = None,
         local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 - the same
     ) -> httpcore.NetworkStream:
         """A connection to the first address that answers. Raises httpcore's errors."""
-        with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return Wire(_connected(host, port, timeout))
+        with _map_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            return Wire(_connect(host, port, timeout))
 
 
 class Wire(httpcore.NetworkStream):
@@ -44,16 +44,16 @@ class Wire(httpcore.NetworkStream):
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
 
-    def read(self, max_bytes: int, timeout: Patience = None) -> bytes:
+    def read(self, max_bytes: int, timeout: Timeout = None) -> bytes:
         """What has come; nothing where the other side has ended."""
-        with _told(httpcore.ReadTimeout, httpcore.ReadError):
+        with _map_errors(httpcore.ReadTimeout, httpcore.ReadError):
             self._socket.settimeout(_deadline(timeout).left())
             return self._socket.recv(max_bytes)
 
-    def write(self, buffer: bytes, timeout: Patience = None) -> None:
+    def write(self, buffer: bytes, timeout: Timeout = None) -> None:
         """Send all of it, however little the other side takes at a time."""
         left = memoryview(buffer)
-        with _told(httpcore.WriteTimeout, httpcore.WriteError):
+        with _map_errors(httpcore.WriteTimeout, httpcore.WriteError):
             while left:
                 self._socket.settimeout(_deadline(timeout).left())
                 left = left[self._socket.send(left) :]
@@ -63,10 +63,10 @@ class Wire(httpcore.NetworkStream):
         self._socket.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Patience = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Timeout = None
     ) -> httpcore.NetworkStream:
         """The same connection, encrypted."""
-        with _told(httpcore.ConnectTimeout, httpcore.ConnectError):
+        with _map_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
             if isinstance(self._socket, ssl.SSLSocket):
                 raise OSError(
                     "a proxy that is itself spoken to by https; name it with http:// in HTTPS_PROXY"
@@ -85,7 +85,7 @@ class Wire(httpcore.NetworkStream):
         return bool(asked.poll(0))
 
 
-def _connected(host: str, port: int, timeout: Patience) -> socket.socket:
+def _connect(host: str, port: int, timeout: Timeout) -> socket.socket:
     failure = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         try:
@@ -108,13 +108,13 @@ def _connected(host: str, port: int, timeout: Patience) -> socket.socket:
     raise failure
 
 
-def _deadline(timeout: Patience) -> Deadline:
+def _deadline(timeout: Timeout) -> Deadline:
     """What httpcore handed on; parts of it, such as speaking with a proxy, hand on nothing."""
     return timeout if isinstance(timeout, Deadline) else Deadline(timeout)
 
 
 @contextmanager
-def _told(late: type[Exception], failed: type[Exception]) -> Iterator[None]:
+def _map_errors(late: type[Exception], failed: type[Exception]) -> Iterator[None]:
     """The system's errors as httpcore's. For a name that no host can have it raises ValueError."""
     try:
         yield

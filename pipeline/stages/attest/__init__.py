@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.stages.attest import certificates, store
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
-from pipeline.stages.attest.store import attach, attestations_of, copy, enlist, read
+from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ __all__ = [
     "attestations_of",
     "certificates",
     "clean",
+    "complete_lists",
     "copy",
-    "enlist",
     "read",
     "sign",
     "statement",

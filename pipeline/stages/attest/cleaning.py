@@ -8,8 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import ContentError, Manifest
-from pipeline.adapters.registry.referrers import EVERYTHING, is_own_tag, own_tag, own_tags
-from pipeline.adapters.registry.requests import MANY
+from pipeline.adapters.registry.referrers import (
+    MAX_REFERRERS,
+    MAX_REPAIRED_REFERRERS,
+    is_own_tag,
+    own_tag,
+    own_tags,
+)
 from pipeline.formats.dsse import BUNDLE
 from pipeline.model import Reason, canonical
 from pipeline.stages.attest import store
@@ -33,9 +38,9 @@ def clean(
     may write there buries ours, and all that no trusted key signed goes. Raises RegistryError where the
     registry does not answer.
     """
-    around = registry.around(subject, BUNDLE, most=EVERYTHING)
-    carried = store.fetched(registry, around, subject)
-    flooded = len(carried) + len(around.broken) > MANY
+    referrers = registry.referrers(subject, BUNDLE, max_count=MAX_REPAIRED_REFERRERS)
+    carried = store.fetched(registry, referrers, subject)
+    flooded = len(carried) + len(referrers.broken) > MAX_REFERRERS
     ours, junk = set(), set()
     for one in carried:
         signed = not isinstance(store.understood(one, subject, trusted), Reason)
@@ -50,10 +55,10 @@ def clean(
             registry.delete_tag(tag)
             on_step(f"tag {tag} removed: it shows no statement")
     gone = {str(digest) for digest in junk}
-    _rewrite(registry, around.fallback, gone, on_step)
+    _rewrite(registry, referrers.fallback, gone, on_step)
     _rewrite(registry, store.older_list(registry, subject), set(), on_step)
     if ours:
-        store.enlist(registry, subject)
+        store.complete_lists(registry, subject)
 
 
 def _remove(registry: Registry, subject: Digest, digest: Digest, on_step: Callable[[str], None]) -> None:

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest, referrers
-from pipeline.adapters.registry.referrers import complete, obstructed, read_list
+from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest
+from pipeline.adapters.registry.referrers import complete_fallback, complete_list, obstructed, read_list
 from pipeline.formats import dsse
 from pipeline.formats.dsse import (
     BUNDLE,
@@ -57,7 +57,7 @@ def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
         "dev.sigstore.bundle.predicateType": _ours(bundle).predicate,
     }
     digest = registry.attach(subject, BUNDLE, bundle, notes)
-    enlist(registry, ref.digest)
+    complete_lists(registry, ref.digest)
     return digest
 
 
@@ -74,7 +74,7 @@ def copy(
         destination.put_blob(source.blob(manifest.config.digest))
         destination.put_blob(source.blob(manifest.layers[0].digest))
         destination.put_referrer(manifest)
-    enlist(destination, subject)
+    complete_lists(destination, subject)
 
 
 def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Attestations:
@@ -84,8 +84,8 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     the registry does not answer, or where more lies there than is read; a statement that is broken or
     forged is a reason.
     """
-    around = registry.around(digest, BUNDLE)
-    carried = fetched(registry, around, digest)
+    referrers = registry.referrers(digest, BUNDLE)
+    carried = fetched(registry, referrers, digest)
     found = [understood(one, digest, trusted) for one in carried]
     proofs = [one for one in found if isinstance(one, Proof)]
     certificates = [one for one in found if isinstance(one, Certified)]
@@ -94,9 +94,9 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     return Attestations(
         tuple(sorted(proofs, key=lambda one: one.age, reverse=True)),
         tuple(sorted(certificates, key=lambda one: one.certificate.created, reverse=True)),
-        (*(one for one in found if isinstance(one, Reason)), *_strange(registry, digest, around, older)),
+        (*(one for one in found if isinstance(one, Reason)), *_strange(registry, digest, referrers, older)),
         _missing(carried, statements),
-        _unlisted(carried, {one.manifest for one in statements}, around, older),
+        _unlisted(carried, {one.manifest for one in statements}, referrers, older),
     )
 
 
@@ -118,15 +118,15 @@ def read(
         return _reason(fault.code, f"the record {manifest} {fault.text}", subject)
 
 
-def enlist(registry: Registry, subject: Digest) -> None:
+def complete_lists(registry: Registry, subject: Digest) -> None:
     """Have both lists name every statement: the referrers', and the one where cosign looks by default.
 
     Raises ContentError where something else lies under their tags: it is not ours to overwrite.
     """
-    referrers.enlist(registry, subject, BUNDLE)
+    complete_fallback(registry, subject, BUNDLE)
 
     def look() -> tuple[SharedList, list[dict[str, Any]]]:
-        carried = fetched(registry, registry.around(subject, BUNDLE), subject)
+        carried = fetched(registry, registry.referrers(subject, BUNDLE), subject)
         current = older_list(registry, subject)
         lacking = {} if current.obstacle else _lacking(carried, current)
         for envelope in lacking.values():
@@ -135,7 +135,7 @@ def enlist(registry: Registry, subject: Digest) -> None:
             registry.put_blob(_OLDER_CONFIG)
         return current, [_entry(envelope) for envelope in lacking.values()]
 
-    complete(registry, subject, look)
+    complete_list(registry, subject, look)
 
 
 _OLDER_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
@@ -153,10 +153,10 @@ _OLDER_EMPTY = {
 }
 
 
-def fetched(registry: Registry, around: Referrers, subject: Digest) -> list[Carried]:
+def fetched(registry: Registry, referrers: Referrers, subject: Digest) -> list[Carried]:
     """Every referrer of an image with its bundle, in no order."""
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(lambda one: _fetch(registry, one, subject), around.found))
+        return list(pool.map(lambda one: _fetch(registry, one, subject), referrers.descriptors))
 
 
 def older_list(registry: Registry, subject: Digest) -> SharedList:
@@ -201,10 +201,10 @@ def _missing(carried: Sequence[Carried], statements: Sequence[Proof | Certified]
 
 
 def _unlisted(
-    carried: Sequence[Carried], trusted: set[Digest], around: Referrers, older: SharedList | None
+    carried: Sequence[Carried], trusted: set[Digest], referrers: Referrers, older: SharedList | None
 ) -> tuple[Digest, ...]:
     """The trusted statements that one of the lists lacks by which others find them."""
-    hidden = {manifest.digest for manifest in around.unlisted}
+    hidden = {manifest.digest for manifest in referrers.unlisted}
     lacking = _lacking(carried, older) if older else {}
     return tuple(sorted(trusted & (hidden | lacking.keys())))
 
@@ -220,12 +220,12 @@ def _lacking(carried: Sequence[Carried], older: SharedList) -> dict[Digest, Enve
 
 
 def _strange(
-    registry: Registry, subject: Digest, around: Referrers, older: SharedList | None
+    registry: Registry, subject: Digest, referrers: Referrers, older: SharedList | None
 ) -> Iterator[Reason]:
     """What else lies where statements or their lists should."""
-    for text in around.broken:
+    for text in referrers.broken:
         yield _reason(ReasonCode.RECORD_MALFORMED, text, subject)
-    for found in filter(None, (around.fallback, older)):
+    for found in filter(None, (referrers.fallback, older)):
         if found.obstacle:
             error = obstructed(registry, subject, found)
             yield Reason(ReasonCode.LIST_FOREIGN, error.what, error.hint)

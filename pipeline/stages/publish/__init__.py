@@ -114,7 +114,7 @@ def _outrun(work: Work) -> Reason | None:
 def _store_image(work: Work) -> None:
     missing = work.destination.missing(work.manifest)
     if missing:
-        work.destination.take_blobs(missing, work.source)
+        work.destination.mount_or_copy_blobs(missing, work.source)
         work.on_step("blobs mounted")
     if work.destination.digest_of(str(work.digest)) != work.digest:
         work.destination.put_manifest(work.manifest)

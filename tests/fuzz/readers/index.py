@@ -13,6 +13,7 @@ import pytest
 from pipeline.adapters.package_index import Index, IndexFile
 from pipeline.adapters.package_index.client import Answer
 from pipeline.adapters.package_index.settings import said
+from pipeline.adapters.web.retries import RetryPolicy
 from pipeline.formats.elf import version_needs
 from pipeline.model import Reason
 from pipeline.model.errors import TagproofError
@@ -159,7 +160,7 @@ def ask_index(data: bytes, _: Path) -> object:
     file = IndexFile(TORCH, "http://127.0.0.1/x", SHA, None, None, "", yanked=False)
     with (
         hosts_that_answer(data),
-        standing_in(pipeline__adapters__package_index__client__PAUSES=(0.0,)),
+        standing_in(pipeline__adapters__web__retries__DOWNLOADS=RetryPolicy(seconds=60, attempts=1)),
         pytest.MonkeyPatch.context() as patch,
         Index() as index,
     ):

@@ -102,7 +102,7 @@ def log_in(data: bytes, place: Path, *answers: bytes) -> object:
     with pytest.MonkeyPatch.context() as patch, hosts_that_answer(*answers, MANIFESTED):
         patch.setenv("DOCKER_CONFIG", str(place))
         registry = Registry(HERE, patience=0.0)
-        registry._requests._login._granted.clear()
+        registry._session._authorizer._authorizations.clear()
         return registry.digest_of("a-tag")
 
 

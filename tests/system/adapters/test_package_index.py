@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.adapters.package_index import Index, IndexFile, client, pages
+from pipeline.adapters.web import retries
+from pipeline.adapters.web.retries import RetryPolicy
 from pipeline.model import Reason
 from pipeline.model.errors import FactsError
 
@@ -29,7 +31,7 @@ FILE = "torch-2.13.0-cp310-cp310-manylinux_2_28_x86_64.whl"
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr("pipeline.adapters.package_index.client.PAUSES", (0.0,) * 2)
+    monkeypatch.setattr(retries, "DOWNLOADS", RetryPolicy(seconds=60, attempts=2, first_pause=0))
 
 
 @contextmanager

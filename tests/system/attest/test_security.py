@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest, Registry
-from pipeline.adapters.registry.referrers import fallback_tag, own_tag
-from pipeline.adapters.registry.requests import MANY
+from pipeline.adapters.registry.referrers import MAX_REFERRERS, fallback_tag, own_tag
 from pipeline.formats.oci import EMPTY, OCI_INDEX
 from pipeline.model import Check, Digest, Outcome, Publication, Reason, Result
 from pipeline.model.errors import RegistryError
@@ -147,12 +146,13 @@ def test_more_beside_an_image_than_is_read_is_no_answer(bench: Bench, proxy: Pro
     """Whoever may write there chooses the order, so a part of it would say what he likes."""
     image, _ = failed_then_passed(bench)
     names = [
-        own_tag(image.ref.digest, Digest.of(bytes([number % 256, number // 256]))) for number in range(MANY)
+        own_tag(image.ref.digest, Digest.of(bytes([number % 256, number // 256])))
+        for number in range(MAX_REFERRERS)
     ]
     body = json.dumps({"name": "test", "tags": names}).encode()
     proxy.before = lambda _method, path: (200, {}, body) if "/tags/list" in path else None
     through = Registry(replace(bench.staging.repository, host=proxy.host))
-    with pytest.raises(RegistryError, match=f"more than {MANY} are not read") as caught:
+    with pytest.raises(RegistryError, match=f"more than {MAX_REFERRERS} are not read") as caught:
         bench.evidence.attestations_of(through, image.ref.digest)
     assert caught.value.hint.startswith(f"python -m pipeline repair {through.repository}@{image.ref.digest}")
 
@@ -210,7 +210,7 @@ def stranger(bench: Bench, *names: str) -> Image:
     image = bench.image("9" * 64)
     manifest = bench.staging.manifest(image.ref.digest)
     assert manifest
-    bench.destination.take_blobs(manifest.blobs, bench.staging)
+    bench.destination.mount_or_copy_blobs(manifest.blobs, bench.staging)
     for name in names:
         bench.destination.put_manifest(manifest, name)
     return image

@@ -158,7 +158,10 @@ def test_repair_keeps_what_others_attached_and_what_others_signed(bench: Bench) 
     before = fallback_of(bench.staging, image.ref.digest).document["manifests"]
     attest.clean(bench.staging, image.ref.digest, {}, lambda _: None)
     assert fallback_of(bench.staging, image.ref.digest).document["manifests"] == before
-    assert bench.staging.referrers(image.ref.digest, "application/vnd.example.note")[0].digest == note
+    assert (
+        bench.staging.referrers(image.ref.digest, "application/vnd.example.note").descriptors[0].digest
+        == note
+    )
 
 
 def image_in_place(bench: Bench) -> Manifest:
@@ -206,7 +209,7 @@ def test_a_list_with_text_that_is_no_unicode_is_told(bench: Bench, proxy: Proxy)
     found = bench.evidence.attestations_of(registry, image.ref.digest)
     assert len(found.statements) == 2
     with pytest.raises(RegistryError, match="holds something else"):
-        attest.enlist(registry, image.ref.digest)
+        attest.complete_lists(registry, image.ref.digest)
 
 
 def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Bench) -> None:

@@ -317,7 +317,7 @@ def test_of_two_publishers_the_one_that_was_overwritten_says_so(bench: Bench) ->
 
     def interfere(step: str) -> None:
         if step == "tag latest written":
-            bench.destination.take_blobs(manifest.blobs, bench.staging)
+            bench.destination.mount_or_copy_blobs(manifest.blobs, bench.staging)
             bench.destination.put_manifest(manifest, "latest")
 
     result = put(bench, image, decision, on_step=interfere)
@@ -407,7 +407,7 @@ def move(bench: Bench, image: Image, *names: str) -> None:
     """Somebody puts tags onto an image that nobody proved."""
     manifest = bench.staging.manifest(image.ref.digest)
     assert manifest
-    bench.destination.take_blobs(manifest.blobs, bench.staging)
+    bench.destination.mount_or_copy_blobs(manifest.blobs, bench.staging)
     for name in names:
         bench.destination.put_manifest(manifest, name)
 

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.adapters.package_index import Index, IndexFile
+from pipeline.adapters.web import retries
+from pipeline.adapters.web.retries import RetryPolicy
 from pipeline.cli import main as command_line
 from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, FactsError
 from pipeline.stages.refresh import document
@@ -214,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr("pipeline.adapters.package_index.client.PAUSES", (0.0,) * 4)
+    monkeypatch.setattr(retries, "DOWNLOADS", RetryPolicy(seconds=60, attempts=4, first_pause=0))
 
 
 @pytest.fixture

@@ -28,21 +28,21 @@ def folder_with(path: Path, body: bytes) -> Path:
 
 def test_a_wheel_in_a_local_folder_is_taken_without_an_index(tmp_path: Path) -> None:
     local = folder_with(tmp_path / "local", BODY)
-    assert wheel_cache.adopt([PIN], tmp_path / "cache", [local]) == ()
+    assert wheel_cache.copy_local([PIN], tmp_path / "cache", [local]) == ()
     assert wheel_cache.path_of(PIN, tmp_path / "cache").read_bytes() == BODY
     assert wheel_cache.missing([PIN], tmp_path / "cache") == ()
 
 
 def test_a_local_wheel_of_another_hash_is_not_taken_and_not_removed(tmp_path: Path) -> None:
     local = folder_with(tmp_path / "local", b"another")
-    assert wheel_cache.adopt([PIN], tmp_path / "cache", [local]) == (PIN,)
+    assert wheel_cache.copy_local([PIN], tmp_path / "cache", [local]) == (PIN,)
     assert (local / PIN.filename).read_bytes() == b"another"
 
 
 def test_the_first_folder_that_holds_the_hash_is_enough(tmp_path: Path) -> None:
     wrong = folder_with(tmp_path / "wrong", b"another")
     right = folder_with(tmp_path / "right", BODY)
-    assert wheel_cache.adopt([PIN], tmp_path / "cache", [wrong, right]) == ()
+    assert wheel_cache.copy_local([PIN], tmp_path / "cache", [wrong, right]) == ()
 
 
 def test_a_file_of_the_wrong_size_counts_as_missing(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_wheel_that_changes_while_it_is_copied_is_not_taken(
         return real(path)
 
     monkeypatch.setattr(files, "opened", swapped)
-    assert wheel_cache.adopt([PIN], tmp_path / "cache", [local]) == (PIN,)
+    assert wheel_cache.copy_local([PIN], tmp_path / "cache", [local]) == (PIN,)
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
@@ -101,7 +101,7 @@ def test_what_is_no_file_in_a_local_folder_is_not_waited_for(tmp_path: Path, kin
         offered.mkdir()
     else:
         offered.symlink_to("/dev/zero")
-    assert wheel_cache.adopt([PIN], tmp_path / "cache", [tmp_path / "local"]) == (PIN,)
+    assert wheel_cache.copy_local([PIN], tmp_path / "cache", [tmp_path / "local"]) == (PIN,)
 
 
 @pytest.mark.parametrize("name", ["half", PIN.filename])
@@ -112,5 +112,5 @@ def test_a_link_in_the_cache_is_not_written_through(tmp_path: Path, name: str) -
     folder.mkdir(parents=True)
     (folder / name).symlink_to(outside)
     with suppress(UsageError):
-        wheel_cache.adopt([PIN], tmp_path / "cache", [local])
+        wheel_cache.copy_local([PIN], tmp_path / "cache", [local])
     assert outside.read_text() == "precious"

@@ -252,7 +252,7 @@ def test_a_list_that_leads_elsewhere_or_in_a_circle_is_an_error(home: RawServer,
 
 def test_a_list_without_end_is_an_error(home: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page is another one, and there is always a next."""
-    monkeypatch.setattr("pipeline.adapters.registry.requests.PAGES", 20)
+    monkeypatch.setattr("pipeline.adapters.registry.session.MAX_PAGES", 20)
     home.reply = lambda _asked: answer(
         200, {"Link": f'</v2/x/tags/list?last={len(home.asked)}>; rel="next"'}, b'{"tags": ["a"]}'
     )
@@ -373,7 +373,7 @@ def test_a_blob_that_a_full_disk_left_empty_is_healed(own_bench: Bench, own_serv
     link.write_bytes(b"")
     began = time.monotonic()
     assert not own_bench.destination.has_blob(blob.digest)
-    own_bench.destination.take_blob(blob, own_bench.staging)
+    own_bench.destination.mount_or_copy_blob(blob, own_bench.staging)
     assert own_bench.destination.blob(blob.digest) == body
     assert time.monotonic() - began < 15
 

@@ -43,7 +43,7 @@ def test_what_is_absent_is_none_and_no_error(bench: Bench) -> None:
     nothing = Digest(f"sha256:{'0' * 64}")
     empty = bench.destination
     assert (empty.digest_of("latest"), empty.manifest("latest"), empty.blob_size(nothing)) == (None,) * 3
-    assert (empty.tags(), empty.referrers(nothing, KIND)) == ((), ())
+    assert (empty.tags(), empty.referrers(nothing, KIND).descriptors) == ((), ())
     assert not empty.intact(empty.repository.at(nothing))
 
 
@@ -201,7 +201,7 @@ def test_a_mount_that_is_refused_is_a_copy(bench: Bench, proxy: Proxy) -> None:
     source = behind(proxy, bench.staging)
     assert not destination.mount(blob.digest, source.repository)
     assert [method for method, _ in proxy.writes] == ["POST", "DELETE"]
-    destination.take_blob(blob, source)
+    destination.mount_or_copy_blob(blob, source)
     assert bench.destination.blob_size(blob.digest) == blob.size
 
 
@@ -215,7 +215,7 @@ def test_a_blob_goes_from_one_registry_to_another_in_little_memory(bench: Bench,
     blob = big_blob(bench.staging, 64 << 20)
     tracemalloc.start()
     try:
-        own_bench.destination.take_blob(blob, bench.staging)
+        own_bench.destination.mount_or_copy_blob(blob, bench.staging)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -251,7 +251,7 @@ def test_eight_who_attach_at_once_all_stay(bench: Bench) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         attached = set(pool.map(attach, range(8)))
-    assert {one.digest for one in bench.staging.referrers(subject.digest, KIND)} == attached
+    assert {one.digest for one in bench.staging.referrers(subject.digest, KIND).descriptors} == attached
 
 
 def test_both_lists_of_referrers_are_read(bench: Bench, proxy: Proxy) -> None:
@@ -259,11 +259,11 @@ def test_both_lists_of_referrers_are_read(bench: Bench, proxy: Proxy) -> None:
     subject = bench.staging.manifest(bench.image().ref.digest)
     assert subject
     bench.staging.attach(subject.descriptor, KIND, b"1", {})
-    listed = bench.staging.referrers(subject.digest, KIND)
+    listed = bench.staging.referrers(subject.digest, KIND).descriptors
     more = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'9' * 64}"), 7, KIND)
     page = json.dumps({"manifests": [listed[0].plain, more.plain, {"digest": "nonsense"}, 5]}).encode()
     proxy.before = lambda _method, path: (200, {}, page) if "/referrers/" in path else None
-    found = behind(proxy, bench.staging).referrers(subject.digest, KIND)
+    found = behind(proxy, bench.staging).referrers(subject.digest, KIND).descriptors
     assert {one.digest for one in found} == {listed[0].digest, more.digest}
 
 

@@ -74,6 +74,16 @@ def lets_in(server: RawServer, then: bytes) -> None:
     server.reply = reply
 
 
+@pytest.mark.usefixtures("login")
+def test_a_login_costs_the_challenge_of_the_first_request_and_a_token(home: RawServer) -> None:
+    """No request is made only to be challenged; and the next request has the authorization already."""
+    lets_in(home, answer(200, {}, BODY))
+    assert registry(home).blob(DIGEST) == BODY
+    assert registry(home).blob(DIGEST) == BODY
+    blob = f"/v2/x/blobs/{DIGEST}"
+    assert [asked.target.partition("?")[0] for asked in home.asked] == [blob, "/token", blob, blob]
+
+
 # -- a registry that sends us elsewhere ---------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ def test_what_is_attached_is_found_and_in_every_list(staging: Registry) -> None:
     bundle = attest.sign(record(), KEY)
     digest = attach(staging, bundle)
     assert beside(staging) == Attestations((Proof(record(), SIGNER, digest),))
-    (listed,) = staging.referrers(SUBJECT, dsse.BUNDLE)
+    (listed,) = staging.referrers(SUBJECT, dsse.BUNDLE).descriptors
     assert (listed.digest, listed.artifact_type) == (digest, dsse.BUNDLE)
     assert dict(listed.annotations) == {
         "dev.sigstore.bundle.content": "dsse-envelope",
@@ -304,7 +304,7 @@ def test_what_is_no_list_is_named_and_never_overwritten(
     assert found.rejected[0].hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
     registry.writes.clear()
     with pytest.raises(ContentError) as raised:
-        store.enlist(staging, SUBJECT)
+        store.complete_lists(staging, SUBJECT)
     assert raised.value.hint == f"python -m pipeline repair {staging.repository}@{SUBJECT}"
     assert registry.writes == []
 
@@ -322,7 +322,7 @@ def test_what_one_list_lacks_is_unlisted_until_it_is_entered(
     for suffix in ("", ".att"):
         del registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}{suffix}"]
         assert beside(staging).unlisted == (ours,)
-        store.enlist(staging, SUBJECT)
+        store.complete_lists(staging, SUBJECT)
         assert beside(staging).unlisted == ()
 
 
@@ -330,7 +330,7 @@ def test_the_older_list_is_written_once(registry: MemoryRegistry, staging: Regis
     """Where nothing is lacking, nothing is stored."""
     attach(staging, attest.sign(record(), KEY))
     registry.writes.clear()
-    store.enlist(staging, SUBJECT)
+    store.complete_lists(staging, SUBJECT)
     assert registry.writes == []
 
 
@@ -448,9 +448,9 @@ def test_where_ours_are_buried_all_that_nobody_trusts_goes(
     """More than are read, to the one: as many as are read stay."""
     attach(staging, attest.sign(record(), KEY))
     theirs = attach(staging, attest.sign(record(), STRANGER))
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 2)
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 2)
     assert cleaned(staging) == []
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 1)
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 1)
     assert cleaned(staging) == [
         f"{theirs} removed: no trusted key signed it",
         f"tag sha256-{SUBJECT.hex} is a list again, of 1",
@@ -463,7 +463,7 @@ def test_tags_that_show_nothing_bury_ours_as_well(staging: Registry, monkeypatch
     attach(staging, attest.sign(record(), KEY))
     theirs = attach(staging, attest.sign(record(), STRANGER))
     staging.put_manifest(IMAGE, f"sha256-{SUBJECT.hex}.{'5' * 32}")
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MANY", 2)
+    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 2)
     cleaned(staging)
     assert staging.manifest(theirs) is None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
 
+from pipeline.adapters.web.retries import TRANSIENT, TransientError, retry_after
 from pipeline.formats.oci import ContentError
 from pipeline.model import Digest, shown
 from pipeline.model.errors import RegistryError
@@ -25,7 +25,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back for one request."""
 
     method: str
@@ -35,21 +35,21 @@ class Answer:
     body: bytes
 
     @property
-    def place(self) -> str:
-        """What was asked of whom."""
+    def request(self) -> str:
+        """What was asked of which host."""
         port = f":{self.url.port}" if self.url.port else ""
         return f"{self.method} {shown(f'{self.url.host}{port}{self.url.path}')}"
 
     @property
-    def code(self) -> str:
-        """The registry's own word for what is wrong, such as ``MANIFEST_UNKNOWN``, or nothing."""
+    def error_code(self) -> str:
+        """The registry's code for what is wrong, such as ``MANIFEST_UNKNOWN``, or nothing."""
         return self._error("code")
 
     @property
-    def complaint(self) -> str:
-        """Status, and the registry's words for it where it gave any."""
-        said = ", ".join(filter(None, (self.code, self._error("message"))))
-        return f"{self.place} answered {self.status}" + (f" ({said})" if said else "")
+    def summary(self) -> str:
+        """Request, status, and the registry's own error where it gave any."""
+        error = ", ".join(filter(None, (self.error_code, self._error("message"))))
+        return f"{self.request} answered {self.status}" + (f" ({error})" if error else "")
 
     @property
     def is_error(self) -> bool:
@@ -71,57 +71,42 @@ class Answer:
         """Whether the registry's disk is full."""
         return self.status == httpx.codes.INSUFFICIENT_STORAGE or b"no space left" in self.body
 
-    def _error(self, name: str) -> str:
+    def _error(self, member: str) -> str:
         with suppress(ValueError, KeyError, IndexError, TypeError, RecursionError):
-            return shown(json.loads(self.body)["errors"][0][name])
+            return shown(json.loads(self.body)["errors"][0][member])
         return ""
 
 
-class BusyError(Exception):
-    """The registry may answer better in ``after`` seconds; ``tries`` bounds how often we ask."""
-
-    def __init__(
-        self, what: str, *, hint: str = ELSEWHERE, after: float | None = None, tries: int = 1000
-    ) -> None:
-        super().__init__(what)
-        self.what, self.hint, self.after, self.tries = what, hint, after, tries
-
-
-def trouble(answer: Answer, host: str) -> Exception:
-    """What an unexpected status means."""
-    status, what = answer.status, answer.complaint
-    if answer.is_full:
+def error_for(response: Response, host: str) -> Exception:
+    """The error for an unexpected status: a TransientError where another try may help."""
+    status, what = response.status, response.summary
+    if response.is_full:
         return RegistryError(f"{what}: its disk is full", hint=NO_ROOM)
-    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return BusyError(what, after=_seconds(answer.headers.get("Retry-After")))
+    if status in TRANSIENT:
+        return TransientError(what, retry_after=retry_after(response.headers))
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return RegistryError(what, hint=LOG_IN.format(host=host))
     if status == httpx.codes.METHOD_NOT_ALLOWED:
         return RegistryError(what, hint=READ_ONLY)
-    if answer.is_redirect:
+    if response.is_redirect:
         return RegistryError(f"{what}, which would take us elsewhere", hint=NO_DETOUR)
     return RegistryError(what, hint=ELSEWHERE)
 
 
-def _seconds(header: str | None) -> float | None:
-    """What Retry-After says, where it says seconds."""
-    return float(header) if header and re.fullmatch(r"\s*[0-9]+\s*", header, re.ASCII) else None
-
-
-def digest_in(text: str, answer: Answer) -> Digest:
+def digest_in(text: str, response: Response) -> Digest:
     """The digest that a header names. Raises RegistryError where it names none."""
     try:
         return Digest(text)
     except ValueError as error:
         raise RegistryError(
-            f"{answer.complaint} with the digest '{shown(text, 80)}'", hint=ELSEWHERE
+            f"{response.summary} with the digest '{shown(text, 80)}'", hint=ELSEWHERE
         ) from error
 
 
-def compare(wanted: Digest, seen: Digest, answer: Answer) -> None:
-    """Raises ContentError where what was seen is not what was asked for."""
-    if wanted != seen:
+def check_digest(expected: Digest, actual: Digest, response: Response) -> None:
+    """Raises ContentError where the bytes are not those that were asked for."""
+    if expected != actual:
         raise ContentError(
-            f"{answer.complaint} with other bytes: expected {wanted}, got {seen}",
+            f"{response.summary} with other bytes: expected {expected}, got {actual}",
             hint="the registry or something before it changed them; do not use it until that is explained",
         )
