@@ -306,8 +306,8 @@ class Bench:
     def image(self, build_key: str = "1" * 64, cell: Cell = CPU_CELL) -> Image:
         """Push an image of two layers into staging."""
         layers = [self.staging.put_blob(secrets.token_bytes(8000)) for _ in range(2)]
-        document = {"config": {"Labels": {"x": build_key}}, "rootfs": {"diff_ids": []}}
-        config = self.staging.put_blob(json.dumps(document).encode())
+        described = {"config": {"Labels": {"x": build_key}}, "rootfs": {"diff_ids": []}}
+        config = self.staging.put_blob(json.dumps(described).encode())
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,

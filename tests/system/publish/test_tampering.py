@@ -137,7 +137,8 @@ class Cell:
 def push(registry: Registry, tag: str, labels: dict[str, str]) -> ImageRef:
     """An image with these labels and one layer."""
     layer = registry.put_blob(json.dumps([tag, labels]).encode())
-    config = registry.put_blob(json.dumps({"config": {"Labels": labels}, "rootfs": {"diff_ids": []}}).encode())
+    described = {"config": {"Labels": labels}, "rootfs": {"diff_ids": []}}
+    config = registry.put_blob(json.dumps(described).encode())
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
