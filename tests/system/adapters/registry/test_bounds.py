@@ -316,7 +316,7 @@ def test_a_stream_that_is_forgotten_holds_nobody_up(bench: Bench) -> None:
 DAMAGED = """
 import sys
 from contextlib import suppress
-from pipeline.model.errors import Stop
+from pipeline.model.errors import TagproofError
 from pipeline.adapters.image_files.remote import open_remote
 from pipeline.model import ImageRef
 
@@ -327,7 +327,7 @@ for _ in range(500):
         with open_remote(ref.repository, ref.digest) as image:
             for _ in image.walk(lambda node: True):
                 pass
-    except Stop:
+    except TagproofError:
         failed += 1
 print(failed)
 """
