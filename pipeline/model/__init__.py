@@ -1,13 +1,12 @@
 """Every type of the pipeline, in the order in which data flows.
 
-    matrix.yaml -> Matrix -> Spec (one Cell and what the matrix says of it) -> Lock -> Image
-                -> Certificate (what its files say)
-                -> Trial (what the suite is given) -> Check... -> Record -> Proof -> Decision -> Publication
-                -> Status (what plan and report tell)
+    matrix.yaml -> Matrix -> Spec (one Cell and its settings) -> Lock -> Image
+                -> Certificate (of its files)
+                -> Trial (input of the suite) -> Check... -> Record -> Proof -> Decision -> Publication
+                -> Status (a row of plan and report)
 
-One file for each step of that way. Nothing here imports anything of ours from elsewhere. What is read
-back from files or a registry is a pydantic model, because a stranger may have written it; all else is
-a frozen dataclass.
+One file for each step. Nothing here imports other folders of ours. Values that are read back from files or a
+registry are pydantic models, because they may come from anyone; all others are frozen dataclasses.
 """
 
 from pipeline.model.cells import (
@@ -37,7 +36,7 @@ from pipeline.model.certificates import (
 )
 from pipeline.model.decisions import Decision, Publication
 from pipeline.model.expectations import Expectations
-from pipeline.model.frozen import LONGEST, BoundedText, Frozen, Key, Sha
+from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
@@ -65,8 +64,8 @@ from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
 
 __all__ = [
     "CHECKS",
-    "LONGEST",
     "LOOPBACK",
+    "MAX_TEXT_LENGTH",
     "PROJECT",
     "RULE_FAMILIES",
     "RULE_NAMES",

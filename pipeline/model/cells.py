@@ -1,4 +1,4 @@
-"""What the matrix asks for: the cells, and all that is said of each."""
+"""The matrix: its cells, and the settings of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One combination of the axes; its id is the handle for it everywhere."""
+    """One combination of the axes; its id names it everywhere."""
 
     torch: str
     cuda: str
@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def machine(self) -> str:
-        """The processor, as wheels and kernels call it: ``x86_64`` or ``aarch64``."""
+        """The processor, by the name that wheels and kernels use: ``x86_64`` or ``aarch64``."""
         return MACHINES[self.platform]
 
     @property
@@ -51,7 +51,7 @@ class Cell:
 
     @property
     def words(self) -> dict[str, str]:
-        """What the template of a tag may name, and what it becomes: always something that a tag may hold."""
+        """The words of a tag's template and their values, all of them valid in a tag."""
         system, _, architecture = self.platform.partition("/")
         return {
             "cell": self.id,
@@ -66,7 +66,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class JustifiedRequirement:
-    """A requirement or a package name, and why it was written down."""
+    """A requirement or a package name, and the reason for it."""
 
     text: str
     reason: str
@@ -74,7 +74,7 @@ class JustifiedRequirement:
 
 @dataclass(frozen=True)
 class Base:
-    """The operating system under every image: a distribution's suite, or an image that the user names."""
+    """The operating system of every image: a distribution's suite, or an image of the user's."""
 
     suite: str
     refresh: str
@@ -83,13 +83,13 @@ class Base:
 
     @property
     def glibc(self) -> str:
-        """The newest glibc that wheels may ask for. Of the user's image it is what the matrix says of it."""
+        """The newest glibc that wheels may require; for an image of the user's, the value in the matrix."""
         return self.image_glibc if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How large an image may become, in bytes: as layers in a registry, and installed. It is in no key."""
+    """How large an image may be, in bytes: as layers in a registry, and installed. It is in no key."""
 
     compressed: int | None = None
     installed: int | None = None
@@ -98,9 +98,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Waiver:
-    """An exception that the matrix makes: findings of this rule on paths that the glob matches, until a day.
+    """An exception of the matrix: it waives findings of this rule on paths that match the glob, until a day.
 
-    A finding without a path is about the image as a whole: only ``*`` matches it.
+    A finding without a path concerns the whole image: only ``*`` matches it.
     """
 
     rule: RuleName
@@ -111,7 +111,7 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Spec:
-    """A cell, and all that the matrix says of it: the one input of lock and build."""
+    """A cell and all its settings: the only input of lock and build."""
 
     cell: Cell
     base: Base
@@ -129,7 +129,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the gate asks of a record today. It is in no key: a new policy voids no proof."""
+    """What the gate requires of a record today. It is in no key: a new policy voids no proof."""
 
     required: tuple[str, ...]
     signers: tuple[Path, ...] = ()
@@ -142,8 +142,8 @@ class Policy:
 class Pruned:
     """A combination of the axes that becomes no cell, and why.
 
-    Either the file excludes it, and ``excluded`` is the reason written there, or ``findings`` are all that
-    make it impossible. Its vllm is ``auto`` where no release was found for it.
+    Either the file excludes it, and ``excluded`` is the reason given there, or ``findings`` make it
+    impossible. Its vllm is ``auto`` if no release was found for it.
     """
 
     cell: Cell
@@ -158,9 +158,9 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Matrix:
-    """matrix.yaml, understood.
+    """The content of matrix.yaml.
 
-    ``tags`` are templates over a cell's words: each makes one more channel of every cell.
+    ``tags`` are templates over a cell's words: each adds one channel to every cell.
     """
 
     path: Path

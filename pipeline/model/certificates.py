@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from pipeline.model.frozen import LONGEST, Frozen
+from pipeline.model.frozen import MAX_TEXT_LENGTH, Frozen
 from pipeline.model.rule_families import RuleName  # noqa: TC001 - pydantic asks for it at run time
 
 
 def _clipped(value: Any) -> Any:
-    """Text from a stranger's image, cut to what a record holds; bytes that are no UTF-8 become ``?``."""
+    """Text from an untrusted image, shortened to the limit of a record; invalid UTF-8 becomes ``?``."""
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", "replace").decode()
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[: MAX_TEXT_LENGTH - 1]}…"
 
 
-UntrustedText = Annotated[str, BeforeValidator(_clipped), Field(max_length=LONGEST)]
-"""Text that holds what an image says: whatever it says, a certificate can be made of it."""
+UntrustedText = Annotated[str, BeforeValidator(_clipped), Field(max_length=MAX_TEXT_LENGTH)]
+"""Text from an image: shortened and repaired, so that any image can get a certificate."""
 
 Reach = Literal["native", "PTX", "none"]
 """How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
@@ -57,7 +57,7 @@ class ImageFinding(Frozen):
 
 
 class WaivedFinding(Frozen):
-    """A finding that an exception in matrix.yaml covers: its reason, and the day on which it ends."""
+    """A finding that an exception in matrix.yaml waives: its reason, and the last day."""
 
     finding: ImageFinding
     reason: UntrustedText
@@ -65,16 +65,16 @@ class WaivedFinding(Frozen):
 
 
 class DriverFloor(Frozen):
-    """The oldest Linux driver that runs what is inside ("580"), and why it is that one."""
+    """The oldest Linux driver that runs what is inside ("580"), and the reason."""
 
     version: Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")]
     reason: UntrustedText
 
 
 class LibraryReach(Frozen):
-    """One library with device code: the toolkit that compiled it, if it says so, and what it reaches how.
+    """One library with device code: its toolkit, if known, and how it reaches each architecture.
 
-    ``is_core`` marks those that every model runs; a GPU is reached as the worst of them reaches it.
+    ``is_core`` marks those that every model runs; the worst of them decides how a GPU is reached.
     """
 
     path: UntrustedText
@@ -86,8 +86,8 @@ class LibraryReach(Frozen):
 class GpuReach(Frozen):
     """One GPU by name and architecture ("sm_89"), and how the image reaches it.
 
-    ``driver`` is the oldest there that knows the GPU and runs what is inside, ``last_driver`` the newest
-    branch that knows the GPU ("580"), empty while there is no end.
+    ``driver`` is the oldest that supports the GPU and runs what is inside, ``last_driver`` the newest branch
+    that supports the GPU ("580"), empty if its support has not ended.
     """
 
     name: UntrustedText
@@ -98,7 +98,7 @@ class GpuReach(Frozen):
 
 
 class LayerSize(Frozen):
-    """A layer: its digest, what made it, its compressed size and that of its visible files, in bytes."""
+    """A layer: its digest, the command that made it, and its bytes: compressed, and of visible files."""
 
     digest: UntrustedText
     made_by: UntrustedText
@@ -115,7 +115,7 @@ class PackageSize(Frozen):
 
 
 class Sizes(Frozen):
-    """How large an image is, in bytes: compressed in the registry, and its visible files; also by part."""
+    """The size of an image in bytes: compressed in the registry, and its visible files; also by part."""
 
     compressed: Annotated[int, Field(ge=0)]
     installed: Annotated[int, Field(ge=0)]
@@ -159,4 +159,4 @@ class Certificate(Frozen):
 
     def at(self, severity: Severity) -> tuple[ImageFinding, ...]:
         """The findings of this severity."""
-        return tuple(one for one in self.findings if one.severity is severity)
+        return tuple(finding for finding in self.findings if finding.severity is severity)

@@ -1,4 +1,4 @@
-"""What was decided of an image, and what was done."""
+"""The gate's decision on an image, and what a publication did."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a digest may carry a tag; if not, every reason. By this proof and this certificate.
+    """Whether a digest may carry a tag, by this proof and this certificate; if not, every reason.
 
-    ``rejected`` is what lies beside the digest and counts for nothing, and why.
+    ``rejected`` has the attestations of the digest that do not count, each with the reason.
     """
 
     reasons: tuple[Reason, ...]
@@ -26,13 +26,13 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
-        """True where there is a proof and nothing against it."""
+        """True if there is a proof and no reason against it."""
         return self.proof is not None and not self.reasons
 
 
 @dataclass(frozen=True)
 class Publication:
-    """The tags that carry one proven digest, and which of them had to be written."""
+    """The tags of one proven digest, and which of them had to be written."""
 
     cell: Cell
     ref: ImageRef

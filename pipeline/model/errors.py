@@ -1,20 +1,20 @@
-"""Every way to stop, with its exit code.
+"""Every error that ends the work, with its exit code.
 
     TagproofError
-    ├── UsageError (2)       what the user gave: the matrix, a selection, an option, a key as text
+    ├── UsageError (2)       the user's input: the matrix, a selection, an option, a key as text
     └── MachineError (3)     the machine, the network or a tool failed: we could not find out
         ├── EngineError      the container engine or BuildKit
         ├── RegistryError    the registry, or what it answered
-        ├── ImageError       an image whose files cannot be read: malformed, hostile, or another one
+        ├── ImageError       an image whose files cannot be read: malformed, too large, or not the right one
         ├── ResolveError     uv found no set of packages, or could not ask the index
-        ├── FactsError       the index, or a file that lies there, could not be read
-        │   └── DamagedError a file there cannot be unpacked
-        ├── WheelError       a wheel that cannot be had, or is not the locked one
-        ├── DiskError        not enough room; said before the work starts
+        ├── FactsError       the index, or a file on it, could not be read
+        │   └── DamagedError a file on it cannot be unpacked
+        ├── WheelError       a wheel that cannot be fetched, or is not the locked one
+        ├── DiskError        not enough space; raised before the work starts
         └── SigningError     the file of a key is absent, unreadable or of another kind
 
-A failed check and a refused tag are *values*, never one of these: an exception means that we
-could not find out. Exit code 1 belongs to those values, 130 to an interruption.
+A failed check and a refused tag are *values*, never errors: an error means that we could not find
+out. Exit code 1 is for those values, 130 for an interruption.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GOOD, REFUSED, USAGE, MACHINE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class TagproofError(Exception):
-    """The work cannot go on. ``what`` says what, where and the value; ``hint`` the remedy."""
+    """The work cannot go on. ``what`` names the problem, the place and the value; ``hint`` the remedy."""
 
     exit_code: ClassVar[int] = MACHINE
 
@@ -46,7 +46,7 @@ class UsageError(TagproofError):
 
 
 class MachineError(TagproofError):
-    """The machine, the network or a tool failed, so nothing was found out."""
+    """The machine, the network or a tool failed, so there is no result."""
 
 
 class EngineError(MachineError):
@@ -54,11 +54,11 @@ class EngineError(MachineError):
 
 
 class RegistryError(MachineError):
-    """The registry does not answer, refuses, or answers what is not true."""
+    """The registry does not answer, refuses, or gives a wrong answer."""
 
 
 class ImageError(MachineError):
-    """The files of an image cannot be read: it is malformed, asks too much, or is not what was asked for."""
+    """The files of an image cannot be read: it is malformed, too large, or not the right one."""
 
 
 class ResolveError(MachineError):
@@ -74,11 +74,11 @@ class DamagedError(FactsError):
 
 
 class WheelError(MachineError):
-    """A wheel is nowhere to be had, or is not the one that was locked."""
+    """A wheel cannot be fetched, or is not the locked one."""
 
 
 class DiskError(MachineError):
-    """There is not enough room for the work, known before it starts."""
+    """There is not enough disk space for the work; raised before it starts."""
 
 
 class SigningError(MachineError):

@@ -1,4 +1,4 @@
-"""What is read back from a file or a registry is checked as it is read: a stranger may have written it."""
+"""Values from a file or a registry are validated as they are read: they may come from anyone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
-    """A value that is read back from a file or a registry: unknown keys and wrong types are refused."""
+    """A value from a file or a registry: unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 Sha = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-LONGEST = 4096
-BoundedText = Annotated[str, Field(max_length=LONGEST)]
+MAX_TEXT_LENGTH = 4096
+BoundedText = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]

@@ -1,4 +1,4 @@
-"""The canonical form of a value, and the key that follows from it: the same wherever it is made."""
+"""The canonical form of a value, and its key: the same on every machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def canonical(value: Any) -> bytes:
-    """Bytes of a JSON value that are the same wherever it is written: sorted keys, no blanks, UTF-8."""
+    """Canonical bytes of a JSON value: sorted keys, no blanks, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -1,4 +1,4 @@
-"""Our values as JSON."""
+"""The JSON form of our values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.model.references import Digest, ImageRef, Repository, TagRef
 
 
 def to_json(value: Any) -> Any:
-    """JSON's idea of one of our values: what ``--json`` prints."""
+    """One of our values as JSON: what ``--json`` prints."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, Digest | Repository | ImageRef | TagRef):

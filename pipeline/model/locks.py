@@ -1,4 +1,4 @@
-"""What a cell is made of: its wheels by hash, and the image by digest."""
+"""What a cell consists of: its wheels by hash, and its image by digest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """One wheel of a lock. ``size`` is in bytes; ``filename`` is the name of a file, and no path."""
+    """One wheel of a lock. ``size`` is in bytes; ``filename`` is a file name, not a path."""
 
     name: str
     version: str
@@ -26,12 +26,12 @@ class Pin:
 
     def __post_init__(self) -> None:
         if self.filename in {"", ".", ".."} or re.search(r"[/\\\0]", self.filename):
-            raise ValueError(f"{self.filename!r} is no name of a file")
+            raise ValueError(f"{self.filename!r} is not a file name")
 
 
 @dataclass(frozen=True)
 class Lock:
-    """Every wheel of one cell, by hash, and the names that may be missing or differ, with the reason."""
+    """Every wheel of one cell, by hash, and the packages that may be missing or differ, with reasons."""
 
     cell: Cell
     pins: tuple[Pin, ...]
@@ -40,7 +40,7 @@ class Lock:
 
     @property
     def digest(self) -> str:
-        """Digest of what the pins say; comments and order do not matter."""
+        """Digest of the pins; comments and order do not matter."""
         return f"sha256:{key_of(sorted([p.name, p.version, p.sha256] for p in self.pins))}"
 
     @property
@@ -50,12 +50,12 @@ class Lock:
 
     @property
     def excused(self) -> tuple[str, ...]:
-        """Names whose broken requirement is known and has a reason."""
+        """Names whose broken requirements are accepted with a reason."""
         return tuple(sorted({r.text for r in self.omitted} | {project_of(r.text) for r in self.overridden}))
 
     @property
     def size(self) -> int:
-        """Bytes to download where no wheel is cached."""
+        """Bytes to download if no wheel is cached."""
         return sum(pin.size for pin in self.pins)
 
 
@@ -70,5 +70,5 @@ class Image:
 
     @property
     def immutable_tag(self) -> str:
-        """The tag of this very build: cell id and the first 12 digits of the build key."""
+        """The tag of exactly this build: the cell id and the first 12 digits of the build key."""
         return f"{self.cell.id}-{self.build_key[:12]}"

@@ -1,4 +1,4 @@
-"""The names that this project gives to things outside of it, and those of others that it goes by."""
+"""Names that are visible outside this project, and names of others that it relies on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PROJECT = "tagproof"
 """The one name of this project: distribution, label prefix, predicate URIs, folders."""
 
 RUN_LABEL = f"{PROJECT}.run"
-"""Label on every container that we start; its value names the process that owns it."""
+"""Label of every container that we start; its value names the owning process."""
 
 VARIANT_INDEX = "https://download.pytorch.org/whl"
-"""Where PyTorch keeps builds with a local version part, one index for each: /cpu, /cu126, …"""
+"""PyTorch's indexes of builds with a local version part, one for each: /cpu, /cu126, …"""
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 

@@ -1,4 +1,4 @@
-"""The names of things in a registry, each refused where no registry could hold it."""
+"""Names in a registry; each is refused if no registry could have it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HOST = re.compile(
 )
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-"""What the OCI distribution specification takes for a name."""
+"""A name by the OCI distribution specification."""
 
-_LONGEST = 255
-"""Characters of host and path: many clients and registries take no more (the same specification)."""
+_MAX_LENGTH = 255
+"""Characters of host and path: many clients and registries accept no more (the same specification)."""
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -52,7 +52,7 @@ class Digest:
 
 @dataclass(frozen=True, order=True)
 class Repository:
-    """Where images live: a registry's host, with port, and a path in it."""
+    """Where images are stored: a registry's host, with port, and a path."""
 
     host: str
     path: str
@@ -61,12 +61,12 @@ class Repository:
     def parse(cls, text: str) -> Self:
         """``host[:port]/path``, by the grammar of the OCI distribution specification and of host names.
 
-        Raises ValueError for all else, and where a host is missing: there is no default registry.
+        Raises ValueError for anything else, and if the host is missing: there is no default registry.
         """
-        host, _, path = text[: _LONGEST + 1].partition("/")
+        host, _, path = text[: _MAX_LENGTH + 1].partition("/")
         why = _no_host(host) or _no_path(path)
-        if len(text) > _LONGEST:
-            why = f"it has more than {_LONGEST} characters"
+        if len(text) > _MAX_LENGTH:
+            why = f"it has more than {_MAX_LENGTH} characters"
         if why:
             form = "is no repository of the form host[:port]/path, in lower case"
             raise ValueError(f"'{shown(text)}' {form}: {why}")
@@ -91,7 +91,7 @@ class Repository:
 
 @dataclass(frozen=True, order=True)
 class ImageRef:
-    """An image by digest: what we run, test, sign, judge and publish."""
+    """An image by digest: what is run, tested, signed, judged and published."""
 
     repository: Repository
     digest: Digest
@@ -124,13 +124,13 @@ class TagRef:
 
 
 def _no_host(host: str) -> str:
-    """What keeps a text from being a registry's host, or nothing."""
+    """Why a text is not a registry's host; empty if it is one."""
     match = _HOST.fullmatch(host)
     if not match:
         return f"'{shown(host)}' is no host" if host else "it names no host"
     if not (":" in host or "." in host or host == "localhost"):
         return f"'{host}' is no host: a name with a dot, localhost, or one with a port"
-    if match["port"] and int(match["port"]) > _LAST_PORT:
+    if match["port"] and int(match["port"]) > _MAX_PORT:
         return f"there is no port {match['port']}"
     try:
         if match["v6"]:
@@ -143,8 +143,8 @@ def _no_host(host: str) -> str:
 
 
 def _no_path(path: str) -> str:
-    """What keeps a text from being a path in a registry, or nothing."""
+    """Why a text is not a path in a registry; empty if it is one."""
     return "" if _PATH.fullmatch(path) else f"'{shown(path)}' is no path" if path else "it names no path"
 
 
-_LAST_PORT = 65535
+_MAX_PORT = 65535

@@ -1,4 +1,4 @@
-"""What was signed of an image, and all of it that lies beside one."""
+"""The attestations of an image: proofs and certificates whose signatures hold."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Links:
-    """What lay beside the image when a statement was signed, by the digests of the carrying manifests.
+    """The attestations that an image had when another one was signed, by the digests of their manifests.
 
-    ``follows`` are the newest statements that were seen there, ``lost`` those that some statement named
-    and that were gone. So one that vanishes later is missed, until an image is tried again without it.
+    ``follows`` are the newest ones at that time, ``lost`` those that an attestation named and that were gone.
+    So one that is deleted later is missed, until the image is tried again without it.
     """
 
     follows: tuple[Digest, ...] = ()
@@ -42,7 +42,7 @@ class Proof:
 
     @property
     def age(self) -> tuple[datetime, int]:
-        """What orders proofs of one image: when the suite ended, and at which attempt."""
+        """The order of proofs of one image: by the end of the suite, then by the attempt."""
         return datetime.fromisoformat(self.record.finished), self.record.attempt
 
 
@@ -83,6 +83,6 @@ class Attestations:
     @property
     def links(self) -> Links:
         """What the next statement about this image names: the newest of these, and what is missing."""
-        older = {digest for one in self.statements for digest in one.links.follows}
-        newest = sorted({one.manifest for one in self.statements} - older)
+        older = {digest for statement in self.statements for digest in statement.links.follows}
+        newest = sorted({statement.manifest for statement in self.statements} - older)
         return Links(tuple(newest), self.missing)

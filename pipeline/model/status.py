@@ -1,4 +1,4 @@
-"""How far a cell has come, and what is left to do: what plan and report tell."""
+"""How far a cell has come, and what is left to do: the rows of plan and report."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a build would take, in bytes, judged by the sizes of the locked wheels.
+    """What a build needs, in bytes, estimated from the sizes of the locked wheels.
 
-    ``download`` is what this machine has yet to fetch, ``disk`` what the build writes here at most;
-    ``compressed`` and ``installed`` are the image's size in a registry and when it is unpacked.
+    ``download`` is what this machine still has to fetch, ``disk`` the most that the build writes here;
+    ``compressed`` and ``installed`` are the sizes of the image in a registry and unpacked.
     """
 
     download: int
@@ -121,7 +121,7 @@ class CellState:
 class Status:
     """One row of plan and report.
 
-    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is there where a
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is given if a
     build is among the steps.
     """
 

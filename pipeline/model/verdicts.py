@@ -1,4 +1,4 @@
-"""Whether a cell can exist: what the rules of compatibility say of it."""
+"""Whether a cell can exist: the findings of the rules of compatibility."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How a rule of compatibility judges, from best to worst."""
+    """The result of a rule of compatibility, from best to worst."""
 
     OK = "ok"
     WARN = "warn"
@@ -22,7 +22,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule says of a cell: the values that it compared, where they are from, and the remedy."""
+    """One rule's result for a cell: the values that it compared, their sources, and the remedy."""
 
     rule: str
     level: Level
@@ -36,29 +36,31 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What all rules say of a cell, each of which spoke for itself."""
+    """The findings of all rules on a cell, each independent of the others."""
 
     findings: tuple[Finding, ...]
 
     @property
     def level(self) -> Level:
-        """The worst of what was found; of nothing nothing is known."""
-        return max({one.level for one in self.findings}, key=lambda level: level.rank, default=Level.UNKNOWN)
+        """The worst level of the findings; UNKNOWN if there is none."""
+        return max(
+            {finding.level for finding in self.findings}, key=lambda level: level.rank, default=Level.UNKNOWN
+        )
 
     def at(self, *levels: Level) -> tuple[Finding, ...]:
         """The findings of these levels."""
-        return tuple(one for one in self.findings if one.level in levels)
+        return tuple(finding for finding in self.findings if finding.level in levels)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what a cell shall run, as far as it is known; what is not asked for is not judged.
+    """The conditions under which a cell shall run, as far as known; without a condition nothing is judged.
 
-    ``archs`` are the architectures that must be covered (``sm_90``), ``gpus`` names of GPUs whose
-    architecture must be, ``driver`` is the host's ("550.54.14"). ``glibc`` and ``gcc`` are those of the
-    base ("2.36", "12"); ``named_base`` says that it is an image of the user's, whose packages nobody knows.
-    ``pins`` maps packages that are pinned beside PyTorch and vLLM to their versions. ``compat`` is the
-    CUDA of a forward-compatibility package inside ("13.0").
+    ``archs`` are the architectures that must be covered (``sm_90``), ``gpus`` the names of GPUs that must be,
+    ``driver`` is the host's ("550.54.14"). ``glibc`` and ``gcc`` are those of the base ("2.36", "12");
+    ``named_base`` says that the base is an image of the user's, whose packages are unknown. ``pins`` maps
+    packages that are pinned in addition to PyTorch and vLLM to their versions. ``compat`` is the CUDA of a
+    forward-compatibility package inside ("13.0").
     """
 
     archs: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.model import shown, shown_json, shown_lines
-from pipeline.model.shown import LONGEST
+from pipeline.model.shown import MAX_SHOWN_LENGTH
 
 
 @given(st.text() | st.binary() | st.integers() | st.lists(st.text()))
@@ -28,7 +28,7 @@ def test_whatever_a_stranger_wrote_is_one_printable_line_and_no_command(text: ob
     line = shown(text)
     assert line.isprintable()
     assert len(line.splitlines()) <= 1
-    assert len(line) <= LONGEST + 1
+    assert len(line) <= MAX_SHOWN_LENGTH + 1
     assert not line.lstrip().startswith("::")
     assert "##[" not in line
     assert "##vso[" not in line
@@ -53,8 +53,8 @@ def test_what_is_harmless_stays_readable(text: str, expected: str) -> None:
 
 def test_a_long_text_is_cut() -> None:
     """The end is marked, so that nobody takes it for all."""
-    assert shown("x" * 1000) == "x" * LONGEST + "…"
-    assert shown("\x00" * LONGEST) == ("\\x00" * LONGEST)[:LONGEST] + "…"
+    assert shown("x" * 1000) == "x" * MAX_SHOWN_LENGTH + "…"
+    assert shown("\x00" * MAX_SHOWN_LENGTH) == ("\\x00" * MAX_SHOWN_LENGTH)[:MAX_SHOWN_LENGTH] + "…"
 
 
 @given(st.text())
