@@ -158,18 +158,18 @@ def _less_excluded(
 ) -> tuple[tuple[RequestedCell, ...], list[Problem]]:
     """The product, each excluded cell with its reason; and a problem for each exclude that matches none."""
     excludes = [(entry.axes, entry.reason) for entry in file.exclude]
-    done: set[int] = set()
-    left = []
+    used: set[int] = set()
+    marked = []
     for request in full if excludes else ():
-        mine = [index for index, (axes, _) in enumerate(excludes) if _agrees(request, axes)]
-        done.update(mine)
-        left.append(replace(request, excluded=excludes[mine[0]][1]) if mine else request)
+        matching = [index for index, (axes, _) in enumerate(excludes) if _agrees(request, axes)]
+        used.update(matching)
+        marked.append(replace(request, excluded=excludes[matching[0]][1]) if matching else request)
     unused = [
         _unused_exclude(axes, tree.place(("exclude", index)))
         for index, (axes, _) in enumerate(excludes)
-        if index not in done
+        if index not in used
     ]
-    return tuple(left) if excludes else full, unused
+    return tuple(marked) if excludes else full, unused
 
 
 def _agrees(request: RequestedCell, axes: Mapping[str, str]) -> bool:

@@ -72,7 +72,9 @@ class Text:
         raise refusal(f"{shown(value)} is no {self.name}", hint)
 
     def _meant(self, value: str) -> str | None:
-        fitting = (one for one in axes.meanings(value, self.slips) if re.fullmatch(self.pattern, one))
+        fitting = (
+            meaning for meaning in axes.meanings(value, self.slips) if re.fullmatch(self.pattern, meaning)
+        )
         return next(fitting, None) or self.fallback(value)
 
     def __get_pydantic_core_schema__(
@@ -231,9 +233,9 @@ def _image(value: str) -> str:
 def _only_words(template: str) -> str:
     for word in re.findall(r"\{(\w+)\}", template):
         if word not in WORDS:
-            near = get_close_matches(word.lower(), WORDS, n=1)
+            similar = get_close_matches(word.lower(), WORDS, n=1)
             hint = f"the words here: {', '.join(f'{{{name}}}' for name in WORDS)}"
-            raise refusal(f"unknown word {{{word}}}", f"did you mean {{{near[0]}}}?" if near else hint)
+            raise refusal(f"unknown word {{{word}}}", f"did you mean {{{similar[0]}}}?" if similar else hint)
     return template
 
 

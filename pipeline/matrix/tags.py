@@ -32,8 +32,8 @@ def taken(file: File, cells: Sequence[Cell], tree: Tree) -> Iterator[Problem]:
     first: dict[str, Cell] = {}
     words = [(cell, cell.words) for cell in cells] if file.publish.tags else []
     for index, template in enumerate(file.publish.tags):
-        for cell, mine in words:
-            tag = template.format_map(mine)
+        for cell, values in words:
+            tag = template.format_map(values)
             if wrong := _wrong(tag, cell, first.setdefault(tag, cell), ids, file.publish.aliases):
                 what = f"publish.tags: {shown(template)} makes {tag} for {cell.id}, {wrong[0]}"
                 yield Problem(tree.place(("publish", "tags", index)), what, wrong[1])

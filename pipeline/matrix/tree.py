@@ -105,8 +105,8 @@ class Tree:
             kept = {name: entry for name, entry in value.items() if (*loc, name) not in wrong}
             return {n: self._kept(e, wrong, (*loc, n), rest, (*target, n)) for n, e in kept.items()}
         if isinstance(value, list):
-            left = [index for index in range(len(value)) if (*loc, index) not in wrong]
-            return [self._kept(value[i], wrong, (*loc, i), rest, (*target, n)) for n, i in enumerate(left)]
+            indexes = [index for index in range(len(value)) if (*loc, index) not in wrong]
+            return [self._kept(value[i], wrong, (*loc, i), rest, (*target, n)) for n, i in enumerate(indexes)]
         return value
 
 

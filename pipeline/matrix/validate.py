@@ -120,10 +120,10 @@ def _inside(loc: Loc) -> str:
 def _known_keys(loc: Loc) -> str:
     section = SECTIONS.get(str(loc[0]), File) if len(loc) > 1 else File
     keys, key = keys_of(section), str(loc[-1])
-    near = get_close_matches(key.lower(), keys, n=1)
+    similar = get_close_matches(key.lower(), keys, n=1)
     homes = [name for name, other in SECTIONS.items() if key in keys_of(other)] if section is File else []
-    if near:
-        return f"did you mean {near[0]}?"
+    if similar:
+        return f"did you mean {similar[0]}?"
     if len(homes) == 1:
         return f"{key} belongs under {homes[0]}"
     return f"the keys here: {', '.join(keys)}"
@@ -160,8 +160,8 @@ def _remedy(error: Any) -> str:
         return f"write a list: [{quoted(str(text))}]"
     if kind == "literal_error":
         expected = [word.strip("' ") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-        near = get_close_matches(str(value), expected, n=1)
-        return f"did you mean {near[0]}?" if near else f"choose one of: {' '.join(expected)}"
+        similar = get_close_matches(str(value), expected, n=1)
+        return f"did you mean {similar[0]}?" if similar else f"choose one of: {' '.join(expected)}"
     if kind in {"model_type", "dict_type"}:
         return "write it as keys with values"
     return "correct the value"

@@ -99,19 +99,19 @@ class Loader:
             names.setdefault(soname, path)
         waiting = deque([first])
         while waiting:
-            here = waiting.popleft()
-            for need in self._objects[here.path].needs:
+            current = waiting.popleft()
+            for need in self._objects[current.path].needs:
                 if need in names:
-                    self._join(names[need], here, order, waiting)
-                elif location := self.find(need, here):
+                    self._join(names[need], current, order, waiting)
+                elif location := self.find(need, current):
                     as_found, real = location
                     names[need] = real
                     names.setdefault(self._objects[real].soname or need, real)
-                    self._join(real, here, order, waiting, dirname(as_found))
+                    self._join(real, current, order, waiting, dirname(as_found))
                 elif is_drivers(need):
                     drivers.add(need)
                 else:
-                    missing.append((need, here.path))
+                    missing.append((need, current.path))
         return Load(tuple(order), names, frozenset(drivers), tuple(dict.fromkeys(missing)))
 
     def _join(
@@ -127,14 +127,14 @@ class Loader:
             order[path] = Loaded(path, origin or dirname(path), by)
             waiting.append(order[path])
 
-    def find(self, soname: str, here: Loaded) -> tuple[str, str] | None:
+    def find(self, soname: str, current: Loaded) -> tuple[str, str] | None:
         """Where this object finds a soname: the path that the loader builds, and the real path."""
-        needer = self._objects[here.path]
+        needer = self._objects[current.path]
         if "/" in soname:  # a path, which may contain tokens too
-            path = next(self._expanded((soname,), here))
+            path = next(self._expanded((soname,), current))
             real = self._links.file(path)
             return (path, real) if real and self._fits(real, needer.machine) else None
-        folders = (folder for folder in self._search(here) if folder.startswith("/"))
+        folders = (folder for folder in self._search(current) if folder.startswith("/"))
         for folder in folders:
             if real := self._in_folder(folder, soname, needer.machine):
                 return f"{folder}/{soname}", real
@@ -148,22 +148,22 @@ class Loader:
                 return f"{folder}/{soname}", real
         return None
 
-    def _search(self, here: Loaded) -> Iterator[str]:
+    def _search(self, current: Loaded) -> Iterator[str]:
         """The folders that are searched before the cache, in order."""
-        needer = self._objects[here.path]
+        needer = self._objects[current.path]
         if not needer.runpath:
-            above: Loaded | None = here
+            above: Loaded | None = current
             while above is not None:
                 obj = self._objects[above.path]
                 yield from self._expanded(obj.rpath if not obj.runpath else (), above)
                 above = above.by
-        yield from self._expanded(self.library_path, here)
-        yield from self._expanded(needer.runpath, here)
+        yield from self._expanded(self.library_path, current)
+        yield from self._expanded(needer.runpath, current)
 
-    def _expanded(self, entries: Iterable[str], here: Loaded) -> Iterator[str]:
-        machine = self._objects[here.path].machine
+    def _expanded(self, entries: Iterable[str], current: Loaded) -> Iterator[str]:
+        machine = self._objects[current.path].machine
         lib = f"lib/{_TRIPLES[machine]}" if self._debian and machine in _TRIPLES else "lib64"
-        values = {"ORIGIN": here.origin, "LIB": lib, "PLATFORM": machine}
+        values = {"ORIGIN": current.origin, "LIB": lib, "PLATFORM": machine}
         for entry in entries:
             expanded = _TOKEN.sub(lambda match: values[match[1] or match[2]], entry)
             yield expanded.rstrip("/") or "/"

@@ -60,9 +60,9 @@ def _environments_of(paths: Iterable[str], links: Links) -> Iterator[Environment
 
 def _interpreter(prefix: str, version: str, links: Links) -> str:
     """The real path of the environment's own interpreter, else of the system's."""
-    here = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
+    own = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
     system = [f"{folder}/bin/python{version}" for folder in ("/usr/local", "/usr")]
-    return next((real for path in (*here, *system) if (real := links.file(path))), "")
+    return next((real for path in (*own, *system) if (real := links.file(path))), "")
 
 
 def site_of(path: str) -> str | None:

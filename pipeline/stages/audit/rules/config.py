@@ -142,11 +142,11 @@ def _barrier(image: ImageModel, path: str, uid: int, gid: int) -> str | None:
         return None
     parts = path.strip("/").split("/")
     for depth in range(1, len(parts) + 1):
-        here = "/" + "/".join(parts[:depth])
-        node = image.inventory.nodes.get(here)
+        folder = "/" + "/".join(parts[:depth])
+        node = image.inventory.nodes.get(folder)
         needed = _READ if depth == len(parts) else _ENTER
         if node and node.kind != "link" and not _may(node, uid, gid, needed):
-            return here
+            return folder
     return None
 
 
@@ -161,7 +161,7 @@ def writable(image: ImageModel) -> Iterator[ImageFinding]:
     folders |= dict.fromkeys(image.loader.folders(image.machine), "the loader's path")
     folders |= {image.main.site: "Python's path"} if image.main else {}
     reported = set()
-    for folder, how in folders.items():
+    for folder, use in folders.items():
         real = image.links.real(folder)
         node = image.inventory.nodes.get(real) if real else None
         if node and node.kind == "directory" and node.mode & 0o002 and node.path not in reported:
@@ -170,7 +170,7 @@ def writable(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=node.path,
-                text=f"it is writable by everyone{sticky}, and it is on {how}",
+                text=f"it is writable by everyone{sticky}, and it is on {use}",
                 why="any process in the container can put code there that others run",
                 hint=f"chmod o-w {node.path}",
             )

@@ -127,14 +127,14 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
         if len(several) > 1:
             versions = " and ".join(distribution.version for distribution in several)
             intact = most_intact(several)
-            whose = (
+            state = (
                 f"those of {intact[0].version} are intact" if len(intact) == 1 else "neither is more complete"
             )
             yield _finding(
                 severity=Severity.ERROR if name == "torch" else Severity.WARNING,
                 path=several[-1].path,
                 text=f"{name} is installed twice in one folder: {versions}",
-                why=f"their files overwrite each other ({whose}), and which one tools report is arbitrary",
+                why=f"their files overwrite each other ({state}), and which one tools report is arbitrary",
                 hint="install everything in one resolve into an empty environment",
             )
     sites = sorted({site for name, site in by_folder if name == "torch"})
@@ -182,13 +182,13 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
         return
     metas = (_CONDA.fullmatch(path) for path in image.inventory.nodes if "/conda-meta/" in path)
     condas = {match["name"] for match in metas if match and match["prefix"] == image.main.prefix}
-    theirs = {_CONDAS_NAME.get(name, name) for name in condas}
+    by_conda = {_CONDAS_NAME.get(name, name) for name in condas}
     by_pip = {
         name: distribution
         for name, distribution in image.installed.items()
         if distribution.installer in {"pip", "uv"}
     }
-    for name in sorted(theirs & by_pip.keys()):
+    for name in sorted(by_conda & by_pip.keys()):
         yield _finding(
             severity=Severity.WARNING,
             path=by_pip[name].path,

@@ -83,28 +83,28 @@ def _compiled(image: ImageModel, main: str) -> Iterator[ImageFinding]:
 
 def minors(image: ImageModel) -> Iterator[ImageFinding]:
     """No part of the toolkit is of another minor than the runtime; else the consequence is reported."""
-    ours = image.cuda
-    if "." not in ours:
+    runtime = image.cuda
+    if "." not in runtime:
         return
-    for what, theirs, where in image.components:
-        if theirs == ours or "." not in theirs:
+    for what, part, where in image.components:
+        if part == runtime or "." not in part:
             continue
-        is_newer = version(theirs) > version(ours)
+        is_newer = version(part) > version(runtime)
         makes_ptx = what in known_libraries.COMPILERS
-        if theirs.partition(".")[0] != ours.partition(".")[0]:
+        if part.partition(".")[0] != runtime.partition(".")[0]:
             why = "what it compiles or binds is of another major, whose runtime is not there"
         elif is_newer and makes_ptx:
             why = (
-                f"the PTX that it compiles at run time needs the driver of CUDA {theirs}, not that of {ours}"
+                f"the PTX that it compiles at run time needs the driver of CUDA {part}, not that of {runtime}"
             )
         elif is_newer:
-            why = f"what is compiled with it may need what a runtime of {ours} lacks"
+            why = f"what is compiled with it may need what a runtime of {runtime} lacks"
         else:
-            why = f"it knows no architecture or feature that came with CUDA {ours}"
+            why = f"it knows no architecture or feature that came with CUDA {runtime}"
         yield _finding(
             severity=Severity.WARNING if is_newer else Severity.NOTE,
             path="" if not where.startswith("/") else where,
-            text=f"{what} is of CUDA {theirs} ({where}), the runtime of {ours}",
+            text=f"{what} is of CUDA {part} ({where}), the runtime of {runtime}",
             why=why,
-            hint=f"hold it back to CUDA {ours}, or raise the runtime",
+            hint=f"hold it back to CUDA {runtime}, or raise the runtime",
         )

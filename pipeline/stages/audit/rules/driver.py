@@ -55,17 +55,17 @@ def label(image: ImageModel) -> Iterator[ImageFinding]:
 def requirement(image: ImageModel) -> Iterator[ImageFinding]:
     """``NVIDIA_REQUIRE_CUDA``, by which the container toolkit refuses drivers, names the CUDA inside."""
     required = re.search(r"cuda>=([0-9]+)\.([0-9]+)", image.env.get("NVIDIA_REQUIRE_CUDA", ""))
-    ours = image.cuda.partition(".")[0]
-    if not required or not ours or required[1] == ours:
+    major = image.cuda.partition(".")[0]
+    if not required or not major or required[1] == major:
         return
-    is_low = (whole(required[1]) or 0) < (whole(ours) or 0)
+    is_low = (whole(required[1]) or 0) < (whole(major) or 0)
     yield _finding(
         severity=Severity.WARNING,
         text=f"NVIDIA_REQUIRE_CUDA asks for CUDA {required[1]}.{required[2]}, the runtime is of {image.cuda}",
         why="a driver that is too old is accepted, and fails later"
         if is_low
         else "a driver that is new enough is refused",
-        hint=f"set it to cuda>={ours}.0",
+        hint=f"set it to cuda>={major}.0",
     )
 
 

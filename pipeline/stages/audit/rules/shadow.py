@@ -23,7 +23,9 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
 
     Empty files are ignored: the toolkit leaves them behind as mount points.
     """
-    reasons = {real: how for folder, how in _search_folders(image) if (real := image.links.real(folder))}
+    reasons = {
+        real: reason for folder, reason in _search_folders(image) if (real := image.links.real(folder))
+    }
     for path, node in sorted(image.inventory.nodes.items()):
         folder, _, name = path.rpartition("/")
         if not name.startswith("lib") or not name.startswith(_STEMS) or node.kind not in {"file", "link"}:
@@ -31,9 +33,9 @@ def driver(image: ImageModel) -> Iterator[ImageFinding]:
         real = image.links.file(path)
         if real is None or image.inventory.nodes[real].size == 0:
             continue
-        how = reasons.get(folder)
-        if how:
-            yield _shadowing(path, real, how)
+        reason = reasons.get(folder)
+        if reason:
+            yield _shadowing(path, real, reason)
         elif _is_compat(real) and node.kind == "file" and name.startswith("libcuda.so"):
             yield _finding(
                 severity=Severity.NOTE,
