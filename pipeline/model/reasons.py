@@ -4,146 +4,126 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class ReasonCode(StrEnum):
-    """Every code of a Reason: ``--json`` prints them, so a value never changes and is never used again."""
+    """Every code of a Reason, and when it is given; ``docs/reasons.md`` is made from it.
+
+    ``--json`` prints codes, so one never changes, and one that is gone is never used again.
+    """
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str = "") -> Self:
+        """One code, told apart from others by its text alone."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
     # The gate, about the image.
-    UNKNOWN_CELL = "unknown-cell"
-    """The image says that it is a cell that this matrix does not have."""
-    OTHER_CELL = "other-cell"
-    """The image, or its record, is of another cell."""
-    OTHER_BUILD = "other-build"
-    """The image is not what today's lock, recipe and base give, or its record is of another build."""
-    OTHER_DIGEST = "other-digest"
-    """The record is about another image."""
-    OTHER_REPOSITORY = "other-repository"
-    """The record was made for another repository."""
+    UNKNOWN_CELL = "unknown-cell", "The image says that it is a cell that this matrix does not have."
+    OTHER_CELL = "other-cell", "The image, or its record, is of another cell."
+    OTHER_BUILD = (
+        "other-build",
+        "The image is not what today's lock, recipe and base give, or its record is of another build.",
+    )
+    OTHER_DIGEST = "other-digest", "The record is about another image."
+    OTHER_REPOSITORY = "other-repository", "The record was made for another repository."
 
     # The gate, about the certificate.
-    NO_CERTIFICATE = "no-certificate"
-    """No certificate of this image was judged by today's rules, exceptions and expectations."""
-    CERTIFICATE_REFUSED = "certificate-refused"
-    """The certificate has an error."""
-    EXCEPTION_ENDED = "exception-ended"
-    """An exception of the matrix by which a finding was waived has expired."""
+    NO_CERTIFICATE = (
+        "no-certificate",
+        "No certificate of this image was judged by today's rules, exceptions and expectations.",
+    )
+    CERTIFICATE_REFUSED = "certificate-refused", "The certificate has an error."
+    EXCEPTION_ENDED = (
+        "exception-ended",
+        "An exception of the matrix by which a finding was waived has expired.",
+    )
 
     # The gate, about the record.
-    NO_PROOF = "no-proof"
-    """No trusted key has signed a record of this image."""
-    NOT_PASSED = "not-passed"
-    """The record as a whole says FAILED."""
-    CHECK_FAILED = "check-failed"
-    """The record names checks that failed."""
-    REQUIRED_MISSING = "required-missing"
-    """A check that the policy requires did not pass: it failed, was skipped, or is not in the record."""
-    OTHER_HARDWARE = "other-hardware"
-    """A CUDA cell was tested without a GPU."""
-    FLAKY = "flaky"
-    """The image passed after it had failed with nothing changed, and the policy does not accept that."""
-    STATEMENT_MISSING = "statement-missing"
-    """An attestation that others name is gone; it may have been a failure."""
-    OTHER_SUITE = "other-suite"
-    """The record is by another suite than today's."""
-    OTHER_MODEL = "other-model"
-    """The record is by another test model than today's."""
-    STALE = "stale"
-    """The record is older than the policy allows."""
-    FROM_THE_FUTURE = "from-the-future"
-    """The record is dated later than this machine's clock."""
-    SUPERSEDED = "superseded"
-    """The same image failed later."""
+    NO_PROOF = "no-proof", "No trusted key has signed a record of this image."
+    NOT_PASSED = "not-passed", "The record as a whole says FAILED."
+    CHECK_FAILED = "check-failed", "The record names checks that failed."
+    REQUIRED_MISSING = (
+        "required-missing",
+        "A check that the policy requires did not pass: it failed, was skipped, or is not in the record.",
+    )
+    OTHER_HARDWARE = "other-hardware", "A CUDA cell was tested without a GPU."
+    FLAKY = (
+        "flaky",
+        "The image passed after it had failed with nothing changed, and the policy does not accept that.",
+    )
+    STATEMENT_MISSING = (
+        "statement-missing",
+        "An attestation that others name is gone; it may have been a failure.",
+    )
+    OTHER_SUITE = "other-suite", "The record is by another suite than today's."
+    OTHER_MODEL = "other-model", "The record is by another test model than today's."
+    STALE = "stale", "The record is older than the policy allows."
+    FROM_THE_FUTURE = "from-the-future", "The record is dated later than this machine's clock."
+    SUPERSEDED = "superseded", "The same image failed later."
 
     # Attestations that count for nothing.
-    RECORD_MALFORMED = "record-malformed"
-    """The bundle cannot be read, or contradicts itself."""
-    RECORD_MISSING = "record-missing"
-    """The referrer is listed but not in the registry."""
-    RECORD_SUBJECT = "record-subject"
-    """It is about another image than the one it is attached to."""
-    RECORD_TYPE = "record-type"
-    """It is a statement or a predicate of a type that is not ours."""
-    RECORD_UNTRUSTED = "record-untrusted"
-    """No trusted key has signed it."""
-    LIST_FOREIGN = "list-foreign"
-    """The tag under which a list of referrers belongs holds something else."""
+    RECORD_MALFORMED = "record-malformed", "The bundle cannot be read, or contradicts itself."
+    RECORD_MISSING = "record-missing", "The referrer is listed but not in the registry."
+    RECORD_SUBJECT = "record-subject", "It is about another image than the one it is attached to."
+    RECORD_TYPE = "record-type", "It is a statement or a predicate of a type that is not ours."
+    RECORD_UNTRUSTED = "record-untrusted", "No trusted key has signed it."
+    LIST_FOREIGN = "list-foreign", "The tag under which a list of referrers belongs holds something else."
 
     # Publication, and the tags in the destination.
-    NOT_ALLOWED = "not-allowed"
-    """The gate does not allow a tag."""
-    LAYER_TOO_LARGE = "layer-too-large"
-    """The registry is known to refuse layers of that size."""
-    TAG_FIXED = "tag-fixed"
-    """A channel names another image, and ``publish.moves`` is ``never``."""
-    TAG_IMMUTABLE = "tag-immutable"
-    """The immutable tag of these inputs names another proven image."""
-    TAG_LEFT = "tag-left"
-    """A tag that should go is still there, because the registry removes no tags."""
-    TAG_MOVED = "tag-moved"
-    """The immutable tag of these inputs was moved to something that is not proven."""
-    TAG_NEWER = "tag-newer"
-    """The destination has an image of the cell with a newer proof."""
-    TAG_RACE = "tag-race"
-    """Another publisher won the tags meanwhile."""
-    TAG_UNKNOWN = "tag-unknown"
-    """A channel names an image whose attestations are gone, so that it may be newer."""
-    EVIDENCE_LACKING = "evidence-lacking"
-    """The image is allowed and tagged, but the destination lacks the attestations that allow it."""
-    STILL_TAGGED = "still-tagged"
-    """The image has tags that it may not carry."""
+    NOT_ALLOWED = "not-allowed", "The gate does not allow a tag."
+    LAYER_TOO_LARGE = "layer-too-large", "The registry is known to refuse layers of that size."
+    TAG_FIXED = "tag-fixed", "A channel names another image, and `publish.moves` is `never`."
+    TAG_IMMUTABLE = "tag-immutable", "The immutable tag of these inputs names another proven image."
+    TAG_LEFT = "tag-left", "A tag that should go is still there, because the registry removes no tags."
+    TAG_MOVED = "tag-moved", "The immutable tag of these inputs was moved to something that is not proven."
+    TAG_NEWER = "tag-newer", "The destination has an image of the cell with a newer proof."
+    TAG_RACE = "tag-race", "Another publisher won the tags meanwhile."
+    TAG_UNKNOWN = (
+        "tag-unknown",
+        "A channel names an image whose attestations are gone, so that it may be newer.",
+    )
+    EVIDENCE_LACKING = (
+        "evidence-lacking",
+        "The image is allowed and tagged, but the destination lacks the attestations that allow it.",
+    )
+    STILL_TAGGED = "still-tagged", "The image has tags that it may not carry."
 
     # A stage that did not come to an end.
-    MACHINE = "machine"
-    """The machine, the network or a tool failed."""
-    INCONCLUSIVE = "inconclusive"
-    """A check could not be run to its end."""
+    MACHINE = "machine", "The machine, the network or a tool failed."
+    INCONCLUSIVE = "inconclusive", "A check could not be run to its end."
 
     # Combinations that become no cell: the rule of compatibility that speaks against it, or the matrix.
-    EXCLUDED = "excluded"
-    """``exclude`` in the matrix names it."""
-    ARCHS = "archs"
-    """A GPU's architecture is not among those that a wheel was compiled for."""
-    AUTO = "auto"
-    """No release of vLLM pins this PyTorch for this CUDA."""
-    COMPANIONS = "companions"
-    """A pinned package does not fit this PyTorch or this vLLM."""
-    CUDA_MAJOR = "cuda-major"
-    """PyTorch and vLLM are built for different major versions of CUDA."""
-    DRIVER = "driver"
-    """The driver is too old for this CUDA, or too new for the GPU."""
-    FORWARD_COMPATIBILITY = "forward-compatibility"
-    """CUDA's forward-compatibility package does not work with this GPU or this driver."""
-    GLIBC = "glibc"
-    """The base's glibc is older than a wheel needs."""
-    KNOWN_BAD = "known-bad"
-    """A combination that is known not to work."""
-    PIN = "pin"
-    """vLLM pins another PyTorch."""
-    PYTHON = "python"
-    """There are no wheels for this Python."""
-    RELEASED = "released"
-    """The release does not exist, or not for this platform."""
-    TRANSFORMERS = "transformers"
-    """The pinned Transformers does not fit this vLLM."""
-    VARIANT = "variant"
-    """PyTorch has no build for this CUDA."""
-    WHOLE = "whole"
-    """The wheel on the index is damaged."""
+    EXCLUDED = "excluded", "`exclude` in the matrix names it."
+    ARCHS = "archs", "A GPU's architecture is not among those that a wheel was compiled for."
+    AUTO = "auto", "No release of vLLM pins this PyTorch for this CUDA."
+    COMPANIONS = "companions", "A pinned package does not fit this PyTorch or this vLLM."
+    CUDA_MAJOR = "cuda-major", "PyTorch and vLLM are built for different major versions of CUDA."
+    DRIVER = "driver", "The driver is too old for this CUDA, or too new for the GPU."
+    FORWARD_COMPATIBILITY = (
+        "forward-compatibility",
+        "CUDA's forward-compatibility package does not work with this GPU or this driver.",
+    )
+    GLIBC = "glibc", "The base's glibc is older than a wheel needs."
+    KNOWN_BAD = "known-bad", "A combination that is known not to work."
+    PIN = "pin", "vLLM pins another PyTorch."
+    PYTHON = "python", "There are no wheels for this Python."
+    RELEASED = "released", "The release does not exist, or not for this platform."
+    TRANSFORMERS = "transformers", "The pinned Transformers does not fit this vLLM."
+    VARIANT = "variant", "PyTorch has no build for this CUDA."
+    WHOLE = "whole", "The wheel on the index is damaged."
 
     # What refresh finds wrong with the facts.
-    ABSENT = "absent"
-    """The newest release has no row."""
-    CUDA = "cuda"
-    """A row's CUDA contradicts its metadata or its libraries."""
-    LOST = "lost"
-    """The index no longer has a release that is in the facts."""
-    PAGE = "page"
-    """The index answers with a page that cannot be read."""
-    SOURCE = "source"
-    """A row does not say where a fact was read."""
-    TORCH = "torch"
-    """A row pins a PyTorch of which there is no row."""
+    ABSENT = "absent", "The newest release has no row."
+    CUDA = "cuda", "A row's CUDA contradicts its metadata or its libraries."
+    LOST = "lost", "The index no longer has a release that is in the facts."
+    PAGE = "page", "The index answers with a page that cannot be read."
+    SOURCE = "source", "A row does not say where a fact was read."
+    TORCH = "torch", "A row pins a PyTorch of which there is no row."
 
     @property
     def is_of_a_tag(self) -> bool:
