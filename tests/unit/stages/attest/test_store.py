@@ -3,103 +3,48 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from pipeline.adapters import signing_keys
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, ContentError, Descriptor, Manifest
 from pipeline.formats import dsse
 from pipeline.model import (
     Attestations,
-    Certificate,
     Certified,
     Digest,
     Links,
     Proof,
     Reason,
     ReasonCode,
-    Record,
     canonical,
 )
 from pipeline.model.errors import RegistryError
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, store
-from tests import builders
-from tests.memory_registry import MemoryRegistry, memory_registry
+from tests.unit.stages.attest.samples import (
+    AGAIN,
+    IMAGE,
+    KEY,
+    SIGNER,
+    STRANGER,
+    SUBJECT,
+    TRUSTED,
+    attach,
+    beside,
+    certificate,
+    names,
+    odd_layers,
+    other_layer,
+    put_beside,
+    record,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pipeline.adapters.registry import Registry
-
-KEY, STRANGER = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
-SIGNER = dsse.fingerprint(KEY.public_key())
-TRUSTED = signing_keys.trusted([KEY.public_key()])
-IMAGE = Manifest(
-    canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": {"mediaType": "x", "digest": f"sha256:{'0' * 64}", "size": 1},
-            "layers": [],
-        }
-    ),
-    OCI_MANIFEST,
-)
-SUBJECT = IMAGE.digest
-AGAIN = f"it counts for nothing; verify the image {SUBJECT} again"
-
-
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    """A registry of the test's own, where nobody else writes: there is nothing to wait for."""
-    monkeypatch.setattr("pipeline.adapters.registry.referrers.time", SimpleNamespace(sleep=lambda _: None))
-    with memory_registry() as running:
-        yield running
-
-
-@pytest.fixture
-def staging(registry: MemoryRegistry) -> Registry:
-    """A repository with an image in it, of which nothing was said yet."""
-    found = registry.at("a-staging")
-    found.put_manifest(IMAGE)
-    return found
-
-
-def record(second: int = 5, **changes: Any) -> Record:
-    finished = f"2030-01-02T03:04:{second:02}Z"
-    return builders.record(**{"digest": str(SUBJECT), "finished": finished, **changes})
-
-
-def certificate(second: int = 5) -> Certificate:
-    return builders.certificate(digest=str(SUBJECT), created=f"2030-01-02T03:04:{second:02}Z")
-
-
-def attach(registry: Registry, bundle: bytes) -> Digest:
-    return attest.attach(registry, registry.repository.at(SUBJECT), bundle)
-
-
-def beside(registry: Registry) -> Attestations:
-    return attest.Evidence(TRUSTED).attestations_of(registry, SUBJECT)
-
-
-def put_beside(registry: Registry, change: Callable[[dict[str, Any]], object], body: bytes = b"{}") -> Digest:
-    """A referrer like ours that somebody made otherwise, in its list and under a tag of its own."""
-    blob = registry.put_blob(body)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": dsse.BUNDLE,
-        "config": blob.plain,
-        "layers": [{**blob.plain, "mediaType": dsse.BUNDLE}],
-        "subject": IMAGE.descriptor.plain,
-    }
-    change(document)
-    return registry.put_referrer(Manifest(canonical(document), OCI_MANIFEST))
-
+    from tests.memory_registry import MemoryRegistry
 
 # -- storing and finding --------------------------------------------------------------------------------
 
@@ -196,20 +141,12 @@ def no_layer(document: dict[str, Any]) -> None:
     document["layers"] = []
 
 
-def other_layer(document: dict[str, Any]) -> None:
-    document["layers"][0]["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.2+json"
-
-
 def large_layer(document: dict[str, Any]) -> None:
     document["layers"][0]["size"] = dsse.MAX_BUNDLE_BYTES + 1
 
 
 def lost_layer(document: dict[str, Any]) -> None:
     document["layers"][0]["digest"] = f"sha256:{'e' * 64}"
-
-
-def odd_layers(document: dict[str, Any]) -> None:
-    document["layers"] = "none"
 
 
 NO_BUNDLE = "does not hold one bundle of sigstore"
@@ -352,149 +289,3 @@ def test_a_certificate_misses_what_it_names_and_excuses_nothing(staging: Registr
     found = beside(staging)
     assert found.certificates == (Certified(certificate(), SIGNER, digest, links),)
     assert found.missing == (gone,)
-
-
-# -- cleaning ---------------------------------------------------------------------------------------------
-
-
-def cleaned(registry: Registry) -> list[str]:
-    told: list[str] = []
-    attest.clean(registry, SUBJECT, TRUSTED, told.append)
-    return told
-
-
-def names(registry: Registry, suffix: str = "") -> list[str]:
-    """What a list names."""
-    manifest = registry.manifest(f"sha256-{SUBJECT.hex}{suffix}")
-    assert manifest
-    return [one["digest"] for one in manifest.document["layers" if suffix else "manifests"]]
-
-
-def test_where_nothing_is_in_the_way_nothing_is_touched(registry: MemoryRegistry, staging: Registry) -> None:
-    """What a stranger signed is nobody's business here."""
-    attach(staging, attest.sign(record(), KEY))
-    attach(staging, attest.sign(record(), STRANGER))
-    registry.writes.clear()
-    assert cleaned(staging) == []
-    assert registry.writes == []
-
-
-def test_where_there_is_nothing_no_list_is_made(registry: MemoryRegistry, staging: Registry) -> None:
-    registry.writes.clear()
-    assert cleaned(staging) == []
-    assert registry.writes == []
-
-
-def test_what_is_no_statement_goes_from_the_registry_and_from_the_list(staging: Registry) -> None:
-    ours = attach(staging, attest.sign(record(), KEY))
-    broken = put_beside(staging, other_layer)
-    assert cleaned(staging) == [
-        f"{broken} removed: no trusted key signed it",
-        f"tag sha256-{SUBJECT.hex} is a list again, of 1",
-    ]
-    assert names(staging) == [str(ours)]
-    assert staging.manifest(broken) is None
-    assert beside(staging).rejected == ()
-    assert cleaned(staging) == []
-
-
-def test_what_is_only_listed_goes_from_the_list_and_is_not_removed(staging: Registry) -> None:
-    """It refers to another image: whoever lists it here wants us to remove it there."""
-    subject = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'3' * 64}"), 9)
-    other = put_beside(staging, lambda document: document.update(subject=subject.plain, layers=[]))
-    ours = attach(staging, attest.sign(record(), KEY))
-    entry = Descriptor(OCI_MANIFEST, other, 9, dsse.BUNDLE).plain
-    gone = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'4' * 64}"), 9, dsse.BUNDLE).plain
-    current = staging.manifest(f"sha256-{SUBJECT.hex}")
-    assert current
-    listed = [*current.document["manifests"], entry, gone, "odd"]
-    body = canonical({**current.document, "manifests": listed})
-    staging.put_manifest(Manifest(body, OCI_INDEX), f"sha256-{SUBJECT.hex}")
-    assert cleaned(staging) == [f"tag sha256-{SUBJECT.hex} is a list again, of 1"]
-    assert names(staging) == [str(ours)]
-    assert staging.manifest(other) is not None
-
-
-def test_a_tag_that_shows_no_statement_goes(staging: Registry) -> None:
-    """Only one of the form of a statement's own; the manifest behind it stays."""
-    attach(staging, attest.sign(record(), KEY))
-    tag, other = f"sha256-{SUBJECT.hex}.{'5' * 32}", f"sha256-{SUBJECT.hex}.sbom"
-    staging.put_manifest(IMAGE, tag)
-    staging.put_manifest(IMAGE, other)
-    assert cleaned(staging) == [f"tag {tag} removed: it shows no statement"]
-    assert staging.manifest(tag) is None
-    assert staging.digest_of(other) == SUBJECT
-
-
-@pytest.mark.parametrize("suffix", ["", ".att"])
-def test_what_is_no_list_gives_way_to_one(registry: MemoryRegistry, staging: Registry, suffix: str) -> None:
-    ours = attach(staging, attest.sign(record(), KEY))
-    before = names(staging, suffix)
-    tag = f"sha256-{SUBJECT.hex}{suffix}"
-    registry.kept["a-staging"].manifests["sha256:x"] = (OCI_MANIFEST, b"{}")
-    registry.kept["a-staging"].tags[tag] = "sha256:x"
-    assert cleaned(staging) == [f"tag {tag} is a list again, of 0"]
-    assert names(staging, suffix) == before
-    found = staging.manifest(tag)
-    assert found
-    assert found.media_type == (OCI_MANIFEST if suffix else OCI_INDEX)
-    assert beside(staging).rejected == ()
-    assert [one.manifest for one in beside(staging).proofs] == [ours]
-
-
-def test_where_ours_are_buried_all_that_nobody_trusts_goes(
-    staging: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More than are read, to the one: as many as are read stay."""
-    attach(staging, attest.sign(record(), KEY))
-    theirs = attach(staging, attest.sign(record(), STRANGER))
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 2)
-    assert cleaned(staging) == []
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 1)
-    assert cleaned(staging) == [
-        f"{theirs} removed: no trusted key signed it",
-        f"tag sha256-{SUBJECT.hex} is a list again, of 1",
-    ]
-    assert [one.record for one in beside(staging).proofs] == [record()]
-    assert beside(staging).rejected == ()
-
-
-def test_tags_that_show_nothing_bury_ours_as_well(staging: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    attach(staging, attest.sign(record(), KEY))
-    theirs = attach(staging, attest.sign(record(), STRANGER))
-    staging.put_manifest(IMAGE, f"sha256-{SUBJECT.hex}.{'5' * 32}")
-    monkeypatch.setattr("pipeline.stages.attest.cleaning.MAX_REFERRERS", 2)
-    cleaned(staging)
-    assert staging.manifest(theirs) is None
-
-
-def test_what_cannot_be_understood_is_not_removed(registry: MemoryRegistry, staging: Registry) -> None:
-    """Nobody knows what refers to it; it goes from the list alone."""
-    odd = put_beside(staging, odd_layers)
-    kind, body = registry.kept["a-staging"].manifests[str(odd)]
-    registry.kept["a-staging"].manifests[str(odd)] = kind, body.replace(b"subject", b"subjecT")
-    assert cleaned(staging)[-1] == f"tag sha256-{SUBJECT.hex} is a list again, of 0"
-    assert str(odd) in registry.kept["a-staging"].manifests
-
-
-def test_more_than_is_read_is_still_cleaned(staging: Registry) -> None:
-    """Which is what this is for."""
-    entries = [
-        Descriptor(
-            OCI_MANIFEST, Digest(f"sha256:{number:064x}"), dsse.MAX_BUNDLE_BYTES + 1, dsse.BUNDLE
-        ).plain
-        for number in range(1001)
-    ]
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-    staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
-    with pytest.raises(RegistryError, match="1001 things refer to"):
-        beside(staging)
-    assert cleaned(staging) == [f"tag sha256-{SUBJECT.hex} is a list again, of 0"]
-
-
-def test_where_nothing_is_trusted_the_older_list_is_not_looked_at(
-    registry: MemoryRegistry, staging: Registry
-) -> None:
-    registry.kept["a-staging"].manifests["sha256:x"] = (OCI_MANIFEST, b"{}")
-    registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}.att"] = "sha256:x"
-    assert beside(staging) == Attestations()

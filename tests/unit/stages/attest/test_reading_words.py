@@ -13,7 +13,7 @@ from pipeline.formats import dsse
 from pipeline.model import Digest, Links, Proof, Reason, ReasonCode, canonical
 from pipeline.stages import attest
 from pipeline.stages.attest import Evidence, certificates, links, records
-from tests.unit.stages.attest.test_attest import (
+from tests.unit.stages.attest.test_reading import (
     BUNDLE,
     CARRIER,
     CERTIFICATE,

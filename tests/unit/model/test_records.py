@@ -1,0 +1,71 @@
+"""Records and decisions: what is odd is refused, and absence is refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.model import (
+    Decision,
+    Outcome,
+    Reason,
+    ReasonCode,
+    Record,
+    to_json,
+)
+from tests import builders
+from tests.unit.model.test_model import CELL
+
+RECORD: dict[str, Any] = json.loads(json.dumps(to_json(builders.record())))
+
+
+def record(**changes: Any) -> Record:
+    """A record as it is read back, with these changes."""
+    return Record.model_validate_json(json.dumps({**RECORD, **changes}))
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    """JSON out, JSON in, the same value, under the key that others read."""
+    assert Record.model_validate_json(json.dumps(to_json(record()))) == record()
+    assert to_json(record())["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": 2},
+        {"digest": "latest"},
+        {"cell": "../a"},
+        {"cell": f"{CELL.id}\n"},
+        {"attempt": 0},
+        {"attempt": "1"},
+        {"result": "passed"},
+        {"started": "yesterday"},
+        {"extra": 1},
+        {"checks": [{"name": "serve", "outcome": "skipped", "seconds": 1}]},
+        {"checks": [{"name": "serve", "outcome": "passed", "seconds": -1}]},
+        {"checks": [{"name": "Serve!", "outcome": "passed", "seconds": 1}]},
+        {"repository": "a" * 5000},
+    ],
+)
+def test_a_record_that_a_stranger_bent_is_refused(changes: dict[str, Any]) -> None:
+    """Unknown keys, wrong types and odd values are no record."""
+    with pytest.raises(ValidationError):
+        record(**changes)
+
+
+def test_checks_are_named_by_outcome() -> None:
+    """Passed, failed and inconclusive are three things."""
+    found = record(
+        checks=[{"name": o, "outcome": o, "seconds": 0} for o in ("passed", "failed", "inconclusive")]
+    )
+    assert [found.named(outcome) for outcome in Outcome] == [("passed",), ("failed",), ("inconclusive",)]
+
+
+def test_a_decision_without_a_proof_allows_nothing() -> None:
+    """Absence is refusal, even where there is no reason against it."""
+    assert not Decision(()).allowed
+    assert not Decision((Reason(ReasonCode.STALE, "b", "c"),)).allowed
