@@ -221,7 +221,8 @@ def _default_staging(repository: Repository) -> Repository:
 
 def _policy(file: File, path: Path) -> Policy:
     return Policy(
-        required=file.verify.required,
+        required=file.verify.required or (),
+        at_least=dict(file.verify.at_least.items()),
         signers=tuple(path.parent / signer for signer in file.verify.signers),
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.matrix.fields import (
     Alias,
@@ -33,7 +33,7 @@ from pipeline.matrix.fields import (
     refusal,
 )
 from pipeline.matrix.variables import Argument, EnvValue, Variable
-from pipeline.model import CHECKS, CheckName, RuleName
+from pipeline.model import CHECK_VERSIONS, PROJECT, RULE_VERSIONS, CheckName, RuleName
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """The Python that each distribution's suite brings."""
@@ -54,6 +54,22 @@ _Releases = Annotated[tuple[Vllm, ...], Some]
 Releases = Annotated[
     _Releases, BeforeValidator(_listed, json_schema_input_type=Literal["auto", "none"] | _Releases)
 ]
+
+
+ProvenName = Literal[CheckName, RuleName]
+_Least = Annotated[int, Field(ge=1, le=1_000_000)]
+_VERSIONS = {**CHECK_VERSIONS, **RULE_VERSIONS}
+
+
+def _made_here(least: dict[ProvenName, int]) -> dict[ProvenName, int]:
+    """Refuses what no proof that is made by this program could have."""
+    for name, version in least.items():
+        if version > _VERSIONS[name]:
+            raise refusal(
+                f"version {version} of {name} is asked for, and here it has version {_VERSIONS[name]}",
+                f"write {name}: {_VERSIONS[name]}, or use a newer release of {PROJECT}",
+            )
+    return least
 
 
 class Section(BaseModel):
@@ -215,8 +231,13 @@ class Publish(Section):
 class Verify(Section):
     """What the gate asks of a proof."""
 
-    required: Annotated[tuple[CheckName, ...], Some] = CHECKS
+    required: Annotated[tuple[CheckName, ...], Some] | None = None
     """The checks that must have passed; all unless they are named."""
+    at_least: Annotated[dict[ProvenName, _Least], AfterValidator(_made_here)] = {}
+    """The oldest version of a check, or of a family of rules of the certificate, that counts: `correct: 2`.
+
+    Without it each counts in the version of its day, until the proof is too old.
+    """
     model: Plain | None = None
     """A model to prove with instead of the tiny one."""
     signers: tuple[Plain, ...] = ()

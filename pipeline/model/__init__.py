@@ -54,6 +54,7 @@ from pipeline.model.records import (
     Result,
     Trial,
     checks_of,
+    versions_of,
 )
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
@@ -61,14 +62,27 @@ from pipeline.model.shown import shown, shown_json, shown_lines
 from pipeline.model.statements import Attestations, Certified, Links, Proof
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
+from pipeline.model.versions import (
+    CHECK_VERSIONS,
+    FIRST,
+    FIRST_CHECKS,
+    FIRST_RULES,
+    RULE_VERSIONS,
+    version_of,
+)
 
 __all__ = [
     "CHECKS",
+    "CHECK_VERSIONS",
+    "FIRST",
+    "FIRST_CHECKS",
+    "FIRST_RULES",
     "LOOPBACK",
     "MAX_TEXT_LENGTH",
     "PROJECT",
     "RULE_FAMILIES",
     "RULE_NAMES",
+    "RULE_VERSIONS",
     "RUN_LABEL",
     "VARIANT_INDEX",
     "Attestations",
@@ -141,4 +155,6 @@ __all__ = [
     "shown_json",
     "shown_lines",
     "to_json",
+    "version_of",
+    "versions_of",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.model.platforms import AMD64, MACHINES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
     from pathlib import Path
 
@@ -129,12 +130,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the gate requires of a record today. It is in no key: a new policy voids no proof."""
+    """What the gate requires of a record today. It is in no key: a new policy voids no proof.
 
-    required: tuple[str, ...]
+    ``required`` are the checks that must have passed: where it names none, all that were there on the
+    first day and all that the record's own day had. ``at_least`` maps checks and families of rules to the
+    oldest version that counts; without one, any does.
+    """
+
+    required: tuple[str, ...] = ()
     signers: tuple[Path, ...] = ()
     max_age_days: int = 90
     accept_flaky: bool = False
+    at_least: Mapping[str, int] = field(default_factory=dict)
     moves: Literal["forward", "never"] = "forward"
 
 

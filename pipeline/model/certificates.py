@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from pipeline.model.frozen import MAX_TEXT_LENGTH, Frozen
 from pipeline.model.rule_families import RuleName  # noqa: TC001 - pydantic asks for it at run time
+from pipeline.model.versions import FIRST_RULES, Name, Version, version_of
 
 
 def _clipped(value: Any) -> Any:
@@ -127,15 +128,17 @@ class Certificate(Frozen):
     """What the files of one image say of where it will run, judged without a GPU.
 
     ``digest`` is empty for a folder. ``repository`` is where the image is to be published, ``inputs`` a
-    key of all that it was judged by; both are empty for a stranger's image. ``driver`` is None where
-    nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code. ``facts`` is
-    the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
+    key of what was expected of it; both are empty for a stranger's image. ``versions`` are those of the
+    families of rules; certificates of before name none, and stand for the first version of each. ``driver``
+    is None where nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code.
+    ``facts`` is the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
     """
 
     schema_number: Literal[1] = Field(1, alias="schema")
     name: UntrustedText
     repository: UntrustedText = ""
     inputs: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    versions: dict[Name, Version] = Field(default_factory=dict)
     digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
     platform: UntrustedText = ""
     findings: tuple[ImageFinding, ...]
@@ -151,6 +154,15 @@ class Certificate(Frozen):
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @model_serializer(mode="wrap")
+    def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``versions`` where it names none: so a certificate is written as it was signed."""
+        return {name: value for name, value in write(self).items() if name != "versions" or value}
+
+    def version_of(self, family: str) -> int:
+        """The version of the rules of a family by which it was judged; 0 where it was not."""
+        return version_of(family, self.versions, FIRST_RULES)
 
     @property
     def passed(self) -> bool:

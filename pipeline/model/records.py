@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
+from pipeline.model.versions import CHECK_VERSIONS, FIRST_CHECKS, Name, Version, version_of
 
 CheckName = Literal[
     "versions",
@@ -26,7 +28,7 @@ CheckName = Literal[
     "shutdown",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-"""Every check that the suite knows; those that a cell has are required unless the matrix says less."""
+"""Every check that the suite knows."""
 
 _OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
 _OF_PYTORCH_ALONE = {"compile"}
@@ -39,6 +41,11 @@ def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
     """
     of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
     return tuple(name for name in CHECKS if name not in of_others)
+
+
+def versions_of(vllm: str | None) -> dict[Name, Version]:
+    """The versions of these checks in this suite, as a record of today names them."""
+    return {name: CHECK_VERSIONS[name] for name in checks_of(vllm)}
 
 
 class Outcome(StrEnum):
@@ -109,7 +116,11 @@ class Result(StrEnum):
 
 
 class Record(Frozen):
-    """What the suite saw of one digest. Times are RFC 3339, UTC."""
+    """What the suite saw of one digest. Times are RFC 3339, UTC.
+
+    ``versions`` are those of the checks. Records of before have ``suite`` instead, a digest of the suite's
+    files: they are read as they were signed, and stand for the first version of each check of their day.
+    """
 
     schema_number: Literal[1] = Field(1, alias="schema")
     cell: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,100}$")]
@@ -118,7 +129,8 @@ class Record(Frozen):
     build_key: Key
     proof_key: Key
     lock: Sha
-    suite: Sha
+    versions: dict[Name, Version] = Field(default_factory=dict)
+    suite: Sha | None = None
     model: Sha
     host: Host
     started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -128,6 +140,27 @@ class Record(Frozen):
     result: Annotated[Result, Field(strict=False)]
 
     model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
+
+    @model_validator(mode="after")
+    def _says_by_what(self) -> Self:
+        if bool(self.versions) == bool(self.suite):
+            raise ValueError("a record names the versions of its checks or, of before, the suite")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only the one of ``versions`` and ``suite`` that it has: so a record is written as it was signed."""
+        absent = "suite" if self.versions else "versions"
+        return {name: value for name, value in write(self).items() if name != absent}
+
+    @property
+    def age(self) -> tuple[datetime, int]:
+        """What orders records of one image: when the suite ended, and at which attempt."""
+        return datetime.fromisoformat(self.finished), self.attempt
+
+    def version_of(self, check: str) -> int:
+        """The version in which a check was made; 0 where it was not."""
+        return version_of(check, self.versions, FIRST_CHECKS)
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""

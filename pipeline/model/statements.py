@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.model.references import Digest
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipeline.model.certificates import Certificate
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
@@ -43,7 +44,12 @@ class Proof:
     @property
     def age(self) -> tuple[datetime, int]:
         """The order of proofs of one image: by the end of the suite, then by the attempt."""
-        return datetime.fromisoformat(self.record.finished), self.record.attempt
+        return self.record.age
+
+    @property
+    def order(self) -> tuple[tuple[datetime, int], Digest]:
+        """The same, and for two of one age what everybody agrees on."""
+        return self.age, self.manifest
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class Certified:
     def subject(self) -> Digest:
         """The image that it is about."""
         return Digest(self.certificate.digest)
+
+    @property
+    def order(self) -> tuple[str, Digest]:
+        """What orders certificates of one image; for two of one age what everybody agrees on."""
+        return self.certificate.created, self.manifest
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,12 @@ class Attestations:
     def statements(self) -> tuple[Proof | Certified, ...]:
         """All that is signed by a trusted key."""
         return (*self.proofs, *self.certificates)
+
+    def newest_record_of(self, image: Digest) -> Record | None:
+        """The newest record of this very image."""
+        proofs = (one for one in self.proofs if one.subject == image)
+        newest = max(proofs, key=lambda one: one.order, default=None)
+        return newest.record if newest else None
 
     @property
     def links(self) -> Links:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline import suite
 from pipeline.adapters.registry import Registry
 from pipeline.compat.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
@@ -58,7 +57,6 @@ class CellGate(MatrixGate):
             repository or self.services.matrix.repository,
             attestations,
             policy=self.services.matrix.policy,
-            suite=suite.digest(),
             model=self.services.model_digest_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, expectations_of(spec, self.lock), spec.waivers),
             now=datetime.now(UTC),

@@ -8,7 +8,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.model import Decision, Image, Outcome, Reason, ReasonCode, Result, Severity, checks_of
+from pipeline.model import (
+    FIRST,
+    FIRST_CHECKS,
+    FIRST_RULES,
+    Decision,
+    Image,
+    Outcome,
+    Reason,
+    ReasonCode,
+    Result,
+    Severity,
+    checks_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +29,6 @@ if TYPE_CHECKING:
         Attestations,
         Cell,
         Certified,
-        CheckName,
         Digest,
         Policy,
         Proof,
@@ -42,7 +53,6 @@ def decide(
     beside: Attestations,
     *,
     policy: Policy,
-    suite: str,
     model: str | None,
     inputs: str,
     now: datetime,
@@ -50,16 +60,16 @@ def decide(
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
-    ``suite`` and ``model`` are the digests that count today (no model: any), ``inputs`` the key of
-    what a certificate of this image is judged by today, ``build_key`` the key that today's inputs of
-    the cell give (None: the image's own is not questioned), ``now`` is aware of its time zone. The
-    proof that decides is the newest that was made with today's suite and model, or else the newest; a
-    later failure of the same image outweighs it, and so does a statement that others name and that is gone.
+    ``model`` is the digest that counts today (None: any), ``inputs`` the key of what is expected of this
+    image today, ``build_key`` the key that today's inputs of the cell give (None: the image's own is not
+    questioned), ``now`` is aware of its time zone. The proof that decides is the newest that was made with
+    today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
+    the same image outweighs it, and so does a statement that others name and that is gone.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
-    certified = _current(beside.certificates, image, repository, inputs)
-    chosen = _chosen(cell, repository, beside.proofs, suite, model)
+    certified = _current(beside.certificates, image, repository, inputs, policy)
+    chosen = _chosen(cell, repository, beside.proofs, policy, model)
     reasons = [
         *_image_reasons(cell, image, build_key, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
@@ -73,7 +83,7 @@ def decide(
         reasons += _identity_reasons(cell, image, repository, record, remedy)
         reasons += _result_reasons(cell, record, policy, remedy)
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
-        reasons += _today_reasons(record, policy, suite, model, now=now, remedy=remedy)
+        reasons += _today_reasons(cell, record, policy, model, now=now, remedy=remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
     return Decision(tuple(reasons), chosen, certified, beside.rejected[:MOST_NAMED])
 
@@ -83,12 +93,12 @@ def holds(
 ) -> Proof | None:
     """The proof by which a digest may keep the tags of ``cell`` that it has, judged by today's policy.
 
-    Whether it is what today's inputs, suite or model would give is not asked: a published image stays
+    Whether it is what today's inputs, checks or model would give is not asked: a published image stays
     published while a newer one is made. None where what lies beside it does not allow a tag.
     """
-    chosen = _chosen(cell, repository, beside.proofs, None, None)
-    theirs = [one.certificate for one in beside.certificates if one.certificate.repository == str(repository)]
-    newest = max(theirs, key=lambda certificate: certificate.created, default=None)
+    chosen = _chosen(cell, repository, beside.proofs, policy, None)
+    theirs = [one for one in beside.certificates if one.certificate.repository == str(repository)]
+    newest = max(theirs, key=lambda one: one.order, default=None)
     if newest is None or chosen is None:
         return None
     record = chosen.record
@@ -98,25 +108,26 @@ def holds(
         repository,
         beside,
         policy=policy,
-        suite=record.suite,
         model=None,
-        inputs=newest.inputs,
+        inputs=newest.certificate.inputs,
         now=now,
     )
     return decision.proof if decision.allowed else None
 
 
 def _chosen(
-    cell: Cell, repository: Repository, proofs: Sequence[Proof], suite: str | None, model: str | None
+    cell: Cell, repository: Repository, proofs: Sequence[Proof], policy: Policy, model: str | None
 ) -> Proof | None:
-    """The newest proof of this cell, here, by today's suite and model, as far as there is one."""
+    """The newest proof of this cell, here, by checks and a model that count today, as far as there is one."""
     about = [
         one for one in proofs if (one.record.cell, one.record.repository) == (cell.id, str(repository))
     ] or proofs
     todays = [
-        one for one in about if suite in (None, one.record.suite) and model in (None, one.record.model)
+        one
+        for one in about
+        if model in (None, one.record.model) and not _old_checks(cell, one.record, policy)
     ] or about
-    return max(todays, key=lambda proof: proof.age, default=None)
+    return max(todays, key=lambda proof: proof.order, default=None)
 
 
 def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str) -> Iterator[Reason]:
@@ -133,16 +144,22 @@ def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str)
 
 
 def _current(
-    certificates: Sequence[Certified], image: Image, repository: Repository, inputs: str
+    certificates: Sequence[Certified], image: Image, repository: Repository, inputs: str, policy: Policy
 ) -> Certified | None:
-    """The newest certificate of this very image, for this repository, judged by what counts today."""
+    """The newest certificate of this very image, for this repository, judged by what counts today.
+
+    That is what is expected of it, and rules of every family, in the versions that the policy asks for.
+    """
     fitting = [
         one
         for one in certificates
         if (one.certificate.inputs, one.certificate.digest, one.certificate.repository)
         == (inputs, str(image.ref.digest), str(repository))
+        and all(
+            one.certificate.version_of(family) >= policy.at_least.get(family, FIRST) for family in FIRST_RULES
+        )
     ]
-    return max(fitting, key=lambda one: one.certificate.created, default=None)
+    return max(fitting, key=lambda one: one.order, default=None)
 
 
 def _file_reasons(
@@ -195,7 +212,7 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
         yield Reason(ReasonCode.NOT_PASSED, f"{cell.id}: the record of {record.finished} says FAILED", remedy)
     if failed:
         yield Reason(ReasonCode.CHECK_FAILED, f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
-    missing = [name for name in _required(cell, policy) if name not in passed]
+    missing = [name for name in _required(cell, policy, record) if name not in passed]
     if missing:
         text = f"{cell.id}: these required checks did not pass: {', '.join(missing)}"
         yield Reason(ReasonCode.REQUIRED_MISSING, text, remedy)
@@ -237,23 +254,34 @@ def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Ite
         yield Reason(ReasonCode.STATEMENT_MISSING, text, hint)
 
 
-def _required(cell: Cell, policy: Policy) -> tuple[CheckName, ...]:
-    """The checks that the policy asks for, of those that such a cell has; all of these where it names none.
+def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
+    """The checks that the policy names, of those that such a cell has; where it names none of them, all.
 
     So nothing is refused for a server that it never had, and nothing gets through because the policy
-    speaks of servers only.
+    speaks of servers only. All are those of the first day and those of the record's own: a check that came
+    later is asked of what is proven later.
     """
     checks = checks_of(cell.vllm)
-    return tuple(name for name in checks if name in policy.required) or checks
+    named = tuple(name for name in checks if name in policy.required)
+    first = (name for name in checks if name in FIRST_CHECKS)
+    return named or tuple(dict.fromkeys((*first, *record.versions)))
+
+
+def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
+    """The checks of such a cell that were made in an older version than the policy asks for."""
+    asked = (name for name in checks_of(cell.vllm) if name in policy.at_least)
+    return tuple(name for name in asked if record.version_of(name) < policy.at_least[name])
 
 
 def _today_reasons(
-    record: Record, policy: Policy, suite: str, model: str | None, *, now: datetime, remedy: str
+    cell: Cell, record: Record, policy: Policy, model: str | None, *, now: datetime, remedy: str
 ) -> Iterator[Reason]:
     """What has changed since the record was made."""
-    if record.suite != suite:
-        text = f"{record.cell}: tested by the suite {record.suite}, today's is {suite}"
-        yield Reason(ReasonCode.OTHER_SUITE, text, remedy)
+    for name in _old_checks(cell, record, policy):
+        made = record.version_of(name)
+        how = f"in version {made}" if made else "not at all"
+        text = f"{record.cell}: {name} was tested {how}, `verify: at_least:` asks for {policy.at_least[name]}"
+        yield Reason(ReasonCode.OLD_CHECK, text, remedy)
     if model not in (None, record.model):
         yield Reason(
             ReasonCode.OTHER_MODEL,

@@ -173,10 +173,7 @@ def _record(state: CellState) -> Record | None:
         return state.decision.proof.record
     if state.image is None:
         return None
-    digest = str(state.image.ref.digest)
-    proofs = [proof for proof in state.attestations.proofs if proof.record.digest == digest]
-    newest = max(proofs, key=lambda proof: proof.age, default=None)
-    return newest.record if newest else None
+    return state.attestations.newest_record_of(state.image.ref.digest)
 
 
 def _is_whole(state: CellState) -> bool:

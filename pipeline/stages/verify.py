@@ -38,6 +38,7 @@ from pipeline.model import (
     checks_of,
     key_of,
     shown,
+    versions_of,
 )
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.model.platforms import platform_of
@@ -74,7 +75,8 @@ def record(
     ``earlier`` are the records of the same image: one of the same proof key makes this another attempt, and
     a pass after a failure a warning.
     """
-    proof_key = key_of([image.ref.digest.value, suite.digest(), model, host.hardware])
+    versions = versions_of(image.cell.vllm)
+    proof_key = key_of([image.ref.digest.value, versions, model, host.hardware])
     before = [record for record in earlier if record.proof_key == proof_key]
     return Record(
         schema=1,
@@ -84,7 +86,7 @@ def record(
         build_key=image.build_key,
         proof_key=proof_key,
         lock=image.lock,
-        suite=suite.digest(),
+        versions=versions,
         model=model,
         host=host,
         started=started,

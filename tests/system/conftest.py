@@ -36,7 +36,7 @@ from pipeline.model import (
 )
 from pipeline.stages import attest
 from pipeline.stages.gate import decide, holds
-from tests.builders import CPU_CELL, INPUTS, MODEL, SUITE, certificate, now, record
+from tests.builders import CPU_CELL, INPUTS, MODEL, certificate, now, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,7 +249,6 @@ class Gate:
             self.repository,
             beside,
             policy=POLICY,
-            suite=SUITE,
             model=MODEL,
             inputs=INPUTS,
             now=_moment(beside),

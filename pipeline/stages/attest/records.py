@@ -40,6 +40,7 @@ def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NO
             "configuration": [
                 {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
                 for name, digest in (("suite", record.suite), ("lock", record.lock), ("model", record.model))
+                if digest
             ],
             **_tests(record),
             EXTENSION: to_json(record),

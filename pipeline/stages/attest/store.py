@@ -92,8 +92,8 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     statements: list[Proof | Certified] = [*proofs, *certificates]
     older = older_list(registry, digest) if statements else None
     return Attestations(
-        tuple(sorted(proofs, key=lambda one: one.age, reverse=True)),
-        tuple(sorted(certificates, key=lambda one: one.certificate.created, reverse=True)),
+        tuple(sorted(proofs, key=lambda one: one.order, reverse=True)),
+        tuple(sorted(certificates, key=lambda one: one.order, reverse=True)),
         (*(one for one in found if isinstance(one, Reason)), *_strange(registry, digest, referrers, older)),
         _missing(carried, statements),
         _unlisted(carried, {one.manifest for one in statements}, referrers, older),

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped
-from pipeline.model import PROJECT, RULE_NAMES, Certificate, ImageFinding
+from pipeline.model import PROJECT, RULE_NAMES, RULE_VERSIONS, Certificate, ImageFinding
 from pipeline.stages.audit.coverage import architectures, driver_floor, gpus, libraries
 from pipeline.stages.audit.image_model import ImageModel
 from pipeline.stages.audit.rules import FAMILIES
@@ -51,6 +51,7 @@ def judge(
     return Certificate(
         schema=1,
         name=inventory.name,
+        versions=dict(RULE_VERSIONS),
         digest=inventory.digest,
         platform=inventory.config.platform,
         findings=tuple(_bounded(findings)),

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import compat, matrix, suite
+from pipeline import compat, matrix
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
 from pipeline.model import (
@@ -25,6 +25,8 @@ from pipeline.model import (
     State,
     Status,
     checks_of,
+    records,
+    versions_of,
 )
 from pipeline.model.errors import TagproofError
 from pipeline.report.progress import ProgressReporter
@@ -78,7 +80,7 @@ class Cell:
         moment = rfc3339(datetime.now(UTC) - timedelta(minutes=minutes))
         good: dict[str, Any] = {
             "repository": str(self.services.matrix.repository),
-            "suite": suite.digest(),
+            "versions": versions_of(self.spec.cell.vllm),
             "model": self.services.model_digest_of(self.spec.cell),
             "started": moment,
             "finished": moment,
@@ -235,15 +237,17 @@ def test_tags_whose_proof_has_grown_too_old_are_told(cell: Cell) -> None:
     assert {"stale", "still-tagged"} <= cell.codes()
 
 
-def test_a_published_image_keeps_its_tags_when_the_suite_is_edited(
+def test_a_published_image_stays_published_when_a_check_has_a_new_version(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is to be tried again; nothing speaks of withdrawing what is published."""
+    """What is built from now on is proven by it; who wants more says so in the matrix."""
     cell.publish()
-    monkeypatch.setattr(suite, "digest", lambda: f"sha256:{'9' * 64}")
-    status = cell.status()
-    assert status.state is State.UNPROVEN
-    assert {reason.code for reason in status.reasons} == {"other-suite"}
+    newer = {name: version + 1 for name, version in versions_of(cell.spec.cell.vllm).items()}
+    monkeypatch.setattr(records, "CHECK_VERSIONS", newer)
+    assert cell.status().state is State.PUBLISHED
+    policy = replace(cell.services.matrix.policy, at_least=newer)
+    cell.services.matrix = replace(cell.services.matrix, policy=policy)
+    assert {"old-check", "still-tagged"} <= cell.codes()
 
 
 def test_tags_that_were_moved_to_an_unproven_image_are_put_back_by_repair(cell: Cell) -> None:

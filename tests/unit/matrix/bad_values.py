@@ -137,6 +137,21 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "verify: {required: []}\n",
         ["matrix.yaml:9:20: verify.required: at least one is expected"],
     ),
+    "unknown version's check": (
+        GOOD + "verify: {at_least: {corect: 1}}\n",
+        ["matrix.yaml:9:21: verify.at_least.corect:", "did you mean correct?"],
+    ),
+    "version that is not made yet": (
+        GOOD + "verify: {at_least: {jit: 1, chat: 999}}\n",
+        [
+            "matrix.yaml:9:20: verify.at_least: version 999 of chat is asked for",
+            "a newer release of tagproof",
+        ],
+    ),
+    "version of nothing": (
+        GOOD + "verify: {at_least: {chat: 0}}\n",
+        ["matrix.yaml:9:27: verify.at_least.chat:", "not 0"],
+    ),
     "age of nothing": (
         GOOD + "verify: {max_age_days: 0}\n",
         ["matrix.yaml:9:24: verify.max_age_days:", "not 0"],

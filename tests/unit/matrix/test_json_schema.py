@@ -14,6 +14,7 @@ from tests.unit.matrix.test_refusals import BAD
 
 SEEN_BY_NO_SCHEMA = {
     "impossible day",
+    "version that is not made yet",
     "duplicate key",
     "duplicate key in a section",
     "anchor and alias",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import matrix
-from pipeline.model import CHECKS, JustifiedRequirement, Waiver
+from pipeline.model import JustifiedRequirement, Waiver
 from pipeline.model.errors import UsageError
 from pipeline.stages.lock import inputs_of
 from tests.unit.matrix.samples import CPU, CUDA, GOOD, OLD_CPU, OLD_CUDA, ROOT, load
@@ -86,8 +86,8 @@ def test_another_repository_brings_its_own_staging(tmp_path: Path) -> None:
 
 
 def test_the_policy_requires_every_check_unless_it_says_otherwise(tmp_path: Path) -> None:
-    """All of them by default; what is named replaces them; keys of signers are found from the file."""
-    assert load(tmp_path, GOOD).policy.required == CHECKS
+    """What is named replaces what each day has; keys of signers are found from the file."""
+    assert load(tmp_path, GOOD).policy.required == ()
     (tmp_path / "team.pub").touch()
     text = (
         GOOD
@@ -100,6 +100,13 @@ def test_the_policy_requires_every_check_unless_it_says_otherwise(tmp_path: Path
         True,
     )
     assert (found.policy.signers, found.model) == ((tmp_path / "team.pub",), "a/b")
+
+
+def test_the_policy_may_ask_for_versions_of_checks_and_of_rules(tmp_path: Path) -> None:
+    """By default it asks for none: each counts in the version of its day."""
+    assert load(tmp_path, GOOD).policy.at_least == {}
+    found = load(tmp_path, GOOD + "verify: {at_least: {chat: 1, jit: 1}}\n")
+    assert found.policy.at_least == {"chat": 1, "jit": 1}
 
 
 def test_a_base_may_be_an_image_by_digest_with_any_python(tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ from tests.builders import (
     NOW,
     PYTORCH_CELL,
     REPOSITORY,
-    SUITE,
     certified,
     check,
     passed,
@@ -68,7 +67,6 @@ def judge(
 ) -> Decision:
     given_: dict[str, Any] = {
         "policy": POLICY,
-        "suite": SUITE,
         "model": MODEL,
         "inputs": INPUTS,
         "now": NOW,
@@ -110,7 +108,6 @@ OTHER = f"sha256:{'e' * 64}"
         ({"checks": (check("serve"), check("correct", Outcome.INCONCLUSIVE))}, "required-missing"),
         ({"checks": ()}, "required-missing"),
         ({"checks": (check("serve"), check("correct"), check("limits", Outcome.FAILED))}, "check-failed"),
-        ({"suite": OTHER}, "other-suite"),
         ({"model": OTHER}, "other-model"),
         ({"finished": rfc3339(NOW - timedelta(days=90, seconds=1))}, "stale"),
         ({"finished": rfc3339(NOW + timedelta(minutes=5, seconds=1))}, "from-the-future"),
@@ -140,11 +137,11 @@ def test_every_reason_is_given() -> None:
     """Four things wrong are four reasons, not the first one."""
     bad = proof(
         result=Result.FAILED,
-        suite=OTHER,
+        model=OTHER,
         repository="127.0.0.1:5000/x",
         finished=rfc3339(NOW - timedelta(days=99)),
     )
-    assert codes(judge(bad)) == {"not-passed", "other-suite", "other-repository", "stale"}
+    assert codes(judge(bad)) == {"not-passed", "other-model", "other-repository", "stale"}
 
 
 def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
@@ -152,16 +149,10 @@ def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
     assert judge(proof(result=Result.WARNED), policy=replace(POLICY, accept_flaky=True)).allowed
 
 
-def test_an_older_suite_does_not_hide_an_older_proof_by_todays() -> None:
-    """The proof that decides is one by today's suite, if there is one."""
-    todays = proof(finished=rfc3339(NOW - timedelta(hours=2)))
-    assert judge(proof(suite=OTHER), todays) == Decision((), todays, certified())
-
-
-@pytest.mark.parametrize("suite", [SUITE, OTHER])
-def test_a_later_failure_outweighs_a_pass(suite: str) -> None:
-    """Whatever suite saw it: an image that was seen to fail after it had passed gets no tag."""
-    failed = proof(result=Result.FAILED, suite=suite)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_later_failure_outweighs_a_pass(version: int) -> None:
+    """Whatever version saw it: an image that was seen to fail after it had passed gets no tag."""
+    failed = proof(result=Result.FAILED, versions={"serve": version, "correct": 1})
     passed = proof(finished=rfc3339(NOW - timedelta(hours=2)))
     assert codes(judge(passed, failed)) & {"superseded", "not-passed"}
 
@@ -175,14 +166,14 @@ def test_flaky_is_what_the_evidence_shows_not_what_a_record_says_of_itself(resul
 
 
 def test_an_earlier_failure_of_other_inputs_does_not() -> None:
-    """Another suite, model or kind of machine saw it: it is no attempt at the same."""
+    """Other versions, another model or kind of machine saw it: it is no attempt at the same."""
     failed = proof(result=Result.FAILED, proof_key="e" * 64, finished=rfc3339(NOW - timedelta(hours=2)))
     assert judge(failed, proof()).allowed
 
 
 def test_a_failure_of_the_same_second_outweighs_a_pass() -> None:
     """Nobody knows which came last."""
-    failed = proof(result=Result.FAILED, proof_key="e" * 64, suite=OTHER)
+    failed = proof(result=Result.FAILED, proof_key="e" * 64, model=OTHER)
     assert codes(judge(proof(), failed)) == {"superseded"}
 
 
@@ -230,7 +221,7 @@ def held(*proofs: Proof, certificates: tuple[Certified, ...] | None = None) -> P
 
 
 def test_a_published_digest_keeps_its_tags_whatever_todays_inputs_are() -> None:
-    """Another suite, model, lock or recipe is a reason to make a new image, none to take tags away."""
+    """Other versions, model, lock or recipe are a reason to make a new image, none to take tags away."""
     older = proof(suite=OTHER, model=OTHER, build_key="e" * 64, lock=OTHER)
     assert held(older, certificates=(certified(inputs="8" * 64),)) == older
 
@@ -282,7 +273,7 @@ def test_a_cuda_cell_needs_a_gpu() -> None:
 
 def judge_pytorch_alone(*names: str, required: tuple[str, ...] = CHECKS) -> Decision:
     """What is said of a cell without vLLM whose record names these checks, all passed."""
-    told = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)))
+    told = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)), versions=dict.fromkeys(names, 1))
     image = replace(IMAGE, cell=PYTORCH_CELL)
     return judge(told, image=image, cell=PYTORCH_CELL, policy=Policy(required=required))
 

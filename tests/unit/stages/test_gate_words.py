@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from pipeline.model import (
     WaivedFinding,
 )
 from pipeline.stages.gate import MOST_ERRORS, MOST_NAMED, holds
-from tests.builders import LOCK, MODEL, NOW, SUITE, certified, check, rfc3339
+from tests.builders import LOCK, MODEL, NOW, certified, check, rfc3339
 from tests.unit.stages.test_gate import (
     CELL,
     GPU_CELL,
@@ -171,9 +172,15 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         f"find out why; or `verify: flaky: accept` in matrix.yaml; then {VERIFY}",
     ),
     (
-        lambda: judge(proof(), suite=OTHER),
-        "other-suite",
-        f"{CELL.id}: tested by the suite {SUITE}, today's is {OTHER}",
+        lambda: judge(proof(), policy=replace(POLICY, at_least={"correct": 2})),
+        "old-check",
+        f"{CELL.id}: correct was tested in version 1, `verify: at_least:` asks for 2",
+        VERIFY,
+    ),
+    (
+        lambda: judge(proof(), policy=replace(POLICY, at_least={"chat": 1})),
+        "old-check",
+        f"{CELL.id}: chat was tested not at all, `verify: at_least:` asks for 1",
         VERIFY,
     ),
     (
@@ -200,7 +207,7 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         lambda: judge(
             proof(),
             later(
-                suite=OTHER,
+                model=OTHER,
                 result=Result.FAILED,
                 checks=(check("serve", Outcome.FAILED), check("chat", Outcome.FAILED)),
             ),
@@ -210,7 +217,7 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         VERIFY,
     ),
     (
-        lambda: judge(proof(), later(result=Result.FAILED, suite=OTHER)),
+        lambda: judge(proof(), later(result=Result.FAILED, model=OTHER)),
         "superseded",
         f"{CELL.id}: failed later, at {rfc3339(NOW)}: no check named",
         VERIFY,
@@ -240,7 +247,7 @@ def test_a_proof_with_todays_model_is_taken_before_a_newer_one_with_another() ->
 
 def test_a_failure_of_the_same_second_is_no_earlier_one() -> None:
     """It outweighs the pass; that the pass were flaky nobody can tell."""
-    codes = [one.code for one in judge(proof(), proof(result=Result.FAILED, suite=OTHER)).reasons]
+    codes = [one.code for one in judge(proof(), proof(result=Result.FAILED, model=OTHER)).reasons]
     assert codes == ["superseded"]
 
 

@@ -212,7 +212,7 @@ def test_tags_on_an_image_that_may_carry_none_are_told_with_the_way_to_withdraw_
 
 
 def test_a_published_image_may_keep_its_tags_while_todays_inputs_ask_for_another() -> None:
-    """An edited suite is a reason to try it again, none to take its tags away."""
+    """A stricter policy is a reason to try it again, none to take its tags away."""
     found = status(observed(proofs=(proof(),), tags=ALL), NO, published_decision=NO, keeps_tags=True)
     assert (found.state, found.reasons) == (State.UNPROVEN, NO.reasons)
 
