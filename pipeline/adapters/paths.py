@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs.unix import Unix
 
 from pipeline.model import PROJECT
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def _folder(variable: str, default: str) -> Path:
-    """The folder that this variable names; the specification has a relative one ignored."""
-    named = os.environ.get(variable, "")
-    return (Path(named) if named.startswith("/") else Path.home() / default) / PROJECT
+_USER = Unix(PROJECT)
+"""On macOS too: a key that is not where it was is made anew."""
+
+
+def signing_key() -> Path:
+    """The private key of this user; the public key lies in the same folder, ending in ``.pub``."""
+    return _USER.user_config_path / "signing.pem"
 
 
 def registries() -> Path:
     """What the registries on this machine store: a folder for each address that one listens at."""
-    return _folder("XDG_DATA_HOME", ".local/share") / "registry"
+    return _USER.user_data_path / "registry"
 
 
 def wheels() -> Path:
     """The cache of wheels that all cells share."""
-    return _folder("XDG_CACHE_HOME", ".cache") / "wheels"
+    return _USER.user_cache_path / "wheels"
 
 
 def models() -> Path:
     """The cache of the test models that this project writes itself."""
-    return _folder("XDG_CACHE_HOME", ".cache") / "models"
+    return _USER.user_cache_path / "models"
 
 
 def facts() -> Path:
     """What a refresh has read of artefacts so far, so that one that was cut short goes on from there."""
-    return _folder("XDG_CACHE_HOME", ".cache") / "facts"
+    return _USER.user_cache_path / "facts"

@@ -10,7 +10,6 @@ import os
 import re
 import stat
 from contextlib import suppress
-from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -30,13 +29,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from pipeline.adapters import environ, files
+from pipeline.adapters import environ, files, paths
 from pipeline.formats.dsse import PrivateKey, PublicKey, fingerprint
-from pipeline.model import PROJECT
 from pipeline.model.errors import SigningError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 VARIABLE = environ.KEY
 """The environment variable with the private key's PEM; the command line reads it and hands it over."""
@@ -49,12 +48,6 @@ LARGEST = 64 * 1024
 
 _NO_KEY = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidKey)
 """What the library raises for bytes that are no key."""
-
-
-def default_path() -> Path:
-    """Where the private key of this user lives; the public key lies beside it, ending in ``.pub``."""
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(config) if config.startswith("/") else Path.home() / ".config") / PROJECT / "signing.pem"
 
 
 def public_path(path: Path) -> Path:
@@ -72,7 +65,7 @@ def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
         return _given(pem)
     if path is not None:
         return _private(_secret(path), str(path))
-    path = default_path()
+    path = paths.signing_key()
     _make(path)
     _refuse_open_folders(path.parent)
     key = _private(_secret(path), str(path))
@@ -82,7 +75,7 @@ def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
 
 def own_public() -> PublicKey | None:
     """The public part of this user's key; None where none was made yet. Raises SigningError as ``load``."""
-    return load().public_key() if os.path.lexists(default_path()) else None
+    return load().public_key() if os.path.lexists(paths.signing_key()) else None
 
 
 def read_public(path: Path) -> PublicKey:

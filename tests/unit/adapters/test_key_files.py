@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, g
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline.adapters import signing_keys
+from pipeline.adapters import paths, signing_keys
 from pipeline.formats import dsse
 from pipeline.model.errors import SigningError, UsageError
 
@@ -38,7 +38,7 @@ def test_a_key_pair_is_made_on_first_use_and_kept(home: Path) -> None:
     assert dsse.fingerprint(first.public_key()) == dsse.fingerprint(second.public_key())
     assert (home / "signing.pem").stat().st_mode & 0o777 == 0o600
     assert sorted(file.name for file in home.iterdir()) == ["signing.pem", "signing.pub"]
-    public = signing_keys.read_public(signing_keys.public_path(signing_keys.default_path()))
+    public = signing_keys.read_public(signing_keys.public_path(paths.signing_key()))
     assert dsse.fingerprint(public) == dsse.fingerprint(first.public_key())
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.adapters import signing_keys
+from pipeline.adapters import paths, signing_keys
 from pipeline.formats import dsse
 from pipeline.model.errors import SigningError, UsageError
 
@@ -126,7 +126,7 @@ def test_every_folder_that_is_made_for_the_key_is_closed_to_others(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "new" / "config"))
     signing_keys.load()
-    made = [tmp_path / "new", tmp_path / "new" / "config", signing_keys.default_path().parent]
+    made = [tmp_path / "new", tmp_path / "new" / "config", paths.signing_key().parent]
     assert {folder.stat().st_mode & 0o777 for folder in made} == {0o700}
 
 
@@ -195,7 +195,7 @@ def test_whoever_has_no_key_yet_has_no_public_one_and_gets_none_by_asking(home: 
 def test_a_relative_folder_of_settings_is_no_place_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would lie in the checkout; the specification says to ignore it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "config")
-    assert signing_keys.default_path() == Path.home() / ".config" / "tagproof" / "signing.pem"
+    assert paths.signing_key() == Path.home() / ".config" / "tagproof" / "signing.pem"
 
 
 # -- word for word ---------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_the_folder_above_may_be_everybodys_where_only_owners_remove(home: Path)
 
 def test_without_a_folder_of_settings_the_key_is_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    assert signing_keys.default_path() == Path.home() / ".config" / "tagproof" / "signing.pem"
+    assert paths.signing_key() == Path.home() / ".config" / "tagproof" / "signing.pem"
 
 
 def test_of_two_who_make_a_key_at_once_one_wins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
