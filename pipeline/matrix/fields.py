@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
@@ -70,6 +70,10 @@ class Text:
         meant = self._meant(value)
         hint = f'did you mean "{meant}"?' if meant else f'write it like "{self.example}"'
         raise refusal(f"{shown(value)} is no {self.name}", hint)
+
+    def corrected(self, value: str) -> str:
+        """The value, or what was probably meant by it."""
+        return value if re.fullmatch(self.pattern, value) else self._meant(value) or value
 
     def _meant(self, value: str) -> str | None:
         fitting = (
@@ -192,6 +196,19 @@ Alias = Annotated[
 Plain = Annotated[
     str, Text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "text on one line", "Qwen/Qwen3-0.6B")
 ]
+
+
+AXIS_TEXTS: dict[str, Text] = {
+    name: get_args(kind)[1]
+    for name, kind in {
+        "torch": Torch,
+        "cuda": Cuda,
+        "python": Python,
+        "vllm": Vllm,
+        "platform": Platform,
+    }.items()
+}
+"""What a value of each axis may be."""
 
 
 # -- fields that a pattern alone does not check -------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from pipeline.matrix.fields import brief, quoted, shown
-from pipeline.matrix.schema import SECTIONS, File, keys_of
+from pipeline.matrix.fields import AXIS_TEXTS, brief, quoted, shown
+from pipeline.matrix.schema import AUTO, NONE, SECTIONS, File, keys_of
 from pipeline.matrix.tree import NonString, Problem, Rejected
 
 if TYPE_CHECKING:
@@ -108,9 +108,18 @@ def _unquoted(place: Any, name: str, value: NonString | int) -> Problem:
     text, kind = (value.text, value.kind) if isinstance(value, NonString) else (str(value), "a number")
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):
         kind = f"the number {float(text)}"
+    meant = _corrected(name, text)
+    remedy = "quote it" if meant == text else "quote it and write it in full"
     return Problem(
-        place, f"{name}: {brief(text)} without quotes is {kind} to YAML", f"quote it: {quoted(text)}"
+        place, f"{name}: {brief(text)} without quotes is {kind} to YAML", f"{remedy}: {quoted(meant)}"
     )
+
+
+def _corrected(name: str, text: str) -> str:
+    """The text, or what was probably meant by it where the key of this name takes values of an axis."""
+    section, _, key = name.rpartition(".")
+    is_axis = section in {"", "include", "exclude"} and key in AXIS_TEXTS
+    return AXIS_TEXTS[key].corrected(text) if is_axis else text
 
 
 def _inside(loc: Loc) -> str:
@@ -156,8 +165,11 @@ def _described(value: Any) -> str:
 def _remedy(error: Any) -> str:
     value, kind = error["input"], error["type"]
     if kind == "tuple_type" and isinstance(value, str | int | NonString):
-        text = value.text if isinstance(value, NonString) else value
-        return f"write a list: [{quoted(str(text))}]"
+        text = value.text if isinstance(value, NonString) else str(value)
+        name = ".".join(map(str, _loc(error)))
+        meant = _corrected(name, text)
+        is_word = name == "vllm" and meant in {AUTO, NONE}
+        return f"did you mean {meant}?" if is_word else f"write a list: [{quoted(meant)}]"
     if kind == "literal_error":
         expected = [word.strip("' ") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         similar = get_close_matches(str(value), expected, n=1)

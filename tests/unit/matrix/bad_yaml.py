@@ -30,6 +30,26 @@ BAD_YAML: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD.replace('["3.11"]', '["3.11", 3.10]'),
         ["matrix.yaml:4:18: python: 3.10 without quotes is the number 3.1 to YAML", 'quote it: "3.10"'],
     ),
+    "unquoted version that lacks a part": (
+        GOOD.replace('["2.13.0"]', "[2.14]"),
+        ["matrix.yaml:2:9: torch: 2.14 without quotes", 'quote it and write it in full: "2.14.0"'],
+    ),
+    "unquoted version in an include": (
+        GOOD + 'include: [{torch: 2.14, cuda: cpu, python: "3.11"}]\n',
+        ["matrix.yaml:9:19: include.torch: 2.14 without quotes", 'quote it and write it in full: "2.14.0"'],
+    ),
+    "unquoted variable with the name of an axis": (
+        GOOD + "env: {torch: 2.14}\n",
+        ["matrix.yaml:9:14: env.torch: 2.14 without quotes", 'quote it: "2.14"'],
+    ),
+    "version that is in no list and lacks a part": (
+        GOOD.replace('["2.13.0"]', "2.14"),
+        ["matrix.yaml:2:8: torch: a list is expected, not 2.14", 'write a list: ["2.14.0"]'],
+    ),
+    "word for the newest vLLM": (
+        GOOD.replace('["0.32.0", "0.31.0"]', "latest"),
+        ["matrix.yaml:5:7: vllm: a list is expected, not 'latest'", "did you mean auto?"],
+    ),
     "unquoted whole number": (
         GOOD + "env: {A: 1}\n",
         ["matrix.yaml:9:10: env.A: 1 without quotes is a number to YAML", 'quote it: "1"'],
