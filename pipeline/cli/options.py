@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cli.output import MODULE
+from pipeline.formats import axes
 from pipeline.model import ImageRef
 from pipeline.model.errors import UsageError
 
@@ -80,6 +81,7 @@ def add_platform(parser: ArgumentParser) -> None:
     """Which image of several under one name."""
     parser.add_argument(
         "--platform",
+        type=lambda text: next(axes.meanings(text, axes.PLATFORM), text),
         metavar="OS/ARCH",
         help="of an image for several platforms, the one for this: linux/arm64; default: this machine's",
     )

@@ -38,11 +38,14 @@ def certify(layout: Path, *words: str) -> int:
     return command_line.main(["certify", str(layout), "--matrix", str(layout / "none"), *words])
 
 
-@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+@pytest.mark.parametrize(
+    ("text", "architecture"),
+    [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("aarch64", "arm64"), ("x86_64", "amd64")],
+)
 def test_of_several_images_that_for_the_platform_is_certified(
-    layout: Path, architecture: str, capsys: pytest.CaptureFixture[str]
+    layout: Path, text: str, architecture: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    certify(layout, "--platform", f"linux/{architecture}", "--json")
+    certify(layout, "--platform", text, "--json")
     _, manifest = stored([tar(Item(architecture))], architecture=architecture)
     assert json.loads(capsys.readouterr().out)["digest"] == manifest["digest"]
 
