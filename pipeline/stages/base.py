@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import buildx
+from pipeline.adapters import buildx, files
 from pipeline.model import PROJECT, Base, Digest, ImageRef, Repository, TagRef, canonical, key_of
 from pipeline.model.errors import EngineError, RegistryError, UsageError
 
@@ -35,8 +34,8 @@ _HOST_TRACES = ("etc/resolv.conf", "etc/hostname", "var/cache/ldconfig/aux-cache
 
 def key(base: Base, system: Sequence[str], images: Path) -> str:
     """The base key: the suite, its refresh date, the packages, and the files of the recipe."""
-    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in RECIPE}
-    return key_of([base.suite, base.refresh, sorted(system), files])
+    recipe = {name: files.sha256_of(images / name) for name in RECIPE}
+    return key_of([base.suite, base.refresh, sorted(system), recipe])
 
 
 def home(base: Base, system: Sequence[str], images: Path, staging: Repository) -> TagRef:

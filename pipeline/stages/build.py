@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import buildx, wheel_cache
+from pipeline.adapters import buildx, files, wheel_cache
 from pipeline.formats import zips
 from pipeline.formats.units import size
 from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
@@ -76,9 +75,9 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
     """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
     names = (*_scripts(spec.cell), "tools.txt")
-    files = {name: hashlib.sha256((images / name).read_bytes()).hexdigest() for name in names}
+    scripts = {name: files.sha256_of(images / name) for name in names}
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
-    recipe = [recipe_of(spec, images), files, spec.cell.platform]
+    recipe = [recipe_of(spec, images), scripts, spec.cell.platform]
     return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
 
 

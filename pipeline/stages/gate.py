@@ -56,13 +56,11 @@ def decide(
     model: str | None,
     inputs: str,
     now: datetime,
-    build_key: str | None = None,
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
     ``model`` is the digest that counts today (None: any), ``inputs`` the key of what is expected of this
-    image today, ``build_key`` the key that today's inputs of the cell give (None: the image's own is not
-    questioned), ``now`` is aware of its time zone. The proof that decides is the newest that was made with
+    image today, ``now`` is aware of its time zone. The proof that decides is the newest that was made with
     today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
     the same image outweighs it, and so does a statement that others name and that is gone.
     """
@@ -71,7 +69,7 @@ def decide(
     certified = _current(beside.certificates, image, repository, inputs, policy)
     chosen = _chosen(cell, repository, beside.proofs, policy, model)
     reasons = [
-        *_image_reasons(cell, image, build_key, again),
+        *_image_reasons(cell, image, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
         *_missing_reasons(cell, image, beside.missing),
     ]
@@ -130,17 +128,12 @@ def _chosen(
     return max(todays, key=lambda proof: proof.order, default=None)
 
 
-def _image_reasons(cell: Cell, image: Image, build_key: str | None, remedy: str) -> Iterator[Reason]:
+def _image_reasons(cell: Cell, image: Image, remedy: str) -> Iterator[Reason]:
     """What is against the image itself, whatever was recorded of it."""
     if image.cell != cell:
         yield Reason(
             ReasonCode.OTHER_CELL, f"{image.ref} was built for {image.cell.id}, not for {cell.id}", remedy
         )
-    if build_key not in (None, image.build_key):
-        text = (
-            f"{cell.id}: {image.ref} was built from {image.build_key[:12]}; its inputs now give {build_key}"
-        )
-        yield Reason(ReasonCode.OTHER_BUILD, text, remedy)
 
 
 def _current(

@@ -69,11 +69,6 @@ class Task(Generic[T]):
         """Wait for its end, however it ends."""
         self._thread.join()
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it has come to an end."""
-        return not self._thread.is_alive()
-
     def result(self, seconds: float, what: str) -> T:
         """What the call returned or raised. Raises Mismatch where it takes longer than these seconds."""
         self._thread.join(seconds)

@@ -82,12 +82,6 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         f"python -m pipeline build {GPU_CELL.id}",
     ),
     (
-        lambda: judge(proof(), build_key="d" * 64),
-        "other-build",
-        f"{CELL.id}: {IMAGE.ref} was built from {'b' * 12}; its inputs now give {'d' * 64}",
-        BUILD,
-    ),
-    (
         lambda: judge(proof(), certificates=()),
         "no-certificate",
         f"{CELL.id}: no certificate of {IMAGE.ref} for {HERE} was judged by what counts today",
