@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.model import TagRef
 
-_TAIL = 40
+_TAIL_LINES = 40
 _STEP = re.compile(r"#\d+ \[(?P<step>\S+ \d+/\d+)\]")
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
@@ -76,13 +76,13 @@ def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, pro
 
 
 class _Metadata(BaseModel):
-    """What is asked of the file in which buildx tells what it made."""
+    """What we read of the file in which buildx describes what it built."""
 
     digest: Annotated[str, Field(alias="containerimage.digest")]
 
 
 def _built(metadata: Path) -> Digest:
-    """The digest of what was built. Raises EngineError where buildx does not tell it."""
+    """The digest of what was built. Raises EngineError where buildx does not say."""
     try:
         return Digest(_Metadata.model_validate_json(metadata.read_bytes()).digest)
     except (OSError, ValueError) as error:
@@ -116,16 +116,16 @@ def _output(target: TagRef, *, snapshotter: bool) -> str:
 
 
 def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
-    tail: deque[str] = deque(maxlen=_TAIL)
-    told: set[str] = set()
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    reported: set[str] = set()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
     ) as build:
         try:
             for line in build.stdout or ():
                 tail.append(line.rstrip())
-                if (step := _STEP.match(line)) and step["step"] not in told:
-                    told.add(step["step"])
+                if (step := _STEP.match(line)) and step["step"] not in reported:
+                    reported.add(step["step"])
                     progress(step["step"])
         except BaseException:
             build.terminate()
@@ -140,12 +140,12 @@ def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
 
 def _push(target: TagRef) -> Digest:
     done = _docker("push", str(target))
-    found = _PUSHED.search(done.stdout)
-    if done.returncode or not found:
+    digest = _PUSHED.search(done.stdout)
+    if done.returncode or not digest:
         raise EngineError(
             f"{target} could not be pushed: {done.stderr.strip()}", hint="is the registry writable?"
         )
-    return Digest(found[1])
+    return Digest(digest[1])
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,8 @@
 """The registry on this machine: started where the matrix names loopback and nothing listens there.
 
 It is Distribution with a configuration of our own: it listens on 127.0.0.1 alone, keeps its data in
-one folder for each address, and outlives us, so that the next run finds everything there. Nothing here
-ends one, but ``stop``; and whoever only reads starts none.
+one folder for each address, and outlives us, so that the next run finds everything there. Only ``stop`` ends
+one, and only ``ensure`` starts one: reading does not.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ STOP_SECONDS = 10.0
 
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LAST_PORT = 65535
-_DIGITS = 20
-"""Characters of a file with the number of a process that are read."""
+_MAX_DIGITS = 20
+"""Characters of a file with the number of a process."""
 
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 """The registries that this process started, so that the one it stops is also reaped."""
@@ -74,7 +74,7 @@ def ensure(repository: Repository, data: Path, log: Path) -> bool:
     """Have a writable registry answer for a repository on loopback; True where it had to be started.
 
     Does nothing for a repository elsewhere. ``data`` is the registry's folder, ``log`` the file that
-    its words go to. Raises RegistryError where none can be started, or where what listens on the
+    it writes to. Raises RegistryError where none can be started, or where what listens on the
     port is no registry that we may write to.
     """
     if not repository.is_loopback:
@@ -112,7 +112,7 @@ def stop(data: Path) -> bool:
 def unfinished(repository: Repository, data: Path) -> tuple[int, int]:
     """How many uploads to a repository were begun and never ended, and their bytes.
 
-    A push that broke off leaves them. Nobody can pull them, and Distribution removes them after a week.
+    A push that broke off leaves them. They cannot be pulled, and Distribution removes them after a week.
     """
     folder = data / "docker" / "registry" / "v2" / "repositories" / repository.path / "_uploads"
     sizes = [file.stat().st_size for file in folder.glob("*/data")]
@@ -120,7 +120,7 @@ def unfinished(repository: Repository, data: Path) -> tuple[int, int]:
 
 
 def configuration(host: str, port: int, data: Path) -> str:
-    """What Distribution is told: YAML, of which JSON is a part."""
+    """The configuration of Distribution: YAML, of which JSON is a part."""
     return json.dumps(
         {
             "version": 0.1,
@@ -148,12 +148,12 @@ def _start(address: tuple[str, int], data: Path, log: Path) -> None:
     try:
         files.write(config, configuration(*address, data).encode())
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as words:
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [program, "serve", str(config)],
                 stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
+                stdout=output,
+                stderr=output,
                 cwd="/",
                 # Its own session: neither Ctrl-C nor the end of our terminal reaches it.
                 start_new_session=True,
@@ -272,7 +272,7 @@ def _listens(address: tuple[str, int]) -> bool:
 
 @contextmanager
 def _only_one(data: Path) -> Iterator[None]:
-    """Of two of us who start at once, the second waits and finds the registry of the first."""
+    """Of two processes that start one at once, the second waits and finds the registry of the first."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / f"{PROJECT}.lock").open("w")
@@ -297,7 +297,7 @@ def _config_file(data: Path) -> Path:
 def _running(data: Path) -> int | None:
     """The process that is a registry on our configuration: a number alone may have been used again."""
     try:
-        pid = int(_pid_file(data).read_text()[:_DIGITS])
+        pid = int(_pid_file(data).read_text()[:_MAX_DIGITS])
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="surrogateescape").split("\0")
     except (OSError, ValueError):
         return None

@@ -42,9 +42,8 @@ VARIABLE = environ.KEY
 
 MAKE_ONE = "make one with `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt`"
 
-
-LARGEST = 64 * 1024
-"""Bytes of a file with a key, at most: ours has 241."""
+MAX_KEY_BYTES = 64 * 1024
+"""Of a file with a key: ours has 241."""
 
 _NO_KEY = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidKey)
 """What the library raises for bytes that are no key."""
@@ -62,7 +61,7 @@ def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
     is that, or unreadable, open to others, or not this user's own.
     """
     if pem is not None:
-        return _given(pem)
+        return _from_text(pem)
     if path is not None:
         return _private(_secret(path), str(path))
     path = paths.signing_key()
@@ -81,7 +80,7 @@ def own_public() -> PublicKey | None:
 def read_public(path: Path) -> PublicKey:
     """A public key from a PEM file. Raises SigningError where there is none of our kind."""
     try:
-        key = load_pem_public_key(files.read(path, LARGEST))
+        key = load_pem_public_key(files.read(path, MAX_KEY_BYTES))
     except OSError as error:
         raise SigningError(f"{path}: {error.strerror}", hint="name a readable public key") from error
     except _NO_KEY as error:
@@ -101,7 +100,7 @@ def public_pem(public: PublicKey) -> bytes:
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _given(pem: str) -> PrivateKey:
+def _from_text(pem: str) -> PrivateKey:
     """The key that the caller hands over. Set but empty is what a missing secret becomes in CI."""
     if not pem.strip():
         raise UsageError(
@@ -120,19 +119,19 @@ def _secret(path: Path) -> bytes:
     """What a private key's file holds, which must be this user's own and closed to all others."""
     try:
         with files.opened(path, links=False) as file:
-            found = os.fstat(file.fileno())
-            body = file.read(LARGEST)
+            status = os.fstat(file.fileno())
+            body = file.read(MAX_KEY_BYTES)
     except OSError as error:
         raise SigningError(f"{path}: {error.strerror}", hint=f"name a readable key, or {MAKE_ONE}") from error
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise SigningError(
             f"{path}: others may read this private key (mode {mode:04o})",
             hint=f"chmod 600 {path}; if others could log in here, make a new key",
         )
-    if found.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         raise SigningError(
-            f"{path}: this private key belongs to user {found.st_uid}, not to us ({os.geteuid()})",
+            f"{path}: this private key belongs to user {status.st_uid}, not to us ({os.geteuid()})",
             hint="use a key of your own",
         )
     return body
@@ -193,14 +192,14 @@ def _refuse_open_folders(folder: Path) -> None:
     """
     for place, open_to in ((folder, 0o022), (folder.parent, 0o002)):
         try:
-            found = place.stat()
+            status = place.stat()
         except OSError as error:
             raise SigningError(f"{place}: {error.strerror}", hint="make it readable") from error
-        is_shared = found.st_mode & open_to and not (place != folder and found.st_mode & stat.S_ISVTX)
-        if is_shared or found.st_uid not in {os.geteuid(), 0}:
+        is_shared = status.st_mode & open_to and not (place != folder and status.st_mode & stat.S_ISVTX)
+        if is_shared or status.st_uid not in {os.geteuid(), 0}:
             raise SigningError(
                 f"{place}: others may write to this folder of keys "
-                f"(user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o})",
+                f"(user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o})",
                 hint=f"chown it to yourself and chmod 700 {place}; if others could log in, make a new key",
             )
 
@@ -216,5 +215,5 @@ def _show(public: PublicKey, path: Path) -> None:
 def _is_shown(pem: bytes, path: Path) -> bool:
     """Whether the file holds this key, and only this user may write to it."""
     with suppress(OSError), files.opened(path, links=False) as file:
-        return file.read(LARGEST) == pem and not os.fstat(file.fileno()).st_mode & 0o022
+        return file.read(MAX_KEY_BYTES) == pem and not os.fstat(file.fileno()).st_mode & 0o022
     return False

@@ -122,7 +122,7 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
         }
     )
     links = replace(state.attestations.links, lost=())  # only who runs an image may do without them
-    bundle = attest.certificates.sign(certificate, services.signing_key, seen=links)
+    bundle = attest.certificates.sign(certificate, services.signing_key, previous=links)
     return _attach(services, state, bundle)
 
 
@@ -146,7 +146,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
         finished=now(),
     )
     links = state.attestations.links
-    bundle = attest.sign(record, services.signing_key, seen=links)
+    bundle = attest.sign(record, services.signing_key, previous=links)
     state = _attach(services, state, bundle)
     return carry_veto(services, state) if record.result is Result.FAILED else state
 

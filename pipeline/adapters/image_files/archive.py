@@ -69,7 +69,7 @@ def _layout(parts: Parts, name: str, platform: str | None) -> Layered:
 
     index = Manifest(_small(parts, "index.json"), OCI_INDEX)
     manifest = image(index, lambda blob: Manifest(small(blob), blob.media_type), platform, name)
-    blobs = [Blob(one.digest, one.size, partial(parts.open, _blob(one))) for one in manifest.layers]
+    blobs = [Blob(layer.digest, layer.size, partial(parts.open, _blob(layer))) for layer in manifest.layers]
     return layered(
         name, str(manifest.digest), small(manifest.config), blobs, platform=platform, close=parts.close
     )

@@ -37,7 +37,7 @@ class Contents:
         """Folders whose content in lower layers is not seen."""
         self.folders: set[str] = {"/"}
         """Folders that hold an entry of it, named or not."""
-        self.found: dict[str, LayerEntry] = {}
+        self.entries: dict[str, LayerEntry] = {}
 
     def add(self, entry: Entry, ordinal: int) -> LayerEntry | None:
         """One more entry; None for a mark. Raises BrokenError where it contradicts an earlier one."""
@@ -50,16 +50,16 @@ class Contents:
             self._remove(folder, name.removeprefix(WHITEOUT))
         else:
             self._enter(entry.path, is_folder=entry.kind == "directory")
-            self.found[entry.path] = found = self._found(entry, ordinal)
-            return found
+            self.entries[entry.path] = layer_entry = self._layer_entry(entry, ordinal)
+            return layer_entry
         return None
 
     def removed(self) -> set[str]:
-        """The paths of lower layers that are not seen below this one, nor what is in them."""
-        solid = {path for path, found in self.found.items() if found.node.kind != "directory"}
-        return solid | self._removed
+        """The paths that this layer removes from the layers below, with all that is in them."""
+        covering = {path for path, held in self.entries.items() if held.node.kind != "directory"}
+        return covering | self._removed
 
-    def _found(self, entry: Entry, ordinal: int) -> LayerEntry:
+    def _layer_entry(self, entry: Entry, ordinal: int) -> LayerEntry:
         if entry.kind == "hard link":
             return self._linked(entry)
         node = Node(
@@ -76,7 +76,7 @@ class Contents:
 
     def _linked(self, entry: Entry) -> LayerEntry:
         """The file that a hard link names, by the link's name; as for engines, one of the same layer."""
-        named = self.found.get(entry.link)
+        named = self.entries.get(entry.link)
         if named is None:
             raise BrokenError(f"{entry.path} is a hard link to {entry.link}, which this layer does not hold")
         if named.node.kind == "directory":
@@ -95,13 +95,13 @@ class Contents:
         """
         if path in self.folders and not is_folder:
             raise BrokenError(f"{path} is a folder with something in it, and then none")
-        if is_folder and path in self.found and self.found[path].node.kind != "directory":
+        if is_folder and path in self.entries and self.entries[path].node.kind != "directory":
             self.opaque.add(path)  # the file that it replaces has hidden what lower layers have there
         for folder in above(path):
             if folder in self.folders:
                 break
-            found = self.found.get(folder)
-            if found and found.node.kind != "directory":
+            held = self.entries.get(folder)
+            if held and held.node.kind != "directory":
                 raise BrokenError(f"{path} is in {folder}, which is no folder")
             self._meter.entry()
             self._meter.name(folder)

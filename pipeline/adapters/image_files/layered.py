@@ -114,21 +114,16 @@ class _Walk:
         contents = Contents(number, self._meter)
         with self._opened(blob) as stream:
             for ordinal, entry in enumerate(entries(stream, self._meter)):
-                found = contents.add(entry, ordinal)
-                if (
-                    found
-                    and entry.kind == "file"
-                    and self._is_visible(found.node)
-                    and self._wants(found.node)
-                ):
-                    found.is_yielded = True
-                    yield from self._contents([found.node], entry, stream)
+                held = contents.add(entry, ordinal)
+                if held and entry.kind == "file" and self._is_visible(held.node) and self._wants(held.node):
+                    held.is_yielded = True
+                    yield from self._contents([held.node], entry, stream)
         again: defaultdict[int, list[Node]] = defaultdict(list)
-        for found in self._left(contents):
-            if found.is_hard_link and found.node.kind == "file" and self._wants(found.node):
-                again[found.ordinal].append(found.node)
+        for held in self._left(contents):
+            if held.is_hard_link and held.node.kind == "file" and self._wants(held.node):
+                again[held.ordinal].append(held.node)
             else:
-                yield found.node, None
+                yield held.node, None
         if again:
             yield from self._again(blob, again)
 
@@ -139,12 +134,12 @@ class _Walk:
 
     def _left(self, contents: Contents) -> Iterator[LayerEntry]:
         """The visible nodes of this layer that were not yielded yet; with them, the layer is over."""
-        for found in contents.found.values():
-            if not self._is_visible(found.node):
+        for held in contents.entries.values():
+            if not self._is_visible(held.node):
                 continue
-            self._overlay.show(found.node.path)
-            if not found.is_yielded:
-                yield found
+            self._overlay.show(held.node.path)
+            if not held.is_yielded:
+                yield held
         for folder in contents.folders:
             self._overlay.imply(folder, contents.number)
         self._overlay.end_layer(contents.removed(), contents.opaque)

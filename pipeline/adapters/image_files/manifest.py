@@ -45,11 +45,11 @@ def image(
     Without one it is Linux on a processor like this machine's. ``fetch`` gives a descriptor's manifest.
     Raises ImageError where there is none, or not just one.
     """
-    wanted = platform or platform_of(machine.machine())
+    platform = platform or platform_of(machine.machine())
     try:
         for _ in range(MAX_INDEX_DEPTH):
             if manifest.media_type in INDEXES:
-                manifest = fetch(_chosen(manifest.document, wanted, name))
+                manifest = fetch(_chosen(manifest.document, platform, name))
         layers = len(manifest.layers)
     except ContentError as error:
         raise ImageError(f"{name}: {error.what}", hint=error.hint) from error

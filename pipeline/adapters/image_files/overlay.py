@@ -43,7 +43,9 @@ class Overlay:
             return False
         parent = dirname(path)
         if parent not in self._open:
-            self._open[parent] = not any(one in self._gone or one in self._opaque for one in above(path))
+            self._open[parent] = not any(
+                folder in self._gone or folder in self._opaque for folder in above(path)
+            )
         return self._open[parent] or path == "/"
 
     def show(self, path: str) -> None:

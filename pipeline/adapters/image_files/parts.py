@@ -42,10 +42,10 @@ class FolderParts:
     def size(self, name: str) -> int | None:
         """See :class:`Parts`."""
         try:
-            found = self._place(name).stat()
+            status = self._place(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     @contextmanager
     def open(self, name: str) -> Generator[Iterator[bytes]]:
@@ -75,16 +75,16 @@ class ArchiveParts:
 
     def size(self, name: str) -> int | None:
         """See :class:`Parts`."""
-        found = self._found(name)
-        return found[1] if found else None
+        member = self._member(name)
+        return member[1] if member else None
 
     @contextmanager
     def open(self, name: str) -> Generator[Iterator[bytes]]:
         """See :class:`Parts`."""
-        found = self._found(name)
-        if found is None:
+        member = self._member(name)
+        if member is None:
             raise BrokenError(f"it lacks {name}")
-        yield _chunks(self._file, *found)
+        yield _chunks(self._file, *member)
 
     def close(self) -> None:
         """Close the archive."""
@@ -98,7 +98,8 @@ class ArchiveParts:
             elif entry.kind == "link":  # engines before 25 save a layer once, and link to it
                 self._links[entry.path] = normpath(join(dirname(entry.path), entry.link))
 
-    def _found(self, name: str) -> tuple[int, int] | None:
+    def _member(self, name: str) -> tuple[int, int] | None:
+        """Where the bytes of a member begin, and how many there are."""
         path = located(name)
         return self._members.get(self._links.get(path, path))
 

@@ -22,15 +22,15 @@ def open_remote(repository: Repository, reference: Digest | str, platform: str |
     registry = Registry(repository)
     named = f"{repository}:{reference}" if isinstance(reference, str) else f"{repository}@{reference}"
 
-    def fetch(wanted: Digest | str) -> Manifest:
-        found = registry.manifest(wanted)
-        if found is None:
+    def fetch(reference: Digest | str) -> Manifest:
+        manifest = registry.manifest(reference)
+        if manifest is None:
             raise RegistryError(
-                f"{repository} has no manifest {wanted}", hint="check the reference, or push the image"
+                f"{repository} has no manifest {reference}", hint="check the reference, or push the image"
             )
-        return found
+        return manifest
 
-    manifest = image(fetch(reference), lambda one: fetch(one.digest), platform, named)
+    manifest = image(fetch(reference), lambda descriptor: fetch(descriptor.digest), platform, named)
     config = registry.blob(manifest.config.digest)
-    blobs = [Blob(one.digest, one.size, partial(registry.stream, one)) for one in manifest.layers]
+    blobs = [Blob(layer.digest, layer.size, partial(registry.stream, layer)) for layer in manifest.layers]
     return layered(f"{repository}@{manifest.digest}", str(manifest.digest), config, blobs, platform=platform)

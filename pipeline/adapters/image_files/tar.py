@@ -111,7 +111,7 @@ def entries(stream: TarStream, meter: Meter) -> Iterator[Entry]:
 
     Raises BrokenError for what is no tar archive, ends too early, climbs out of the image, or is too much.
     """
-    said: dict[bytes, bytes] = {}
+    extended: dict[bytes, bytes] = {}
     while not stream.is_over:
         block = stream.read(_BLOCK)
         if block == _END:
@@ -120,16 +120,16 @@ def entries(stream: TarStream, meter: Meter) -> Iterator[Entry]:
         _check(block)
         kind, size = block[156:157], _number(block[124:136])
         if kind in _PAX:
-            said |= _keywords(_content(stream, size, meter))
+            extended |= _keywords(_content(stream, size, meter))
         elif kind in _LONG:
-            said[_LONG[kind]] = _content(stream, size, meter).partition(b"\0")[0]
+            extended[_LONG[kind]] = _content(stream, size, meter).partition(b"\0")[0]
         elif kind == _GLOBAL:
             _content(stream, size, meter)  # comments, as git writes them; engines ignore them too
         elif kind not in _KINDS:
             raise BrokenError(f"an entry of the unknown kind {kind!r}")
         else:
-            entry, stored = _entry(block, size, said, stream, meter)
-            said = {}
+            entry, stored = _entry(block, size, extended, stream, meter)
+            extended = {}
             end = stream.position + stored + -stored % _BLOCK
             yield entry
             stream.skip_to(end)
@@ -137,11 +137,11 @@ def entries(stream: TarStream, meter: Meter) -> Iterator[Entry]:
 
 
 def _entry(
-    block: bytes, size: int, said: dict[bytes, bytes], stream: TarStream, meter: Meter
+    block: bytes, size: int, extended: dict[bytes, bytes], stream: TarStream, meter: Meter
 ) -> tuple[Entry, int]:
-    """An entry by its header and what extended headers said of it, and how many bytes of content follow."""
-    name, kind = said.get(b"path") or _name(block), _KINDS[block[156:157]]
-    stored = _decimal(said, b"size", size)
+    """An entry by its header and what extended headers say of it, and how many bytes of content follow."""
+    name, kind = extended.get(b"path") or _name(block), _KINDS[block[156:157]]
+    stored = _decimal(extended, b"size", size)
     size, sparse = stored, False
     if block[156:157] == b"S":
         size, sparse = _number(block[483:495]), True
@@ -149,16 +149,18 @@ def _entry(
         while more:
             meter.entry()
             more = stream.read(_BLOCK)[504]
-    elif any(keyword.startswith(b"GNU.sparse.") for keyword in said):
-        name = said.get(b"GNU.sparse.name") or name
-        real = b"GNU.sparse.realsize" if b"GNU.sparse.realsize" in said else b"GNU.sparse.size"
-        size, sparse = _decimal(said, real, stored), True
+    elif any(keyword.startswith(b"GNU.sparse.") for keyword in extended):
+        name = extended.get(b"GNU.sparse.name") or name
+        real = b"GNU.sparse.realsize" if b"GNU.sparse.realsize" in extended else b"GNU.sparse.size"
+        size, sparse = _decimal(extended, real, stored), True
     elif kind == "file" and name.endswith(b"/"):
         kind = "directory"  # as archives before POSIX have it
     if kind != "file":
         size = stored = 0
     path = located(text(name))
-    link = text(said.get(b"linkpath") or _until_nul(block[157:257])) if kind in ("link", "hard link") else ""
+    link = (
+        text(extended.get(b"linkpath") or _until_nul(block[157:257])) if kind in ("link", "hard link") else ""
+    )
     if len(link) > MAX_PATH_BYTES:
         raise BrokenError(f"{path} links to a path of {len(link)} bytes")
     meter.name(path)
@@ -167,8 +169,8 @@ def _entry(
         path=path,
         kind=kind,
         mode=_number(block[100:108]) & 0o7777,
-        uid=_decimal(said, b"uid", _number(block[108:116])),
-        gid=_decimal(said, b"gid", _number(block[116:124])),
+        uid=_decimal(extended, b"uid", _number(block[108:116])),
+        gid=_decimal(extended, b"gid", _number(block[116:124])),
         size=size,
         link=located(link) if kind == "hard link" else link,
         sparse=sparse,
@@ -237,8 +239,8 @@ def _number(field: bytes) -> int:
         raise BrokenError(f"{digits[:20]!r} is no number for a header") from error
 
 
-def _decimal(said: dict[bytes, bytes], keyword: bytes, otherwise: int) -> int:
-    value = said.get(keyword)
+def _decimal(extended: dict[bytes, bytes], keyword: bytes, otherwise: int) -> int:
+    value = extended.get(keyword)
     if not value:
         return otherwise
     if not value.isdigit() or len(value) > 20:  # noqa: PLR2004 - digits of 2^64
@@ -254,7 +256,7 @@ def _content(stream: TarStream, size: int, meter: Meter) -> bytes:
 
 def _keywords(body: bytes) -> dict[bytes, bytes]:
     """The records of a pax header: ``LENGTH KEYWORD=VALUE`` and a line's end."""
-    found, at = {}, 0
+    keywords, at = {}, 0
     while at < len(body):
         blank = body.find(b" ", at, at + 8)
         digits = body[at:blank] if blank > 0 else b""
@@ -262,6 +264,6 @@ def _keywords(body: bytes) -> dict[bytes, bytes]:
         keyword, equals, value = body[blank + 1 : end - 1].partition(b"=")
         if end <= blank or end > len(body) or not equals or body[end - 1 : end] != b"\n":
             raise BrokenError("an extended header is damaged")
-        found[keyword] = value
+        keywords[keyword] = value
         at = end
-    return found
+    return keywords

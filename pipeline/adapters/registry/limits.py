@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Limit(NamedTuple):
-    """The most bytes of one layer, and where that is written."""
+    """How many bytes one layer may have at these hosts, and where that is written."""
 
     hosts: str
     layer_bytes: int
@@ -44,11 +44,11 @@ def too_large(manifest: Manifest, host: str) -> Reason | None:
 
     Raises ContentError where the manifest is no image's.
     """
-    limit = next((one for one in LIMITS if re.fullmatch(f"{one.hosts}(:443)?", host)), None)
+    limit = next((limit for limit in LIMITS if re.fullmatch(f"{limit.hosts}(:443)?", host)), None)
     large = [layer for layer in manifest.layers if limit and layer.size > limit.layer_bytes]
     if not limit or not large:
         return None
-    names = ", ".join(f"{layer.digest} with {size(layer.size)}" for layer in large[:_TOLD])
+    names = ", ".join(f"{layer.digest} with {size(layer.size)}" for layer in large[:_NAMED])
     return Reason(
         ReasonCode.LAYER_TOO_LARGE,
         f"{shown(host)} takes no layer over {size(limit.layer_bytes)}, and of {manifest.digest}"
@@ -57,4 +57,4 @@ def too_large(manifest: Manifest, host: str) -> Reason | None:
     )
 
 
-_TOLD = 3
+_NAMED = 3

@@ -136,7 +136,7 @@ def referrers_of(
     Raises RegistryError where there are more than ``max_count``: their order is chosen by those who may write
     there, so a part of them would say what such a writer likes.
     """
-    found: dict[Digest, Descriptor] = {}
+    descriptors: dict[Digest, Descriptor] = {}
     pages = registry.pages(f"/referrers/{subject}?artifactType={artifact_type.replace('+', '%2B')}")
     fallback = read_list(registry, fallback_tag(subject), "manifests", _EMPTY_INDEX)
     for page in (*pages, fallback.document):
@@ -144,17 +144,17 @@ def referrers_of(
             with suppress(AttributeError, KeyError, TypeError, ValueError):
                 descriptor = Descriptor.read(value)
                 if descriptor.artifact_type in ("", artifact_type):
-                    found.setdefault(descriptor.digest, descriptor)
-    listed = {digest.hex[:OWN_TAG_DIGITS] for digest in found}
+                    descriptors.setdefault(descriptor.digest, descriptor)
+    listed = {digest.hex[:OWN_TAG_DIGITS] for digest in descriptors}
     own = [
         tag
         for tag in registry.tags(own_tags(subject))
         if is_own_tag(tag, subject) and tag.rpartition(".")[2] not in listed
     ]
-    _refuse_more(registry, subject, len(found) + len(own), max_count)
+    _refuse_more(registry, subject, len(descriptors) + len(own), max_count)
     unlisted, broken = _shown_by(registry, subject, own, artifact_type)
     tagged = tuple(manifest.descriptor for manifest in unlisted)
-    return Referrers((*found.values(), *tagged), unlisted, broken, fallback)
+    return Referrers((*descriptors.values(), *tagged), unlisted, broken, fallback)
 
 
 def complete_fallback(registry: Registry, subject: Digest, artifact_type: str) -> None:
@@ -231,11 +231,11 @@ def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any
     return SharedList(tag, member, document, manifest.media_type)
 
 
-def obstructed(registry: Registry, subject: Digest, found: SharedList) -> ContentError:
+def obstructed(registry: Registry, subject: Digest, shared: SharedList) -> ContentError:
     """The error for a tag that should name a list, and names something else."""
     return ContentError(
-        f"{registry.repository}:{found.tag} should list what was signed of {subject}, and holds"
-        f" something else: {found.obstacle}",
+        f"{registry.repository}:{shared.tag} should list what was signed of {subject}, and holds"
+        f" something else: {shared.obstacle}",
         hint=f"python -m pipeline repair {registry.repository}@{subject}",
     )
 

@@ -80,9 +80,9 @@ class Wire(httpcore.NetworkStream):
             return None
         if self._socket.fileno() < 0:
             return True
-        asked = select.poll()
-        asked.register(self._socket, select.POLLIN)
-        return bool(asked.poll(0))
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def _connect(host: str, port: int, timeout: Timeout) -> socket.socket:

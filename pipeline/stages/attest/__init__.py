@@ -1,9 +1,13 @@
-"""What was seen of an image, as others can check it: signed statements, stored beside the image.
+"""Attestations: what was seen of an image, signed, and stored as referrers of its manifest.
 
-``records`` states what the suite saw, as in-toto's test-result; ``certificates`` what the files say;
-``envelope`` seals a statement (DSSE, ECDSA P-256, a sigstore bundle) and opens one with suspicion;
-``store`` keeps them in the registry, ``links`` has each name those before it, and ``cleaning`` takes away
-what lies in their way. A signature says who stated it, not that it is good news.
+    records       what the suite saw, as in-toto's test-result
+    certificates  what the files say
+    links         the attestations before each, which it names
+    store         the attestations of an image in a registry, and the lists of them
+    cleaning      what lies in their way, removed
+
+They are signed and verified by :mod:`pipeline.formats.dsse`. A signature says who stated something, not that
+the image is good.
 """
 
 from __future__ import annotations
@@ -41,12 +45,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Evidence:
-    """The signed statements beside images, as those see them who trust these keys (by fingerprint)."""
+    """The attestations of images that count for those who trust these keys (by fingerprint)."""
 
     trusted: Mapping[str, PublicKey]
 
     def attestations_of(self, registry: Registry, digest: Digest) -> Attestations:
-        """What lies beside an image. Raises RegistryError where the registry does not answer."""
+        """The attestations of an image. Raises RegistryError where the registry does not answer."""
         return attestations_of(registry, digest, self.trusted)
 
     def copy(

@@ -20,24 +20,24 @@ CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
 """The predicate of a static certificate."""
 
 
-def statement(certificate: Certificate, seen: Links = links.NONE) -> bytes:
+def statement(certificate: Certificate, previous: Links = links.NONE) -> bytes:
     """What is signed: the in-toto statement of a certificate, about the image where it is to be published.
 
-    ``seen`` is what lay beside the image when its files were judged.
+    ``previous`` is what lay beside the image when its files were judged.
     """
     digest = {"sha256": certificate.digest.removeprefix("sha256:")}
     value = {
         "_type": STATEMENT,
         "subject": [{"name": certificate.repository, "digest": digest}],
         "predicateType": CERTIFICATE,
-        "predicate": {**to_json(certificate), **links.written(seen)},
+        "predicate": {**to_json(certificate), **links.written(previous)},
     }
     return canonical(value)
 
 
-def sign(certificate: Certificate, key: PrivateKey, *, seen: Links = links.NONE) -> bytes:
-    """The signed certificate, as a bundle; ``seen`` is what lay beside the image before."""
-    return dsse.sign(statement(certificate, seen), key)
+def sign(certificate: Certificate, key: PrivateKey, *, previous: Links = links.NONE) -> bytes:
+    """The signed certificate, as a bundle; ``previous`` is what lay beside the image before."""
+    return dsse.sign(statement(certificate, previous), key)
 
 
 def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certificate, Links]:
@@ -48,15 +48,15 @@ def certificate_of(value: Mapping[str, Any], subject: Digest) -> tuple[Certifica
     predicate = value.get("predicate")
     if not isinstance(predicate, dict):
         raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no predicate")
-    seen = links.read(predicate)
-    rest = {name: one for name, one in predicate.items() if name != links.MEMBER}
+    previous = links.read(predicate)
+    rest = {name: member for name, member in predicate.items() if name != links.MEMBER}
     certificate = parsed(Certificate, rest, "holds no certificate")
     if certificate.digest != str(subject):
         raise InvalidAttestationError(
             ReasonCode.RECORD_SUBJECT, f"is about {certificate.digest}, not about {subject}"
         )
-    if value != json.loads(statement(certificate, seen)):
+    if value != json.loads(statement(certificate, previous)):
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, "states something else than the certificate in it"
         )
-    return certificate, seen
+    return certificate, previous

@@ -1,4 +1,4 @@
-"""What lies in the way beside an image, taken away: junk that hides statements, and what is no list.
+"""What hides the attestations of an image, removed: junk among its referrers, and what is no list.
 
 Only what refers to that very image is ever removed, and only what no trusted key signed.
 """
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 def clean(
     registry: Registry, subject: Digest, trusted: Mapping[str, PublicKey], on_step: Callable[[str], None]
 ) -> None:
-    """Have what lies beside an image readable again, and in every list.
+    """Have the attestations of an image readable again, and in every list.
 
     A list gives way to one that can be read where something else lies under its tag, or where it names what
-    is gone or no statement. Statements of others stay, unless there are more than are read: then whoever
-    may write there buries ours, and all that no trusted key signed goes. Raises RegistryError where the
-    registry does not answer.
+    is gone or no statement. Statements of others stay, unless there are more referrers than are read: then
+    all that no trusted key signed goes, as it buries ours. Raises RegistryError where the registry does not
+    answer.
     """
     referrers = registry.referrers(subject, BUNDLE, max_count=MAX_REPAIRED_REFERRERS)
-    carried = store.fetched(registry, referrers, subject)
-    flooded = len(carried) + len(referrers.broken) > MAX_REFERRERS
-    ours, junk = set(), set()
-    for one in carried:
-        signed = not isinstance(store.understood(one, subject, trusted), Reason)
-        if signed or (one.bundle and not flooded):
-            ours.add(one.manifest)
+    bundles = store.fetch_bundles(registry, referrers, subject)
+    is_flooded = len(bundles) + len(referrers.broken) > MAX_REFERRERS
+    kept, junk = set(), set()
+    for bundle in bundles:
+        is_signed = not isinstance(store.attestation_in(bundle, subject, trusted), Reason)
+        if is_signed or (bundle.body and not is_flooded):
+            kept.add(bundle.manifest)
         else:
-            junk.add(one.manifest)
+            junk.add(bundle.manifest)
     for digest in sorted(junk):
         _remove(registry, subject, digest, on_step)
     for tag in registry.tags(own_tags(subject)):
-        if is_own_tag(tag, subject) and tag not in {own_tag(subject, digest) for digest in ours}:
+        if is_own_tag(tag, subject) and tag not in {own_tag(subject, digest) for digest in kept}:
             registry.delete_tag(tag)
             on_step(f"tag {tag} removed: it shows no statement")
     gone = {str(digest) for digest in junk}
     _rewrite(registry, referrers.fallback, gone, on_step)
-    _rewrite(registry, store.older_list(registry, subject), set(), on_step)
-    if ours:
+    _rewrite(registry, store.cosign_list(registry, subject), set(), on_step)
+    if kept:
         store.complete_lists(registry, subject)
 
 
@@ -72,11 +72,11 @@ def _remove(registry: Registry, subject: Digest, digest: Digest, on_step: Callab
         on_step(f"{digest} removed: no trusted key signed it")
 
 
-def _rewrite(registry: Registry, found: SharedList, gone: set[str], on_step: Callable[[str], None]) -> None:
+def _rewrite(registry: Registry, shared: SharedList, gone: set[str], on_step: Callable[[str], None]) -> None:
     """The list without what is gone; an empty one where something else lies in its place."""
-    kept = [one for one in found.entries if isinstance(one, dict) and one.get("digest") not in gone]
-    if not found.obstacle and kept == found.entries:
+    kept = [entry for entry in shared.entries if isinstance(entry, dict) and entry.get("digest") not in gone]
+    if not shared.obstacle and kept == shared.entries:
         return
-    body = canonical({**found.document, found.member: kept})
-    registry.put_manifest(Manifest(body, found.media_type), found.tag)
-    on_step(f"tag {found.tag} is a list again, of {len(kept)}")
+    body = canonical({**shared.document, shared.member: kept})
+    registry.put_manifest(Manifest(body, shared.media_type), shared.tag)
+    on_step(f"tag {shared.tag} is a list again, of {len(kept)}")

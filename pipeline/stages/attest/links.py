@@ -1,4 +1,4 @@
-"""What a statement says of those before it, signed with it: so one that vanishes from between is missed."""
+"""The links of a statement to those before it, signed with it: so one that is deleted later is missed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMBER = f"{PROJECT}_links"
 """Where they stand in a predicate."""
 
 NONE = Links()
-"""Of a statement that was the first beside its image."""
+"""Of the first statement about an image."""
 
 MAX_LINKS = 1000
 """Links of one statement."""
@@ -22,7 +22,10 @@ MAX_LINKS = 1000
 
 def written(links: Links) -> dict[str, Any]:
     """The member of a predicate that holds these links; none where there is nothing to say."""
-    value = {"follows": [str(one) for one in links.follows], "lost": [str(one) for one in links.lost]}
+    value = {
+        "follows": [str(digest) for digest in links.follows],
+        "lost": [str(digest) for digest in links.lost],
+    }
     return {MEMBER: value} if any(value.values()) else {}
 
 
@@ -38,7 +41,7 @@ def _digests(values: Any) -> tuple[Digest, ...]:
     if not isinstance(values, list) or len(values) > MAX_LINKS:
         raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"has no list of links in {MEMBER}")
     try:
-        return tuple(Digest(one) for one in values)
+        return tuple(Digest(value) for value in values)
     except (TypeError, ValueError) as error:
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, f"has a link in {MEMBER} that is no digest"

@@ -26,10 +26,10 @@ BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
 EXTENSION = f"{PROJECT}_record"
 
 
-def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NONE) -> bytes:
+def statement(record: Record, predicate: str = PREDICATE, previous: Links = links.NONE) -> bytes:
     """What is signed: the in-toto statement of a record, about the image in its destination repository.
 
-    ``seen`` is what lay beside the image when it was tried.
+    ``previous`` is what lay beside the image when it was tried.
     """
     value = {
         "_type": STATEMENT,
@@ -44,7 +44,7 @@ def statement(record: Record, predicate: str = PREDICATE, seen: Links = links.NO
             ],
             **_tests(record),
             EXTENSION: to_json(record),
-            **links.written(seen),
+            **links.written(previous),
         },
     }
     return canonical(value)
@@ -55,10 +55,10 @@ def sign(
     key: PrivateKey,
     *,
     predicate: str = PREDICATE,
-    seen: Links = links.NONE,
+    previous: Links = links.NONE,
 ) -> bytes:
-    """The signed record, as a bundle; ``seen`` is what lay beside the image before."""
-    return dsse.sign(statement(record, predicate, seen), key)
+    """The signed record, as a bundle; ``previous`` is what lay beside the image before."""
+    return dsse.sign(statement(record, predicate, previous), key)
 
 
 def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]:
@@ -81,8 +81,8 @@ def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, f"has no record of ours: {error}"
         ) from error
-    seen = links.read(predicate)
-    if value != json.loads(statement(record, seen=seen)):
+    previous = links.read(predicate)
+    if value != json.loads(statement(record, previous=previous)):
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, "states something else than the record in it"
         )
@@ -90,7 +90,7 @@ def record_of(value: Mapping[str, Any], subject: Digest) -> tuple[Record, Links]
         raise InvalidAttestationError(
             ReasonCode.RECORD_SUBJECT, f"is about {record.digest}, not about {subject}"
         )
-    return record, seen
+    return record, previous
 
 
 def _tests(record: Record) -> dict[str, Sequence[str]]:

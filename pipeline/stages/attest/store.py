@@ -1,7 +1,7 @@
-"""Where signed statements lie: beside their image in the registry, as OCI referrers.
+"""The attestations of an image in a registry: OCI referrers of its manifest.
 
-Each is stored as a sigstore bundle v0.3 that refers to the image, and once more in the list where older
-versions of cosign look for it. What is found is not trusted: what is wrong with it is a Reason.
+Each is stored as a sigstore bundle v0.3 that refers to the image, and once more in the list where for_cosign
+versions of cosign look for it. Nothing there is trusted: what is wrong with an attestation is a Reason.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ PARALLEL = 8
 
 
 @dataclass(frozen=True)
-class Carried:
-    """One referrer as it was fetched: the digest of its manifest, and the bundle in it, or what is wrong."""
+class FetchedBundle:
+    """A referrer: the digest of its manifest, and the bundle in it, or why there is none."""
 
     manifest: Digest
-    bundle: bytes = b""
+    body: bytes = b""
     fault: Reason | None = None
 
 
 def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
-    """Store a bundle beside its image, in every list; the digest is that of the bundle's manifest.
+    """Store a bundle as a referrer of its image, in every list; returns the digest of the bundle's manifest.
 
     Raises RegistryError where the image is not there or the registry does not take it.
     """
-    subject = _there(registry.manifest(ref.digest), f"{ref}").descriptor
+    subject = _present(registry.manifest(ref.digest), f"{ref}").descriptor
     notes = {
         "dev.sigstore.bundle.content": "dsse-envelope",
-        "dev.sigstore.bundle.predicateType": _ours(bundle).predicate,
+        "dev.sigstore.bundle.predicateType": _own_envelope(bundle).predicate,
     }
     digest = registry.attach(subject, BUNDLE, bundle, notes)
     complete_lists(registry, ref.digest)
@@ -62,15 +62,16 @@ def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
 
 
 def copy(
-    found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+    statements: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
 ) -> None:
-    """Store the very bytes of statements in another repository too, and list all that lie there.
+    """Store the very bytes of statements in another repository too, and complete the lists there.
 
     The image need not be there yet. Raises RegistryError where one of the two registries does not answer or
     does not take it.
     """
-    for one in found:
-        manifest = _there(source.manifest(one.manifest), f"{source.repository}@{one.manifest}")
+    for statement in statements:
+        name = f"{source.repository}@{statement.manifest}"
+        manifest = _present(source.manifest(statement.manifest), name)
         destination.put_blob(source.blob(manifest.config.digest))
         destination.put_blob(source.blob(manifest.layers[0].digest))
         destination.put_referrer(manifest)
@@ -78,32 +79,33 @@ def copy(
 
 
 def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Attestations:
-    """The signed statements that lie beside an image.
+    """The attestations of an image.
 
     ``trusted`` maps fingerprints to the public keys whose statements count. Raises RegistryError where
     the registry does not answer, or where more lies there than is read; a statement that is broken or
     forged is a reason.
     """
     referrers = registry.referrers(digest, BUNDLE)
-    carried = fetched(registry, referrers, digest)
-    found = [understood(one, digest, trusted) for one in carried]
-    proofs = [one for one in found if isinstance(one, Proof)]
-    certificates = [one for one in found if isinstance(one, Certified)]
+    bundles = fetch_bundles(registry, referrers, digest)
+    attestations = [attestation_in(bundle, digest, trusted) for bundle in bundles]
+    proofs = [proof for proof in attestations if isinstance(proof, Proof)]
+    certificates = [certified for certified in attestations if isinstance(certified, Certified)]
     statements: list[Proof | Certified] = [*proofs, *certificates]
-    older = older_list(registry, digest) if statements else None
+    rejected = (reason for reason in attestations if isinstance(reason, Reason))
+    for_cosign = cosign_list(registry, digest) if statements else None
     return Attestations(
         tuple(sorted(proofs, key=lambda one: one.order, reverse=True)),
         tuple(sorted(certificates, key=lambda one: one.order, reverse=True)),
-        (*(one for one in found if isinstance(one, Reason)), *_strange(registry, digest, referrers, older)),
-        _missing(carried, statements),
-        _unlisted(carried, {one.manifest for one in statements}, referrers, older),
+        (*rejected, *_foreign(registry, digest, referrers, for_cosign)),
+        _missing(bundles, statements),
+        _unlisted(bundles, {statement.manifest for statement in statements}, referrers, for_cosign),
     )
 
 
 def read(
     bundle: bytes, subject: Digest, trusted: Mapping[str, PublicKey], *, manifest: Digest
 ) -> Proof | Certified | Reason:
-    """What these bytes say of this image, or why they say nothing.
+    """The attestation of this image in a bundle, or why it is rejected.
 
     ``manifest`` is the digest of the manifest that carries them.
     """
@@ -126,50 +128,50 @@ def complete_lists(registry: Registry, subject: Digest) -> None:
     complete_fallback(registry, subject, BUNDLE)
 
     def look() -> tuple[SharedList, list[dict[str, Any]]]:
-        carried = fetched(registry, registry.referrers(subject, BUNDLE), subject)
-        current = older_list(registry, subject)
-        lacking = {} if current.obstacle else _lacking(carried, current)
+        bundles = fetch_bundles(registry, registry.referrers(subject, BUNDLE), subject)
+        current = cosign_list(registry, subject)
+        lacking = {} if current.obstacle else _lacking(bundles, current)
         for envelope in lacking.values():
             registry.put_blob(envelope.body)
         if lacking:
-            registry.put_blob(_OLDER_CONFIG)
+            registry.put_blob(_COSIGN_CONFIG)
         return current, [_entry(envelope) for envelope in lacking.values()]
 
     complete_list(registry, subject, look)
 
 
-_OLDER_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
+_COSIGN_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
 """The configuration that cosign gives to its lists."""
 
-_OLDER_EMPTY = {
+_COSIGN_EMPTY = {
     "schemaVersion": 2,
     "mediaType": OCI_MANIFEST,
     "config": {
         "mediaType": "application/vnd.oci.image.config.v1+json",
-        "digest": str(Digest.of(_OLDER_CONFIG)),
-        "size": len(_OLDER_CONFIG),
+        "digest": str(Digest.of(_COSIGN_CONFIG)),
+        "size": len(_COSIGN_CONFIG),
     },
     "layers": [],
 }
 
 
-def fetched(registry: Registry, referrers: Referrers, subject: Digest) -> list[Carried]:
-    """Every referrer of an image with its bundle, in no order."""
+def fetch_bundles(registry: Registry, referrers: Referrers, subject: Digest) -> list[FetchedBundle]:
+    """The bundle of every referrer of an image, in the order of the referrers."""
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(lambda one: _fetch(registry, one, subject), referrers.descriptors))
+        return list(pool.map(lambda referrer: _fetch(registry, referrer, subject), referrers.descriptors))
 
 
-def older_list(registry: Registry, subject: Digest) -> SharedList:
+def cosign_list(registry: Registry, subject: Digest) -> SharedList:
     """The list that older versions of cosign read."""
-    return read_list(registry, f"sha256-{subject.hex}.att", "layers", _OLDER_EMPTY)
+    return read_list(registry, f"sha256-{subject.hex}.att", "layers", _COSIGN_EMPTY)
 
 
-def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried:
+def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> FetchedBundle:
     """One referrer, from descriptor to bundle."""
     name = f"the record {referrer.digest}"
 
-    def fault(code: ReasonCode, text: str) -> Carried:
-        return Carried(referrer.digest, fault=_reason(code, f"{name} {text}", subject))
+    def fault(code: ReasonCode, text: str) -> FetchedBundle:
+        return FetchedBundle(referrer.digest, fault=_reason(code, f"{name} {text}", subject))
 
     if referrer.size > MAX_BUNDLE_BYTES:
         return fault(ReasonCode.RECORD_MALFORMED, f"has a manifest of {referrer.size} bytes")
@@ -180,59 +182,62 @@ def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Carried
         layers = manifest.layers
         if len(layers) != 1 or layers[0].media_type != BUNDLE or layers[0].size > MAX_BUNDLE_BYTES:
             return fault(ReasonCode.RECORD_MALFORMED, "does not hold one bundle of sigstore")
-        return Carried(manifest.digest, registry.blob(layers[0].digest))
+        return FetchedBundle(manifest.digest, registry.blob(layers[0].digest))
     except ContentError as error:
         return fault(ReasonCode.RECORD_MALFORMED, f"cannot be read: {error.what}")
 
 
-def understood(
-    carried: Carried, subject: Digest, trusted: Mapping[str, PublicKey]
+def attestation_in(
+    bundle: FetchedBundle, subject: Digest, trusted: Mapping[str, PublicKey]
 ) -> Proof | Certified | Reason:
-    """What a referrer that was fetched says of the image, or why it says nothing."""
-    return carried.fault or read(carried.bundle, subject, trusted, manifest=carried.manifest)
+    """The attestation of this image in a referrer, or why it is rejected."""
+    return bundle.fault or read(bundle.body, subject, trusted, manifest=bundle.manifest)
 
 
-def _missing(carried: Sequence[Carried], statements: Sequence[Proof | Certified]) -> tuple[Digest, ...]:
-    """What trusted statements name and what is gone, unless the image was tried again without it."""
-    there = {one.manifest for one in carried if one.bundle}
-    known = {digest for one in statements if isinstance(one, Proof) for digest in one.links.lost}
-    named = {digest for one in statements for digest in one.links.follows}
-    return tuple(sorted(named - there - known))
+def _missing(bundles: Sequence[FetchedBundle], statements: Sequence[Proof | Certified]) -> tuple[Digest, ...]:
+    """The digests that trusted statements name and that are gone, unless a later trial names them as lost."""
+    present = {bundle.manifest for bundle in bundles if bundle.body}
+    lost = {digest for proof in statements if isinstance(proof, Proof) for digest in proof.links.lost}
+    named = {digest for statement in statements for digest in statement.links.follows}
+    return tuple(sorted(named - present - lost))
 
 
 def _unlisted(
-    carried: Sequence[Carried], trusted: set[Digest], referrers: Referrers, older: SharedList | None
+    bundles: Sequence[FetchedBundle],
+    trusted: set[Digest],
+    referrers: Referrers,
+    for_cosign: SharedList | None,
 ) -> tuple[Digest, ...]:
-    """The trusted statements that one of the lists lacks by which others find them."""
+    """The trusted statements that one of the lists lacks."""
     hidden = {manifest.digest for manifest in referrers.unlisted}
-    lacking = _lacking(carried, older) if older else {}
+    lacking = _lacking(bundles, for_cosign) if for_cosign else {}
     return tuple(sorted(trusted & (hidden | lacking.keys())))
 
 
-def _lacking(carried: Sequence[Carried], older: SharedList) -> dict[Digest, Envelope]:
-    """The envelopes that the older list lacks, by the manifest that carries each."""
-    envelopes = {one.manifest: envelope_of(one.bundle) for one in carried}
+def _lacking(bundles: Sequence[FetchedBundle], for_cosign: SharedList) -> dict[Digest, Envelope]:
+    """The envelopes that cosign's list lacks, by the manifest that carries each."""
+    envelopes = {bundle.manifest: envelope_of(bundle.body) for bundle in bundles}
     return {
         manifest: envelope
         for manifest, envelope in envelopes.items()
-        if envelope and str(Digest.of(envelope.body)) not in older.digests
+        if envelope and str(Digest.of(envelope.body)) not in for_cosign.digests
     }
 
 
-def _strange(
-    registry: Registry, subject: Digest, referrers: Referrers, older: SharedList | None
+def _foreign(
+    registry: Registry, subject: Digest, referrers: Referrers, for_cosign: SharedList | None
 ) -> Iterator[Reason]:
-    """What else lies where statements or their lists should."""
+    """Why what lies in the place of a statement or a list is none."""
     for text in referrers.broken:
         yield _reason(ReasonCode.RECORD_MALFORMED, text, subject)
-    for found in filter(None, (referrers.fallback, older)):
-        if found.obstacle:
-            error = obstructed(registry, subject, found)
+    for shared in filter(None, (referrers.fallback, for_cosign)):
+        if shared.obstacle:
+            error = obstructed(registry, subject, shared)
             yield Reason(ReasonCode.LIST_FOREIGN, error.what, error.hint)
 
 
 def _entry(envelope: Envelope) -> dict[str, Any]:
-    """How the older list names a statement: by its envelope alone."""
+    """How cosign's list names a statement: by its envelope alone."""
     return {
         "mediaType": ENVELOPE,
         "digest": str(Digest.of(envelope.body)),
@@ -241,7 +246,7 @@ def _entry(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def _ours(bundle: bytes) -> Envelope:
+def _own_envelope(bundle: bytes) -> Envelope:
     """The envelope of a bundle that we made."""
     envelope = envelope_of(bundle)
     if envelope is None:
@@ -249,7 +254,7 @@ def _ours(bundle: bytes) -> Envelope:
     return envelope
 
 
-def _there(manifest: Manifest | None, name: str) -> Manifest:
+def _present(manifest: Manifest | None, name: str) -> Manifest:
     if manifest is None:
         raise RegistryError(f"{name} is not in the registry", hint="build it and verify it again")
     return manifest

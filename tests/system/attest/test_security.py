@@ -41,7 +41,7 @@ def beside(bench: Bench, image: Image) -> Attestations:
 def sign(bench: Bench, image: Image, **changes: Any) -> Digest:
     """A record as verification makes it: it names what lies there already."""
     record = bench.record(image, **changes)
-    bundle = attest.sign(record, bench.key, seen=beside(bench, image).links)
+    bundle = attest.sign(record, bench.key, previous=beside(bench, image).links)
     return attest.attach(bench.staging, image.ref, bundle)
 
 

@@ -229,7 +229,7 @@ def test_a_tag_that_shows_another_statement_than_its_name_says_is_told(bench: Be
 def chained(bench: Bench, image: Image, **changes: Any) -> Digest:
     """Sign and attach a record as verification does: it names what it saw."""
     seen = bench.evidence.attestations_of(bench.staging, image.ref.digest).links
-    bundle = attest.sign(bench.record(image, **changes), bench.key, seen=seen)
+    bundle = attest.sign(bench.record(image, **changes), bench.key, previous=seen)
     return attest.attach(bench.staging, image.ref, bundle)
 
 

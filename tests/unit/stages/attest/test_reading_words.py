@@ -179,7 +179,7 @@ def test_as_many_signatures_and_links_as_are_read_are_read() -> None:
     wrong = signature(sig=base64.b64encode(b"x").decode())
     assert isinstance(read(bundle(signatures=[*[wrong] * 7, signature()])), Proof)
     seen = Links(tuple(Digest(f"sha256:{number:064x}") for number in range(links.MAX_LINKS)))
-    found = read(attest.sign(RECORD, KEY, seen=seen))
+    found = read(attest.sign(RECORD, KEY, previous=seen))
     assert isinstance(found, Proof)
     assert found.links == seen
     for text in (f"1.{'9' * 38}", "9" * 20, "-1"):

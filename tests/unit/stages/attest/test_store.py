@@ -275,9 +275,9 @@ def test_what_a_statement_names_and_is_gone_is_missing(staging: Registry) -> Non
     """Unless a proof was made in the knowledge of that; what is there, worthless or not, is not gone."""
     gone, lost = Digest(f"sha256:{'1' * 64}"), Digest(f"sha256:{'2' * 64}")
     strangers = attach(staging, attest.sign(record(), STRANGER))
-    first = attach(staging, attest.sign(record(), KEY, seen=Links((gone, lost, strangers))))
+    first = attach(staging, attest.sign(record(), KEY, previous=Links((gone, lost, strangers))))
     assert beside(staging).missing == (gone, lost)
-    attach(staging, attest.sign(record(6), KEY, seen=Links((first,), (lost,))))
+    attach(staging, attest.sign(record(6), KEY, previous=Links((first,), (lost,))))
     assert beside(staging).missing == (gone,)
 
 
@@ -285,7 +285,7 @@ def test_a_certificate_misses_what_it_names_and_excuses_nothing(staging: Registr
     """Only an image that was tried again may do without a statement."""
     gone = Digest(f"sha256:{'1' * 64}")
     links = Links((gone,), (gone,))
-    digest = attach(staging, certificates.sign(certificate(), KEY, seen=links))
+    digest = attach(staging, certificates.sign(certificate(), KEY, previous=links))
     found = beside(staging)
     assert found.certificates == (Certified(certificate(), SIGNER, digest, links),)
     assert found.missing == (gone,)
