@@ -60,7 +60,7 @@ def serves(repository: Repository, data: Path) -> bool:
     if not repository.is_loopback or _running(data):
         return True
     if _listens(_address(repository)):
-        _refuse_stranger(repository)
+        _refuse_no_registry(repository)
         return True
     if not (data / "docker").exists():
         return False
@@ -85,7 +85,7 @@ def ensure(repository: Repository, data: Path, log: Path) -> bool:
             _await_running(pid, address, data)
             return False
         if _listens(address):
-            _refuse_stranger(repository)
+            _refuse_no_registry(repository)
             _refuse_read_only(repository)
             return False
         _start(address, data, log)
@@ -205,7 +205,7 @@ def _await_running(pid: int, address: tuple[str, int], data: Path) -> None:
         time.sleep(0.02)
 
 
-def _refuse_stranger(repository: Repository) -> None:
+def _refuse_no_registry(repository: Repository) -> None:
     """Make sure that what listens on the port, and is not of ours, is a registry."""
     status, headers = _ask(_address(repository), "GET", "/v2/")
     is_registry = headers.get("docker-distribution-api-version", "").startswith("registry/2")

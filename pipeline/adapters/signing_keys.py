@@ -185,10 +185,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_open_folders(folder: Path) -> None:
-    """Whoever may write to a folder may put another key there, or another folder in its place.
+    """Who may write to a folder can put another key there, or another folder in its place.
 
     The one above may be written to by its group, which on many systems is this user alone; and by all
-    where nobody removes what is another's, as in /tmp.
+    where files can be removed by their owners only, as in /tmp.
     """
     for place, open_to in ((folder, 0o022), (folder.parent, 0o002)):
         try:

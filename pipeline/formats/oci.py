@@ -26,7 +26,7 @@ MAX_DOCUMENT_BYTES = 4 << 20
 
 
 class ContentError(RegistryError):
-    """What the registry holds is not what it should be; whoever may write there may have put it there."""
+    """What the registry holds is not what it should be; anyone with access may have put it there."""
 
 
 @dataclass(frozen=True)

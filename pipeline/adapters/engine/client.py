@@ -82,7 +82,7 @@ class Engine:
     def save(self, name: str) -> Generator[bytes]:
         """An image of the engine's store, by name or id, as what ``docker save`` writes, in chunks.
 
-        Whoever does not take them all closes it. Raises EngineError.
+        Close it where you do not take them all. Raises EngineError.
         """
         with map_errors(f"save {name}", hint="check the name with `docker images`, or pull the image first"):
             yield from self._client.images.get(name).save(chunk_size=_CHUNK)

@@ -1,4 +1,4 @@
-"""What one layer holds, whatever lies above or below it."""
+"""What one layer holds, whatever the layers above and below it hold."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ UNNAMED_MODE = 0o755
 class Blob:
     """Where the bytes of a layer come from, as packed, and what they must be; ``size`` is in bytes.
 
-    What ``open`` gives is closed by whoever opened it, and read in no other thread than the one that does.
+    What ``open`` gives is read and closed in the thread that opened it.
     """
 
     digest: Digest

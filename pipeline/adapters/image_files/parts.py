@@ -1,4 +1,4 @@
-"""Files by name, in a folder or in a tar archive that lies on this machine."""
+"""Files by name, in a folder or in a tar archive of this machine."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def mapped(descriptor: int, size: int) -> Generator[memoryview]:
     try:
         yield view
     finally:
-        # Whoever still holds a part of it keeps the mapping alive; it ends with them.
+        # A part of it that is still held keeps the mapping alive, and ends it.
         with suppress(BufferError):
             view.release()
             mapping.close()

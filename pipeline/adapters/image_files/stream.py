@@ -42,7 +42,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = bytes.fromhex("2a4d18")
 _DAMAGED: tuple[type[Exception], ...] = (isal_zlib.error, zstd.ZstdError)  # type: ignore[assignment] # isal's own types take the first for an instance
 _WINDOW: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 27}
-"""128 MiB, the most that zstd itself takes when nobody asks for more."""
+"""128 MiB, the most that zstd takes by default."""
 
 
 def checked(chunks: Iterable[bytes], digest: Digest, size: int) -> Iterator[bytes]:
@@ -59,7 +59,7 @@ def checked(chunks: Iterable[bytes], digest: Digest, size: int) -> Iterator[byte
 
 
 def unpacked(chunks: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
-    """What gzip, zstd or nobody packed, in chunks of at most ``CHUNK`` bytes.
+    """The content of what is packed by gzip, zstd or not at all, in chunks of at most ``CHUNK`` bytes.
 
     The format is told by its first bytes, as engines do, whatever the media type says. Raises BrokenError
     for what is no such stream, ends too early, or grows too much.

@@ -83,7 +83,7 @@ class TarStream:
         return bytes(part)
 
     def skip_to(self, position: int) -> None:
-        """Let all pass that lies before this position."""
+        """Let all pass that comes before this position."""
         for _ in self.parts(position - self.position):
             pass
 

@@ -47,7 +47,7 @@ class Origin:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on the way can read along: by https, or on this machine only."""
+        """Whether what is sent there cannot be read on the way: by https, or on this machine only."""
         return self.scheme == "https" or self.is_loopback
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ MAX_REPAIRED_REFERRERS = 100_000
 class SharedList:
     """The manifest under a tag that many writers add entries to: ``entries`` of its list ``member``.
 
-    ``obstacle`` says what lies under the tag instead, where that is no such list; ``exists`` whether
+    ``obstacle`` says what the tag names instead, where that is no such list; ``exists`` whether
     anything does.
     """
 
@@ -96,7 +96,7 @@ def attach(
     body: bytes,
     annotations: Mapping[str, str],
 ) -> Digest:
-    """Store ``body`` beside its subject, as a referrer; the digest is that of its manifest.
+    """Store ``body`` as a referrer of its subject; returns the digest of its manifest.
 
     The subject itself need not be there yet.
     """
@@ -158,9 +158,9 @@ def referrers_of(
 
 
 def complete_fallback(registry: Registry, subject: Digest, artifact_type: str) -> None:
-    """Have the fallback tag list every referrer that its own tag shows, whoever else writes there.
+    """Have the fallback tag list every referrer that its own tag shows, while others write there too.
 
-    Raises ContentError where something else lies under the fallback tag: it is not ours to overwrite.
+    Raises ContentError where the fallback tag names something else: it is not ours to overwrite.
     """
 
     def look() -> tuple[SharedList, list[dict[str, Any]]]:
@@ -176,7 +176,7 @@ def complete_list(
     """Add to a shared list what it lacks, until a look after our last write shows that it lacks nothing.
 
     So the writer whose write lands last always sees what it overwrote. ``look`` reads the list, and the
-    entries that it lacks. Raises ContentError where what lies there is no such list, RegistryError where
+    entries that it lacks. Raises ContentError where its tag names no such list, RegistryError where
     others go on overwriting us.
     """
     for turn in range(MAX_ROUNDS):

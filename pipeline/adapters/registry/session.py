@@ -152,7 +152,7 @@ class Session:
     def download(self, digest: Digest, size: int) -> Generator[bytes]:
         """The bytes of a large blob, in chunks; where the connection breaks, they go on from there.
 
-        Nobody hashes them here. More than one chunk beyond ``size`` never comes.
+        They are not hashed here. More than one chunk beyond ``size`` never comes.
         """
         deadline = Deadline()
         start, attempt, began = 0, 0, time.monotonic()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.web.deadline import Deadline
 
 _KEPT_SECONDS = 10.0
-"""For which a connection is kept that nobody uses."""
+"""For which an unused connection is kept."""
 
 PROXY_HINT = "look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 

@@ -1,7 +1,7 @@
 """Bytes to a host and back, each of them before the deadline of its request.
 
-httpcore gives a timeout to every single reading and writing, so that whoever sends a byte now and then
-holds a request for days. It hands on what it is given for a timeout: here that is a :class:`Deadline`.
+httpcore gives a timeout to every single read and write, so that a server that sends a byte now and then
+holds a request for days. It hands on what it is given as a timeout: here that is a :class:`Deadline`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Wire(httpcore.NetworkStream):
             return Wire(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname))
 
     def get_extra_info(self, info: str) -> Any:
-        """Whether something has come that nobody asked for, so that httpcore uses this connection no more."""
+        """Whether something has come unasked, so that httpcore uses this connection no more."""
         if info != "is_readable":
             return None
         if self._socket.fileno() < 0:

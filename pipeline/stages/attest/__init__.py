@@ -4,7 +4,7 @@
     certificates  what the files say
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
-    cleaning      what lies in their way, removed
+    cleaning      what hides them, removed
 
 They are signed and verified by :mod:`pipeline.formats.dsse`. A signature says who stated something, not that
 the image is good.

@@ -23,7 +23,7 @@ CERTIFICATE = f"urn:{PROJECT}:certificate:v1"
 def statement(certificate: Certificate, previous: Links = links.NONE) -> bytes:
     """What is signed: the in-toto statement of a certificate, about the image where it is to be published.
 
-    ``previous`` is what lay beside the image when its files were judged.
+    ``previous`` names the attestations of the image when its files were judged.
     """
     digest = {"sha256": certificate.digest.removeprefix("sha256:")}
     value = {
@@ -36,7 +36,7 @@ def statement(certificate: Certificate, previous: Links = links.NONE) -> bytes:
 
 
 def sign(certificate: Certificate, key: PrivateKey, *, previous: Links = links.NONE) -> bytes:
-    """The signed certificate, as a bundle; ``previous`` is what lay beside the image before."""
+    """The signed certificate, as a bundle; ``previous`` names the attestations before it."""
     return dsse.sign(statement(certificate, previous), key)
 
 

@@ -33,8 +33,8 @@ def clean(
 ) -> None:
     """Have the attestations of an image readable again, and in every list.
 
-    A list gives way to one that can be read where something else lies under its tag, or where it names what
-    is gone or no statement. Statements of others stay, unless there are more referrers than are read: then
+    A list is replaced by one that can be read where its tag names something else, or where it names what is
+    gone or no statement. Statements of others stay, unless there are more referrers than are read: then
     all that no trusted key signed goes, as it buries ours. Raises RegistryError where the registry does not
     answer.
     """
@@ -73,7 +73,7 @@ def _remove(registry: Registry, subject: Digest, digest: Digest, on_step: Callab
 
 
 def _rewrite(registry: Registry, shared: SharedList, gone: set[str], on_step: Callable[[str], None]) -> None:
-    """The list without what is gone; an empty one where something else lies in its place."""
+    """The list without what is gone; an empty one where its tag names something else."""
     kept = [entry for entry in shared.entries if isinstance(entry, dict) and entry.get("digest") not in gone]
     if not shared.obstacle and kept == shared.entries:
         return

@@ -29,7 +29,7 @@ EXTENSION = f"{PROJECT}_record"
 def statement(record: Record, predicate: str = PREDICATE, previous: Links = links.NONE) -> bytes:
     """What is signed: the in-toto statement of a record, about the image in its destination repository.
 
-    ``previous`` is what lay beside the image when it was tried.
+    ``previous`` names the attestations of the image when it was tried.
     """
     value = {
         "_type": STATEMENT,
@@ -57,7 +57,7 @@ def sign(
     predicate: str = PREDICATE,
     previous: Links = links.NONE,
 ) -> bytes:
-    """The signed record, as a bundle; ``previous`` is what lay beside the image before."""
+    """The signed record, as a bundle; ``previous`` names the attestations before it."""
     return dsse.sign(statement(record, predicate, previous), key)
 
 

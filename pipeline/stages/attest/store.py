@@ -82,7 +82,7 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     """The attestations of an image.
 
     ``trusted`` maps fingerprints to the public keys whose statements count. Raises RegistryError where
-    the registry does not answer, or where more lies there than is read; a statement that is broken or
+    the registry does not answer, or where there are more than are read; a statement that is broken or
     forged is a reason.
     """
     referrers = registry.referrers(digest, BUNDLE)
@@ -123,7 +123,7 @@ def read(
 def complete_lists(registry: Registry, subject: Digest) -> None:
     """Have both lists name every statement: the referrers', and the one where cosign looks by default.
 
-    Raises ContentError where something else lies under their tags: it is not ours to overwrite.
+    Raises ContentError where their tags name something else: it is not ours to overwrite.
     """
     complete_fallback(registry, subject, BUNDLE)
 
@@ -227,7 +227,7 @@ def _lacking(bundles: Sequence[FetchedBundle], for_cosign: SharedList) -> dict[D
 def _foreign(
     registry: Registry, subject: Digest, referrers: Referrers, for_cosign: SharedList | None
 ) -> Iterator[Reason]:
-    """Why what lies in the place of a statement or a list is none."""
+    """Why a tag of a statement or a list names none."""
     for text in referrers.broken:
         yield _reason(ReasonCode.RECORD_MALFORMED, text, subject)
     for shared in filter(None, (referrers.fallback, for_cosign)):
