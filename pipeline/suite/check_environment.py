@@ -1,4 +1,4 @@
-"""What every environment is asked, whether it serves or not: is it what the lock says, and does it load."""
+"""The checks of every environment, with or without a server: it matches its lock, and it loads."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from pipeline.suite.expect import Mismatch, brief, expect, expect_that
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.suite.stage import Stage
+    from pipeline.suite.trial_run import TrialRun
 
 _NO_DRIVER = re.compile(r"lib(?:cuda|nvidia-ml|nvcuvid|nvidia-encode)\.so\.1: cannot open shared object file")
 
 
-def check_versions(stage: Stage) -> None:
-    """torch, its CUDA, Python and vLLM, or none, inside are those of lock and cell; so are the labels."""
-    cell, expected, installed = stage.trial.cell, stage.trial.expected, stage.packages()
-    torch, pinned = _found(stage.facts(), "torch"), expected.torch or cell.torch
+def check_versions(trial_run: TrialRun) -> None:
+    """torch, its CUDA, Python and vLLM (or none) are those of lock and cell; so are the labels."""
+    cell, expected, installed = trial_run.trial.cell, trial_run.trial.expected, trial_run.packages()
+    torch, pinned = _part(trial_run.facts(), "torch"), expected.torch or cell.torch
     expect("torch", _with_local(pinned, cell.cuda_version, torch["version"]), torch["version"])
     expect("torch.version.cuda", cell.cuda_version, torch["cuda"])
     depth = cell.python.count(".") + 1
     expect("Python", cell.python, ".".join(installed["python"].split(".")[:depth]))
     expect("vLLM", cell.vllm, _public(installed["vllm"]))
     if cell.vllm:
-        expect("vllm.__version__", cell.vllm, _public(_found(stage.facts(), "vllm")["version"]))
-    labels = stage.target.labels()
+        expect("vllm.__version__", cell.vllm, _public(_part(trial_run.facts(), "vllm")["version"]))
+    labels = trial_run.target.labels()
     for name, value in expected.labels:
         expect(f"label {name}", value, labels.get(name))
 
 
-def check_cuda(stage: Stage) -> None:
-    """CUDA is available where the cell claims it, the build covers the device, and the device computes."""
-    torch, claimed = _found(stage.facts(), "torch"), stage.trial.cell.needs_gpu
+def check_cuda(trial_run: TrialRun) -> None:
+    """CUDA is available if the cell needs it, the build covers the device, and the device computes."""
+    torch, claimed = _part(trial_run.facts(), "torch"), trial_run.trial.cell.needs_gpu
     expect("torch.cuda.is_available()", claimed, torch["is_available"])
     if claimed:
         major, minor = torch["capability"]
@@ -47,25 +47,25 @@ def check_cuda(stage: Stage) -> None:
         expect("product on the device equal to the CPU's:", True, torch["product_equal"])
 
 
-def check_imports(stage: Stage) -> None:
-    """Every extension for this Python loads, exactly the lock's packages are there, no requirement is broken.
+def check_imports(trial_run: TrialRun) -> None:
+    """Every extension for this Python loads, exactly the lock is installed, no requirement is broken.
 
-    Where no GPU is, its driver's library is not either: what wants nothing else is neither passed nor blamed.
+    Without a GPU there is no driver library: an extension that lacks only that neither passes nor fails.
     """
     undecided: dict[str, str] = {}
-    for name in stage.imported:
-        extensions = _found(stage.facts()["extensions"], name)
-        waiting = _awaiting_driver(stage, extensions["failed"])
+    for name in trial_run.imported:
+        extensions = _part(trial_run.facts()["extensions"], name)
+        waiting = _awaiting_driver(trial_run, extensions["failed"])
         failed = {file: error for file, error in extensions["failed"].items() if file not in waiting}
         expect_that(f"all extensions of {name} load", not failed, failed)
         expect_that(f"extensions in {name}", extensions["count"] > 0, _none_but(extensions["others"]))
         undecided |= waiting
-    packages, expected = stage.packages(), stage.trial.expected
+    packages, expected = trial_run.packages(), trial_run.trial.expected
     if expected.pins is not None:
         wrong = _differences(dict(expected.pins), packages["installed"])
         expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
-    found = requirements.broken(requirements.Packages.told(packages))
-    broken = [one for one in found if one.name not in expected.excused]
+    violations = requirements.broken(requirements.Packages.told(packages))
+    broken = [violation for violation in violations if violation.name not in expected.excused]
     expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
     if undecided:
         raise MachineError(
@@ -74,35 +74,35 @@ def check_imports(stage: Stage) -> None:
         )
 
 
-# -- judging ----------------------------------------------------------------------------------------
+# -- comparisons ----------------------------------------------------------------------------------------
 
 
-def _found(facts: Mapping[str, Any], name: str) -> Any:
-    """A part of what the probe found. Raises Mismatch where that part broke."""
+def _part(facts: Mapping[str, Any], name: str) -> Any:
+    """A part of a probe's result. Raises Mismatch if the probe failed at that part."""
     part = facts[name]
     if "error" in part:
         raise Mismatch(f"import {name}", part["error"])
     return part
 
 
-def _awaiting_driver(stage: Stage, failed: Mapping[str, str]) -> dict[str, str]:
-    """Those that wait for the driver's own library, which comes with a GPU and never with an image.
+def _awaiting_driver(trial_run: TrialRun, failed: Mapping[str, str]) -> dict[str, str]:
+    """The extensions that lack only the driver's library, which is on the host and never in an image.
 
-    None where a GPU is, or where none is claimed: there, whoever wants it is to blame.
+    None if there is a GPU, or if the cell needs none: then an extension that needs it fails.
     """
-    if not stage.trial.cell.needs_gpu or stage.facts()["has_gpu"]:
+    if not trial_run.trial.cell.needs_gpu or trial_run.facts()["has_gpu"]:
         return {}
     return {file: error for file, error in failed.items() if _NO_DRIVER.match(error)}
 
 
 def _none_but(others: list[str]) -> str:
-    """What is seen of a package without an extension for this Python."""
+    """What a package has instead of an extension for this Python."""
     return f"none for this Python, only {', '.join(others)}" if others else "none"
 
 
-def _with_local(pinned: str, cuda: str | None, seen: str) -> str:
-    """What ``torch.__version__`` must say: a wheel of the general index names its CUDA there only."""
-    if "+" in pinned or "+" not in seen:
+def _with_local(pinned: str, cuda: str | None, actual: str) -> str:
+    """The expected ``torch.__version__``: a wheel of the default index names its CUDA only there."""
+    if "+" in pinned or "+" not in actual:
         return pinned
     local = "cpu" if cuda is None else "cu" + cuda.replace(".", "")
     return f"{pinned}+{local}"
@@ -113,24 +113,24 @@ def _public(version: str | None) -> str | None:
 
 
 def _covers(archs: Sequence[str], major: int, minor: int) -> bool:
-    """Whether code of these architectures reaches the device, by whatever way."""
+    """Whether code for these architectures runs on the device, in any way."""
     return coverage(tuple(archs), f"sm_{major}{minor}") is not Coverage.NONE
 
 
 def _differences(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """How the installed set differs from the lock, in words."""
+    """How the installed packages differ from the lock, as text."""
     missing = [f"{name} is missing" for name in pins if name not in installed]
     extra = [f"{name} {installed[name]} is not in the lock" for name in installed if name not in pins]
     other = [
         f"{name} {installed[name]} instead of {pins[name]}"
         for name in pins
-        if name in installed and not _same(pins[name], installed[name])
+        if name in installed and not _is_same_version(pins[name], installed[name])
     ]
     return [*missing, *extra, *other]
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_version(version: str, other: str) -> bool:
     try:
-        return Version(one) == Version(other)
-    except ValueError:  # also where a number has thousands of digits
-        return one == other
+        return Version(version) == Version(other)
+    except ValueError:  # also for a number of thousands of digits
+        return version == other

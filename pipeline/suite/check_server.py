@@ -1,4 +1,4 @@
-"""What a cell with vLLM is asked, in this order. Each check shares the one server; the last one ends it."""
+"""The checks of a cell with vLLM, in this order. They share one server; the last one ends it."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 SHORT = 16
-"""Tokens of an answer where a few are enough."""
+"""Tokens of a short answer."""
 LONG = 160
-"""Tokens of an answer that is to last while others run."""
+"""Tokens of an answer that runs long enough to overlap with others."""
 SHARED = 0.75
-"""Steps for each token below which requests must have run together; alone it is 1."""
+"""Steps per token below which requests must have run together; alone it is 1."""
 _SETTLE_SECONDS = 10.0
 _ROUNDS = 10
-"""How often prompts are sent together before none is said to have met another."""
+"""How often prompts are sent together before the check fails because none ran together."""
 
 
-def check_serve(stage: Serving, request: pytest.FixtureRequest) -> None:
-    """The server is healthy in time. The seconds of this check are those since the server's start."""
-    seconds = stage.await_health()
+def check_serve(trial_run: Serving, request: pytest.FixtureRequest) -> None:
+    """The server becomes healthy in time. The seconds of this check count from the server's start."""
+    seconds = trial_run.await_health()
     request.node.user_properties.append(("seconds", seconds))
 
 
-def check_complete(up: Serving) -> None:
-    """A completion comes back, of the length asked for, from the model asked for."""
-    answer = up.ask("a completion", lambda client: _complete(client, up.prompts[1], SHORT))
+def check_complete(healthy_server: Serving) -> None:
+    """A completion has the requested length, and comes from the requested model."""
+    answer = healthy_server.ask(
+        "a completion", lambda client: _complete(client, healthy_server.prompts[1], SHORT)
+    )
     choice = answer.choices[0]
     expect("model", SERVED, answer.model)
     expect_that("text in the answer", bool(choice.text), repr(choice.text))
-    wanted = {"length": [SHORT], "stop": range(1, SHORT + 1)}.get(choice.finish_reason, [])
+    expected_counts = {"length": [SHORT], "stop": range(1, SHORT + 1)}.get(choice.finish_reason, [])
     count = answer.usage.completion_tokens if answer.usage else None
-    told = f"{count} tokens, finish_reason {choice.finish_reason}"
-    expect_that(f"{SHORT} tokens, finish_reason length", count in wanted, told)
+    actual = f"{count} tokens, finish_reason {choice.finish_reason}"
+    expect_that(f"{SHORT} tokens, finish_reason length", count in expected_counts, actual)
 
 
-def check_chat(up: Serving) -> None:
-    """A chat answer is what Transformers says to the prompt that its own chat template makes."""
-    answer = up.ask(
+def check_chat(healthy_server: Serving) -> None:
+    """A chat answer is that of Transformers to the prompt of the model's chat template."""
+    answer = healthy_server.ask(
         "a chat answer",
         lambda client: client.chat.completions.create(
             model=SERVED,
@@ -58,7 +60,7 @@ def check_chat(up: Serving) -> None:
             extra_body={"return_token_ids": True},
         ),
     )
-    message, reference = answer.choices[0].message, up.reference()["chat"]
+    message, reference = answer.choices[0].message, healthy_server.reference()["chat"]
     expect("role", "assistant", message.role)
     expect_that("text in the answer", bool(message.content), repr(message.content))
     expect_that("a chat template in the model", reference is not None, "none")
@@ -68,43 +70,48 @@ def check_chat(up: Serving) -> None:
     _expect_reference("chat", reference, _tokens(answer.choices[0]))
 
 
-def check_stream(up: Serving) -> None:
-    """A streamed answer comes in parts, which together are the answer that comes in one."""
-    prompt = up.prompts[1]
-    whole = up.ask("a completion", lambda client: _complete(client, prompt, SHORT)).choices[0].text
-    parts = up.ask("a streamed completion", lambda client: _stream(client, prompt, SHORT))
+def check_stream(healthy_server: Serving) -> None:
+    """A streamed answer comes in several parts, which together are the answer without streaming."""
+    prompt = healthy_server.prompts[1]
+    whole = (
+        healthy_server.ask("a completion", lambda client: _complete(client, prompt, SHORT)).choices[0].text
+    )
+    parts = healthy_server.ask("a streamed completion", lambda client: _stream(client, prompt, SHORT))
     expect_that("more than one part", len(parts) > 1, f"{len(parts)} part")
     expect("streamed text", whole, "".join(parts))
 
 
-def check_correct(up: Serving) -> None:
+def check_correct(healthy_server: Serving) -> None:
     """Greedy tokens are those of Transformers on the same weights, and the golden ones of the tiny model."""
-    reference = up.reference()["answers"]
-    for index, prompt in enumerate(up.prompts):
-        answer = up.ask("a completion", _question(prompt, up.steps))
-        seen = _tokens(answer.choices[0])
+    reference = healthy_server.reference()["answers"]
+    for index, prompt in enumerate(healthy_server.prompts):
+        answer = healthy_server.ask("a completion", _question(prompt, healthy_server.steps))
+        tokens = _tokens(answer.choices[0])
         what = f"prompt {index + 1}"
-        _expect_reference(what, reference[index], seen)
-        if up.golden:
+        _expect_reference(what, reference[index], tokens)
+        if healthy_server.golden:
             expect_that(
                 f"{what}: margins of {MARGIN} in Transformers",
                 min(reference[index]["margins"]) > MARGIN / 2,
                 min(reference[index]["margins"]),
             )
-            expect_tokens(f"{what}, golden", up.golden.answers[index].tokens, seen)
+            expect_tokens(f"{what}, golden", healthy_server.golden.answers[index].tokens, tokens)
 
 
-def check_batch(up: Serving) -> None:
-    """Requests that run together are each answered as if alone; afterwards no memory is held for any.
+def check_batch(healthy_server: Serving) -> None:
+    """Requests that run together are each answered as if alone; afterwards no memory is held for any of them.
 
-    That they ran together is seen in the steps of the engine: alone, each token takes one of its own. A
+    The engine's count of steps shows that they ran together: alone, each token takes a step of its own. A
     gauge of running requests would have to be read at the right moment, and a busy server answers late.
-    On a machine with few cores, requests that were sent together may still be taken in one by one, so
-    they are sent again, a few times, until some met.
+    On a machine with few cores, requests that were sent together may still be processed one by one, so they
+    are sent again, a few times, until some ran together.
     """
-    alone = [_tokens(up.ask("an answer", _long_question(prompt)).choices[0]) for prompt in up.prompts]
+    alone = [
+        _tokens(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
+        for prompt in healthy_server.prompts
+    ]
     for _ in range(_ROUNDS):
-        tokens, steps = _ask_together(up, alone)
+        tokens, steps = _ask_together(healthy_server, alone)
         if steps < SHARED * tokens:
             break
     expect_that(
@@ -114,22 +121,22 @@ def check_batch(up: Serving) -> None:
     )
 
 
-def _ask_together(up: Serving, alone: list[list[int]]) -> tuple[float, float]:
-    """Send all prompts at once, expect the answers they got alone; return tokens made and steps taken."""
-    _settle(up)
-    before = _work_done(up)
-    tasks = [_beside(up, prompt) for prompt in up.prompts]
+def _ask_together(healthy_server: Serving, alone: list[list[int]]) -> tuple[float, float]:
+    """Send all prompts at once and expect the same answers as alone; return the tokens and the steps."""
+    _settle(healthy_server)
+    before = _work_done(healthy_server)
+    tasks = [_start_question(healthy_server, prompt) for prompt in healthy_server.prompts]
     for index, task in enumerate(tasks):
-        seen = _tokens(task.result(up.trial.answer_seconds, "an answer").choices[0])
-        expect_tokens(f"prompt {index + 1} beside others", alone[index], seen)
-    _settle(up)
-    tokens, steps = (now - then for now, then in zip(_work_done(up), before, strict=True))
+        answer = _tokens(task.result(healthy_server.trial.answer_seconds, "an answer").choices[0])
+        expect_tokens(f"prompt {index + 1} beside others", alone[index], answer)
+    _settle(healthy_server)
+    tokens, steps = (now - then for now, then in zip(_work_done(healthy_server), before, strict=True))
     expect("tokens generated:", sum(map(len, alone)), tokens)
     return tokens, steps
 
 
-def check_limits(up: Serving) -> None:
-    """What cannot be answered is refused with a 4xx, and the server lives on."""
+def check_limits(healthy_server: Serving) -> None:
+    """Invalid requests are refused with a 4xx, and the server keeps running."""
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
     wrong = {
         "a prompt over the context length": json.dumps(valid | {"prompt": "x " * 4 * CONTEXT}).encode(),
@@ -137,20 +144,24 @@ def check_limits(up: Serving) -> None:
         "an unknown model": json.dumps(valid | {"model": "unknown"}).encode(),
     }
     for what, body in wrong.items():
-        status = up.post("/v1/completions", body).status_code
+        status = healthy_server.post("/v1/completions", body).status_code
         expect_that(f"4xx for {what}", 400 <= status < 500, status)
     expect(
-        "a valid request afterwards:", 200, up.post("/v1/completions", json.dumps(valid).encode()).status_code
+        "a valid request afterwards:",
+        200,
+        healthy_server.post("/v1/completions", json.dumps(valid).encode()).status_code,
     )
-    expect("end of the server:", None, up.server.ended())
+    expect("end of the server:", None, healthy_server.server.ended())
 
 
-def check_shutdown(up: Serving) -> None:
-    """SIGTERM ends the server in time, with a sane exit code, and nothing is left behind."""
-    expect("end of the server before it was asked to:", None, up.server.ended())
-    seconds = up.trial.shutdown_seconds
+def check_shutdown(healthy_server: Serving) -> None:
+    """SIGTERM ends the server in time, with a normal exit code, and no process is left."""
+    expect("end of the server before it was asked to:", None, healthy_server.server.ended())
+    seconds = healthy_server.trial.shutdown_seconds
     started = time.monotonic()
-    stopped = within(2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: up.server.stop(seconds))
+    stopped = within(
+        2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: healthy_server.server.stop(seconds)
+    )
     took = time.monotonic() - started
     sane = (0, 143)
     expect_that(
@@ -179,8 +190,8 @@ def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
     return lambda client: _complete(client, prompt, LONG, ignore_eos=True)
 
 
-def _beside(stage: Serving, prompt: str) -> Task[Any]:
-    return Task(lambda: stage.ask("an answer", _long_question(prompt)))
+def _start_question(trial_run: Serving, prompt: str) -> Task[Any]:
+    return Task(lambda: trial_run.ask("an answer", _long_question(prompt)))
 
 
 def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:
@@ -198,36 +209,36 @@ def _tokens(choice: Any) -> list[int]:
     return tokens[:-1] if choice.finish_reason == "stop" else tokens
 
 
-def _expect_reference(what: str, reference: Mapping[str, Any], seen: list[int]) -> None:
-    """Tokens equal the reference's, up to a step at which the reference itself hardly had a preference."""
+def _expect_reference(what: str, reference: Mapping[str, Any], actual: list[int]) -> None:
+    """Tokens equal the reference's, up to a step where the reference itself is almost undecided."""
     clear = next((at for at, margin in enumerate(reference["margins"]) if margin < MARGIN / 2), None)
     expect_that(f"{what}: a clear first token", clear != 0, f"a margin below {MARGIN / 2} in Transformers")
-    expect_tokens(f"{what}, Transformers", reference["tokens"][:clear], seen[:clear])
+    expect_tokens(f"{what}, Transformers", reference["tokens"][:clear], actual[:clear])
 
 
 # -- the server's own metrics -----------------------------------------------------------------------
 
 
-def _settle(stage: Serving) -> None:
-    """Wait until nothing runs and no cache block is in use. Raises Mismatch where that does not come."""
-    poll(_SETTLE_SECONDS, lambda: _in_use(stage) == (0, 0))
-    expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(stage))
+def _settle(trial_run: Serving) -> None:
+    """Wait until nothing runs and no cache block is in use. Raises Mismatch if that does not happen."""
+    poll(_SETTLE_SECONDS, lambda: _in_use(trial_run) == (0, 0))
+    expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(trial_run))
 
 
-def _in_use(stage: Serving) -> tuple[float, float]:
+def _in_use(trial_run: Serving) -> tuple[float, float]:
     """Requests running, and the share of cache blocks in use."""
-    body = stage.get("/metrics")
+    body = trial_run.get("/metrics")
     return _metric(body, "vllm:num_requests_running"), _metric(body, "vllm:kv_cache_usage_perc")
 
 
-def _work_done(stage: Serving) -> tuple[float, float]:
+def _work_done(trial_run: Serving) -> tuple[float, float]:
     """Tokens generated, and steps of the engine, since the server's start."""
-    body = stage.get("/metrics")
+    body = trial_run.get("/metrics")
     return _metric(body, "vllm:generation_tokens_total"), _metric(body, "vllm:iteration_tokens_total_count")
 
 
 def _metric(body: str, name: str) -> float:
-    """A number of the metrics, summed over engines. Raises Mismatch where it is not told."""
+    """A number of the metrics, summed over engines. Raises Mismatch if it is missing."""
     values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", body, re.MULTILINE)
     if not values:
         raise Mismatch(f"{name} in /metrics", "no such metric")

@@ -1,4 +1,4 @@
-"""Options of the suite, the trial under way, and the line of JSON that each check leaves."""
+"""Options of the suite, its fixtures, and the line of JSON that each check writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.suite.serving import Serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.suite.stage import Stage
+    from pipeline.suite.trial_run import TrialRun
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Name the trial, and where results and the server's log go."""
+    """Options for the trial, its results and the server's log."""
     group = parser.getgroup("trial")
     group.addoption("--trial", type=Path, required=True, help="JSON that says what to try")
     group.addoption("--results", type=Path, required=True, help="gets one line of JSON for each check")
@@ -29,27 +29,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def trial(pytestconfig: pytest.Config) -> Trial:
-    """All that the suite was given."""
+    """The input of the suite."""
     return Trial.model_validate_json(pytestconfig.getoption("trial").read_bytes())
 
 
 @pytest.fixture(scope="session")
-def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[Stage]:
-    """The trial under way, with a server where the cell has one."""
+def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[TrialRun]:
+    """The running trial, with a server if the cell has one."""
     results: Path = pytestconfig.getoption("results")
     log: Path = pytestconfig.getoption("server_log") or results.with_suffix(".log")
-    stage = (Serving if trial.cell.vllm else Inference)(trial, log.absolute())
+    trial_run = (Serving if trial.cell.vllm else Inference)(trial, log.absolute())
     try:
-        yield stage
+        yield trial_run
     finally:
-        stage.close()
+        trial_run.close()
 
 
 @pytest.fixture
-def up(stage: Serving) -> Serving:
-    """The trial under way, its server healthy at some time."""
-    stage.require_up()
-    return stage
+def healthy_server(trial_run: Serving) -> Serving:
+    """The running trial; its server has been healthy."""
+    trial_run.require_up()
+    return trial_run
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,31 +65,29 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
-    """The outcome of one check. What was skipped, or broke in an unforeseen way, has not passed."""
+    """The outcome of one check. A check that was skipped, or failed unexpectedly, has not passed."""
     name = item.name.removeprefix("check_")
-    told = [value for key, value in item.user_properties if key == "seconds"]
-    seconds = float(str(told[0])) if told else call.duration
+    reported = [value for key, value in item.user_properties if key == "seconds"]
+    seconds = float(str(reported[0])) if reported else call.duration
     error = call.excinfo.value if call.excinfo else None
     match error:
         case None:
             return Check(name=name, outcome=Outcome.PASSED, seconds=seconds)
         case Mismatch():
-            expected, seen = error.expected, error.seen
-        case _ if (
-            isinstance(error, TagproofError) or call.when == "setup"
-        ):  # nothing was asked of the image yet
-            seen = brief(str(error) or repr(error))
-            return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=seen)
+            expected, actual = error.expected, error.actual
+        case _ if isinstance(error, TagproofError) or call.when == "setup":  # the image was not tested yet
+            actual = brief(str(error) or repr(error))
+            return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=actual)
         case _:
-            expected, seen = "no error", brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
-    return Check(name=name, outcome=Outcome.FAILED, seconds=seconds, expected=expected, seen=seen)
+            expected, actual = "no error", brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
+    return Check(name=name, outcome=Outcome.FAILED, seconds=seconds, expected=expected, seen=actual)
 
 
 def _end_of_server(item: pytest.Item) -> str:
-    """How the server had ended, where it had: often the cause of an unforeseen error."""
-    stage = getattr(item, "funcargs", {}).get("up")
+    """How the server ended, if it did: often the cause of an unexpected error."""
+    trial_run = getattr(item, "funcargs", {}).get("healthy_server")
     try:
-        ended = stage.server.ended() if isinstance(stage, Serving) else None
+        ended = trial_run.server.ended() if isinstance(trial_run, Serving) else None
     except MachineError:
         return ""
     return f"; the server had {ended}" if ended else ""

@@ -1,4 +1,4 @@
-"""How a check says what it expected and what it saw."""
+"""Comparisons for checks, and deadlines: each failure has what was expected and what was seen."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
-_LONGEST = 1500
+_MAX_LENGTH = 1500
 
 
-class Mismatch(AssertionError):  # noqa: N818 - it names what a check found, and is no fault of ours
-    """What was seen is not what was expected; both are short texts."""
+class Mismatch(AssertionError):  # noqa: N818 - it is the result of a check, not an error of ours
+    """The actual value is not the expected one; both are short texts."""
 
-    def __init__(self, expected: str, seen: str) -> None:
+    def __init__(self, expected: str, actual: str) -> None:
         self.expected = brief(expected)
-        self.seen = brief(seen)
-        super().__init__(f"expected {self.expected}; saw {self.seen}")
+        self.actual = brief(actual)
+        super().__init__(f"expected {self.expected}; saw {self.actual}")
 
 
 def brief(text: str) -> str:
-    """The text, its middle left out where it is long."""
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
+    """The text; the middle of a long one is left out."""
+    half = _MAX_LENGTH // 2
+    return text if len(text) <= _MAX_LENGTH else f"{text[:half]} … {text[-half:]}"
 
 
-def expect(what: str, expected: object, seen: object) -> None:
+def expect(what: str, expected: object, actual: object) -> None:
     """Raise Mismatch unless both are equal."""
-    if expected != seen:
-        raise Mismatch(f"{what} {expected}", f"{seen}")
+    if expected != actual:
+        raise Mismatch(f"{what} {expected}", f"{actual}")
 
 
-def expect_that(expected: str, holds: bool, seen: object) -> None:
-    """Raise Mismatch unless it holds; ``expected`` says in words what should."""
+def expect_that(expected: str, holds: bool, actual: object) -> None:
+    """Raise Mismatch unless it holds; ``expected`` is the expectation as text."""
     if not holds:
-        raise Mismatch(expected, f"{seen}")
+        raise Mismatch(expected, f"{actual}")
 
 
-def expect_tokens(what: str, expected: Sequence[int], seen: Sequence[int]) -> None:
+def expect_tokens(what: str, expected: Sequence[int], actual: Sequence[int]) -> None:
     """Raise Mismatch at the first token that differs."""
-    for index, (wanted, got) in enumerate(zip(expected, seen, strict=False)):
-        if wanted != got:
+    for index, (token, other) in enumerate(zip(expected, actual, strict=False)):
+        if token != other:
             at = f"token {index + 1} of {len(expected)}"
-            raise Mismatch(f"{what}: {wanted} as {at}", f"{got}, in {list(seen)}")
-    expect(f"{what}: number of tokens", len(expected), len(seen))
+            raise Mismatch(f"{what}: {token} as {at}", f"{other}, in {list(actual)}")
+    expect(f"{what}: number of tokens", len(expected), len(actual))
 
 
 class Task(Generic[T]):
-    """A call that runs beside us. It may be waited for, but never keeps the process alive."""
+    """A call in a thread of its own. It may be waited for, but never keeps the process alive."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
@@ -62,7 +62,7 @@ class Task(Generic[T]):
     def _run(self) -> None:
         try:
             self._outcome.append(self._call())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - it is raised again with the result
             self._error = error
 
     def wait(self) -> None:
@@ -70,7 +70,7 @@ class Task(Generic[T]):
         self._thread.join()
 
     def result(self, seconds: float, what: str) -> T:
-        """What the call returned or raised. Raises Mismatch where it takes longer than these seconds."""
+        """What the call returned or raised. Raises Mismatch if it takes longer than these seconds."""
         self._thread.join(seconds)
         if self._thread.is_alive():
             raise Mismatch(f"{what} within {seconds:g} s", "nothing by then")
@@ -80,13 +80,13 @@ class Task(Generic[T]):
 
 
 def within(seconds: float, what: str, call: Callable[[], T]) -> T:
-    """Do the call; raise Mismatch when it takes longer than these seconds, whatever it waits for."""
+    """Do the call; raise Mismatch if it takes longer than these seconds, whatever it waits for."""
     return Task(call).result(seconds, what)
 
 
 def poll(seconds: float, look: Callable[[], Any]) -> Any:
-    """Look until there is something to see, or the seconds are over; return what was seen last."""
+    """Look until there is a result, or the seconds are over; return the last result."""
     deadline = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < deadline:
+    while not (result := look()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return seen
+    return result

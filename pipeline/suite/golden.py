@@ -1,6 +1,6 @@
 """The golden answers of the tiny model: prompts, and the greedy tokens that must follow them.
 
-``python -m pipeline.suite.golden`` writes ``golden.json`` anew; only a change of the model asks for it.
+``python -m pipeline.suite.golden`` writes ``golden.json`` again; only a change of the model requires it.
 The answers come from the model in numpy. Each prompt carries a number, and that number is the first for
 which the best logit beats the second by ``MARGIN`` at every step, the answer has ``VARIETY`` different
 tokens, and another first byte of the prompt gives another answer (so distant context matters).
@@ -79,7 +79,7 @@ def _first_clear(forward: Forward, text: str) -> Answer:
 
 
 def text_of(golden: Golden) -> str:
-    """What ``golden.json`` holds."""
+    """The content of ``golden.json``."""
     answers = [{"prompt": a.prompt, "tokens": list(a.tokens)} for a in golden.answers]
     rows = ",\n".join(f"    {json.dumps(answer)}" for answer in answers)
     return f'{{\n  "model": "{golden.model}",\n  "answers": [\n{rows}\n  ]\n}}\n'

@@ -1,4 +1,4 @@
-"""A trial without a server: PyTorch itself answers, by the suite's own forward pass of the tiny model."""
+"""A trial without a server: PyTorch itself answers, with the suite's own forward pass of the tiny model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.suite import golden
-from pipeline.suite.stage import Stage
+from pipeline.suite.trial_run import TrialRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,16 +20,16 @@ Tokens = list[int]
 
 @dataclass(frozen=True)
 class Inferred:
-    """The tokens that follow each prompt, by batch, and the files that the compiler made on the way."""
+    """The tokens that follow each prompt, by batch, and the files that the compiler wrote."""
 
     tokens: list[list[Tokens]]
     compiled: list[str]
 
 
-class Inference(Stage):
-    """Hands prompts to PyTorch inside the environment, which needs nothing but torch for the answer.
+class Inference(TrialRun):
+    """Runs prompts with PyTorch inside the environment, which needs only torch.
 
-    The model is always the tiny one: its tokens are ours to make, and its architecture is the probe's.
+    The model is always the tiny one: no tokenizer is needed, and the probe implements its architecture.
     """
 
     def __init__(self, trial: Trial, log: Path) -> None:
@@ -41,13 +41,13 @@ class Inference(Stage):
     def infer(self, batches: Sequence[Sequence[Tokens]], *, compiled: bool = False) -> Inferred:
         """Answer each batch of prompts together, greedily, by code that was compiled or not.
 
-        Raises Mismatch where PyTorch comes to no answer in time.
+        Raises Mismatch if PyTorch gives no answer in time.
         """
-        asked = {
+        question = {
             "batches": batches,
             "steps": golden.STEPS,
             "device": "cuda" if self.trial.cell.needs_gpu else "cpu",
             "compiled": compiled,
         }
-        found = self.probe("inference", self.target.model, json.dumps(asked))
-        return Inferred(found["answers"], found["compiled"])
+        answer = self.probe("inference", self.target.model, json.dumps(question))
+        return Inferred(answer["answers"], answer["compiled"])

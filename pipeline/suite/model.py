@@ -49,11 +49,13 @@ def _hash(path: Path) -> str:
 def locate(name: str) -> Model:
     """The model of this name: a folder, or ``organisation/name[@revision]`` in the hub cache.
 
-    Nothing is downloaded. Raises UsageError where it is not there.
+    Nothing is downloaded. Raises UsageError if it is not there.
     """
-    with suppress(OSError, RuntimeError, ValueError):  # for names that no path has, and what is no text
-        if found := _in_folder(name) or _downloaded(name):
-            return found
+    with suppress(
+        OSError, RuntimeError, ValueError
+    ):  # for names that are not valid paths, and files that are not text
+        if model := _in_folder(name) or _downloaded(name):
+            return model
     raise UsageError(
         f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
         hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder",
@@ -77,7 +79,7 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether a folder holds a model: other programs keep a config.json too, and logins beside it."""
+    """Whether a folder holds a model: other programs keep a config.json too, with logins next to it."""
     has_weights = any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
     return (folder / "config.json").is_file() and has_weights
 

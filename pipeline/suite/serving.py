@@ -1,4 +1,4 @@
-"""A trial with vLLM: its server, the questions to it, and what Transformers answers to the same."""
+"""A trial with vLLM: its server, requests to it, and the answers of Transformers to the same prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.model.errors import MachineError
 from pipeline.suite import golden
 from pipeline.suite.expect import Mismatch, Task, within
 from pipeline.suite.model import digest_of, locate
-from pipeline.suite.stage import Stage, last_line
+from pipeline.suite.trial_run import TrialRun, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from pipeline.suite.expect import T
 
 SERVED = "under-test"
-"""The name by which the server knows the model."""
+"""The name of the model at the server."""
 CONTEXT = 512
-"""Tokens that the server is told to accept at most."""
+"""The maximum context length that the server is given, in tokens."""
 SEQUENCES = 16
 MESSAGE = "Say which wheel was compiled for which CUDA."
 CHAT_STEPS = 24
 USER_STEPS = 16
-"""Tokens for each prompt where the model is the user's own: its reference runs on the CPU."""
+"""Tokens for each prompt if the model is the user's own: its reference runs on the CPU."""
 
 _GLANCE_SECONDS = 5.0
-"""For one look at a server that may never answer."""
+"""The deadline of one request to a server that may never answer."""
 
 
-class Serving(Stage):
-    """Starts the server beside the probes, and asks it; hands out answers, waiting where it must."""
+class Serving(TrialRun):
+    """Starts the server and the probes at the same time, and sends requests; waits when needed."""
 
     def __init__(self, trial: Trial, log: Path) -> None:
         super().__init__(trial, log)
@@ -49,7 +49,7 @@ class Serving(Stage):
         self.prompts = tuple(answer.prompt for answer in committed.answers)
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = False
-        # Our own questions go past any proxy of this machine: the server is on loopback.
+        # Our requests bypass any proxy of this machine: the server is on loopback.
         self._http = httpx.Client(trust_env=False)
         self._started = time.monotonic()
         try:
@@ -60,13 +60,13 @@ class Serving(Stage):
         self._reference = Task(self._compute_reference)
 
     def reference(self) -> Any:
-        """What ``probes/reference.py`` found."""
+        """The result of ``probes/reference.py``."""
         return self._reference.result(2 * self.trial.healthy_seconds, "the answers of Transformers")
 
     def await_health(self) -> float:
         """Wait until the server is healthy; return the seconds since its start.
 
-        Raises Mismatch when it ends, or is not healthy in time, whatever it answers till then.
+        Raises Mismatch if it ends, or is not healthy in time.
         """
         try:
             self._await_health()
@@ -85,27 +85,27 @@ class Serving(Stage):
             if answer == "status 200":
                 return
             time.sleep(0.1)
-        wanted = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
-        raise Mismatch(wanted, f"{answer}; log ends: {last_line(self.server.log())}")
+        expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
+        raise Mismatch(expected, f"{answer}; log ends: {last_line(self.server.log())}")
 
     def require_up(self) -> None:
-        """Raise Mismatch where the server never came up, MachineError where that could not be seen."""
+        """Raise Mismatch if the server was never healthy, MachineError if that could not be found out."""
         if not self._is_up:
             raise self._not_up
 
     def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
-        """Put a question through the official client; its deadline holds whatever the server does."""
+        """Send a request with the official client; its deadline holds whatever the server does."""
         answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
-        if isinstance(answer, str):  # the client hands on what is no JSON as it came
+        if isinstance(answer, str):  # the client returns an answer that is not JSON as text
             raise Mismatch(f"{what}, as JSON", repr(answer))
         return answer
 
     def get(self, path: str) -> str:
-        """The body at this path of the server."""
+        """The body that the server answers at this path."""
         return self._fetch(self.trial.answer_seconds, "GET", path).text
 
     def post(self, path: str, body: bytes) -> httpx.Response:
-        """What the server answers to these bytes."""
+        """The server's response to these bytes."""
         return self._fetch(self.trial.answer_seconds, "POST", path, body)
 
     def close(self) -> None:
@@ -114,13 +114,13 @@ class Serving(Stage):
         self._http.close()
 
     def _health(self, seconds: float) -> str:
-        """What one look at /health saw."""
+        """The result of one request to /health, as text."""
         try:
             return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
         except httpx.HTTPError as error:
             return type(error).__name__
         except Mismatch as error:
-            return error.seen
+            return error.actual
 
     def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         """One request, whose deadline holds whatever the server does."""
@@ -133,7 +133,7 @@ class Serving(Stage):
 
     @cached_property
     def _client(self) -> OpenAI:
-        """The official client, which asks each question once only."""
+        """The official client; it sends each request only once."""
         seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
         http = DefaultHttpxClient(trust_env=False, follow_redirects=False)
         return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
@@ -151,10 +151,10 @@ class Serving(Stage):
     def _compute_reference(self) -> Any:
         # After the facts: on a small machine three loads of torch at once would starve the server.
         self.await_facts()
-        asked = {
+        question = {
             "prompts": self.prompts,
             "steps": self.steps,
             "messages": [{"role": "user", "content": MESSAGE}],
             "chat_steps": CHAT_STEPS,
         }
-        return self.probe("reference", self.target.model, json.dumps(asked))
+        return self.probe("reference", self.target.model, json.dumps(question))

@@ -1,6 +1,6 @@
-"""What the checks look at: a thing that can run a piece of Python, and serve a model.
+"""What the checks run against: an environment that can run Python code, and serve a model.
 
-An image and a bare-metal environment are two such things; no check knows which it has.
+It is an image or a bare-metal environment; no check knows which.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
 }
-"""Nothing is fetched and nothing reported; one GiB is room enough for the keys and values of the checks."""
+"""Nothing is downloaded and no usage reported; one GiB is enough for the key-value cache of the checks."""
 
 
 @dataclass(frozen=True)
 class Completed:
-    """What a piece of Python left; ``exit_code`` is None where its deadline ended it."""
+    """The result of Python code; ``exit_code`` is None if its deadline ended it."""
 
     exit_code: int | None
     stdout: str
@@ -49,7 +49,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class Stopped:
-    """How a server ended: exit code (128 + signal where a signal ended it), and what was left behind."""
+    """How a server ended: its exit code (128 + signal if a signal ended it), and processes that are left."""
 
     exit_code: int
     left: tuple[str, ...]
@@ -60,25 +60,25 @@ class Server(Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where it answers: ``http://127.0.0.1:…``. Only asked for while it runs."""
+        """Its address: ``http://127.0.0.1:…``. Only valid while it runs."""
 
     def ended(self) -> str | None:
-        """None while it runs, else how it ended, in words."""
+        """None while it runs, else how it ended, as text."""
 
     def log(self) -> str:
-        """The last lines of what it wrote."""
+        """The last lines of its log."""
 
     def stop(self, seconds: float) -> Stopped:
-        """Ask it to end (SIGTERM), kill what is left after these seconds, and say how it went."""
+        """Send SIGTERM, kill what is left after these seconds, and return how it ended."""
 
 
 class Target(Protocol):
-    """An environment under test. ``model`` is the model's path as seen from inside."""
+    """An environment under test. ``model`` is the model's path inside it."""
 
     model: str
 
     def labels(self) -> Mapping[str, str]:
-        """What it says of itself."""
+        """Its labels."""
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source with its Python, for at most these seconds."""
@@ -87,13 +87,13 @@ class Target(Protocol):
         """Start its OpenAI server with these arguments; return at once."""
 
     def close(self) -> None:
-        """End all that it started, and leave nothing behind. May be called twice."""
+        """End all that it started, and clean up. May be called twice."""
 
 
 def target_of(trial: Trial, log: Path) -> Target:
-    """The target that the trial names; its server's log goes into ``log``.
+    """The target of the trial; its server's log goes into ``log``.
 
-    Raises UsageError where there is no such model, EngineError where the engine fails.
+    Raises UsageError if there is no such model, EngineError if the engine fails.
     """
     model = locate(trial.model)
     if isinstance(trial.target, ImageTarget):
@@ -158,7 +158,7 @@ class ContainerTarget:
 
 
 def interpreter(entrypoint: tuple[str, ...]) -> str:
-    """The Python that an entrypoint runs; ``python3`` where it names none."""
+    """The Python that an entrypoint runs; ``python3`` if it names none."""
     named = [word for word in entrypoint if Path(word).name.startswith("python")]
     return named[0] if named else "python3"
 
@@ -173,7 +173,7 @@ class ContainerServer:
 
     @property
     def base_url(self) -> str:
-        """Where the engine published it, on loopback."""
+        """The address on loopback where the engine published its port."""
         self._url = self._url or f"http://127.0.0.1:{self._container.host_port(PORT)}"
         return self._url
 
@@ -193,7 +193,7 @@ class ContainerServer:
         return Stopped(code, self._engine.of_run(self._run))
 
     def save_log(self) -> None:
-        """Keep the log of a container that is about to go."""
+        """Save the log of a container before it is removed."""
         if not self._is_saved:
             files.write(self._log, self._container.logs(tail="all").encode())
             self._is_saved = True
@@ -203,7 +203,7 @@ class ContainerServer:
 
 
 class ProcessTarget:
-    """An environment on this machine, by its interpreter. Its home is an empty folder: no cache is warm."""
+    """An environment on this machine, by its interpreter. Its home is empty, so that no cache is warm."""
 
     def __init__(self, trial: Trial, python: Path, model: Model, log: Path) -> None:
         self.model = str(model.folder)
@@ -213,7 +213,7 @@ class ProcessTarget:
         self._env = environ.under_test(self._python, Path(self._home.name)) | _QUIET | trial.env
 
     def labels(self) -> Mapping[str, str]:
-        """An environment says nothing of itself but what its packages say."""
+        """None: only images have labels."""
         return {}
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
@@ -259,7 +259,7 @@ class ProcessTarget:
         return server
 
     def close(self) -> None:
-        """Kill what still runs, and remove the home."""
+        """Kill the servers that still run, and remove the home."""
         for server in self._servers:
             server.kill()
         self._home.cleanup()
@@ -293,7 +293,7 @@ class ProcessServer:
         return Stopped(_as_shell(self._process.returncode), left)
 
     def kill(self) -> None:
-        """Kill the group, whatever is left of it."""
+        """Kill all that is left of the group."""
         _kill_group(self._process.pid)
         self._process.wait()
 
@@ -314,7 +314,7 @@ def _kill_group(group: int) -> None:
 
 
 def _members(group: int) -> tuple[str, ...]:
-    """The living processes of a group, as ``name (pid)``; without /proc only whether there are any."""
+    """The running processes of a group, as ``name (pid)``; without /proc only whether there are any."""
     if not Path("/proc/self/stat").exists():
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, 0)

@@ -45,22 +45,22 @@ Array = NDArray[np.float32]
 
 
 def write(folder: Path) -> str:
-    """Write the model into ``folder``, in one step, where it is not there yet; return its digest.
+    """Write the model into ``folder``, in one step, unless it is there already; return its digest.
 
-    Every file can be read by any user. A folder of the same name that holds anything else is replaced.
-    Of several that write at once, the first does, and the others wait and find it there.
+    Every file can be read by any user. A folder of the same name with other content is replaced.
+    If several write at once, the first one does, and the others wait for it.
     """
-    wanted = contents_digest()
+    digest = contents_digest()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder.parent):
-        if not folder.is_dir() or digest_of(folder) != wanted:
+        if not folder.is_dir() or digest_of(folder) != digest:
             _replace(folder)
-    return wanted
+    return digest
 
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Alone among processes and threads that ask for the same folder. The lock ends with its holder."""
+    """Hold a lock among processes and threads for the same folder. It is released when its holder ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -70,16 +70,16 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _replace(folder: Path) -> None:
-    """Written beside it first: whoever interrupts this leaves no half of a model at ``folder``."""
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-        fresh = Path(beside) / "fresh"
+    """Written to a temporary folder first: an interruption leaves no partial model at ``folder``."""
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        fresh = Path(temporary) / "fresh"
         fresh.mkdir(mode=0o755)
         for name, body in contents().items():
             (fresh / name).write_bytes(body)
             (fresh / name).chmod(0o644)
         fresh.chmod(0o755)
         if folder.exists():
-            folder.rename(Path(beside) / "old")
+            folder.rename(Path(temporary) / "old")
         fresh.rename(folder)
 
 
@@ -156,10 +156,10 @@ def _tokenizer() -> dict[str, Any]:
 
 
 def _byte_characters() -> list[str]:
-    """The character by which a byte-level tokenizer writes each byte: itself where it can be seen."""
-    seen = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    """The character by which a byte-level tokenizer writes each byte: itself if it is printable."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = iter(range(0x100, 0x200))
-    return [chr(byte if byte in seen else next(hidden)) for byte in range(256)]
+    return [chr(byte if byte in printable else next(hidden)) for byte in range(256)]
 
 
 def _tokenizer_config() -> dict[str, Any]:

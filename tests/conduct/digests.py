@@ -107,7 +107,16 @@ class Conduct:
                     yield from self._data(module, statement)
 
     def _blind(self, module: Module) -> Blind:
-        by_pytest = {"stage", "up", "request", "trial", "pytestconfig", "item", "call", "parser"}
+        by_pytest = {
+            "trial_run",
+            "healthy_server",
+            "request",
+            "trial",
+            "pytestconfig",
+            "item",
+            "call",
+            "parser",
+        }
         is_asked = module.name.startswith((f"{SUITE}.check_", CONFTEST.module))
         return Blind(self.sources, module.name, self._given | (by_pytest if is_asked else set()))
 

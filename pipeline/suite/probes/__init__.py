@@ -1,7 +1,7 @@
-"""What runs inside the environment under test: source files, handed to its Python as text.
+"""Code that runs inside the environment under test: source files that its Python gets as text.
 
-They use nothing of ours and work on any Python that PyTorch supports. Each prints one line of JSON
-behind ``MARK``; imports may print what they like around it.
+They import nothing of ours and work on any Python that PyTorch supports. Each prints one line of JSON
+after ``MARK``; imports may print anything around it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def source(name: str) -> str:
 
 
 def result(stdout: str) -> Any:
-    """What a probe printed; None where it did not come that far, or what it printed is no JSON."""
+    """What a probe printed; None if it printed nothing, or no JSON."""
     lines = [line for line in stdout.splitlines() if line.startswith(MARK)]
     try:
         return json.loads(lines[-1].removeprefix(MARK)) if lines else None

@@ -1,6 +1,6 @@
-"""Probe: what torch and vLLM say of themselves, whether their extensions load, whether the device works.
+"""Probe: the versions of torch and vLLM, whether their extensions load, whether the device works.
 
-Arguments: the packages to ask, ``torch`` alone or ``torch vllm``.
+Arguments: the packages, ``torch`` alone or ``torch vllm``.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TAG = re.compile(r"\.(?:cpython|pypy|graalpy|cp[0-9]|abi[0-9])[^.]*\.so$")
-"""What the name of an extension says of the Pythons that import it; a name without such a tag is for all."""
+"""The tag in an extension's name for the Pythons that import it; a name without one is for all."""
 
 
 def attempt(action: Callable[[], Any]) -> Any:
     """What the action returns, or the last line of its error."""
     try:
         return action()
-    except BaseException:  # noqa: BLE001 - whatever breaks is what the probe is here to tell
+    except BaseException:  # noqa: BLE001 - the probe reports any failure
         return {"error": traceback.format_exc().strip().splitlines()[-1]}
 
 
 def torch_facts() -> Any:
-    """Versions of torch and, where CUDA is available, what the device can do."""
+    """Versions of torch and, if CUDA is available, what the device can do."""
     torch: Any = importlib.import_module("torch")
-    found = {
+    facts = {
         "version": torch.__version__,
         "cuda": torch.version.cuda,
         "is_available": torch.cuda.is_available(),
     }
-    return found | (device_facts(torch) if found["is_available"] else {})
+    return facts | (device_facts(torch) if facts["is_available"] else {})
 
 
 def device_facts(torch: Any) -> Any:
-    """The build's architectures, the device's capability, and whether a product on it is right."""
+    """The build's architectures, the device's capability, and whether a product on it is correct."""
     numbers = torch.arange(256 * 256).reshape(256, 256)
     # Small whole numbers: their product is exact in any order of summation, so equal means equal.
     left, right = numbers.remainder(17).sub(8).float(), numbers.remainder(13).sub(6).float()
@@ -73,9 +73,9 @@ def extensions(package: str) -> Any:
     """
     spec = importlib.util.find_spec(package)
     root = Path(spec.origin if spec and spec.origin else os.devnull).resolve().parent
-    found = set(root.rglob("*.so"))
-    others = {file for file in found if is_for_others(file)}
-    files = found - others
+    libraries = set(root.rglob("*.so"))
+    others = {file for file in libraries if is_for_others(file)}
+    files = libraries - others
     families = {family(file) for file in files if "_AVX" in file.name}
     variants = {file for file in files if family(file) in families}
     failed = {
@@ -108,7 +108,7 @@ def family(file: Path) -> tuple[Path, str]:
 def loading(file: Path) -> str:
     """Load a shared object with every symbol resolved at once; the error, or nothing.
 
-    One that is cut short ends the process, so what is about to be loaded is said before.
+    A truncated one ends the process, so its name is written to stderr before.
     """
     sys.stderr.write(f"loading {file}\n")
     sys.stderr.flush()
@@ -120,24 +120,24 @@ def loading(file: Path) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether a GPU of NVIDIA's shows itself here: as a device, in WSL, or of a Jetson."""
+    """Whether there is an NVIDIA GPU: as a device, in WSL, or of a Jetson."""
     devices = Path("/dev")
     return any(devices.glob("nvidia*")) or any((devices / name).exists() for name in ("dxg", "nvmap"))
 
 
 def mapped() -> set[Path]:
-    """The files that this process has mapped: what was really loaded."""
+    """The files that this process has mapped, and so has really loaded."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     return {Path(line.split(None, 5)[-1].strip()) for line in lines if "/" in line}
 
 
 def main() -> None:
-    """Print all of it, and leave without the goodbyes of other people's libraries."""
+    """Print all of it, and exit at once, skipping atexit handlers."""
     facts, names = {"torch": torch_facts, "vllm": vllm_facts}, sys.argv[1:]
-    found = {name: attempt(facts[name]) for name in names}
-    found["extensions"] = {name: attempt(partial(extensions, name)) for name in names}
-    found["has_gpu"] = has_gpu()
-    sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
+    results = {name: attempt(facts[name]) for name in names}
+    results["extensions"] = {name: attempt(partial(extensions, name)) for name in names}
+    results["has_gpu"] = has_gpu()
+    sys.stdout.write(f"\nprobe-result: {json.dumps(results)}\n")
     sys.stdout.flush()
     os._exit(0)
 

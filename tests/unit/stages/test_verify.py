@@ -271,7 +271,7 @@ def test_the_first_token_that_differs_is_told() -> None:
     with pytest.raises(Mismatch) as caught:
         expect_tokens("prompt 1", [1, 2, 3], [1, 9, 3])
     assert caught.value.expected == "prompt 1: 2 as token 2 of 3"
-    assert caught.value.seen == "9, in [1, 9, 3]"
+    assert caught.value.actual == "9, in [1, 9, 3]"
 
 
 def test_an_answer_cut_short_is_a_mismatch() -> None:
@@ -284,7 +284,7 @@ def test_texts_stay_short_enough_for_a_record() -> None:
     """A server may answer a megabyte of nonsense."""
     with pytest.raises(Mismatch) as caught:
         expect("text", "x", "y" * 1_000_000)
-    assert len(caught.value.seen) < 2000
+    assert len(caught.value.actual) < 2000
 
 
 def test_a_deadline_holds_for_a_call_that_never_returns() -> None:

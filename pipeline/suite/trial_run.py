@@ -1,4 +1,4 @@
-"""One trial under way: the target, and the probes that every environment gets."""
+"""One running trial: the target, and the probes that run in every environment."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pipeline.suite.target import Completed
 
 _LAST_OWN_CODE = 128
-"""Exit codes above it are a shell's and an engine's: 128 and the signal that ended the process."""
+"""Exit codes above it are those of shells and engines: 128 plus the signal that ended the process."""
 
 
-class Stage:
-    """Starts the probes, and hands out what they found, waiting where it must."""
+class TrialRun:
+    """Starts the probes, and returns their results; waits for them when needed."""
 
     def __init__(self, trial: Trial, log: Path) -> None:
         self.trial = trial
@@ -29,26 +29,26 @@ class Stage:
         self._facts = Task(lambda: self.probe("facts", *self.imported))
 
     def packages(self) -> Any:
-        """What ``probes/packages.py`` found."""
+        """The result of ``probes/packages.py``."""
         return self._packages.result(self.trial.healthy_seconds, "the packages of the environment")
 
     def facts(self) -> Any:
-        """What ``probes/facts.py`` found."""
-        told = f"what {' and '.join(self.imported)} say of themselves"
-        return self._facts.result(self.trial.healthy_seconds, told)
+        """The result of ``probes/facts.py``."""
+        what = f"what {' and '.join(self.imported)} say of themselves"
+        return self._facts.result(self.trial.healthy_seconds, what)
 
     def await_facts(self) -> None:
-        """Wait until ``probes/facts.py`` has come to an end, whatever that is."""
+        """Wait until ``probes/facts.py`` has ended, however it ends."""
         self._facts.wait()
 
     def probe(self, name: str, *args: str) -> Any:
-        """What a probe found. Raises Mismatch where it came to no result."""
+        """The result of a probe. Raises Mismatch if it has none."""
         seconds = self.trial.healthy_seconds
         done = self.target.python(probes.source(name), *args, seconds=seconds)
-        found = probes.result(done.stdout)
-        if found is None:
+        answer = probes.result(done.stdout)
+        if answer is None:
             raise Mismatch(f"a result of the {name} probe within {seconds:g} s", _end_of(done))
-        return found
+        return answer
 
     def close(self) -> None:
         """End all that was started."""
@@ -56,7 +56,7 @@ class Stage:
 
 
 def _end_of(done: Completed) -> str:
-    """How a process ended, and its last words: of one that a signal ended, what it was doing just then."""
+    """How a process ended, and its last line: for one that a signal ended, what it was doing just then."""
     if done.exit_code is None or not 0 <= done.exit_code <= _LAST_OWN_CODE:
         how = "no end" if done.exit_code is None else f"ended by a signal, exit code {done.exit_code}"
         return f"{how}: {(done.stderr.strip().splitlines() or ['nothing was written'])[-1].strip()}"
@@ -64,7 +64,7 @@ def _end_of(done: Completed) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something of an error, else the last one."""
+    """The last line that mentions an error, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines or ["nothing was written"])[-1]
