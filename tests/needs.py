@@ -129,12 +129,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [need for need in needs_of(item) if not is_met(need)]
     if not missing:
         return
-    said = "; ".join(f"needs {need}: {NEEDS[need].lack}" for need in missing)
+    reason = "; ".join(f"needs {need}: {NEEDS[need].lack}" for need in missing)
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{said}\nhint: {NEEDS[missing[0]].hint}", pytrace=False)
+        pytest.fail(f"{reason}\nhint: {NEEDS[missing[0]].hint}", pytrace=False)
     for need in missing:
         item.config.stash[LEFT_OUT][need][item.path.name] += 1
-    pytest.skip(said)
+    pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

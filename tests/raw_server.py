@@ -50,8 +50,8 @@ class RawServer:
     @property
     def logins(self) -> list[str]:
         """Everything that was said of who we are: headers, and what a form holds."""
-        said = [one.headers["authorization"] for one in self.asked if "authorization" in one.headers]
-        return said + [one.body.decode() for one in self.asked if b"refresh_token" in one.body]
+        headers = [one.headers["authorization"] for one in self.asked if "authorization" in one.headers]
+        return headers + [one.body.decode() for one in self.asked if b"refresh_token" in one.body]
 
 
 def answer(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> bytes:
@@ -109,8 +109,8 @@ def _serve(connection: socket.socket, server: RawServer, context: ssl.SSLContext
         with wire:
             asked = _request(wire)
             server.asked.append(asked)
-            said = server.reply(asked)
-            for piece in [said] if isinstance(said, bytes) else said:
+            pieces = server.reply(asked)
+            for piece in [pieces] if isinstance(pieces, bytes) else pieces:
                 wire.sendall(piece)
             with suppress(OSError):
                 wire.shutdown(socket.SHUT_WR)

@@ -46,10 +46,10 @@ def _answer(listening: socket.socket, body: bytes, saved: bytes) -> None:
                     name, _, value = header.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
                 asked.read(length)
-                connection.sendall(_said(target, body, saved))
+                connection.sendall(_response(target, body, saved))
 
 
-def _said(target: bytes, body: bytes, saved: bytes) -> bytes:
+def _response(target: bytes, body: bytes, saved: bytes) -> bytes:
     kind = b"application/json"
     if target.endswith(b"_ping"):
         body = b"OK"

@@ -63,10 +63,10 @@ def test_whatever_comes_is_a_value_or_an_error_of_ours(reader: Reader, tmp_path:
 def test_every_function_that_parses_is_reached_by_a_reader_or_excused(tmp_path: Path) -> None:
     """In a process where none of them has run before: what is remembered is not read again."""
     program = f"from tests.fuzz.test_readers import reached; print(*reached({str(tmp_path)!r}))"
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    assert parsing() - set(said.stdout.split()) - EXCUSED.keys() == set()
+    assert parsing() - set(done.stdout.split()) - EXCUSED.keys() == set()
 
 
 def reached(folder: str) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,10 +11,11 @@ import pytest
 
 from pipeline.adapters import buildx, uv
 from pipeline.adapters.engine.ownership import is_orphan, owner
-from pipeline.model import Base, Check, Outcome, Repository, Spec
+from pipeline.model import Check, Outcome, Repository
 from pipeline.stages import build, lock, verify
 from pipeline.suite import probes
 from pipeline.suite.model import locate
+from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
 from tests.fuzz.readers.evidence import DIGEST
 from tests.fuzz.readers.written import CPU
@@ -51,7 +51,7 @@ PROBED = f"{probes.MARK}{json.dumps(PACKAGES)}\n".encode()
 def read_pylock(data: bytes, place: Path) -> object:
     """What uv wrote, which here is a program that copies; of it a lock is made."""
     path = put(place, "made.toml", data)
-    spec = Spec(replace(CPU, vllm=None), Base("bookworm", "2026-11-20"))
+    spec = builders.spec(builders.PYTORCH_CELL)
     with standing_in(pipeline__adapters__uv___uv=lambda: ["sh", "-c", f"cp '{path}' pylock.toml", "uv"]):
         return lock.make(spec, default_cuda=None)
 

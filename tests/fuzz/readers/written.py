@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pipeline import compat, matrix
 from pipeline.compat import explain, question
-from pipeline.model import Base, Cell, ImageRef, Lock, Pin, Spec
+from pipeline.model import ImageRef, Lock, Pin
 from pipeline.stages import lock
+from tests.builders import CPU_CELL, spec
 from tests.fuzz.reader import Reader, put
 
 MATRIX = b"""\
@@ -22,8 +23,7 @@ budgets: [{cells: "*", compressed: 1.5 GiB}]
 exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
 """
 
-CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-SPEC = Spec(CPU, Base("bookworm", "2026-11-20"))
+CPU, SPEC = CPU_CELL, spec()
 LOCK = lock.text_of(
     SPEC,
     Lock(

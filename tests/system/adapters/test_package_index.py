@@ -171,9 +171,9 @@ def test_the_body_of_a_redirect_is_not_read(monkeypatch: pytest.MonkeyPatch) -> 
             handler.wfile.write(bytes(1 << 20))
 
     with index(reply, monkeypatch) as (found, _):
-        said = found.files("torch")
-    assert isinstance(said, Reason)
-    assert "lists no file" in said.text
+        files = found.files("torch")
+    assert isinstance(files, Reason)
+    assert "lists no file" in files.text
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_a_page_that_leads_astray_is_malformed(
     entry = {"filename": FILE, "url": url, "hashes": {"sha256": sha256}}
     body = json.dumps({**json.loads(PAGE), "files": [entry]}).encode()
     with index(lambda handler: send(handler, body), monkeypatch) as (found, _):
-        said = found.files("torch")
-    assert isinstance(said, Reason)
-    assert "is malformed" in said.text
+        files = found.files("torch")
+    assert isinstance(files, Reason)
+    assert "is malformed" in files.text

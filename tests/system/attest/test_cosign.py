@@ -76,10 +76,10 @@ def test_a_record_is_accepted_before_and_after_publication(bench: Bench, layout:
         gate=bench.gate(image),
     )
     assert isinstance(result, Publication)
-    said = verify(bench, str(bench.destination.repository.tagged("latest")), layout)
-    assert said.returncode == 0, said.stderr
+    done = verify(bench, str(bench.destination.repository.tagged("latest")), layout)
+    assert done.returncode == 0, done.stderr
     assert decision.proof
-    payload = base64.b64decode(json.loads(said.stdout)["payload"])
+    payload = base64.b64decode(json.loads(done.stdout)["payload"])
     assert payload == attest.statement(decision.proof.record)
 
 

@@ -33,7 +33,7 @@ EMPTY_LIST = Manifest(
 )
 
 
-def beside(bench: Bench, image: Image) -> Attestations:
+def attestations(bench: Bench, image: Image) -> Attestations:
     """What lies beside an image in staging."""
     return bench.evidence.attestations_of(bench.staging, image.ref.digest)
 
@@ -41,13 +41,13 @@ def beside(bench: Bench, image: Image) -> Attestations:
 def sign(bench: Bench, image: Image, **changes: Any) -> Digest:
     """A record as verification makes it: it names what lies there already."""
     record = bench.record(image, **changes)
-    bundle = attest.sign(record, bench.key, previous=beside(bench, image).links)
+    bundle = attest.sign(record, bench.key, previous=attestations(bench, image).links)
     return attest.attach(bench.staging, image.ref, bundle)
 
 
 def codes(bench: Bench, image: Image) -> set[str]:
     """What the gate has against the image."""
-    return {reason.code for reason in bench.gate(image).decide(beside(bench, image)).reasons}
+    return {reason.code for reason in bench.gate(image).decide(attestations(bench, image)).reasons}
 
 
 def delete(bench: Bench, image: Image, statement: Digest) -> None:
@@ -73,7 +73,7 @@ def test_a_statement_that_was_deleted_is_missed_while_another_names_it(bench: Be
     image, failure = failed_then_passed(bench)
     assert codes(bench, image) == set()
     delete(bench, image, failure)
-    assert beside(bench, image).missing == (failure,)
+    assert attestations(bench, image).missing == (failure,)
     assert codes(bench, image) == {"statement-missing"}
 
 
@@ -83,7 +83,7 @@ def test_an_image_that_is_tried_again_may_do_without_what_is_gone(bench: Bench) 
     delete(bench, image, failure)
     sign(bench, image, finished="2033-01-01T00:00:00Z")
     assert codes(bench, image) == set()
-    assert beside(bench, image).proofs[0].links.lost == (failure,)
+    assert attestations(bench, image).proofs[0].links.lost == (failure,)
 
 
 def test_a_statement_that_was_deleted_comes_back_from_where_a_copy_is(bench: Bench) -> None:
@@ -127,7 +127,7 @@ def test_an_empty_list_in_the_place_of_the_list_hides_nothing(bench: Bench) -> N
     """Each statement has a tag of its own; the list is for others to read."""
     image, failure = failed_then_passed(bench)
     bench.staging.put_manifest(EMPTY_LIST, fallback_tag(image.ref.digest))
-    seen = beside(bench, image)
+    seen = attestations(bench, image)
     assert failure in {one.manifest for one in seen.proofs}
     assert len(seen.unlisted) == len(seen.statements)
 
@@ -137,9 +137,9 @@ def test_whoever_overwrites_the_tag_of_a_statement_is_seen(bench: Bench) -> None
     image, failure = failed_then_passed(bench)
     bench.staging.put_manifest(EMPTY_LIST, fallback_tag(image.ref.digest))
     bench.staging.put_manifest(EMPTY_LIST, own_tag(image.ref.digest, failure))
-    assert beside(bench, image).missing == (failure,)
+    assert attestations(bench, image).missing == (failure,)
     assert codes(bench, image) == {"statement-missing"}
-    assert any("names another manifest" in one.text for one in beside(bench, image).rejected)
+    assert any("names another manifest" in one.text for one in attestations(bench, image).rejected)
 
 
 def test_more_beside_an_image_than_is_read_is_no_answer(bench: Bench, proxy: Proxy) -> None:
@@ -164,7 +164,7 @@ def test_junk_beside_an_image_is_cleaned_away_and_what_we_signed_stays(bench: Be
     before = bench.staging.tags()
     attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
     assert len(before) - len(bench.staging.tags()) == 20
-    assert failure in {one.manifest for one in beside(bench, image).proofs}
+    assert failure in {one.manifest for one in attestations(bench, image).proofs}
     assert codes(bench, image) == set()
 
 
@@ -201,8 +201,8 @@ def test_an_image_in_the_place_of_the_list_is_told_and_not_overwritten(bench: Be
     assert caught.value.hint == f"python -m pipeline repair {image.ref}"
     assert bench.staging.digest_of(fallback_tag(image.ref.digest)) == image.ref.digest
     attest.clean(bench.staging, image.ref.digest, bench.evidence.trusted, lambda _: None)
-    assert len(beside(bench, image).proofs) == 1
-    assert beside(bench, image).unlisted == ()
+    assert len(attestations(bench, image).proofs) == 1
+    assert attestations(bench, image).unlisted == ()
 
 
 def stranger(bench: Bench, *names: str) -> Image:

@@ -37,8 +37,8 @@ def test_ctrl_c_while_wheels_are_fetched(user: User, index: Index) -> None:
     """A silent server delays nothing; what is there of the wheel is not under its name."""
     process = user.starts(user.command("build"), **index.environment)
     until(lambda: {TORCH.filename, uv_wheel().filename} <= set(index.asked), process)
-    code, said = interrupted(process, 10)
-    assert (code, "interrupted" in said) == (INTERRUPTED, True), said
+    code, narration = interrupted(process, 10)
+    assert (code, "interrupted" in narration) == (INTERRUPTED, True), narration
     assert [path for path in user.files() if path.suffix == ".whl"] == []
     user.left_nothing()
 
@@ -56,8 +56,8 @@ def test_ctrl_c_while_the_base_is_made(
         folder.chmod(0o755)  # apt fetches as a user of its own
     process = user.starts(user.command("build", "--find-links", str(links)), TMPDIR=str(scratch))
     until(lambda: list(scratch.glob("mmdebstrap.*/var/lib/dpkg/info/*")), process)
-    code, said = interrupted(process)
-    assert (code, "interrupted" in said) == (INTERRUPTED, True), said
+    code, narration = interrupted(process)
+    assert (code, "interrupted" in narration) == (INTERRUPTED, True), narration
     assert list(scratch.iterdir()) == []
     assert str(scratch) not in Path("/proc/mounts").read_text()
     assert user.tags() == ((), ())
@@ -75,8 +75,8 @@ def test_ctrl_c_while_an_image_is_built(user: User, links: Path, to: str) -> Non
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == INTERRUPTED, said
+    _, narration = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED, narration
     assert list(user.cache.glob("build-*")) == []
     assert user.tags() == before
     user.left_nothing()
@@ -94,8 +94,8 @@ def test_ctrl_c_while_a_server_runs_and_once_more_while_it_is_ended(user: User) 
     before = user.tags()
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.3)
-    code, said = interrupted(process)
-    assert (code, "interrupted" in said) == (INTERRUPTED, True), said
+    code, narration = interrupted(process)
+    assert (code, "interrupted" in narration) == (INTERRUPTED, True), narration
     assert user.tags() == before
     user.left_nothing()
 
@@ -108,9 +108,9 @@ def test_ctrl_c_under_nox(user: User) -> None:
     have_installed(user.checkout)
     process = user.starts([sys.executable, "-m", "nox", "-s", "verify"])
     until(user.containers, process)
-    code, said = interrupted(process)
-    assert code == INTERRUPTED, said
-    assert "interrupted: what was started is ended" in said, said
+    code, narration = interrupted(process)
+    assert code == INTERRUPTED, narration
+    assert "interrupted: what was started is ended" in narration, narration
     user.left_nothing()
 
 

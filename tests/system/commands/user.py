@@ -190,8 +190,8 @@ def until(seen: Callable[[], object], process: subprocess.Popen[str], seconds: f
 def interrupted(process: subprocess.Popen[str], seconds: float = 30) -> tuple[int, str]:
     """Ctrl-C, as a terminal sends it: to the whole group. Exit code and narration."""
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=seconds)
-    return process.returncode, said
+    _, narration = process.communicate(timeout=seconds)
+    return process.returncode, narration
 
 
 def running(program_of: str) -> list[Path]:

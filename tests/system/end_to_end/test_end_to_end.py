@@ -207,9 +207,9 @@ def test_two_builds_without_cache_give_the_same_digest_over_whatever_lies_there(
     """An index has taken its place meanwhile: the plan names the command that heals it, and that does."""
     before = user.cells("plan", FIRST)[FIRST]["image"]
     _put_an_index(before)
-    told = user.types("plan", FIRST)
-    ended(told, MACHINE)
-    assert f"build --fresh {FIRST}" in told.stderr
+    done = user.types("plan", FIRST)
+    ended(done, MACHINE)
+    assert f"build --fresh {FIRST}" in done.stderr
     ended(user.types("build", FIRST, "--fresh"), 0)
     assert user.cells("plan", FIRST)[FIRST]["image"] == before
 
@@ -242,7 +242,7 @@ SABOTEURS = {
 
 @pytest.mark.parametrize("saboteur", SABOTEURS)
 def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur: str) -> None:
-    cell, said = SABOTEURS[saboteur]
+    cell, reason = SABOTEURS[saboteur]
     image = ImageRef.parse(user.cells("plan", cell)[cell]["image"]["ref"])
     build_tag = _build_tag(user, image)
     before = Registry(user.repository).tags()
@@ -250,7 +250,7 @@ def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur
     try:
         done = user.types("verify", cell)
         ended(done, 1)
-        assert re.search(said, done.stderr, flags=re.DOTALL), done.stderr
+        assert re.search(reason, done.stderr, flags=re.DOTALL), done.stderr
         assert f"python -m pipeline verify {cell}" in done.stderr
         ended(user.types("publish", cell), 1)
         assert Registry(user.repository).tags() == before

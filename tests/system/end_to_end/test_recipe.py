@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.model import Base, Cell, Spec
 from pipeline.runner import IMAGES
 from pipeline.stages import build
+from tests.builders import spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.needs("engine")
 
-SPEC = Spec(Cell("2.13.0", "cpu", "3.11", "0.32.0"), Base("bookworm", "2026-11-20"))
+SPEC = spec()
 VALUES = (
     "plain",
     "",

@@ -99,14 +99,14 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 def _wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Pin:
     """A wheel of ours, with these files, for this Python and an old glibc."""
     tag, info = "cp313-cp313-manylinux_2_28_x86_64", f"{name}-{version}.dist-info"
-    told = {
+    metadata = {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
         f"{info}/RECORD": "",
     }
     path = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        for member, text in {**files, **told}.items():
+        for member, text in {**files, **metadata}.items():
             wheel.writestr(member, text)
     body = path.read_bytes()
     return Pin(name.replace("_", "-"), version, hashlib.sha256(body).hexdigest(), path.name, len(body))

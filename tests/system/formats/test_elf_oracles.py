@@ -121,7 +121,7 @@ def objects(folder: Path) -> list[SharedObject]:
     return found
 
 
-def said(*command: str | Path, encoding: str = "utf-8") -> str:
+def output_of(*command: str | Path, encoding: str = "utf-8") -> str:
     """What another program says, in words of no language."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
@@ -133,7 +133,7 @@ def said(*command: str | Path, encoding: str = "utf-8") -> str:
 
 def listed_code(cuobjdump: Path, path: str) -> Counter[tuple[str, str]]:
     """Kind and architecture of every piece of GPU code that cuobjdump finds, as the header of each says."""
-    text = said(cuobjdump, path)
+    text = output_of(cuobjdump, path)
     pieces = re.findall(r"Fatbin (elf|ptx) code:\n=+\narch = sm_(\w+)\n", text)
     return Counter(
         ("cubin", f"sm_{arch}") if kind == "elf" else ("ptx", f"compute_{arch}") for kind, arch in pieces
@@ -155,7 +155,7 @@ def test_there_are_as_many_pieces_as_cuobjdump_would_extract(unpacked: Path, cuo
     """Its two lists name a file for each piece; machine code for a family has no suffix there."""
     for one in (one for one in objects(unpacked) if one.device_code):
         for kind, option, ending in (("cubin", "--list-elf", "cubin"), ("ptx", "--list-ptx", "ptx")):
-            names = re.findall(rf"\.sm_(\d+)([af]?)\.{ending}\b", said(cuobjdump, option, one.path))
+            names = re.findall(rf"\.sm_(\d+)([af]?)\.{ending}\b", output_of(cuobjdump, option, one.path))
             ours: Counter[str] = Counter()
             for code in one.device_code or ():
                 if code.kind == kind:
@@ -170,7 +170,9 @@ def test_there_are_as_many_pieces_as_cuobjdump_would_extract(unpacked: Path, cuo
 def dynamic_entries(path: str) -> dict[str, list[str]]:
     """The entries of the dynamic section that hold a text, by their tag."""
     found: dict[str, list[str]] = {}
-    for tag, text in re.findall(r"\((\w+)\)\s+[\w ]+: \[(.*)\]$", said("readelf", "-dW", path), re.MULTILINE):
+    for tag, text in re.findall(
+        r"\((\w+)\)\s+[\w ]+: \[(.*)\]$", output_of("readelf", "-dW", path), re.MULTILINE
+    ):
         found.setdefault(tag, []).append(text)
     return found
 
@@ -182,7 +184,7 @@ def dynamic_symbols(path: str) -> tuple[set[str], set[str]]:
         r" *\d+: \w+ +\w+ \S+ +(?P<bind><OS specific>: 10|\S+)"
         r" +(?P<visible>\S+)(?: +\[.*?\])? +(?P<at>\S+) (?P<name>[^@\s]+)"
     )
-    for text in said("readelf", "-W", "--dyn-syms", path, encoding="latin-1").splitlines():
+    for text in output_of("readelf", "-W", "--dyn-syms", path, encoding="latin-1").splitlines():
         if not (found := line.match(text)) or found["bind"] == "LOCAL":
             continue
         if found["at"] != "UND" and found["visible"] in ("DEFAULT", "PROTECTED"):
@@ -196,7 +198,7 @@ def versions(path: str) -> tuple[dict[str, list[str]], list[str]]:
     """Versions needed, by file, and defined: without the weak ones, and without the object's own name."""
     needed: dict[str, list[str]] = {}
     defined, file = [], ""
-    for line in said("readelf", "-VW", path).splitlines():
+    for line in output_of("readelf", "-VW", path).splitlines():
         if found := re.search(r"Version: 1  File: (\S+)  Cnt:", line):
             file = found[1]
         elif found := re.search(r"Name: (\S+)  Flags: ((?:\w+ ?\|? ?)+) +Version:", line):
@@ -221,7 +223,7 @@ def assert_equal_to_readelf(one: SharedObject) -> None:
     theirs = dynamic_symbols(one.path)
     assert one.undefined == theirs[0], (one.path, sorted(one.undefined ^ theirs[0])[:5])
     assert one.defined == theirs[1], (one.path, sorted(one.defined ^ theirs[1])[:5])
-    interpreter = re.search(r"interpreter: (.*)\]", said("readelf", "-lW", one.path))
+    interpreter = re.search(r"interpreter: (.*)\]", output_of("readelf", "-lW", one.path))
     assert one.interpreter == (interpreter[1] if interpreter else ""), one.path
 
 
@@ -239,7 +241,7 @@ def test_the_system_s_objects_are_what_readelf_sees() -> None:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     extensions = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob(f"*{suffix}")
     named = ["libc.so.6", "libm.so.6", "libpthread.so.0", "libstdc++.so.6", "libgcc_s.so.1", "libz.so.1"]
-    libraries = re.findall(r"=> (/\S+)", said("ldconfig", "-p"))
+    libraries = re.findall(r"=> (/\S+)", output_of("ldconfig", "-p"))
     chosen = [path for path in libraries if Path(path).name in named]
     programs = [
         shutil.which("sh"),

@@ -388,12 +388,12 @@ def test_a_registry_that_is_down_is_an_error(own_bench: Bench, own_server: Serve
 
 def once_after(proxy: Proxy, written: str, answer: Answer) -> None:
     """The first reading of this tag after it was written gets another answer: the registry is late."""
-    told: list[str] = []
+    answered: list[str] = []
 
     def before(method: str, path: str) -> Answer | None:
         is_tag = path.endswith(f"/manifests/{written}")
-        if method == "GET" and is_tag and ("PUT", path) in proxy.seen and not told:
-            told.append(path)
+        if method == "GET" and is_tag and ("PUT", path) in proxy.seen and not answered:
+            answered.append(path)
             return answer
         return None
 

@@ -281,13 +281,13 @@ def test_why_evidence_counts_for_nothing_is_told_with_its_key(cell: Cell) -> Non
     stranger = generate_private_key(SECP256R1())
     pem = stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     other = Runner(Services(Settings(matrix=cell.services.matrix, key_pem=pem)), cell.runner.reporter)
-    said = [
+    texts = [
         reason.text
         for reason in other.bring(Goal.PLAN, cell.spec).reasons
         if reason.code == "record-untrusted"
     ]
     (signer,) = cell.services.evidence.trusted
-    assert len(said) == 2
-    assert all(signer in text for text in said)
+    assert len(texts) == 2
+    assert all(signer in text for text in texts)
     decision = other.judge(str(cell.image.ref))
     assert {reason.code for reason in decision.rejected} == {"record-untrusted"}

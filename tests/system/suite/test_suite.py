@@ -18,10 +18,11 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters import paths, wheel_cache
-from pipeline.model import Cell, Expectations, Outcome, PythonTarget, Trial, checks_of
+from pipeline.model import Expectations, Outcome, PythonTarget, Trial, checks_of
 from pipeline.model.errors import UsageError
 from pipeline.stages import fetch, lock, verify
 from pipeline.suite import tiny_model
+from tests.builders import CPU_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +88,7 @@ def _saboteur(folder: Path, behaviour: str) -> Path:
 
 
 def _trial(python: Path, model: str, **changes: Any) -> Trial:
-    cell = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+    cell = CPU_CELL
     expected = Expectations(cell=cell, torch="2.13.0+cpu", pins=())
     target = PythonTarget(python=str(python))
     short = {"healthy_seconds": 6.0, "answer_seconds": 3.0, "shutdown_seconds": 1.0}

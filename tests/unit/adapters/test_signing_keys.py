@@ -242,17 +242,17 @@ def test_each_refusal_of_a_public_key_says_where_what_and_what_to_do(tmp_path: P
     """A key of another curve is one of ours no more than one of another kind."""
     path = tmp_path / "a.pub"
 
-    def told() -> tuple[str, str]:
+    def refusal() -> tuple[str, str]:
         with pytest.raises(SigningError) as raised:
             signing_keys.read_public(path)
         return raised.value.what, raised.value.hint
 
-    assert told() == (f"{path}: No such file or directory", "name a readable public key")
+    assert refusal() == (f"{path}: No such file or directory", "name a readable public key")
     for key in (generate_private_key(SECP384R1()), generate_rsa(65537, 2048)):
         a_file(path, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-        assert told() == (f"{path}: not an ECDSA P-256 key", signing_keys.MAKE_ONE)
+        assert refusal() == (f"{path}: not an ECDSA P-256 key", signing_keys.MAKE_ONE)
     a_file(path, "no key")
-    what, hint = told()
+    what, hint = refusal()
     assert what.startswith(f"{path}: no public key in PEM: ")
     assert hint == signing_keys.MAKE_ONE
 

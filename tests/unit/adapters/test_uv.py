@@ -22,10 +22,10 @@ MACHINES = ("x86_64", "aarch64")
 
 def uvs_own() -> set[str]:
     """The platforms by version of glibc that this uv takes, as it lists them itself."""
-    told = subprocess.run(
+    done = subprocess.run(
         [find_uv_bin(), "pip", "compile", "--help"], capture_output=True, text=True, check=True
     )
-    return set(re.findall(r"\b\w+-manylinux_\d+_\d+\b", told.stdout))
+    return set(re.findall(r"\b\w+-manylinux_\d+_\d+\b", done.stdout))
 
 
 def test_the_platforms_that_we_know_are_those_that_uv_knows() -> None:

@@ -21,7 +21,7 @@ from tests.unit.compat.test_rules import (
     UNKNOWN,
     WARN,
     level,
-    said,
+    of_rule,
     with_artefacts,
     with_rows,
 )
@@ -30,17 +30,17 @@ OLD = Cell("2.10.0", "cu128", "3.11", None)
 
 
 def test_machine_code_for_an_older_minor_of_the_same_major_is_native() -> None:
-    assert [one.level for one in said("archs", archs=("sm_86", "sm_90"))] == [OK, OK]
+    assert [one.level for one in of_rule("archs", archs=("sm_86", "sm_90"))] == [OK, OK]
 
 
 def test_an_architecture_without_code_is_impossible_in_each_part() -> None:
-    findings = said("archs", archs=("sm_70",))
+    findings = of_rule("archs", archs=("sm_70",))
     assert [one.level for one in findings] == [IMPOSSIBLE, IMPOSSIBLE]
     assert "no kernel image" in findings[0].text
 
 
 def test_a_gpu_is_asked_for_by_its_name() -> None:
-    assert {one.level for one in said("archs", gpus=("rtx 5090",))} == {WARN}
+    assert {one.level for one in of_rule("archs", gpus=("rtx 5090",))} == {WARN}
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_a_gpu_is_asked_for_by_its_name() -> None:
 )
 def test_ptx_needs_the_driver_of_the_very_toolkit(driver: str | None, expected: Level) -> None:
     """Minor-version compatibility, which 580.50 would satisfy, does not cover it."""
-    assert {one.level for one in said("archs", BARE, archs=("sm_120",), driver=driver)} == {expected}
+    assert {one.level for one in of_rule("archs", BARE, archs=("sm_120",), driver=driver)} == {expected}
 
 
 def test_ptx_of_a_toolkit_whose_driver_is_not_known_is_unknown() -> None:
-    assert {one.level for one in said("archs", BARE, with_rows(toolkit_drivers=()), archs=("sm_120",))} == {
-        UNKNOWN
-    }
+    assert {
+        one.level for one in of_rule("archs", BARE, with_rows(toolkit_drivers=()), archs=("sm_120",))
+    } == {UNKNOWN}
 
 
 def test_architectures_that_were_not_read_are_unknown() -> None:
@@ -68,7 +68,7 @@ def test_a_build_of_pytorchs_own_index_has_architectures_of_its_own() -> None:
 
 
 def test_a_cpu_cell_has_no_architectures_and_no_driver() -> None:
-    assert said("archs", CPU, archs=("sm_70",)) == said("driver", CPU, driver="300.1") == []
+    assert of_rule("archs", CPU, archs=("sm_70",)) == of_rule("driver", CPU, driver="300.1") == []
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_driver_is_at_or_above_the_floor_of_the_major(driver: str | None, ex
 
 
 def test_a_driver_older_than_the_toolkits_own_runs_machine_code_only_and_that_is_said() -> None:
-    (finding,) = said("driver", driver="580.50")
+    (finding,) = of_rule("driver", driver="580.50")
     assert finding.level is OK
     assert "PTX does not" in finding.text
 
@@ -112,14 +112,16 @@ def test_a_driver_knows_the_gpu_from_its_first_driver_to_its_last_branch(
     facts = with_rows(
         toolkit_drivers=(*FACTS.toolkit_drivers, Floor("13.1", "590.44.01", "documented", HERE))
     )
-    found = [one for one in said("driver", cell, facts, **conditions) if "CUDA 12 needs" not in one.text[:14]]
+    found = [
+        one for one in of_rule("driver", cell, facts, **conditions) if "CUDA 12 needs" not in one.text[:14]
+    ]
     (finding,) = found
     assert (finding.level, words in finding.text) == (expected, True), finding
     assert finding.source
 
 
 def test_a_gpu_whose_drivers_nobody_looked_up_is_nothing_to_say_of_until_a_driver_is_named() -> None:
-    assert all(finding.level is OK for finding in said("driver", OLD, archs=("sm_87",)))
+    assert all(finding.level is OK for finding in of_rule("driver", OLD, archs=("sm_87",)))
 
 
 def test_a_cuda_without_a_known_floor_is_unknown() -> None:
@@ -138,10 +140,10 @@ def test_a_cuda_without_a_known_floor_is_unknown() -> None:
 )
 def test_forward_compatibility_has_its_limits(conditions: dict[str, Any], expected: Level, word: str) -> None:
     """It is for data-centre GPUs, and hides a driver that is newer than it."""
-    (finding,) = said("forward-compatibility", compat="13.0", **conditions)
+    (finding,) = of_rule("forward-compatibility", compat="13.0", **conditions)
     assert finding.level is expected
     assert word in finding.text
-    refused = [one for one in said("driver", compat="13.0", **conditions) if one.level is IMPOSSIBLE]
+    refused = [one for one in of_rule("driver", compat="13.0", **conditions) if one.level is IMPOSSIBLE]
     assert not [one for one in refused if one.text.startswith("CUDA 13 needs")]
 
 
@@ -150,7 +152,7 @@ def test_a_compat_package_older_than_the_cuda_helps_nothing() -> None:
 
 
 def test_a_compat_package_compiles_ptx_in_the_drivers_place() -> None:
-    findings = said("archs", BARE, archs=("sm_120",), driver="535.1", compat="13.0")
+    findings = of_rule("archs", BARE, archs=("sm_120",), driver="535.1", compat="13.0")
     assert {one.level for one in findings} == {WARN}
 
 

@@ -18,6 +18,7 @@ from pipeline.model import VARIANT_INDEX as INDEX
 from pipeline.model import Cell, Conditions, Level
 from pipeline.model.errors import GOOD, MACHINE, REFUSED, USAGE
 from pipeline.report.explained import text_of
+from tests.builders import CUDA_CELL
 
 if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
@@ -191,7 +192,7 @@ def test_an_impossible_cell_is_shown_the_nearest_that_work_each_with_what_change
 
 
 def test_the_nearest_keep_to_the_conditions_and_to_the_kind_of_cell() -> None:
-    wish = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+    wish = CUDA_CELL
     found = nearest(wish, Conditions(gpus=("H200",), driver="535.161.08"), facts())
     assert found
     assert all(one.needs_gpu and one.vllm and one.cuda < "cu130" for one in found)

@@ -7,6 +7,7 @@ import pytest
 from pipeline.compat import question, shipped
 from pipeline.model import Cell, Conditions
 from pipeline.model.errors import UsageError
+from tests.builders import CPU_CELL
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_what_nobody_could_mean_is_refused_with_a_remedy(word: str, hint: str) -
 @pytest.mark.parametrize(
     "cell",
     [
-        Cell("2.13.0", "cpu", "3.11", "0.32.0"),
+        CPU_CELL,
         Cell("2.3.1", "cu121", "3.10", "0.5.3.post1"),
         Cell("2.14.0", "cu130", "3.12", None, "linux/arm64"),
     ],
@@ -116,6 +117,6 @@ def test_no_id_is_no_cell() -> None:
 
 def test_a_question_about_a_gpu_admits_no_cell_for_cpus() -> None:
     asked = question.parse(["gpu=V100"], shipped())
-    assert not asked.admits(Cell("2.13.0", "cpu", "3.11", "0.32.0"))
+    assert not asked.admits(CPU_CELL)
     assert asked.admits(Cell("2.10.0", "cu128", "3.11", "0.19.1"))
     assert not question.parse(["vllm=none"], shipped()).admits(Cell("2.10.0", "cu128", "3.11", "0.19.1"))

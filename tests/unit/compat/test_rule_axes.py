@@ -64,5 +64,5 @@ def test_a_rule_reads_no_axis_but_its_own(rule: Rule) -> None:
 def test_a_verdict_is_what_all_rules_say_whatever_was_judged_before() -> None:
     """Also where the rules had seen thousands of other cells."""
     for cell, under in product(CELLS, CONDITIONS):
-        said = tuple(finding for rule in RULES for finding in rule.look(cell, shipped(), under))
-        assert judge(cell, under) == Verdict(said)
+        findings = tuple(finding for rule in RULES for finding in rule.look(cell, shipped(), under))
+        assert judge(cell, under) == Verdict(findings)

@@ -10,6 +10,7 @@ import pytest
 from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBad, KnownBy, Pair, VariantArchs, Variants
 from pipeline.compat.judge import judge
 from pipeline.model import Cell, Conditions, Finding, Level, Verdict
+from tests.builders import CPU_CELL, CUDA_CELL
 
 HERE = ("https://example.org/source",)
 OK, WARN, UNKNOWN, IMPOSSIBLE = Level
@@ -72,8 +73,7 @@ FACTS = Facts(
     variant_archs=(VariantArchs("2.13", "cu126", "x86_64", ("sm_70",), "documented", HERE),),
     pairs=(Pair("2.13.0", "0.28.0", "2.11.0", "secondary", HERE),),
 )
-CELL = Cell("2.13.0", "cu130", "3.11", "0.32.0")
-CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CELL, CPU = CUDA_CELL, CPU_CELL
 BARE = Cell("2.13.0", "cu130", "3.11", None)
 
 
@@ -82,14 +82,14 @@ def verdict(cell: Cell = CELL, facts: Facts = FACTS, **conditions: Any) -> Verdi
     return judge(cell, Conditions(**conditions), facts)
 
 
-def said(rule: str, cell: Cell = CELL, facts: Facts = FACTS, **conditions: Any) -> list[Finding]:
+def of_rule(rule: str, cell: Cell = CELL, facts: Facts = FACTS, **conditions: Any) -> list[Finding]:
     """What this rule says of the cell."""
     return [one for one in verdict(cell, facts, **conditions).findings if one.rule == rule]
 
 
 def level(rule: str, cell: Cell = CELL, facts: Facts = FACTS, **conditions: Any) -> Level:
     """The one level that this rule finds."""
-    (finding,) = said(rule, cell, facts, **conditions)
+    (finding,) = of_rule(rule, cell, facts, **conditions)
     return finding.level
 
 
@@ -126,7 +126,7 @@ def test_of_nothing_nothing_is_known() -> None:
 
 
 def test_the_default_index_serves_the_build_that_its_wheel_names() -> None:
-    (finding,) = said("variant")
+    (finding,) = of_rule("variant")
     assert finding.level is OK
     assert finding.source == ("torch-2.13.0.whl: version.py",)
 
@@ -136,7 +136,7 @@ def test_another_build_is_on_pytorchs_own_index_where_that_is_documented() -> No
 
 
 def test_a_build_that_is_not_among_the_documented_ones_is_impossible_and_the_others_are_named() -> None:
-    (finding,) = said("variant", replace(BARE, cuda="cu128"))
+    (finding,) = of_rule("variant", replace(BARE, cuda="cu128"))
     assert finding.level is IMPOSSIBLE
     assert "cpu cu126 cu130" in finding.hint
 
@@ -153,7 +153,7 @@ def test_builds_that_nobody_listed_are_unknown() -> None:
 
 @pytest.mark.parametrize("cell", [replace(CELL, torch="2.99.0"), replace(CELL, vllm="0.99.0")])
 def test_a_release_that_was_not_read_is_unknown_never_ok(cell: Cell) -> None:
-    findings = said("released", cell)
+    findings = of_rule("released", cell)
     assert [one.level for one in findings] == [UNKNOWN]
     assert "2026-11-24" in findings[0].text
     assert "refresh" in findings[0].hint
@@ -168,7 +168,7 @@ def test_a_build_for_aarch64_of_which_nothing_was_read_is_unknown() -> None:
     facts = replace(FACTS, artefacts=(*FACTS.artefacts, arm))
     cell = replace(BARE, platform="linux/arm64")
     assert level("variant", replace(cell, cuda="cpu"), facts) is OK
-    (finding,) = said("variant", cell, facts)
+    (finding,) = of_rule("variant", cell, facts)
     assert finding.level is UNKNOWN
     assert "has no CUDA" in finding.text
 
@@ -176,25 +176,25 @@ def test_a_build_for_aarch64_of_which_nothing_was_read_is_unknown() -> None:
 def test_a_wheel_that_nobody_can_unpack_is_impossible() -> None:
     broken = replace(VLLM, damaged="vllm/_C.abi3.so in it cannot be unpacked")
     assert level("whole", facts=with_artefacts(broken)) is IMPOSSIBLE
-    assert said("whole") == []
+    assert of_rule("whole") == []
 
 
 # -- Python -----------------------------------------------------------------------------------------
 
 
 def test_a_python_without_a_wheel_is_impossible_and_the_pythons_are_named() -> None:
-    findings = said("python", replace(CELL, python="3.13"))
+    findings = of_rule("python", replace(CELL, python="3.13"))
     assert [one.level for one in findings] == [IMPOSSIBLE, IMPOSSIBLE]
     assert "3.11 to 3.12" in findings[0].hint
 
 
 def test_a_python_that_installs_but_that_the_build_does_not_name_is_warned_about() -> None:
     facts = with_artefacts(replace(VLLM, pythons_built=("3.12",)))
-    assert [one.level for one in said("python", facts=facts)] == [OK, WARN]
+    assert [one.level for one in of_rule("python", facts=facts)] == [OK, WARN]
 
 
 def test_a_python_above_the_bound_of_triton_is_warned_about() -> None:
-    assert said("triton") == []
+    assert of_rule("triton") == []
     assert level("triton", replace(CELL, python="3.12")) is WARN
 
 
@@ -207,7 +207,7 @@ def test_the_pinned_pytorch_is_ok_and_a_local_part_of_it_does_not_matter() -> No
 
 
 def test_another_pytorch_is_impossible_and_both_ways_out_are_named() -> None:
-    (finding,) = said("pin", replace(CELL, torch="2.10.0", cuda="cu128"))
+    (finding,) = of_rule("pin", replace(CELL, torch="2.10.0", cuda="cu128"))
     assert finding.level is IMPOSSIBLE
     assert finding.hint.startswith("take torch 2.13.0, or none: no vllm")
 
@@ -215,7 +215,7 @@ def test_another_pytorch_is_impossible_and_both_ways_out_are_named() -> None:
 def test_the_newest_vllm_for_a_pytorch_is_named() -> None:
     other = replace(VLLM, version="0.31.0", file="vllm-0.31.0.whl", pins=("torch==2.12.0",))
     facts = replace(FACTS, artefacts=(*FACTS.artefacts, other))
-    (finding,) = said("pin", replace(CELL, vllm="0.31.0"), facts)
+    (finding,) = of_rule("pin", replace(CELL, vllm="0.31.0"), facts)
     assert "vllm 0.32.1, the newest for torch 2.13.0" in finding.hint
 
 
@@ -239,14 +239,14 @@ def test_one_major_is_ok() -> None:
 
 
 def test_two_majors_are_impossible_and_the_error_is_foretold() -> None:
-    (finding,) = said("cuda-major", replace(CELL, cuda="cu126"))
+    (finding,) = of_rule("cuda-major", replace(CELL, cuda="cu126"))
     assert finding.level is IMPOSSIBLE
     assert "libcudart.so.13" in finding.text
 
 
 def test_another_minor_is_warned_about_with_what_was_seen_of_it() -> None:
     facts = with_artefacts(replace(VLLM, cuda="13.2"))
-    (finding,) = said("cuda-minor", facts=facts)
+    (finding,) = of_rule("cuda-minor", facts=facts)
     assert finding.level is WARN
     assert "CUBLAS_STATUS_INVALID_VALUE" in finding.text
 
@@ -254,7 +254,7 @@ def test_another_minor_is_warned_about_with_what_was_seen_of_it() -> None:
 def test_a_vllm_of_which_only_the_major_is_known_says_nothing_of_minors() -> None:
     facts = with_artefacts(replace(VLLM, cuda="13"))
     assert level("cuda-major", facts=facts) is OK
-    assert said("cuda-minor", facts=facts) == []
+    assert of_rule("cuda-minor", facts=facts) == []
 
 
 def test_a_vllm_whose_cuda_was_not_read_is_unknown() -> None:
@@ -285,7 +285,7 @@ def test_the_base_needs_the_glibc_of_the_tag_and_of_the_symbols(
 def test_libnuma_is_the_bases_or_the_users_own_affair() -> None:
     assert level("libnuma", CPU) is OK
     assert level("libnuma", CPU, named_base=True) is WARN
-    assert said("libnuma", CELL) == []
+    assert of_rule("libnuma", CELL) == []
 
 
 @pytest.mark.parametrize(("gcc", "expected"), [("12", OK), ("15", OK), ("16", WARN)])
@@ -341,9 +341,9 @@ BAD = KnownBad("trouble", "warn", "goes wrong", "take another", HERE)
     ],
 )
 def test_a_known_bad_row_speaks_where_every_range_that_it_names_holds(row: KnownBad, speaks: bool) -> None:
-    assert bool(said("known-bad", facts=with_rows(known_bad=(row,)))) is speaks
+    assert bool(of_rule("known-bad", facts=with_rows(known_bad=(row,)))) is speaks
 
 
 def test_a_known_bad_row_about_vllm_says_nothing_of_a_cell_without_it() -> None:
     facts = with_rows(known_bad=(replace(BAD, vllm="<0.33"),))
-    assert said("known-bad", BARE, facts) == []
+    assert of_rule("known-bad", BARE, facts) == []

@@ -19,7 +19,7 @@ from pipeline.model.errors import ImageError
 from pipeline.stages.audit import survey as surveying
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.survey import survey
-from tests.unit.stages.audit.audited_image import FACTS, NOW, Image, said
+from tests.unit.stages.audit.audited_image import FACTS, NOW, Image, listing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -397,4 +397,4 @@ def test_the_healthy_image_of_the_other_rules_is_healthy_here_too() -> None:
     requires = {"torch": ("triton==3.7.1", "sympy; extra == 'x'"), "vllm": ("torch==2.13.0",)}
     image.distributions = [replace(one, requires=requires.get(one.name, ())) for one in image.distributions]
     certificate = image.judged()
-    assert not [one for one in certificate.findings if one.rule == "requirements"], said(certificate)
+    assert not [one for one in certificate.findings if one.rule == "requirements"], listing(certificate)

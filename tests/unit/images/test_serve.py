@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import matrix
-from pipeline.model import Base, Cell, Spec
 from pipeline.model.errors import UsageError
 from pipeline.stages import build
+from tests.builders import spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IMAGES = Path(__file__).parents[3] / "images"
 SERVER = ["-g", "--", "python", "-m", "vllm.entrypoints.openai.api_server"]
-SPEC = Spec(Cell("2.13.0", "cpu", "3.11", "0.32.0"), Base("bookworm", "2026-11-20"))
+SPEC = spec()
 WORDS = (
     '--override={"a": 1, "b": [2, 3]}',
     "*",
@@ -95,8 +95,8 @@ def test_what_a_user_sets_is_words_too_and_nothing_in_it_is_run(tini: Path) -> N
         "--seed",
         "0",
     ]
-    said = argv(tini, """--override='{"a": 1}' * $(touch made) `touch made`;touch made""")
-    assert said[len(SERVER) :] == [
+    arguments = argv(tini, """--override='{"a": 1}' * $(touch made) `touch made`;touch made""")
+    assert arguments[len(SERVER) :] == [
         '--override={"a": 1}',
         "*",
         "$(touch",

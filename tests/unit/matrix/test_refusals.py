@@ -22,9 +22,9 @@ BAD = BAD_YAML | BAD_VALUES
 def test_a_bad_matrix_is_refused_by_place_value_and_remedy(case: str, tmp_path: Path) -> None:
     """Each case names the file, the line and the column, the value, and what to do."""
     text, expected = BAD[case]
-    said = refusal(tmp_path, text)
-    assert [words for words in expected if words not in said] == [], said
-    assert "hint: " in said
+    message = refusal(tmp_path, text)
+    assert [words for words in expected if words not in message] == [], message
+    assert "hint: " in message
 
 
 MEANT = {
@@ -51,9 +51,9 @@ MEANT = {
 def test_a_common_slip_is_told_what_was_probably_meant(axis: str, written: str, tmp_path: Path) -> None:
     """The value is understood well enough to be put right."""
     lines = [line for line in GOOD.splitlines() if not line.startswith(axis)]
-    said = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{written}"]']))
-    assert f"{axis}: '{written}' is no " in said
-    assert f'did you mean "{MEANT[axis, written]}"?' in said
+    message = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{written}"]']))
+    assert f"{axis}: '{written}' is no " in message
+    assert f'did you mean "{MEANT[axis, written]}"?' in message
 
 
 @pytest.mark.parametrize("axis", ["torch", "cuda", "python", "vllm", "platform"])
@@ -80,8 +80,8 @@ def test_nothing_that_a_shell_or_a_dockerfile_understands_is_a_version(
     """A version with anything around it is no version, on every axis."""
     good = {"torch": "2.13.0", "cuda": "cu130", "python": "3.11", "vllm": "0.32.0", "platform": "linux/amd64"}
     lines = [line for line in GOOD.splitlines() if not line.startswith(axis)]
-    said = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{evil.format(good[axis])}"]']))
-    assert f"matrix.yaml:{len(lines) + 1}:{len(axis) + 4}: {axis}: " in said
+    message = refusal(tmp_path, "\n".join([*lines, f'{axis}: ["{evil.format(good[axis])}"]']))
+    assert f"matrix.yaml:{len(lines) + 1}:{len(axis) + 4}: {axis}: " in message
 
 
 def test_every_problem_is_told_at_once_and_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -91,18 +91,18 @@ def test_every_problem_is_told_at_once_and_in_the_order_of_the_file(tmp_path: Pa
         "omit: [{packages: [a b], reason: r}, {packages: [a], cells: '*-gpu-*', reason: r}]\n"
         "verify: {requird: [serve], signers: [a.pub]}\n"
     )
-    said = refusal(tmp_path, text).splitlines()
-    places = [line.split(": ")[0] for line in said if line.startswith("matrix.yaml")]
+    message = refusal(tmp_path, text).splitlines()
+    places = [line.split(": ")[0] for line in message if line.startswith("matrix.yaml")]
     assert places == [
         f"matrix.yaml:{at}" for at in ("6:34", "8:15", "9:18", "10:20", "10:61", "11:10", "11:38")
     ]
-    assert said[-1] == "hint: 7 problems, each with its remedy above"
+    assert message[-1] == "hint: 7 problems, each with its remedy above"
 
 
 def test_a_misspelt_axis_is_not_blamed_on_the_globs(tmp_path: Path) -> None:
     """Where the cells are not known, nothing is said of what should match them."""
-    said = refusal(tmp_path, GOOD.replace("python:", "pyhton:") + f"  aliases: {{cpu: {CPU}}}\n")
-    assert said.count("matrix.yaml:") == 1
+    message = refusal(tmp_path, GOOD.replace("python:", "pyhton:") + f"  aliases: {{cpu: {CPU}}}\n")
+    assert message.count("matrix.yaml:") == 1
 
 
 def test_aliases_that_would_explode_are_refused_in_no_time(tmp_path: Path) -> None:
@@ -128,15 +128,15 @@ def test_a_wrong_repository_option_is_a_usage_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["9.0", "90", "sm90", "sm_90a", "compute_90", "9.0+PTX", "h200", "GH200"])
 def test_an_architecture_is_understood_in_every_common_form(written: str, tmp_path: Path) -> None:
     """As PyTorch lists it, as nvcc does, or by the name of a GPU that has it."""
-    said = refusal(tmp_path, GOOD + f"gpu: {{archs: ['{written}']}}\n")
-    assert "is no GPU architecture" in said
-    assert 'did you mean "sm_90"?' in said
+    message = refusal(tmp_path, GOOD + f"gpu: {{archs: ['{written}']}}\n")
+    assert "is no GPU architecture" in message
+    assert 'did you mean "sm_90"?' in message
 
 
 def test_only_the_first_of_many_impossible_cells_are_told_what_is_nearest(tmp_path: Path) -> None:
     """Looking it up takes time; the others get the remedies of the rules."""
     entries = [f"{{torch: '2.14.0', cuda: cu130, python: '3.11', vllm: '0.{n}.0'}}" for n in range(14, 27)]
-    said = refusal(tmp_path, GOOD + f"include: [{', '.join(entries)}]\n")
-    assert said.count("is impossible: pin: ") == 13
-    assert said.count("the nearest possible: ") == 10
-    assert said.count("  hint: take torch ") == 3
+    message = refusal(tmp_path, GOOD + f"include: [{', '.join(entries)}]\n")
+    assert message.count("is impossible: pin: ") == 13
+    assert message.count("the nearest possible: ") == 10
+    assert message.count("  hint: take torch ") == 3

@@ -168,10 +168,10 @@ def refusal(folder: Path, more: str) -> str:
 def test_a_variable_that_is_not_the_images_is_refused_with_its_reason(
     name: str, why: str, tmp_path: Path
 ) -> None:
-    said = refusal(tmp_path, f"env: {{{name}: 'x'}}\n")
-    assert f"matrix.yaml:7:7: env.{name}: '{name}' is no environment variable for an image: " in said
-    assert why in said
-    assert "docker run" in said or "`serve:`" in said
+    message = refusal(tmp_path, f"env: {{{name}: 'x'}}\n")
+    assert f"matrix.yaml:7:7: env.{name}: '{name}' is no environment variable for an image: " in message
+    assert why in message
+    assert "docker run" in message or "`serve:`" in message
 
 
 @pytest.mark.parametrize("name", HEALTHY)
@@ -200,15 +200,15 @@ SECRETS = {
 def test_a_value_with_the_form_of_a_secret_is_refused_and_not_shown(
     place: str, what: str, value: str, tmp_path: Path
 ) -> None:
-    said = refusal(tmp_path, place % value)
-    assert f"the value holds {what}, and everyone who can pull the image can read it" in said
-    assert value[:20] not in said
+    message = refusal(tmp_path, place % value)
+    assert f"the value holds {what}, and everyone who can pull the image can read it" in message
+    assert value[:20] not in message
 
 
 def test_a_key_of_several_lines_is_not_shown_either(tmp_path: Path) -> None:
-    said = refusal(tmp_path, "env:\n  A: |\n    -----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIIX3\n")
-    assert "the value holds a private key" in said
-    assert "MHcCAQ" not in said
+    message = refusal(tmp_path, "env:\n  A: |\n    -----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIIX3\n")
+    assert "the value holds a private key" in message
+    assert "MHcCAQ" not in message
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,9 @@ def test_a_folder_of_stubs_is_refused_under_any_name(value: str, tmp_path: Path)
 
 @pytest.mark.parametrize("word", ["--api-key", "--api-key=abc", "--hf-token=x"])
 def test_an_option_that_takes_a_secret_belongs_to_the_run(word: str, tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"serve: ['{word}']\n")
-    assert f"'{word.partition('=')[0]}' takes a secret" in said
-    assert "docker run IMAGE --" in said
+    message = refusal(tmp_path, f"serve: ['{word}']\n")
+    assert f"'{word.partition('=')[0]}' takes a secret" in message
+    assert "docker run IMAGE --" in message
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,10 @@ from pipeline.model import (
     key_of,
     to_json,
 )
+from tests.builders import CPU_CELL
 
 HEX = "0123456789abcdef" * 4
-CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CELL = CPU_CELL
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,8 @@ def test_plain_values_are_json() -> None:
         "check": Check(name="serve", outcome=Outcome.PASSED, seconds=1),
         "reasons": (Reason(ReasonCode.STALE, "b", "c"),),
     }
-    told = json.loads(json.dumps(to_json(value)))
-    assert told["cell"]["id"] == CELL.id
-    assert told["digest"].startswith("sha256:")
-    assert told["check"]["outcome"] == "passed"
-    assert told["reasons"] == [{"code": "stale", "text": "b", "hint": "c"}]
+    document = json.loads(json.dumps(to_json(value)))
+    assert document["cell"]["id"] == CELL.id
+    assert document["digest"].startswith("sha256:")
+    assert document["check"]["outcome"] == "passed"
+    assert document["reasons"] == [{"code": "stale", "text": "b", "hint": "c"}]

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from pipeline import report
 from pipeline.model import (
-    Cell,
     Check,
     Digest,
     Outcome,
@@ -29,12 +28,12 @@ from pipeline.model import (
 )
 from pipeline.report.progress import ProgressReporter
 from tests import builders
+from tests.builders import CPU_CELL, CUDA_CELL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+CPU, CUDA = CPU_CELL, CUDA_CELL
 SHA = str(Digest.of(b""))
 PASSED = Check(name="serve", outcome=Outcome.PASSED, seconds=1.5)
 WRONG = Check(
@@ -306,12 +305,12 @@ def test_on_a_terminal_progress_is_live_and_cleared_at_the_end(monkeypatch: pyte
     """A real pseudo-terminal shows cell, stage and bar; what was noted stays, also after an error."""
     monkeypatch.setenv("TERM", "xterm")
     reader, writer = pty.openpty()
-    said = bytearray()
+    output = bytearray()
 
     def listen() -> None:
         try:
             while chunk := os.read(reader, 65536):
-                said.extend(chunk)
+                output.extend(chunk)
         except OSError:  # the other end of a pseudo-terminal was closed
             pass
 
@@ -321,7 +320,7 @@ def test_on_a_terminal_progress_is_live_and_cleared_at_the_end(monkeypatch: pyte
         troubled_work(stream)
     listener.join(timeout=10)
     os.close(reader)
-    text = said.decode()
+    text = output.decode()
     assert "cell: fetch" in text
     assert "1.0/2.0 MB" in text
     assert "cell: a [note] stays" in text

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.model import Base, Budget, Cell, JustifiedRequirement, Lock, Pin, Spec
+from pipeline.model import Budget, JustifiedRequirement, Lock, Pin
 from pipeline.runner.expectations import expectations_of
+from tests.builders import CPU_CELL, spec
 
-CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-SPEC = Spec(CELL, Base("bookworm", "2026-11-20"), archs=("sm_90",))
+CELL = CPU_CELL
+SPEC = spec(archs=("sm_90",))
 LOCK = Lock(
     CELL,
     (Pin("torch", "2.13.0+cpu", "0" * 64, "torch.whl", 1), Pin("numpy", "2.0", "1" * 64, "numpy.whl", 1)),

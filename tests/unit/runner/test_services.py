@@ -13,11 +13,11 @@ from pipeline.model import Cell, Matrix, Policy, Repository
 from pipeline.runner import Services, Settings
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of
+from tests.builders import CPU_CELL, CUDA_CELL
 
 ROOT = Path(__file__).parents[3]
 HERE = Repository("127.0.0.1:5000", "a")
-CUDA = Cell("2.13.0", "cu130", "3.11", "0.32.0")
-WITH_VLLM = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CUDA, WITH_VLLM = CUDA_CELL, CPU_CELL
 PYTORCH_ALONE = Cell("2.13.0", "cpu", "3.11", None)
 H200 = gpu.Gpu("NVIDIA H200", "GPU-0", (9, 0), 1 << 37)
 V100 = gpu.Gpu("Tesla V100", "GPU-1", (7, 0), 1 << 35)
@@ -53,7 +53,7 @@ def test_a_gpu_proves_only_what_it_and_its_driver_can_run(
 
 def test_a_cpu_cell_needs_no_gpu() -> None:
     machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
-    assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0")) == ""
+    assert machine.why_not(CPU_CELL) == ""
 
 
 def test_another_processor_is_needed_for_another_platform() -> None:

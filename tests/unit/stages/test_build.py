@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.model import Cell, Lock, Pin
+from pipeline.model import Lock, Pin
 from pipeline.model.errors import DiskError
 from pipeline.stages.build import ENGINE, REGISTRY, WHEELS, layer_of, refuse_full_disk
+from tests.builders import CPU_CELL
 
 GB = 1_000_000_000
-CELL = Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0")
+CELL = CPU_CELL
 
 
 def pin(name: str, size: int) -> Pin:

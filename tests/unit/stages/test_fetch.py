@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.adapters import wheel_cache
-from pipeline.model import Base, Cell, Pin, Spec
+from pipeline.model import Pin
 from pipeline.model.errors import WheelError
 from pipeline.stages import fetch
+from tests.builders import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 BODY = b"a wheel"
 PIN = Pin("six", "1.0", hashlib.sha256(BODY).hexdigest(), "six-1.0-py3-none-any.whl", len(BODY))
-SPEC = Spec(Cell(torch="2.13.0", cuda="cpu", python="3.11", vllm="0.32.0"), Base("bookworm", "2026-11-20"))
+SPEC = spec()
 
 
 class Silent:

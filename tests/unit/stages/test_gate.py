@@ -267,9 +267,9 @@ def test_a_cuda_cell_needs_a_gpu() -> None:
 
 def judge_pytorch_alone(*names: str, required: tuple[str, ...] = CHECKS) -> Decision:
     """What is said of a cell without vLLM whose record names these checks, all passed."""
-    told = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)), versions=dict.fromkeys(names, 1))
+    proven = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)), versions=dict.fromkeys(names, 1))
     image = replace(IMAGE, cell=PYTORCH_CELL)
-    return judge(told, image=image, cell=PYTORCH_CELL, policy=Policy(required=required))
+    return judge(proven, image=image, cell=PYTORCH_CELL, policy=Policy(required=required))
 
 
 def test_a_cell_without_a_server_is_not_refused_for_want_of_one() -> None:
@@ -287,8 +287,8 @@ def test_each_check_of_a_cell_without_a_server_is_required(missing: str) -> None
 
 def test_a_cell_with_vllm_is_not_asked_for_the_checks_of_another_kind() -> None:
     """Its eleven are enough."""
-    told = proof(checks=tuple(map(check, checks_of("0.32.0"))))
-    assert judge(told, policy=Policy(required=CHECKS)).allowed
+    proven = proof(checks=tuple(map(check, checks_of("0.32.0"))))
+    assert judge(proven, policy=Policy(required=CHECKS)).allowed
 
 
 def test_a_policy_that_speaks_of_servers_only_leaves_all_checks_required_where_there_is_none() -> None:

@@ -16,13 +16,13 @@ from pipeline import matrix
 from pipeline.model import Base, Cell, JustifiedRequirement, Lock, Pin, Spec
 from pipeline.model.errors import ResolveError, UsageError
 from pipeline.stages import lock
+from tests.builders import CPU_CELL, CUDA_CELL
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = matrix.load(ROOT / "matrix.yaml")
 CUDA_CELLS = [spec for spec in SHIPPED.specs if spec.cell.needs_gpu]
 
-CPU = Cell("2.13.0", "cpu", "3.11", "0.32.0")
-GPU = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+CPU, GPU = CPU_CELL, CUDA_CELL
 
 
 def spec_of(cell: Cell = CPU, **more: object) -> Spec:

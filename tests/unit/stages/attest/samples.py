@@ -55,7 +55,7 @@ def attach(registry: Registry, bundle: bytes) -> Digest:
     return attest.attach(registry, registry.repository.at(SUBJECT), bundle)
 
 
-def beside(registry: Registry) -> Attestations:
+def attestations(registry: Registry) -> Attestations:
     return attest.Evidence(TRUSTED).attestations_of(registry, SUBJECT)
 
 

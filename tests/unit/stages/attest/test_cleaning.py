@@ -22,7 +22,7 @@ from tests.unit.stages.attest.samples import (
     SUBJECT,
     TRUSTED,
     attach,
-    beside,
+    attestations,
     names,
     odd_layers,
     other_layer,
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 def cleaned(registry: Registry) -> list[str]:
-    told: list[str] = []
-    attest.clean(registry, SUBJECT, TRUSTED, told.append)
-    return told
+    messages: list[str] = []
+    attest.clean(registry, SUBJECT, TRUSTED, messages.append)
+    return messages
 
 
 def test_where_nothing_is_in_the_way_nothing_is_touched(registry: MemoryRegistry, staging: Registry) -> None:
@@ -65,7 +65,7 @@ def test_what_is_no_statement_goes_from_the_registry_and_from_the_list(staging: 
     ]
     assert names(staging) == [str(ours)]
     assert staging.manifest(broken) is None
-    assert beside(staging).rejected == ()
+    assert attestations(staging).rejected == ()
     assert cleaned(staging) == []
 
 
@@ -109,8 +109,8 @@ def test_what_is_no_list_gives_way_to_one(registry: MemoryRegistry, staging: Reg
     found = staging.manifest(tag)
     assert found
     assert found.media_type == (OCI_MANIFEST if suffix else OCI_INDEX)
-    assert beside(staging).rejected == ()
-    assert [one.manifest for one in beside(staging).proofs] == [ours]
+    assert attestations(staging).rejected == ()
+    assert [one.manifest for one in attestations(staging).proofs] == [ours]
 
 
 def test_where_ours_are_buried_all_that_nobody_trusts_goes(
@@ -126,8 +126,8 @@ def test_where_ours_are_buried_all_that_nobody_trusts_goes(
         f"{theirs} removed: no trusted key signed it",
         f"tag sha256-{SUBJECT.hex} is a list again, of 1",
     ]
-    assert [one.record for one in beside(staging).proofs] == [record()]
-    assert beside(staging).rejected == ()
+    assert [one.record for one in attestations(staging).proofs] == [record()]
+    assert attestations(staging).rejected == ()
 
 
 def test_tags_that_show_nothing_bury_ours_as_well(staging: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_more_than_is_read_is_still_cleaned(staging: Registry) -> None:
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
     with pytest.raises(RegistryError, match="1001 things refer to"):
-        beside(staging)
+        attestations(staging)
     assert cleaned(staging) == [f"tag sha256-{SUBJECT.hex} is a list again, of 0"]
 
 
@@ -168,4 +168,4 @@ def test_where_nothing_is_trusted_the_older_list_is_not_looked_at(
 ) -> None:
     registry.kept["a-staging"].manifests["sha256:x"] = (OCI_MANIFEST, b"{}")
     registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}.att"] = "sha256:x"
-    assert beside(staging) == Attestations()
+    assert attestations(staging) == Attestations()

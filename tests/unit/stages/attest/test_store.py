@@ -31,7 +31,7 @@ from tests.unit.stages.attest.samples import (
     SUBJECT,
     TRUSTED,
     attach,
-    beside,
+    attestations,
     certificate,
     names,
     odd_layers,
@@ -53,7 +53,7 @@ def test_what_is_attached_is_found_and_in_every_list(staging: Registry) -> None:
     """By cosign of today in the referrers' list, by older ones in theirs, with what each looks for."""
     bundle = attest.sign(record(), KEY)
     digest = attach(staging, bundle)
-    assert beside(staging) == Attestations((Proof(record(), SIGNER, digest),))
+    assert attestations(staging) == Attestations((Proof(record(), SIGNER, digest),))
     (listed,) = staging.referrers(SUBJECT, dsse.BUNDLE).descriptors
     assert (listed.digest, listed.artifact_type) == (digest, dsse.BUNDLE)
     assert dict(listed.annotations) == {
@@ -85,7 +85,7 @@ def test_statements_come_newest_first_whatever_the_lists_say(staging: Registry) 
         attach(staging, attest.sign(one, KEY))
     for second in (7, 9, 8):
         attach(staging, certificates.sign(certificate(second), KEY))
-    found = beside(staging)
+    found = attestations(staging)
     assert [one.record for one in found.proofs] == [made[1], made[3], made[2], made[0]]
     assert [one.certificate.created[-3:] for one in found.certificates] == ["09Z", "08Z", "07Z"]
     assert found.rejected == ()
@@ -112,10 +112,10 @@ def test_the_very_bytes_are_copied_into_every_list(registry: MemoryRegistry, sta
     """The image itself may come later."""
     for body in (attest.sign(record(), KEY), certificates.sign(certificate(), KEY)):
         attach(staging, body)
-    found, destination = beside(staging), registry.at("a")
+    found, destination = attestations(staging), registry.at("a")
     attest.Evidence(TRUSTED).copy(found.statements, staging, destination, SUBJECT)
-    assert beside(destination) == found
-    assert beside(destination).unlisted == ()
+    assert attestations(destination) == found
+    assert attestations(destination).unlisted == ()
     assert registry.kept["a"].manifests.keys() >= {str(one.manifest) for one in found.statements}
     kept = registry.kept["a"].blobs.items()
     assert kept <= registry.kept["a-staging"].blobs.items()
@@ -123,7 +123,7 @@ def test_the_very_bytes_are_copied_into_every_list(registry: MemoryRegistry, sta
 
 def test_a_statement_that_is_gone_cannot_be_copied(registry: MemoryRegistry, staging: Registry) -> None:
     digest = attach(staging, attest.sign(record(), KEY))
-    found = beside(staging).statements
+    found = attestations(staging).statements
     del registry.kept["a-staging"].manifests[str(digest)]
     with pytest.raises(RegistryError) as raised:
         attest.copy(found, staging, registry.at("a"), SUBJECT)
@@ -169,7 +169,7 @@ def test_a_broken_neighbour_is_a_reason_and_hides_nothing(
     """The gate goes on: a statement beside it counts as if it were alone."""
     ours = attach(staging, attest.sign(record(), KEY))
     broken = put_beside(staging, change)
-    found = beside(staging)
+    found = attestations(staging)
     assert [one.manifest for one in found.proofs] == [ours]
     (reason,) = found.rejected
     assert (reason.code, reason.hint) == ("record-malformed", AGAIN)
@@ -185,7 +185,7 @@ def test_a_bundle_may_be_as_large_as_is_read(staging: Registry) -> None:
         document["layers"][0]["size"] = dsse.MAX_BUNDLE_BYTES
 
     put_beside(staging, large)
-    (reason,) = beside(staging).rejected
+    (reason,) = attestations(staging).rejected
     assert NO_BUNDLE not in reason.text
 
 
@@ -198,7 +198,7 @@ def test_a_neighbour_with_a_large_manifest_is_not_even_asked_for(
     entry = Descriptor(OCI_MANIFEST, Digest(f"sha256:{'d' * 64}"), size, dsse.BUNDLE)
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.plain]}
     staging.put_manifest(Manifest(canonical(index), OCI_INDEX), f"sha256-{SUBJECT.hex}")
-    (reason,) = beside(staging).rejected
+    (reason,) = attestations(staging).rejected
     expected = (
         ("record-malformed", f"the record {entry.digest} has a manifest of {size} bytes")
         if is_refused
@@ -211,7 +211,7 @@ def test_what_a_stranger_signed_is_a_reason(staging: Registry) -> None:
     digest = attach(staging, attest.sign(record(), STRANGER))
     hint = ascii(dsse.fingerprint(STRANGER.public_key()))[:80]
     text = f"is not signed by a key that is trusted here; it names {hint} as its key"
-    assert beside(staging) == Attestations(
+    assert attestations(staging) == Attestations(
         rejected=(Reason(ReasonCode.RECORD_UNTRUSTED, f"the record {digest} {text}", AGAIN),)
     )
 
@@ -221,7 +221,7 @@ def test_a_tag_that_shows_another_manifest_is_a_reason(staging: Registry) -> Non
     tag = f"sha256-{SUBJECT.hex}.{'5' * 32}"
     staging.put_manifest(IMAGE, tag)
     text = f"{staging.repository}:{tag} names another manifest, {IMAGE.digest}"
-    assert beside(staging).rejected == (Reason(ReasonCode.RECORD_MALFORMED, text, AGAIN),)
+    assert attestations(staging).rejected == (Reason(ReasonCode.RECORD_MALFORMED, text, AGAIN),)
 
 
 @pytest.mark.parametrize("suffix", ["", ".att"])
@@ -234,7 +234,7 @@ def test_what_is_no_list_is_named_and_never_overwritten(
     del registry.kept["a-staging"].blobs[names(staging, ".att")[0]]  # or there would be nothing to write
     registry.kept["a-staging"].manifests["sha256:x"] = ("application/vnd.oci.image.manifest.v1+json", b"{}")
     registry.kept["a-staging"].tags[tag] = "sha256:x"
-    found = beside(staging)
+    found = attestations(staging)
     assert [one.manifest for one in found.proofs] == [ours]
     assert [reason.code for reason in found.rejected] == ["list-foreign"]
     assert tag in found.rejected[0].text
@@ -255,12 +255,12 @@ def test_what_one_list_lacks_is_unlisted_until_it_is_entered(
     """Whoever overwrote which list; what a stranger signed is nobody's loss."""
     ours = attach(staging, attest.sign(record(), KEY))
     attach(staging, attest.sign(record(), STRANGER))
-    assert beside(staging).unlisted == ()
+    assert attestations(staging).unlisted == ()
     for suffix in ("", ".att"):
         del registry.kept["a-staging"].tags[f"sha256-{SUBJECT.hex}{suffix}"]
-        assert beside(staging).unlisted == (ours,)
+        assert attestations(staging).unlisted == (ours,)
         store.complete_lists(staging, SUBJECT)
-        assert beside(staging).unlisted == ()
+        assert attestations(staging).unlisted == ()
 
 
 def test_the_older_list_is_written_once(registry: MemoryRegistry, staging: Registry) -> None:
@@ -276,9 +276,9 @@ def test_what_a_statement_names_and_is_gone_is_missing(staging: Registry) -> Non
     gone, lost = Digest(f"sha256:{'1' * 64}"), Digest(f"sha256:{'2' * 64}")
     strangers = attach(staging, attest.sign(record(), STRANGER))
     first = attach(staging, attest.sign(record(), KEY, previous=Links((gone, lost, strangers))))
-    assert beside(staging).missing == (gone, lost)
+    assert attestations(staging).missing == (gone, lost)
     attach(staging, attest.sign(record(6), KEY, previous=Links((first,), (lost,))))
-    assert beside(staging).missing == (gone,)
+    assert attestations(staging).missing == (gone,)
 
 
 def test_a_certificate_misses_what_it_names_and_excuses_nothing(staging: Registry) -> None:
@@ -286,6 +286,6 @@ def test_a_certificate_misses_what_it_names_and_excuses_nothing(staging: Registr
     gone = Digest(f"sha256:{'1' * 64}")
     links = Links((gone,), (gone,))
     digest = attach(staging, certificates.sign(certificate(), KEY, previous=links))
-    found = beside(staging)
+    found = attestations(staging)
     assert found.certificates == (Certified(certificate(), SIGNER, digest, links),)
     assert found.missing == (gone,)

@@ -10,9 +10,10 @@ from pipeline.adapters.image_files.nodes import Layer, Node
 from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
 from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
 from pipeline.formats.image_config import ImageConfig
-from pipeline.model import Budget, Cell, Expectations, Waiver
+from pipeline.model import Budget, Expectations, Waiver
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.inventory import Distribution, Inventory
+from tests.builders import CUDA_CELL
 
 if TYPE_CHECKING:
     from pipeline.adapters.image_files.nodes import Kind
@@ -72,7 +73,7 @@ TORCH, VLLM, CUDA = f"{SITE}/torch/lib", f"{SITE}/vllm", f"{SITE}/nvidia/cu13/li
 TORCH_PATH = ("$ORIGIN", "$ORIGIN/../../nvidia/cu13/lib")
 CUDART = f"{CUDA}/libcudart.so.13"
 CUBINS = tuple(DeviceCode("cubin", arch, 3) for arch in ("sm_80", "sm_89", "sm_90"))
-CELL = Cell("2.13.0", "cu130", "3.11", "0.32.0")
+CELL = CUDA_CELL
 
 
 def library(path: str, *needs: str, **changes: Any) -> SharedObject:
@@ -275,6 +276,6 @@ class Image:
         self.wanted, self.labels = Expectations(), {}
 
 
-def said(certificate: Certificate) -> str:
+def listing(certificate: Certificate) -> str:
     """Every finding, for a failing test to show."""
     return "\n".join(f"{one.severity} {one.rule} {one.path}: {one.text}" for one in certificate.findings)

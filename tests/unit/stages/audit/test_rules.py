@@ -12,7 +12,17 @@ from pipeline.formats.elf.objects import Cached, DeviceCode
 from pipeline.model import RULE_NAMES, Budget, PackageSize, Severity, Sizes
 from pipeline.stages.audit.inventory import Distribution
 from pipeline.stages.audit.rules import FAMILIES
-from tests.unit.stages.audit.audited_image import CUDART, LIB, SITE, TORCH, VLLM, Image, library, module, said
+from tests.unit.stages.audit.audited_image import (
+    CUDART,
+    LIB,
+    SITE,
+    TORCH,
+    VLLM,
+    Image,
+    library,
+    listing,
+    module,
+)
 
 ERROR, WARNING, NOTE = Severity
 Spoil = Callable[[Image], None]
@@ -469,9 +479,9 @@ def test_sabotage_is_found_by_its_rule_and_by_no_other(
     spoil(image)
     certificate = image.judged()
     found = [one for one in certificate.findings if one not in healthy]
-    assert {one.rule for one in found} == {rule}, said(certificate)
-    assert min(one.severity.rank for one in found) == severity.rank, said(certificate)
-    assert any(words in one.text and one.severity is severity for one in found), said(certificate)
+    assert {one.rule for one in found} == {rule}, listing(certificate)
+    assert min(one.severity.rank for one in found) == severity.rank, listing(certificate)
+    assert any(words in one.text and one.severity is severity for one in found), listing(certificate)
 
 
 def test_every_rule_is_seen_to_fail() -> None:

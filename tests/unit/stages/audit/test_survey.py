@@ -21,10 +21,10 @@ ELF = Path(isal_zlib.__file__).read_bytes()
 
 def package(name: str, record: str, site: str = SITE, metadata: str = "") -> list[Item]:
     """A distribution of version 1.0."""
-    said = metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n\nLong text.\n"
+    text = metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n\nLong text.\n"
     info = f"{site}/{name}-1.0.dist-info"
     return [
-        Item(f"{info}/METADATA", content=said.encode()),
+        Item(f"{info}/METADATA", content=text.encode()),
         Item(f"{info}/RECORD", content=record.encode()),
         Item(f"{info}/INSTALLER", content=b"uv\n"),
     ]

@@ -69,12 +69,12 @@ def test_what_other_code_has_read_is_read_again(tmp_path: Path, monkeypatch: pyt
 
 def test_the_summary_says_what_is_new_different_and_decided_otherwise() -> None:
     lying = replace(VLLM, version="0.33.0", glibc="2.5", glibc_seen="2.29")
-    told = refreshed.summary(
+    summary = refreshed.summary(
         [TORCH, VLLM],
         [replace(TORCH, yanked=True), VLLM, lying],
         [("vllm0.33.0-torch2.13.0-cu130-py3.11", "unknown", "ok")],
     )
-    text = refreshed.markdown(told)
+    text = refreshed.markdown(summary)
     assert "## New: vllm\n" in text
     assert "| 0.33.0 | x86_64 | 2026-07-08 | 13.0 | 2.13.0 | 3.10 to 3.11 | 80 90 | 2.5 |" in text
     assert "needs glibc 2.29, whatever its tag says" in text
@@ -88,8 +88,8 @@ def test_a_summary_of_nothing_is_one_sentence() -> None:
 
 
 def test_the_summary_for_programs_has_a_schema_number() -> None:
-    told = refreshed.as_json(refreshed.summary([TORCH], [replace(TORCH, cuda="13.1"), VLLM]))
-    assert told["schema"] == 1
-    assert [row["package"] for row in told["new"]] == ["vllm"]
-    assert told["different"][0]["fields"] == {"cuda": {"before": "13.0", "now": "13.1"}}
-    json.dumps(told)
+    summary = refreshed.as_json(refreshed.summary([TORCH], [replace(TORCH, cuda="13.1"), VLLM]))
+    assert summary["schema"] == 1
+    assert [row["package"] for row in summary["new"]] == ["vllm"]
+    assert summary["different"][0]["fields"] == {"cuda": {"before": "13.0", "now": "13.1"}}
+    json.dumps(summary)
