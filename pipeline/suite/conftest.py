@@ -34,7 +34,7 @@ def trial(pytestconfig: pytest.Config) -> Trial:
 
 
 @pytest.fixture(scope="session")
-def stage(pytestconfig: pytest.Config, trial: Trial) -> Iterator[TrialRun]:
+def trial_run(pytestconfig: pytest.Config, trial: Trial) -> Iterator[TrialRun]:
     """The running trial, with a server if the cell has one."""
     results: Path = pytestconfig.getoption("results")
     log: Path = pytestconfig.getoption("server_log") or results.with_suffix(".log")
