@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import buildx, files
+from pipeline.adapters import buildx
+from pipeline.formats.recipes import without_prose
 from pipeline.model import PROJECT, Base, Digest, ImageRef, Repository, TagRef, canonical, key_of
 from pipeline.model.errors import EngineError, RegistryError, UsageError
 
@@ -33,9 +34,9 @@ _HOST_TRACES = ("etc/resolv.conf", "etc/hostname", "var/cache/ldconfig/aux-cache
 
 
 def key(base: Base, system: Sequence[str], images: Path) -> str:
-    """The base key: the suite, its refresh date, the packages, and the files of the recipe."""
-    recipe = {name: files.sha256_of(images / name) for name in RECIPE}
-    return key_of([base.suite, base.refresh, sorted(system), recipe])
+    """The base key: the suite, its refresh date, the packages, and what the files of the recipe say."""
+    files = {name: without_prose(name, (images / name).read_text("utf-8")) for name in RECIPE}
+    return key_of([base.suite, base.refresh, sorted(system), files])
 
 
 def home(base: Base, system: Sequence[str], images: Path, staging: Repository) -> TagRef:

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import buildx, files, wheel_cache
+from pipeline.adapters import buildx, wheel_cache
 from pipeline.formats import zips
+from pipeline.formats.recipes import without_prose
 from pipeline.formats.units import size
 from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
 from pipeline.model.errors import DiskError, UsageError, WheelError
@@ -73,18 +74,26 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
-    """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it."""
-    names = (*_scripts(spec.cell), "tools.txt")
-    scripts = {name: files.sha256_of(images / name) for name in names}
+    """The build key: recipe, base digest, parsed pins, the cell's own fields, labels; all that shapes it.
+
+    The recipe enters without comments and blank lines, so that a better word in it makes no new image.
+    """
+    names = ("Dockerfile", *_scripts(spec.cell), "tools.txt")
+    files = {name: without_prose(name, (images / name).read_text("utf-8")) for name in names}
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
-    recipe = [recipe_of(spec, images), scripts, spec.cell.platform]
+    recipe = [files, _lines_of(spec), spec.cell.platform]
     return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
 
 
 def recipe_of(spec: Spec, images: Path) -> str:
     """The Dockerfile of all cells and, after it, what no argument can carry: environment and entrypoint."""
     common = (images / "Dockerfile").read_text(encoding="utf-8")
-    return "\n".join([common, *_env_lines(spec), *_entry_lines(spec.cell), ""])
+    return "\n".join([common, *_lines_of(spec), ""])
+
+
+def _lines_of(spec: Spec) -> list[str]:
+    """The lines that a cell adds to the Dockerfile."""
+    return [*_env_lines(spec), *_entry_lines(spec.cell)]
 
 
 def home(build_key: str, staging: Repository) -> TagRef:

@@ -28,16 +28,35 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", *build.SCRIPTS, build.SERVE, "tools.txt"])
+COMMITTED = "08782c38c0e7003fce5bdf4f78e6121ced4f1a80455270b628e7b0479ccf79cf"
+"""The key of `SPEC`, by the recipe that is shipped."""
+
+
+def test_no_move_and_no_renaming_changes_a_key() -> None:
+    """Every image that is there was named by it. Write it anew only where the recipe itself has changed."""
+    assert key() == COMMITTED
+
+
+FILES = ("Dockerfile", *build.SCRIPTS, build.SERVE, "tools.txt")
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_another_recipe_is_another_image(name: str, tmp_path: Path) -> None:
     images = shutil.copytree(IMAGES, tmp_path / "images")
-    (images / name).write_text((images / name).read_text() + "\n# changed\n")
+    (images / name).write_text((images / name).read_text() + "\nchanged\n")
     assert key(images=images) != key()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_another_word_in_the_recipe_is_the_same_image(name: str, tmp_path: Path) -> None:
+    images = shutil.copytree(IMAGES, tmp_path / "images")
+    (images / name).write_text((images / name).read_text().rstrip() + "\n\n# in other words\n")
+    assert key(images=images) == key()
 
 
 def test_another_server_script_is_no_other_image_where_nothing_serves(tmp_path: Path) -> None:
     images = shutil.copytree(IMAGES, tmp_path / "images")
-    (images / build.SERVE).write_text("# changed\n")
+    (images / build.SERVE).write_text("changed\n")
     assert key(PYTORCH_SPEC, images=images) == key(PYTORCH_SPEC)
 
 
