@@ -54,7 +54,11 @@ class Evidence:
         return attestations_of(registry, digest, self.trusted)
 
     def copy(
-        self, found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+        self,
+        statements: Sequence[Proof | Certified],
+        source: Registry,
+        destination: Registry,
+        subject: Digest,
     ) -> None:
         """Store the very bytes of statements elsewhere too. Raises RegistryError as :func:`copy` does."""
-        store.copy(found, source, destination, subject)
+        store.copy(statements, source, destination, subject)

@@ -94,8 +94,8 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     rejected = (reason for reason in attestations if isinstance(reason, Reason))
     for_cosign = cosign_list(registry, digest) if statements else None
     return Attestations(
-        tuple(sorted(proofs, key=lambda one: one.order, reverse=True)),
-        tuple(sorted(certificates, key=lambda one: one.order, reverse=True)),
+        tuple(sorted(proofs, key=lambda proof: proof.order, reverse=True)),
+        tuple(sorted(certificates, key=lambda certified: certified.order, reverse=True)),
         (*rejected, *_foreign(registry, digest, referrers, for_cosign)),
         _missing(bundles, statements),
         _unlisted(bundles, {statement.manifest for statement in statements}, referrers, for_cosign),

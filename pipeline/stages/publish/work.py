@@ -24,7 +24,11 @@ class Evidence(Protocol):
         """The statements beside this digest whose signatures hold, newest first."""
 
     def copy(
-        self, found: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
+        self,
+        statements: Sequence[Proof | Certified],
+        source: Registry,
+        destination: Registry,
+        subject: Digest,
     ) -> None:
         """Store the very bytes of statements in another repository, and list all that lie there."""
 
