@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,7 @@ from pipeline.adapters.engine.errors import map_errors
 from pipeline.adapters.engine.facts import Facts
 from pipeline.adapters.engine.ownership import OWNER_LABEL, is_orphan, owner
 from pipeline.formats.image_config import RunConfig
-from pipeline.model import PROJECT, RUN_LABEL
+from pipeline.model import PROJECT, RUN_LABEL, shown
 from pipeline.model.errors import EngineError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pipeline.model import ImageRef
 
 _START = "start it (`systemctl start docker`, or Docker Desktop), or name one with DOCKER_HOST"
+_SOCKET = "unix:///var/run/docker.sock"
+"""Where Docker's client looks for an engine that nobody names."""
+
 _CHUNK = 1 << 20
 """Bytes of a saved image in memory at a time."""
 _SHARED_MEMORY = "1g"
@@ -45,7 +49,8 @@ class Engine:
 
         ``timeout``: seconds for any one answer. Raises EngineError where none answers.
         """
-        with map_errors("reach the container engine", hint=_START):
+        address = os.environ.get("DOCKER_HOST") or _SOCKET
+        with map_errors(f"reach the container engine at {shown(address)}", hint=_START):
             client = docker.from_env(timeout=int(timeout))
             try:
                 client.ping()

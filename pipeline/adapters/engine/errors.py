@@ -30,10 +30,19 @@ def map_errors(doing: str, *, hint: str = HINT) -> Iterator[None]:
     try:
         yield
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
-        explanation = getattr(error, "explanation", None) or error
+        explanation = getattr(error, "explanation", None) or _system_error(error) or error
         raise EngineError(f"could not {doing}: {shown(explanation, MAX_TEXT)}", hint=hint) from error
     except TagproofError:
         raise
     except Exception as error:
         why = f"{type(error).__name__}: {shown(error)}"
         raise EngineError(f"could not {doing}: its answer is not understood: {why}", hint=hint) from error
+
+
+def _system_error(error: BaseException | None) -> str:
+    """What the system said at the root of it ("No such file or directory"), or nothing."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 
 from pipeline.adapters.engine import Engine, Launch
 from pipeline.model import ImageRef
+from pipeline.model.errors import EngineError
 
 IMAGE = ImageRef.parse(f"127.0.0.1:5000/tagproof/vllm@sha256:{'a' * 64}")
 
@@ -41,3 +44,22 @@ def test_a_container_has_no_network_unless_it_serves() -> None:
 def test_a_container_gets_the_variables_that_were_chosen_for_it() -> None:
     """Nothing of our own environment reaches it."""
     assert given(env={"HF_HUB_OFFLINE": "1"})["environment"] == {"HF_HUB_OFFLINE": "1"}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Docker's client leaves it
+@pytest.mark.parametrize(
+    ("name", "why"), [("nowhere", "No such file or directory"), ("a file", "Connection refused")]
+)
+def test_an_engine_that_is_down_is_said_so_in_a_line(
+    name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was looked for, and the system's own word; nothing of the layers between."""
+    (tmp_path / "a file").touch()
+    address = f"unix://{tmp_path / name}"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(EngineError) as raised:
+        Engine.connect()
+    assert raised.value.what == f"could not reach the container engine at {address}: {why}"
+    assert "DOCKER_HOST" in raised.value.hint
+    del raised
+    gc.collect()  # here, where that socket is excused
