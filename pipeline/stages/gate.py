@@ -12,6 +12,7 @@ from pipeline.model import (
     FIRST,
     FIRST_CHECKS,
     FIRST_RULES,
+    RULE_NAMES,
     Decision,
     Image,
     Outcome,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.model import (
         Attestations,
         Cell,
+        Certificate,
         Certified,
         Digest,
         Policy,
@@ -148,11 +150,20 @@ def _current(
         for one in certificates
         if (one.certificate.inputs, one.certificate.digest, one.certificate.repository)
         == (inputs, str(image.ref.digest), str(repository))
-        and all(
-            one.certificate.version_of(family) >= policy.at_least.get(family, FIRST) for family in FIRST_RULES
-        )
+        and not _old_rules(one.certificate, policy)
     ]
     return max(fitting, key=lambda one: one.order, default=None)
+
+
+def _old_rules(certificate: Certificate, policy: Policy) -> bool:
+    """Whether a family of rules is missing, or older than the policy asks for.
+
+    All are asked for that were there on the first day, and of later ones those that the policy names.
+    """
+    least = dict.fromkeys(FIRST_RULES, FIRST) | {
+        name: version for name, version in policy.at_least.items() if name in RULE_NAMES
+    }
+    return any(certificate.version_of(family) < version for family, version in least.items())
 
 
 def _file_reasons(
