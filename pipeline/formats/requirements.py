@@ -19,11 +19,11 @@ from packaging.version import Version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-LONGEST = 4096
+MAX_LENGTH = 4096
 """Characters of one requirement that are read: they name a package, a range and a marker."""
 
 
-MOST_LOOKS = 300_000
+MAX_LOOKS = 300_000
 """Requirements that are looked at in one judgement, those of a package once more for each extra of it. The 79
 packages that this project is made with have 400."""
 
@@ -118,8 +118,8 @@ def _applying(packages: Packages, start: Iterable[str]) -> Iterator[tuple[str, R
             continue
         seen.add(here)
         looks += len(packages.requires.get(owner, ()))
-        if looks > MOST_LOOKS:
-            raise TooManyError(f"more than {MOST_LOOKS} requirements")
+        if looks > MAX_LOOKS:
+            raise TooManyError(f"more than {MAX_LOOKS} requirements")
         for one in _of(owner, extra, packages):
             yield owner, one
             if isinstance(one, Requirement):
@@ -144,7 +144,7 @@ def _of(owner: str, extra: str, packages: Packages) -> Iterator[Requirement | st
 
 def _judged(owner: str, requirement: Requirement | str, packages: Packages) -> Broken | None:
     if isinstance(requirement, str):
-        return Broken(owner, requirement[:LONGEST], "", "", Fault.UNREADABLE)
+        return Broken(owner, requirement[:MAX_LENGTH], "", "", Fault.UNREADABLE)
     name = canonicalize_name(requirement.name)
     seen = packages.installed.get(name)
     if seen is None:
@@ -165,12 +165,12 @@ markers of names that there are none of, numbers of thousands of digits, bracket
 
 def _read(text: str) -> Requirement:
     """A requirement. Raises one of those above."""
-    if len(text) > LONGEST:
+    if len(text) > MAX_LENGTH:
         raise ValueError(f"a requirement of {len(text)} characters")
-    return _kept(text) if len(text) <= _SHORT else Requirement(text)
+    return _kept(text) if len(text) <= _MAX_CACHED else Requirement(text)
 
 
-_SHORT = 300
+_MAX_CACHED = 300
 """Characters of the requirements that are kept once they are read: long ones would fill the memory."""
 
 

@@ -16,7 +16,7 @@ STORED = zipfile.ZIP_STORED
 PACKINGS = (STORED, zipfile.ZIP_DEFLATED)
 """How members may be packed: as those of wheels are. The others may ask for gigabytes to be unpacked with."""
 
-MOST_MEMBERS = 200_000
+MAX_MEMBERS = 200_000
 """A wheel of PyTorch for CUDA has 13,000."""
 
 _RAISED = (
@@ -52,9 +52,9 @@ def opened(file: Path | IO[bytes]) -> zipfile.ZipFile:
     """A zip file, to be closed. Raises ZipError."""
     with readable():
         archive = zipfile.ZipFile(file)
-        if len(archive.infolist()) > MOST_MEMBERS:
+        if len(archive.infolist()) > MAX_MEMBERS:
             archive.close()
-            raise ZipError(f"it has more than {MOST_MEMBERS} members")
+            raise ZipError(f"it has more than {MAX_MEMBERS} members")
         return archive
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 _NEVER = "sys_platform == 'never'"
-_LARGEST = 4 * 1024 * 1024
+_MAX_BYTES = 4 * 1024 * 1024
 """Bytes of a lock at most; one of 230 wheels has 34,000."""
 _WHEEL_LINE = re.compile(r"# (?P<filename>\S+\.whl) (?P<size>\S+)")
 _FILE_NAME = re.compile(
@@ -35,7 +35,7 @@ _FILE_NAME = re.compile(
 )
 """name-version(-build)-python-abi-platform: the specification of binary distributions, and no path."""
 
-_LONGEST_NAME = 250
+_MAX_NAME = 250
 _SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 _HEAD_LINE = re.compile(r"# (?P<key>inputs|omitted|overridden|constrained)(?: (?P<value>.*))?")
@@ -144,7 +144,7 @@ def folders_of(find_links: Sequence[str]) -> tuple[Path, ...]:
 def _lines(path: Path) -> list[str]:
     """The lines of a lock's file; none where there is no file. Raises UsageError where it is no text."""
     try:
-        return files.read(path, _LARGEST, links=False).decode().replace("\r\n", "\n").split("\n")
+        return files.read(path, _MAX_BYTES, links=False).decode().replace("\r\n", "\n").split("\n")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
@@ -161,8 +161,8 @@ def _read_pin(pin: re.Match[str] | None, wheel: re.Match[str] | None) -> Pin:
     if not _SIZE.fullmatch(wheel["size"]):
         raise ValueError("names no size in bytes")
     filename = wheel["filename"]
-    named = _FILE_NAME.fullmatch(filename[: _LONGEST_NAME + 1])  # it becomes that of a file in the cache
-    if not named or len(filename) > _LONGEST_NAME:
+    named = _FILE_NAME.fullmatch(filename[: _MAX_NAME + 1])  # it becomes that of a file in the cache
+    if not named or len(filename) > _MAX_NAME:
         raise ValueError("names no file of a wheel")
     if (canonicalize_name(named["name"]), Version(named["version"])) != (
         pin["name"],

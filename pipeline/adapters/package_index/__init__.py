@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "IndexFile", "RemoteFile", "RemoteWheel"]
 
-MOST_AT_ONCE = 64 << 20
+MAX_PART = 64 << 20
 """Bytes of one range request, at most."""
 
-LARGEST = 64 << 30
+MAX_FILE = 64 << 30
 """Bytes of one file on an index, at most; the largest wheels have some."""
 
 _BLOCK = 64 * 1024
@@ -73,7 +73,7 @@ class Index:
 
         what = f"the index's page of {project}"
         url = f"{self._endpoint}/{canonicalize_name(project)}/"
-        answer = self._client.get(url, {"Accept": ACCEPT_ANY}, what, most=pages.LARGEST)
+        answer = self._client.get(url, {"Accept": ACCEPT_ANY}, what, most=pages.MAX_PAGE)
         try:
             files = pages.read(answer, project)
         except ValueError as error:
@@ -103,7 +103,7 @@ class Index:
     def part(self, file: IndexFile, start: int | None, stop: int) -> tuple[bytes, int]:
         """Bytes ``start`` up to ``stop`` of a file, or its last ``stop`` bytes; and the size of all of it."""
         asked = stop - (start or 0)
-        if asked > MOST_AT_ONCE:
+        if asked > MAX_PART:
             raise FactsError(
                 f"{file.shown}: {asked} bytes of it would have to be read at once",
                 hint="no honest file of an index asks for that: ask whoever runs it",
@@ -120,7 +120,7 @@ class Index:
                 f"{file.shown}: asked for {wanted}, got {len(answer.body)} bytes from {first} on",
                 hint="the server, or a proxy before it, answers range requests wrongly; name another index",
             )
-        if total > LARGEST or file.size not in (None, total):
+        if total > MAX_FILE or file.size not in (None, total):
             raise FactsError(
                 f"{file.shown} has {total} bytes, the index's page says {file.size}",
                 hint="the file is truncated, or not the one that is listed: ask whoever runs the index",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 PIECE = 16 << 20
 """Bytes of one range request where all of a file is fetched."""
 
-MOST_UNASKED = 16 << 20
+MAX_READ = 16 << 20
 """Bytes of one read that nobody asked ``hold`` for: a table of contents. That of PyTorch has two million."""
 
-LARGEST_MEMBER = 256 << 20
+MAX_MEMBER = 256 << 20
 """Bytes of a member that is read as a whole, unpacked."""
 
 _BLOCK = 64 * 1024
@@ -75,7 +75,7 @@ class RemoteFile(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, not more of them at a time than an honest table of contents has."""
-        return super().read(min(size, MOST_UNASKED)) or b""
+        return super().read(min(size, MAX_READ)) or b""
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill the buffer as far as the file goes."""
@@ -131,7 +131,7 @@ class RemoteWheel:
         with readable(self.file, member):
             info = zips.known(self._archive, member)
             self._remote.hold(info.header_offset, info.header_offset + info.compress_size + _HEADER)
-            return zips.member(self._archive, member, LARGEST_MEMBER)
+            return zips.member(self._archive, member, MAX_MEMBER)
 
     def head(self, member: str) -> Iterator[bytes]:
         """A member from its start, unpacked in pieces of at most a megabyte; stop at any time.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.package_index.client import Answer
 
-LARGEST = 32 << 20
+MAX_PAGE = 32 << 20
 """Bytes of a page. Those of torch and vllm have less than two million."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -12,11 +12,11 @@ from pipeline.formats.elf.headers import DYNAMIC, ElfError, Segment, Tag, many, 
 if TYPE_CHECKING:
     from pipeline.formats.elf.headers import Records
 
-_MOST_ENTRIES = 1 << 14
+_MAX_ENTRIES = 1 << 14
 """Of a dynamic section; the longest known has a few hundred."""
-_LONGEST = 1 << 12
+_MAX_NAME = 1 << 12
 """Of a name in bytes, as a path on Linux. Symbols may be longer."""
-_MOST_TEXT = 1 << 27
+_MAX_TEXT = 1 << 27
 """Of a table of names in bytes; that of the richest object known, Triton's, has 14 MB."""
 _SHARED, _REPEATED = 4, 1 << 16
 """Names may be ends of each other, and a version be named for several files: as a factor, and in bytes."""
@@ -68,8 +68,8 @@ class Mapped:
             entries = many(table, DYNAMIC, int(segment["size"]) // DYNAMIC.itemsize, what)
             ends = np.flatnonzero(entries["tag"] == 0)
             entries = entries[: ends[0]] if len(ends) else entries
-            if len(entries) > _MOST_ENTRIES:
-                raise ElfError(f"{what} has more than {_MOST_ENTRIES} entries")
+            if len(entries) > _MAX_ENTRIES:
+                raise ElfError(f"{what} has more than {_MAX_ENTRIES} entries")
             return list(map(tuple, entries.tolist()))
         return []
 
@@ -82,12 +82,12 @@ class Names:
     """
 
     def __init__(self, table: memoryview) -> None:
-        if len(table) > _MOST_TEXT:
-            raise ElfError(f"a table of names of {len(table)} bytes, more than {_MOST_TEXT}")
+        if len(table) > _MAX_TEXT:
+            raise ElfError(f"a table of names of {len(table)} bytes, more than {_MAX_TEXT}")
         self._table = table
         self._left = _SHARED * len(table) + _REPEATED
 
-    def one(self, at: int, what: str, longest: int = _LONGEST) -> str:
+    def one(self, at: int, what: str, longest: int = _MAX_NAME) -> str:
         """The name at a byte, what is no UTF-8 by number. Raises ElfError where it does not end in time."""
         name, end, _ = bytes(self._table[at : at + longest]).partition(b"\0")
         if not end:

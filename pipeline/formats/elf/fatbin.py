@@ -33,7 +33,7 @@ _PTX_OF_11_0, _PTX_OF_12_7 = (7, 0), (8, 6)
 """Majors are four apart, minors equal, but 12.6 brought no PTX of its own:
 https://docs.nvidia.com/cuda/parallel-thread-execution/#release-notes-ptx-release-history."""
 
-_MOST_HEADERS = 1 << 17
+_MAX_HEADERS = 1 << 17
 """The richest library known, cuBLASLt, has 8,500."""
 _PAGE = 1 << 12
 
@@ -65,7 +65,7 @@ def read(section: memoryview) -> tuple[tuple[DeviceCode, ...], str]:
 
 def _entries(section: memoryview) -> Iterator[_Entry]:
     at = end = 0
-    for _ in range(_MOST_HEADERS):
+    for _ in range(_MAX_HEADERS):
         if at == end:
             at = _after_padding(section, at)
             if at == len(section):
@@ -77,7 +77,7 @@ def _entries(section: memoryview) -> Iterator[_Entry]:
             suffix = "a" if flags & _THIS_ONE else "f" if flags & _FAMILY else ""
             if kind in _KINDS:
                 yield _Entry(arch, suffix, _KINDS[kind], (major, minor))
-    raise ElfError(f"more than {_MOST_HEADERS} headers in .nv_fatbin")
+    raise ElfError(f"more than {_MAX_HEADERS} headers in .nv_fatbin")
 
 
 def _fatbin(section: memoryview, at: int) -> tuple[int, int]:

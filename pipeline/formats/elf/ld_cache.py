@@ -32,7 +32,7 @@ _LIBC6 = 0x0003
 _MACHINES = {"x86_64": 0x0300, "aarch64": 0x0A00}
 """Upper byte of the flags: which loader an entry is for (``_DL_CACHE_DEFAULT_ID`` of each port)."""
 
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 """A real cache holds hundreds; more is no cache, and bounds what a crafted one can cost."""
 
 
@@ -45,7 +45,7 @@ def read(data: memoryview | bytes, machine: str = "x86_64") -> tuple[Cached, ...
     try:
         start = _start(body)
         magic, count, _, _, extensions = _HEADER.unpack_from(body, start)
-        if magic != _MAGIC or count > MOST_ENTRIES:
+        if magic != _MAGIC or count > MAX_ENTRIES:
             raise ValueError("no ld.so.cache of glibc 2.2 or newer")
         levels = tuple(_levels(body, start, extensions)) if extensions else ()
         first = start + _HEADER.size
@@ -73,7 +73,7 @@ def _start(body: bytes) -> int:
 def _levels(body: bytes, start: int, offset: int) -> Iterator[str]:
     """The names of the glibc-hwcaps subdirectories, by index."""
     magic, count = _EXTENSIONS.unpack_from(body, offset)
-    if magic != _EXTENSION_MAGIC or count > MOST_ENTRIES:
+    if magic != _EXTENSION_MAGIC or count > MAX_ENTRIES:
         return
     for index in range(count):
         tag, _, at, size = _SECTION.unpack_from(body, offset + _EXTENSIONS.size + index * _SECTION.size)

@@ -132,7 +132,7 @@ def wheels(pipeline: str) -> Iterator[Built]:
                 yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)
 
 
-_MOST_NODES = 100_000
+_MAX_NODES = 100_000
 """Values that a pipeline may have when all of its aliases are written out; vLLM's has some thousands."""
 
 
@@ -151,8 +151,8 @@ class _BoundedLoader(yaml.SafeLoader):
         if is_alias and id(node) not in self._within:
             raise yaml.YAMLError("an alias of what it is in")
         self._nodes += self._within[id(node)] if is_alias else 1
-        if self._nodes > _MOST_NODES:
-            raise yaml.YAMLError(f"more than {_MOST_NODES} values, with its aliases written out")
+        if self._nodes > _MAX_NODES:
+            raise yaml.YAMLError(f"more than {_MAX_NODES} values, with its aliases written out")
         if not is_alias:
             self._within[id(node)] = self._nodes - before
         return node

@@ -101,7 +101,7 @@ def test_more_than_was_asked_for_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
         while True:
             handler.wfile.write(bytes(1 << 20))
 
-    monkeypatch.setattr(pages, "LARGEST", 4 << 20)
+    monkeypatch.setattr(pages, "MAX_PAGE", 4 << 20)
     with index(reply, monkeypatch) as (found, address):
         with pytest.raises(FactsError, match=f"has more than the {4 << 20} bytes"):
             found.files("torch")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.adapters.image_files.folder import Folder
-from pipeline.formats.requirements import LONGEST, Fault, Packages, broken, needed
+from pipeline.formats.requirements import MAX_LENGTH, Fault, Packages, broken, needed
 from pipeline.model import Expectations, Severity
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit import survey as surveying
@@ -387,7 +387,7 @@ def test_whatever_packages_say_is_judged(some: Packages) -> None:
 
 
 def test_a_requirement_longer_than_any_is_not_read() -> None:
-    long = Packages({"a": "1"}, {"a": ["b" * (LONGEST + 1)]}, {})
+    long = Packages({"a": "1"}, {"a": ["b" * (MAX_LENGTH + 1)]}, {})
     assert [one.fault for one in broken(long)] == [Fault.UNREADABLE]
 
 
