@@ -66,13 +66,13 @@ def platform_of(machine: str, glibc: str) -> str:
     Raises UsageError where the glibc is older than all of them.
     """
     minor = int(glibc.partition(".")[2])
-    known = [one for one in GLIBCS if one <= minor]
-    if not known:
+    minors = [version for version in GLIBCS if version <= minor]
+    if not minors:
         raise UsageError(
             f"glibc {glibc} is older than 2.{GLIBCS[0]}, the oldest for which wheels can be resolved",
             hint="name a newer `base: image:`, or correct its `glibc:` in matrix.yaml",
         )
-    return f"{machine}-manylinux_2_{known[-1]}"
+    return f"{machine}-manylinux_2_{minors[-1]}"
 
 
 def resolve(
@@ -135,8 +135,8 @@ def _variant_source(
     name: str, version: str, python: str, links: Path, folders: Sequence[Path]
 ) -> tuple[str, bool]:
     """The one place that may offer this build: a folder of links to it, or PyTorch's index of the variant."""
-    found = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
-    matches = [wheel for wheel in found if _is_for(wheel, python)]
+    wheels = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
+    matches = [wheel for wheel in wheels if _is_for(wheel, python)]
     if not matches:
         return f"{VARIANT_INDEX}/{version.partition('+')[2]}", False
     links.mkdir()
@@ -150,10 +150,10 @@ def _variant_source(
 def _is(wheel: Path, name: str, version: str) -> bool:
     """Whether this file is that build; a folder may hold files that are named like no wheel."""
     try:
-        found, at, _, _ = parse_wheel_filename(wheel.name)
+        project, its_version, _, _ = parse_wheel_filename(wheel.name)
     except ValueError:  # also where a number has thousands of digits
         return False
-    return found == name and at == Version(version)
+    return project == name and its_version == Version(version)
 
 
 def _is_for(wheel: Path, python: str) -> bool:

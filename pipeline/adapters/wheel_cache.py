@@ -108,8 +108,8 @@ def _take(source: Path, pin: Pin, cache: Path) -> bool:
             return False
         half = _half(pin, cache)
         with files.create(half) as copy:
-            seen = _copy(offered, copy, pin.size)
-    if seen == pin.sha256:
+            actual = _copy(offered, copy, pin.size)
+    if actual == pin.sha256:
         half.replace(path_of(pin, cache))
         return True
     half.unlink()

@@ -40,7 +40,7 @@ class Window:
 
 
 def window_of(name: str, facts: Facts) -> Window | None:
-    """The drivers of a GPU by its name, or of an architecture (``sm_90``); None where nobody has looked.
+    """The drivers of a GPU by its name, or of an architecture (``sm_90``); None where they are not known.
 
     A GPU that came later than others of its architecture has a first driver of its own.
     """
@@ -87,14 +87,14 @@ HINTS = {
 """What to do where a driver reaches what is needed, perhaps reaches it, and does not."""
 
 
-def older(one: str, other: str) -> bool:
+def older(left: str, right: str) -> bool:
     """Whether a driver's version (``550.54.14``) is before another's; ``580`` is before all of 580."""
-    return numbers(one) < numbers(other)
+    return numbers(left) < numbers(right)
 
 
-def is_past(one: str, last: str | None) -> bool:
+def is_past(driver: str, last: str | None) -> bool:
     """Whether a driver is of a newer branch than the last one (``580``)."""
-    return last is not None and branch(one) > branch(last)
+    return last is not None and branch(driver) > branch(last)
 
 
 def branch(version: str) -> int:

@@ -46,7 +46,7 @@ class Artefact:
     ``needs`` are shared libraries that it links and does not bring, as far as they were seen. ``pins`` are
     METADATA's requirements on what decides whether things fit, markers included. ``read_from`` says for
     each fact which member it was read from. ``max_gcc`` is the newest gcc that a CUDA compiler accepts.
-    ``damaged`` says why nobody can unpack this wheel: what lies on the index is broken, by its own hash.
+    ``damaged`` says why this wheel cannot be unpacked: the index's own file is broken, by its own hash.
     """
 
     package: str
@@ -201,7 +201,7 @@ class Facts:
         return any((package, version, machine) in self._by_release for machine in MACHINES.values())
 
     def variants_of(self, torch: str) -> Variants | None:
-        """The builds of this release on PyTorch's own index, or None where nobody has looked."""
+        """The builds of this release on PyTorch's own index, or None where they are not known."""
         return next((row for row in self.variants if row.torch == minor(torch)), None)
 
     def archs_of(self, torch: str, cuda: str, machine: str) -> tuple[tuple[str, ...] | None, Source]:

@@ -84,7 +84,7 @@ def cell_of(text: str) -> Cell | None:
 def parse(words: Sequence[str], facts: Facts) -> Question:
     """The question that these ``key=value`` words ask; gpu and arch may name several, with commas between.
 
-    Raises UsageError for a key or a value that nobody could mean, with what was probably meant.
+    Raises UsageError for an unknown key or value, with what was probably meant.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -94,7 +94,7 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
         if key not in _READERS:
             near = get_close_matches(key, KEYS, n=1)
             hint = f"did you mean {near[0]}=?" if near else f"the keys: {', '.join(KEYS)}"
-            raise UsageError(f"{key!r} in {word!r} is nothing to ask about", hint=hint)
+            raise UsageError(f"unknown key {key!r} in {word!r}", hint=hint)
         try:
             read = _READERS[key](value.strip(), facts)
         except ValueError as error:

@@ -60,14 +60,14 @@ def _reaches(arch: str, device: str) -> Coverage:
     return Coverage.PTX if code.kind == "compute" else Coverage.NATIVE
 
 
-def _fits(code: _Code, there: Capability) -> bool:
+def _fits(code: _Code, device: Capability) -> bool:
     if code.suffix == "a":
-        return code.at == there
+        return code.at == device
     if code.kind == "compute" and not code.suffix:
-        return code.at <= there
-    if code.at in _TEGRA or there in _TEGRA:
-        return code.at == there
-    return code.at[0] == there[0] and code.at[1] <= there[1]
+        return code.at <= device
+    if code.at in _TEGRA or device in _TEGRA:
+        return code.at == device
+    return code.at[0] == device[0] and code.at[1] <= device[1]
 
 
 def _parsed(name: str) -> _Code | None:

@@ -1,4 +1,4 @@
-"""Whole numbers as strangers write them: no more digits than a size or an id has."""
+"""Whole numbers in untrusted text: no more digits than a size or an id has."""
 
 from __future__ import annotations
 

@@ -78,12 +78,13 @@ class Packages:
 
 
 def broken(packages: Packages) -> tuple[Broken, ...]:
-    """Every requirement that applies there, extras that are asked for included, and does not hold.
+    """Every requirement that applies in this Python, extras included, and does not hold.
 
     Raises TooManyError.
     """
-    found = (_judged(owner, one, packages) for owner, one in _applying(packages, packages.installed))
-    return tuple(sorted({one for one in found if one}))
+    applying = _applying(packages, packages.installed)
+    judged = (_judged(owner, requirement, packages) for owner, requirement in applying)
+    return tuple(sorted({fault for fault in judged if fault}))
 
 
 def needed(roots: Iterable[str], packages: Packages) -> frozenset[str]:
@@ -91,17 +92,22 @@ def needed(roots: Iterable[str], packages: Packages) -> frozenset[str]:
 
     Raises TooManyError.
     """
-    there = {name for name in roots if name in packages.installed}
-    asked = (one for _, one in _applying(packages, there) if isinstance(one, Requirement))
-    return frozenset(there | ({canonicalize_name(one.name) for one in asked} & packages.installed.keys()))
+    named = {name for name in roots if name in packages.installed}
+    for _, requirement in _applying(packages, tuple(named)):
+        if isinstance(requirement, Requirement):
+            named.add(canonicalize_name(requirement.name))
+    return frozenset(named & packages.installed.keys())
 
 
 def pinned(name: str, owners: Sequence[str], packages: Packages) -> str | None:
     """The version of ``name`` that the first of these owners which requires it pins; None for any version."""
-    asked = (one for owner in owners for one in _of(owner, "", packages) if isinstance(one, Requirement))
-    first = next((one for one in asked if canonicalize_name(one.name) == name), None)
-    exact = [bound.version for bound in first.specifier if bound.operator == "=="] if first else []
-    return exact[0] if exact else None
+    for owner in owners:
+        for requirement in _of(owner, "", packages):
+            if isinstance(requirement, Requirement) and canonicalize_name(requirement.name) == name:
+                return next(
+                    (bound.version for bound in requirement.specifier if bound.operator == "=="), None
+                )
+    return None
 
 
 # -- walking ----------------------------------------------------------------------------------------
@@ -109,22 +115,22 @@ def pinned(name: str, owners: Sequence[str], packages: Packages) -> str | None:
 
 def _applying(packages: Packages, start: Iterable[str]) -> Iterator[tuple[str, Requirement | str]]:
     """Each requirement that applies from here on, with its owner; as text where it cannot be understood."""
-    todo = [(name, "") for name in start]
-    seen: set[tuple[str, str]] = set()
+    pending = [(name, "") for name in start]
+    visited: set[tuple[str, str]] = set()
     looks = 0
-    while todo:
-        owner, extra = here = todo.pop()
-        if here in seen or owner not in packages.installed:
+    while pending:
+        owner, extra = here = pending.pop()
+        if here in visited or owner not in packages.installed:
             continue
-        seen.add(here)
+        visited.add(here)
         looks += len(packages.requires.get(owner, ()))
         if looks > MAX_LOOKS:
             raise TooManyError(f"more than {MAX_LOOKS} requirements")
-        for one in _of(owner, extra, packages):
-            yield owner, one
-            if isinstance(one, Requirement):
-                name = canonicalize_name(one.name)
-                todo += [(name, wanted) for wanted in ("", *one.extras)]
+        for requirement in _of(owner, extra, packages):
+            yield owner, requirement
+            if isinstance(requirement, Requirement):
+                name = canonicalize_name(requirement.name)
+                pending += [(name, each) for each in ("", *requirement.extras)]
 
 
 def _of(owner: str, extra: str, packages: Packages) -> Iterator[Requirement | str]:
@@ -152,14 +158,14 @@ def _judged(owner: str, requirement: Requirement | str, packages: Packages) -> B
     try:
         fits = not requirement.specifier or requirement.specifier.contains(seen, prereleases=True)
         if not fits:
-            Version(seen)  # what is no version is no other one either: nobody can tell
+            Version(seen)  # raises where the installed version is none
     except _NOT_UNDERSTOOD:
         return Broken(owner, str(requirement), name, seen, Fault.UNREADABLE)
     return None if fits else Broken(owner, str(requirement), name, seen, Fault.OTHER_VERSION)
 
 
 _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)
-"""What a stranger's text makes the reader of requirements raise: malformed names, specifiers and markers,
+"""What `packaging` raises for untrusted text: malformed names, specifiers and markers,
 markers of names that there are none of, numbers of thousands of digits, brackets in brackets without end."""
 
 

@@ -1,4 +1,4 @@
-"""Zip files of strangers, such as wheels: members within bounds, and one error for all that is wrong."""
+"""Untrusted zip files, such as wheels: members within bounds, and one error for every fault."""
 
 from __future__ import annotations
 

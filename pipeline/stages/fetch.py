@@ -64,7 +64,7 @@ def _locate(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
 
 def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
     try:
-        found = uv.resolve(
+        packages = uv.resolve(
             [f"{pin.name}=={pin.version}" for pin in pins],
             python=spec.cell.python,
             platform=uv.platform_of(spec.cell.machine, spec.base.glibc),
@@ -77,4 +77,4 @@ def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
             f"{count} found in no folder, and no index offered: {names}\n{error.what}",
             hint="check the network, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
         ) from error
-    return {wheel.sha256: wheel.url for package in found for wheel in package.wheels}
+    return {wheel.sha256: wheel.url for package in packages for wheel in package.wheels}

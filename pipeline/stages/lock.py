@@ -80,8 +80,8 @@ def read_pins(path: Path, lines: Sequence[str]) -> Iterator[Pin]:
     """The pins of a lock file. Raises UsageError, with file and line, for any line that we did not write."""
     wheel, at = None, 0
     for number, line in enumerate(lines, start=1):
-        if found := _WHEEL_LINE.fullmatch(line):
-            wheel, at = found, number
+        if match := _WHEEL_LINE.fullmatch(line):
+            wheel, at = match, number
         elif line.strip() and not line.startswith("#"):
             pin = _PIN_LINE.fullmatch(line)
             try:
@@ -189,7 +189,7 @@ def _resolve(
     overrides: Sequence[JustifiedRequirement],
 ) -> Lock:
     cell = spec.cell
-    found = uv.resolve(
+    packages = uv.resolve(
         [*_requirements(cell, default_cuda), *spec.packages],
         python=cell.python,
         platform=uv.platform_of(cell.machine, spec.base.glibc),
@@ -198,7 +198,7 @@ def _resolve(
         folders=folders,
     )
     ranks = {tag: rank for rank, tag in enumerate(wheels.tags(cell.python, cell.machine, spec.base.glibc))}
-    pins = tuple(sorted(_pin(package, ranks) for package in found))
+    pins = tuple(sorted(_pin(package, ranks) for package in packages))
     return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides)
 
 
@@ -244,8 +244,8 @@ def cuda_majors(lock: Lock) -> dict[str, list[str]]:
     """CUDA major to the packages that bring it: by name (-cu13) or, of the toolkit's own, by version."""
     majors: dict[str, list[str]] = {}
     for pin in lock.pins:
-        if found := _MAJOR_IN_NAME.search(pin.name):
-            majors.setdefault(found[1], []).append(f"{pin.name}=={pin.version}")
+        if match := _MAJOR_IN_NAME.search(pin.name):
+            majors.setdefault(match[1], []).append(f"{pin.name}=={pin.version}")
         elif _FOLLOWS_TOOLKIT.fullmatch(pin.name):
             majors.setdefault(pin.version.split(".")[0], []).append(f"{pin.name}=={pin.version}")
     return majors
@@ -256,11 +256,11 @@ def _refuse_mixture(lock: Lock) -> None:
         return
     cpu_builds = [f"{pin.name}=={pin.version}" for pin in lock.pins if pin.version.endswith("+cpu")]
     majors = cuda_majors(lock)
-    wanted = lock.cell.cuda[2:-1]
-    strangers = [name for major, names in sorted(majors.items()) if major != wanted for name in names]
-    if mixed := ", ".join([*cpu_builds, *strangers]):
+    own = lock.cell.cuda[2:-1]
+    others = [name for major, names in sorted(majors.items()) if major != own for name in names]
+    if mixed := ", ".join([*cpu_builds, *others]):
         raise ResolveError(
-            f"{lock.cell.id}: the lock would hold {mixed} beside CUDA {wanted}",
+            f"{lock.cell.id}: the lock would hold {mixed} beside CUDA {own}",
             hint="hold them back under `constraints:`, or leave them out under `omit:`, in matrix.yaml",
         )
 

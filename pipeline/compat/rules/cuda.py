@@ -38,10 +38,10 @@ def major(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     yield Finding("cuda-major", Level.IMPOSSIBLE, text, (*vllm.source("cuda"), OTHER_BUILDS), hint)
 
 
-def _same_major(cell: Cell, facts: Facts, wanted: str) -> str:
+def _same_major(cell: Cell, facts: Facts, cuda_major: str) -> str:
     """The newest vLLM for this PyTorch that has the CUDA major of the cell, in words."""
     rows = pinned_by(facts, "vllm", cell.machine).get(cell.torch, ())
-    fitting = [row.version for row in rows if row.cuda and row.cuda.partition(".")[0] == wanted]
+    fitting = [row.version for row in rows if row.cuda and row.cuda.partition(".")[0] == cuda_major]
     if fitting:
         return f"take vLLM {fitting[-1]}"
     built = sorted({variant_of(row.cuda) for row in rows if row.cuda and "." in row.cuda})

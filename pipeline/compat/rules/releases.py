@@ -51,7 +51,7 @@ def variant(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
         return
     rows = facts.variants_of(cell.torch)
     if rows is None:
-        text = f"nobody has looked which builds PyTorch's own index has of {minor(cell.torch)}"
+        text = f"which builds PyTorch's own index has of {minor(cell.torch)} is not known"
         yield Finding("variant", Level.UNKNOWN, text, torch.source("cuda"), f"only {torch.variant} is known")
         return
     listed = " ".join(rows.variants)

@@ -65,28 +65,28 @@ def read(path: str, data: memoryview) -> SharedObject | None:
 
     Raises ElfError where the object is truncated, is not as its format says, or holds more than makes sense.
     """
-    found = read_links(path, data)
-    if found is None or found.machine not in READ_MACHINES:
-        return found
+    obj = read_links(path, data)
+    if obj is None or obj.machine not in READ_MACHINES:
+        return obj
     header, segments = _tables(data)
     if (code := _section(data, header, b".nv_fatbin\0")) is not None:
         device_code, compiled_by = fatbin.read(code)
-        found = replace(found, device_code=device_code, compiled_by=compiled_by)
+        obj = replace(obj, device_code=device_code, compiled_by=compiled_by)
     mapped = Mapped(data, segments)
-    return _with_symbols(found, mapped) if mapped.is_linked else found
+    return _with_symbols(obj, mapped) if mapped.is_linked else obj
 
 
 def read_links(path: str, data: memoryview) -> SharedObject | None:
     """The same without symbols and code for GPUs: what the object is called, and what it asks of others."""
     if bytes(data[: len(_MAGIC)]) != _MAGIC:
         return None
-    found = SharedObject(path, _machine(data), "", "", (), (), (), frozenset(), frozenset(), (), (), None)
-    if found.machine not in READ_MACHINES:
-        return found
+    obj = SharedObject(path, _machine(data), "", "", (), (), (), frozenset(), frozenset(), (), (), None)
+    if obj.machine not in READ_MACHINES:
+        return obj
     _, segments = _tables(data)
     mapped = Mapped(data, segments)
-    found = replace(found, interpreter=_interpreter(data, segments))
-    return _with_links(found, mapped) if mapped.is_linked else found
+    obj = replace(obj, interpreter=_interpreter(data, segments))
+    return _with_links(obj, mapped) if mapped.is_linked else obj
 
 
 def _tables(data: memoryview) -> tuple[dict[str, int], Records]:
@@ -145,11 +145,11 @@ def _names(mapped: Mapped) -> Names:
     return Names(part(table, 0, size, Tag.NAMES.what))
 
 
-def _with_links(found: SharedObject, mapped: Mapped) -> SharedObject:
+def _with_links(obj: SharedObject, mapped: Mapped) -> SharedObject:
     """The same with what the dynamic section says of the object and of others."""
     names, soname = _names(mapped), mapped.value(Tag.SONAME)
     return replace(
-        found,
+        obj,
         soname="" if soname is None else names.one(soname, Tag.SONAME.what),
         needs=tuple(names.one(at, Tag.NEEDED.what) for at in mapped.values(Tag.NEEDED)),
         rpath=_folders(mapped, names, Tag.RPATH),
@@ -159,14 +159,14 @@ def _with_links(found: SharedObject, mapped: Mapped) -> SharedObject:
     )
 
 
-def _with_symbols(found: SharedObject, mapped: Mapped) -> SharedObject:
+def _with_symbols(obj: SharedObject, mapped: Mapped) -> SharedObject:
     """The same with the symbols that others must define, and with those that it defines for others."""
     names, symbols = _names(mapped), _symbols(mapped)
     binding, is_elsewhere = symbols["info"] >> 4, symbols["section"] == 0
     is_visible = np.isin(symbols["other"] & 3, _VISIBLE)
     undefined = symbols[is_elsewhere & np.isin(binding, (Binding.GLOBAL, Binding.UNIQUE))]
     defined = symbols[~is_elsewhere & is_visible & (binding != Binding.LOCAL)]
-    return replace(found, undefined=names.many(undefined["name"]), defined=names.many(defined["name"]))
+    return replace(obj, undefined=names.many(undefined["name"]), defined=names.many(defined["name"]))
 
 
 def _folders(mapped: Mapped, names: Names, tag: Tag) -> tuple[str, ...]:

@@ -46,10 +46,10 @@ def of_whole(content: bytes) -> Needs:
     """The needs of a shared object that is at hand as a whole. Raises ValueError where it is none for us."""
     from pipeline.formats.elf import reader  # noqa: PLC0415 - a head is read without numpy
 
-    found = reader.read_links("the object", memoryview(content))
-    if found is None or found.machine not in reader.READ_MACHINES:
-        raise ValueError(f"it is no ELF object that is read here{f': {found.machine}' if found else ''}")
-    return Needs(found.needs, tuple(version for _, versions in found.version_needs for version in versions))
+    obj = reader.read_links("the object", memoryview(content))
+    if obj is None or obj.machine not in reader.READ_MACHINES:
+        raise ValueError(f"it is no ELF object that is read here{f': {obj.machine}' if obj else ''}")
+    return Needs(obj.needs, tuple(version for _, versions in obj.version_needs for version in versions))
 
 
 def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
@@ -60,15 +60,15 @@ def of_head(pieces: Iterable[bytes], limit: int) -> Needs | None:
     head = bytearray()
     for piece in pieces:
         head += piece
-        found = _version_needs(bytes(head))
-        if found or len(head) >= limit:
-            return found
+        needs = _version_needs(bytes(head))
+        if needs or len(head) >= limit:
+            return needs
     return None
 
 
 def _version_needs(head: bytes) -> Needs | None:
     tables = (_table(head, names, at) for names, at in islice(_marked(head), _MAX_MARKED))
-    return next((found for found in tables if found), None)
+    return next((needs for needs in tables if needs), None)
 
 
 def _marked(head: bytes) -> Iterator[tuple[int, int]]:
@@ -114,9 +114,9 @@ def _versions(head: bytes, names: int, need: int) -> Iterator[str]:
 def _is_record(head: bytes, names: int, at: int) -> bool:
     if at < 0 or at + _RECORD > len(head):
         return False
-    known, _, _, name, _ = _AUX.unpack_from(head, at)
+    digest, _, _, name, _ = _AUX.unpack_from(head, at)
     text = _text(head, names + name)
-    return (text != "" and known == _hash(text.encode())) or _is_need(head, names, at)
+    return (text != "" and digest == _hash(text.encode())) or _is_need(head, names, at)
 
 
 def _is_need(head: bytes, names: int, at: int) -> bool:

@@ -64,13 +64,13 @@ def refresh(
     if problems:
         return Refreshed(before, before, problems)
     readings = {} if fresh else {row.sha256: Reading.of(row) for row in known}
-    found = [offer for project in projects for offer in offers(project, pages[project.name], readings)]
-    gone = tuple(check.lost(known, (offer.key for offer in found)))
-    if gone:
-        return Refreshed(before, before, gone)
-    unread = [offer for offer in found if offer.file.sha256 not in readings]
+    listed = [offer for project in projects for offer in offers(project, pages[project.name], readings)]
+    lost = tuple(check.lost(known, (offer.key for offer in listed)))
+    if lost:
+        return Refreshed(before, before, lost)
+    unread = [offer for offer in listed if offer.file.sha256 not in readings]
     readings |= readers.read(index, unread, journal, progress)
-    rows = in_order(_rows(found, readings, {row.sha256: row for row in known}))
+    rows = in_order(_rows(listed, readings, {row.sha256: row for row in known}))
     latest = {project.name: newest(pages[project.name]) for project in projects}
     return Refreshed(before, rows, (*check.absent(rows, latest), *check.sound(rows)))
 
@@ -85,11 +85,11 @@ def _list(
 
 
 def _rows(
-    found: Iterable[Offer], readings: Mapping[str, Reading], known: Mapping[str, Artefact]
+    listed: Iterable[Offer], readings: Mapping[str, Reading], known: Mapping[str, Artefact]
 ) -> Iterator[Artefact]:
     """A row for each offer. Those of torch come first: they say which Pythons a stable ABI's wheel is for."""
     pythons: dict[tuple[str, str], tuple[str, ...]] = {}
-    for offer in found:
+    for offer in listed:
         reading, earlier = readings[offer.file.sha256], known.get(offer.file.sha256)
         released = offer.released or (earlier.released if earlier else None)
         row = reading.row(offer, (), released)

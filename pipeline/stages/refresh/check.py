@@ -26,9 +26,9 @@ _TOOLKIT = re.compile(r"cuda-toolkit|nvidia-cuda-runtime-cu[0-9]+")
 
 def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> Iterator[Reason]:
     """Rows whose release the index does not have any more. A yanked one is still there."""
-    there = set(listed)
+    offered = set(listed)
     for row in known:
-        if (row.package, row.version, row.machine) not in there:
+        if (row.package, row.version, row.machine) not in offered:
             yield Reason(
                 ReasonCode.LOST,
                 f"{_named(row)} is in the facts, but the index lists no wheel of it any more",
@@ -38,9 +38,9 @@ def lost(known: Iterable[Artefact], listed: Iterable[tuple[str, str, str]]) -> I
 
 def absent(rows: Iterable[Artefact], newest: Mapping[str, Version | None]) -> Iterator[Reason]:
     """Projects whose newest release has no row: facts that look fresh and are not."""
-    there = {(row.package, row.version) for row in rows}
+    releases = {(row.package, row.version) for row in rows}
     for project, version in newest.items():
-        if (project, str(version)) not in there:
+        if (project, str(version)) not in releases:
             yield Reason(
                 ReasonCode.ABSENT,
                 f"{project} {version} is the newest release on the index and has no row",
@@ -61,7 +61,7 @@ def metadata_cuda(row: Artefact) -> str | None:
     """The CUDA, ``13.0``, that a row's own requirements bring on its machine; None where they bring none."""
     for requirement in map(Requirement, row.pins):
         if _TOOLKIT.fullmatch(canonicalize_name(requirement.name)) and _holds(requirement, row):
-            version = next((one.version for one in requirement.specifier if one.operator == "=="), "")
+            version = next((bound.version for bound in requirement.specifier if bound.operator == "=="), "")
             return ".".join(version.split(".")[:2]) or None
     return None
 
@@ -78,17 +78,17 @@ def _holds(requirement: Requirement, row: Artefact) -> bool:
 
 
 def _unsourced(row: Artefact) -> Iterator[Reason]:
-    told = dict(row.read_from)
-    lacking = [fact for fact in _SOURCED if getattr(row, fact) is not None and not told.get(fact)]
+    sources = dict(row.read_from)
+    lacking = [fact for fact in _SOURCED if getattr(row, fact) is not None and not sources.get(fact)]
     if lacking:
         text = f"{_named(row)} does not say where it was read: {', '.join(lacking)}"
         yield Reason(ReasonCode.SOURCE, text, "no source recorded; re-read it with --fresh")
 
 
 def _contradicted(row: Artefact) -> Iterator[Reason]:
-    told = metadata_cuda(row)
-    if row.package == "torch" and told != row.cuda:
-        text = f"{_named(row)}: its METADATA brings CUDA {told}, its torch/version.py says {row.cuda}"
+    brought = metadata_cuda(row)
+    if row.package == "torch" and brought != row.cuda:
+        text = f"{_named(row)}: its METADATA brings CUDA {brought}, its torch/version.py says {row.cuda}"
         yield Reason(
             ReasonCode.CUDA, text, "one of both is wrong: look at the wheel before anything is built from it"
         )

@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[Artefact, ...]:
 def _row(value: dict[str, Any]) -> Artefact:
     """One row, each field of its type and each text of its form. Raises what says otherwise."""
     if unknown := sorted(value.keys() - {one.name for one in fields(Artefact)}):
-        raise ValueError(f"nobody knows the fields {', '.join(unknown)}")
+        raise ValueError(f"unknown fields: {', '.join(unknown)}")
     row = _ROW.validate_python(value)
     Version(row.version)
     for pin in row.pins:

@@ -59,7 +59,7 @@ class Reading:
     @classmethod
     def of(cls, row: Artefact) -> Self:
         """What was read when this row was made."""
-        return cls(**{one.name: getattr(row, one.name) for one in fields(cls)})
+        return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})
 
     def plain(self) -> dict[str, Any]:
         """Its JSON values."""
@@ -77,7 +77,7 @@ class Reading:
             yanked=offer.yanked,
             pythons=pythons,
             glibc=offer.glibc,
-            **{one.name: getattr(self, one.name) for one in fields(self)},
+            **{field.name: getattr(self, field.name) for field in fields(self)},
         )
 
 
@@ -93,17 +93,18 @@ def pins(wheel: RemoteWheel, offer: Offer) -> tuple[str, ...]:
         )
     requirements = [Requirement(str(text)) for text in metadata.get_all("Requires-Dist", ())]
     return tuple(
-        str(one)
-        for one in requirements
-        if _DECIDING.fullmatch(canonicalize_name(one.name)) and "extra" not in str(one.marker or "")
+        str(requirement)
+        for requirement in requirements
+        if _DECIDING.fullmatch(canonicalize_name(requirement.name))
+        and "extra" not in str(requirement.marker or "")
     )
 
 
 def dist_info(wheel: RemoteWheel, name: str) -> str:
     """The member of this name in the wheel's dist-info folder."""
     ending = f".dist-info/{name}"
-    found = (member for member in wheel.members if member.endswith(ending) and member.count("/") == 1)
-    return next(found, ending)
+    members = (member for member in wheel.members if member.endswith(ending) and member.count("/") == 1)
+    return next(members, ending)
 
 
 def inside(wheel: RemoteWheel, members: Iterable[str]) -> dict[str, Needs]:
@@ -111,54 +112,54 @@ def inside(wheel: RemoteWheel, members: Iterable[str]) -> dict[str, Needs]:
 
     Raises FactsError where a member is no shared object, DamagedError where it cannot be unpacked.
     """
-    found = {}
+    needs_by_member = {}
     for member in members:
         size = wheel.members[member]
         try:
             if size > _SMALL and (needs := version_needs.of_head(wheel.head(member), _HEAD)):
-                found[f"{member} (its head)"] = needs
+                needs_by_member[f"{member} (its head)"] = needs
             elif size <= _LARGE:
-                found[member] = version_needs.of_whole(wheel.read(member))
+                needs_by_member[member] = version_needs.of_whole(wheel.read(member))
         except ValueError as error:
             raise FactsError(f"{wheel.file.name}: {member}: {error}", hint="the wheel is damaged") from error
-    return found
+    return needs_by_member
 
 
-def glibc(seen: Mapping[str, Needs]) -> tuple[str | None, str | None]:
+def glibc(needs_by_member: Mapping[str, Needs]) -> tuple[str | None, str | None]:
     """The newest version of glibc's symbols among these, such as ``2.17``, and the member that needs it."""
-    asked = [
+    versions = [
         (Version(version.removeprefix("GLIBC_")), member)
-        for member, needs in seen.items()
+        for member, needs in needs_by_member.items()
         for version in needs.versions
         if re.fullmatch(r"GLIBC_[0-9.]+", version)
     ]
-    newest, member = max(asked, key=lambda one: one[0], default=(None, None))
+    newest, member = max(versions, key=lambda pair: pair[0], default=(None, None))
     return (str(newest), f"{member}; a lower bound") if newest else (None, None)
 
 
-def libraries(wheel: RemoteWheel, seen: Mapping[str, Needs]) -> tuple[str, ...] | None:
+def libraries(wheel: RemoteWheel, needs_by_member: Mapping[str, Needs]) -> tuple[str, ...] | None:
     """The libraries among these needs that the wheel does not bring; None where no member told its needs."""
-    if not seen:
+    if not needs_by_member:
         return None
     own = {member.rpartition("/")[2] for member in wheel.members}
-    return tuple(sorted({name for needs in seen.values() for name in needs.libraries} - own))
+    return tuple(sorted({name for needs in needs_by_member.values() for name in needs.libraries} - own))
 
 
 def capabilities(text: str) -> tuple[str, ...]:
     """``7.5 8.0 9.0a 12.0+PTX``, as build scripts say it, as ``sm_75``, …, ``sm_120``, ``compute_120``."""
-    found: list[str] = []
+    archs: list[str] = []
     for word in re.split(r"[\s;,]+", text.strip()):
         number, _, ptx = word.partition("+")
         code = number.replace(".", "")
-        found += [f"sm_{code}", *([f"compute_{code}"] if ptx else ())]
-    return tuple(found)
+        archs += [f"sm_{code}", *([f"compute_{code}"] if ptx else ())]
+    return tuple(archs)
 
 
 def sources(**members: str | Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """Facts with where they were read, in the order given; one that was not found has none."""
-    told = {
+    places = {
         fact: where if isinstance(where, str) else ", ".join(where)
         for fact, where in members.items()
         if where
     }
-    return tuple(told.items())
+    return tuple(places.items())

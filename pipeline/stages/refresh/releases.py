@@ -68,9 +68,9 @@ class Offer:
     def pythons_within(self, ceiling: Sequence[str]) -> tuple[str, ...]:
         """The Pythons that can install it, where a wheel of the stable ABI is of use to these."""
         oldest = self.stable_abi
-        stable = [one for one in ceiling if oldest and _minor(one) >= _minor(oldest)]
+        stable = [python for python in ceiling if oldest and _minor(python) >= _minor(oldest)]
         allowed = SpecifierSet(self.requires)
-        return tuple(sorted((one for one in {*self.pythons, *stable} if one in allowed), key=_minor))
+        return tuple(sorted((python for python in {*self.pythons, *stable} if python in allowed), key=_minor))
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def _each_minor(
 def _offer(
     project: str, version: Version, machine: str, files: Sequence[IndexFile], known: Mapping[str, object]
 ) -> Offer | None:
-    found = [wheel for wheel in _wheels(files) if wheel.glibcs(machine)]
-    if not found:
+    wheels_here = [wheel for wheel in _wheels(files) if wheel.glibcs(machine)]
+    if not wheels_here:
         return None
-    chosen = min(found, key=lambda wheel: (wheel.file.sha256 not in known, wheel.rank))
+    chosen = min(wheels_here, key=lambda wheel: (wheel.file.sha256 not in known, wheel.rank))
     major, minor = min(chosen.glibcs(machine))
-    stable = [oldest for wheel in found if (oldest := wheel.stable_abi)]
-    named = {python for wheel in found for python in wheel.pythons}
+    stable = [oldest for wheel in wheels_here if (oldest := wheel.stable_abi)]
+    named = {python for wheel in wheels_here for python in wheel.pythons}
     sdists = [file for file in files if file.name.endswith(".tar.gz")]
     _refuse_odd(chosen.file)
     return Offer(

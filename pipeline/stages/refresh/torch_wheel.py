@@ -25,35 +25,35 @@ def read(wheel: RemoteWheel, offer: Offer) -> Reading:
     """All that we want to know of it. Raises FactsError."""
     version = strings(wheel.read(_VERSION))
     cuda = version.get("cuda")
-    seen = reading.inside(wheel, [member for member in _LIBRARIES if member in wheel.members])
-    glibc, glibc_from = reading.glibc(seen)
+    needs_by_member = reading.inside(wheel, [member for member in _LIBRARIES if member in wheel.members])
+    glibc, glibc_from = reading.glibc(needs_by_member)
     return Reading(
         size=wheel.size,
         cuda=cuda,
         archs=archs(wheel.read(_CONFIG)) if cuda else (),
         glibc_seen=glibc,
-        needs=reading.libraries(wheel, seen),
+        needs=reading.libraries(wheel, needs_by_member),
         pins=reading.pins(wheel, offer),
         read_from=reading.sources(
             cuda=_VERSION,
             archs=_CONFIG if cuda else _VERSION,
             pins=reading.METADATA,
             glibc_seen=glibc_from,
-            needs=tuple(seen),
+            needs=tuple(needs_by_member),
         ),
     )
 
 
 def strings(source: bytes) -> dict[str, str]:
     """The names that a Python module gives texts to, with them; nothing of it is run."""
-    found: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             value = node.value.value if isinstance(node.value, ast.Constant) else None
             if isinstance(value, str):
-                found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
-    return found
+                assigned |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return assigned
 
 
 def archs(config: bytes) -> tuple[str, ...] | None:

