@@ -119,7 +119,7 @@ def test_every_gpu_can_be_asked_for_and_has_an_answer(row: Any) -> None:
 
 
 JETSONS = {"Jetson AGX Orin"}
-"""Their drivers come with JetPack, under numbers of their own: nobody has looked them up."""
+"""Their drivers come with JetPack, under numbers of their own, which are not known."""
 
 
 @pytest.mark.parametrize("row", FACTS.gpus, ids=named)
