@@ -93,8 +93,8 @@ class Attestations:
 
     def newest_record_of(self, image: Digest) -> Record | None:
         """The newest record of this very image."""
-        proofs = (one for one in self.proofs if one.subject == image)
-        newest = max(proofs, key=lambda one: one.order, default=None)
+        proofs = (proof for proof in self.proofs if proof.subject == image)
+        newest = max(proofs, key=lambda proof: proof.order, default=None)
         return newest.record if newest else None
 
     @property

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pipeline.model import Digest, Expectations, Waiver
 
 
-def inputs_of(digest: Digest, wanted: Expectations, waivers: Sequence[Waiver]) -> str:
+def inputs_of(digest: Digest, expected: Expectations, waivers: Sequence[Waiver]) -> str:
     """A key of what a certificate is about: the image, what is expected of it, and the exceptions.
 
     The rules are not in it: a certificate names their versions. What the last proven image was like is not
     in it either, or each publication would void the certificates; nor are the facts of compatibility, or
     each refresh would: a certificate names the day of its own.
     """
-    expected = to_json(replace(wanted, last=None))
-    accepted = [[one.rule, one.path, one.expires.isoformat()] for one in waivers]
-    return key_of([digest.value, expected, sorted(accepted)])
+    expectations = to_json(replace(expected, last=None))
+    accepted = [[waiver.rule, waiver.path, waiver.expires.isoformat()] for waiver in waivers]
+    return key_of([digest.value, expectations, sorted(accepted)])
