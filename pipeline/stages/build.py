@@ -46,7 +46,7 @@ installed, its copy in the image, that image unpacked to run it (2.3 each), and 
 _INSTALLED = 2.3
 """What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
 
-_LARGEST_PROGRAM = 256 << 20
+_MAX_PROGRAM_BYTES = 256 << 20
 """Bytes of the program uv; it has 60 MB."""
 
 _EPOCH = 1577836800
@@ -210,7 +210,7 @@ def _program(uv_wheel: Path) -> bytes:
     try:
         with zips.opened(uv_wheel) as wheel:
             name = next((name for name in wheel.namelist() if name.endswith("/scripts/uv")), "scripts/uv")
-            return zips.member(wheel, name, _LARGEST_PROGRAM)
+            return zips.member(wheel, name, _MAX_PROGRAM_BYTES)
     except zips.ZipError as error:
         raise WheelError(
             f"{uv_wheel.name}: the program uv in it cannot be read: {shown(error)}",

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a machine that made a record may be."""
 
-MOST_ERRORS = 10
+MAX_ERRORS = 10
 """Errors of a certificate that a refusal names."""
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 """Statements that count for nothing, or are gone, that a refusal names."""
 
 
@@ -85,7 +85,7 @@ def decide(
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
         reasons += _today_reasons(cell, record, policy, model, now=now, remedy=remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
-    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MOST_NAMED])
+    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED])
 
 
 def holds(
@@ -181,7 +181,7 @@ def _file_reasons(
         yield Reason(ReasonCode.NO_CERTIFICATE, text, remedy)
         return
     certificate = certified.certificate
-    for one in certificate.at(Severity.ERROR)[:MOST_ERRORS]:
+    for one in certificate.at(Severity.ERROR)[:MAX_ERRORS]:
         where = f" at {one.path}" if one.path else ""
         yield Reason(ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {one.rule}: {one.text}{where}", one.hint)
     today = now.astimezone(UTC).date().isoformat()
@@ -252,7 +252,7 @@ def _flaky_reasons(
 def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Iterator[Reason]:
     """Statements that others saw and that are gone: each may have been the one that speaks against it."""
     if missing:
-        names = ", ".join(map(str, missing[:MOST_NAMED]))
+        names = ", ".join(map(str, missing[:MAX_NAMED]))
         text = f"{cell.id}: {len(missing)} signed beside {image.ref} before, and gone: {names}"
         hint = f"python -m pipeline repair {cell.id} looks for a copy; else verify --fresh {cell.id}"
         yield Reason(ReasonCode.STATEMENT_MISSING, text, hint)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.model import Budget, CellState, Estimate, Pruned, Record
 
-MOST_ROWS = 256
+MAX_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
 
 _LEFT = {
@@ -237,7 +237,7 @@ def github(statuses: Iterable[Status]) -> dict[str, Any]:
 
 def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
     """The cells in at most 256 groups, as small and as close as that allows."""
-    if len(cells) <= MOST_ROWS:
+    if len(cells) <= MAX_ROWS:
         return [[cell] for cell in cells]
     families: list[list[Cell]] = []
     for common in _SHARING:
@@ -245,9 +245,9 @@ def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
         for cell in cells:
             found.setdefault(common(cell), []).append(cell)
         families = list(found.values())
-        if len(families) <= MOST_ROWS:
+        if len(families) <= MAX_ROWS:
             break
-    most = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MOST_ROWS)
+    most = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MAX_ROWS)
     return [family[start : start + most] for family in families for start in range(0, len(family), most)]
 
 

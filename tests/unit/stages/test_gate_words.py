@@ -24,7 +24,7 @@ from pipeline.model import (
     Severity,
     WaivedFinding,
 )
-from pipeline.stages.gate import MOST_ERRORS, MOST_NAMED, holds
+from pipeline.stages.gate import MAX_ERRORS, MAX_NAMED, holds
 from tests.builders import LOCK, MODEL, NOW, certified, check, rfc3339
 from tests.unit.stages.test_gate import (
     CELL,
@@ -259,13 +259,13 @@ def test_the_day_on_which_an_exception_ends_is_utcs() -> None:
 
 def test_a_refusal_names_a_few_of_many() -> None:
     """Errors of a certificate, and statements that are gone."""
-    errors = tuple(finding(number) for number in range(MOST_ERRORS + 1))
+    errors = tuple(finding(number) for number in range(MAX_ERRORS + 1))
     refused = judge(proof(), certificates=(certified(findings=errors),))
-    assert len(refused.reasons) == MOST_ERRORS
-    gone = tuple(Digest(f"sha256:{number:064x}") for number in range(MOST_NAMED + 1))
+    assert len(refused.reasons) == MAX_ERRORS
+    gone = tuple(Digest(f"sha256:{number:064x}") for number in range(MAX_NAMED + 1))
     (reason,) = judge(proof(), missing=gone).reasons
-    assert reason.text.count("sha256:") == MOST_NAMED + 1
-    assert f"{MOST_NAMED + 1} signed beside" in reason.text
+    assert reason.text.count("sha256:") == MAX_NAMED + 1
+    assert f"{MAX_NAMED + 1} signed beside" in reason.text
 
 
 def test_a_published_digest_is_held_by_its_newest_certificate_and_its_own_record() -> None:
