@@ -37,7 +37,7 @@ EXCUSED = {
             "report.refreshed:_remark",
             "report.refreshed:markdown",
             "report:junit",
-            "suite.check_environment:_same",
+            "suite.check_environment:_is_same_version",
             "suite.conftest:_check",
             "suite.conftest:trial",
             "suite.tiny_model:Forward.generate",
