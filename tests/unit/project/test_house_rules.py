@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[3] / "pipeline"
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 45
 
+OTHER_WORDS_FOR_MAX = r"_?(MOST|LARGEST|LONGEST|DEEPEST|HIGHEST)(_[A-Z_]+)?"
 MISSPELT = r"\b(VLLM|Vllm)\b(?!_)"
 """vLLM as its owners never write it; what begins with ``VLLM_`` is a variable of its environment."""
 
@@ -27,6 +28,13 @@ files = pytest.mark.parametrize(
 def tree_of(path: Path) -> ast.Module:
     """The file as Python reads it."""
     return ast.parse(path.read_text("utf-8"))
+
+
+def constants(tree: ast.Module) -> Iterator[str]:
+    """The names that a module gives to values of its own."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def texts(tree: ast.Module) -> Iterator[str]:
@@ -52,12 +60,20 @@ def test_a_function_is_read_at_a_glance(path: Path) -> None:
 
 
 @files
+def test_a_limit_is_called_max(path: Path) -> None:
+    """One word for one concept."""
+    assert [name for name in constants(tree_of(path)) if re.fullmatch(OTHER_WORDS_FOR_MAX, name)] == []
+
+
+@files
 def test_product_names_are_written_as_their_owners_do(path: Path) -> None:
     """In messages and in docstrings."""
     assert [text for text in texts(tree_of(path)) if re.search(MISSPELT, text)] == []
 
 
-def test_a_misspelt_name_is_noticed() -> None:
-    """And a variable of vLLM's environment is none."""
-    tree = ast.parse('x = f"VLLM {y} VLLM_PORT"')
+def test_what_breaks_these_rules_is_noticed() -> None:
+    """Each of the two that look for words can fail."""
+    tree = ast.parse('LARGEST_FILE = 1\nMOST: int = 2\nMAX_FILES = 3\nx = f"VLLM {LARGEST_FILE} VLLM_PORT"')
+    names = [name for name in constants(tree) if re.fullmatch(OTHER_WORDS_FOR_MAX, name)]
+    assert names == ["LARGEST_FILE", "MOST"]
     assert [text for text in texts(tree) if re.search(MISSPELT, text)] == ["VLLM "]
