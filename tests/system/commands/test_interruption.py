@@ -110,7 +110,7 @@ def test_ctrl_c_under_nox(user: User) -> None:
     until(user.containers, process)
     code, narration = interrupted(process)
     assert code == INTERRUPTED, narration
-    assert "interrupted: what was started is ended" in narration, narration
+    assert "interrupted: everything that was started here has ended" in narration, narration
     user.left_nothing()
 
 
