@@ -11,6 +11,7 @@ from pipeline.model.statements import Attestations
 if TYPE_CHECKING:
     from pipeline.model.cells import Cell, Spec
     from pipeline.model.decisions import Decision
+    from pipeline.model.expectations import Expectations
     from pipeline.model.locks import Image, Lock
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
@@ -72,17 +73,19 @@ class Goal(StrEnum):
 class CellState:
     """What is known of one cell at one moment: observed once, then taken and returned by each stage.
 
-    ``attestations`` lie beside the image in staging, ``published`` beside the same digest in the destination,
-    where a tag names it; ``tags`` maps the cell's tags there to digests. ``is_complete`` says that the
-    destination has all blobs of the image. ``decision`` and ``published_decision`` are the gate's by either;
-    None where it was not asked, which proves nothing. ``keeps_tags`` says whether the digest may keep its
-    tags, whatever today's inputs are. ``channels`` are the tags that ought to carry the image, beside the
-    immutable one. ``cannot_prove`` says why this machine cannot verify the cell ("needs a GPU"), if so.
+    ``expectations`` are what the lock makes the image promise. ``attestations`` lie beside the image in
+    staging, ``published`` beside the same digest in the destination, where a tag names it; ``tags`` maps the
+    cell's tags there to digests. ``is_complete`` says that the destination has all blobs of the image.
+    ``decision`` and ``published_decision`` are the gate's by either; None where it was not asked, which
+    proves nothing. ``keeps_tags`` says whether the digest may keep its tags, whatever today's inputs are.
+    ``channels`` are the tags that ought to carry the image, beside the immutable one. ``cannot_prove`` says
+    why this machine cannot verify the cell ("needs a GPU"), if so.
     ``done`` are the stages of this run with their seconds, ``refusals`` what stopped it, if anything did.
     """
 
     spec: Spec
     lock: Lock | None = None
+    expectations: Expectations | None = None
     base: ImageRef | None = None
     image: Image | None = None
     attestations: Attestations = field(default_factory=Attestations)

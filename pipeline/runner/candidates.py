@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.adapters.registry import ContentError
 from pipeline.model import CellState, Image
+from pipeline.runner.expectations import expectations_of
 from pipeline.runner.services import IMAGES
 from pipeline.stages import build
 from pipeline.stages import lock as locks
@@ -19,23 +20,26 @@ if TYPE_CHECKING:
 
 def candidate(services: Services, spec: Spec, *, fresh: bool = False) -> CellState:
     """A cell's lock and base, and the image in staging that is built from them, as far as they are there."""
+    has_staging = services.has_registry(services.matrix.staging)
     state = CellState(
         spec,
-        locks.read(spec, services.settings.locks),
+        base=services.base_of(spec) if has_staging else None,
         channels=services.matrix.channels_of(spec.cell),
         cannot_prove=services.why_not(spec.cell),
     )
-    if not services.has_registry(services.matrix.staging):
-        return state
-    state = replace(state, base=services.base_of(spec))
-    return state if fresh else find_image(services, state)
+    lock = locks.read(spec, services.settings.locks)
+    return with_lock(services, state, lock, fresh=fresh) if lock else state
 
 
-def find_image(services: Services, state: CellState) -> CellState:
-    """The state with the image in staging that today's lock and base give, if it is there."""
-    if state.lock is None or state.base is None:
+def with_lock(services: Services, state: CellState, lock: Lock, *, fresh: bool) -> CellState:
+    """The state with this lock, what it makes the image promise, and that image, if staging has it.
+
+    With ``fresh`` staging is not looked at.
+    """
+    state = replace(state, lock=lock, expectations=expectations_of(state.spec, lock))
+    if fresh or state.base is None:
         return state
-    return replace(state, image=_image_in_staging(services, state.spec, state.lock, state.base))
+    return replace(state, image=_image_in_staging(services, state.spec, lock, state.base))
 
 
 def _image_in_staging(services: Services, spec: Spec, lock: Lock, base: ImageRef) -> Image | None:

@@ -11,11 +11,10 @@ from pipeline.compat.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
 from pipeline.model.errors import RegistryError, UsageError
 from pipeline.runner.candidates import candidate
-from pipeline.runner.expectations import expectations_of
 from pipeline.stages import audit, gate
 
 if TYPE_CHECKING:
-    from pipeline.model import Attestations, Digest, Image, Lock, Proof, Repository, Spec
+    from pipeline.model import Attestations, CellState, Digest, Expectations, Image, Proof, Repository, Spec
     from pipeline.runner.services import Services
 
 
@@ -45,8 +44,8 @@ class CellGate(MatrixGate):
     """The same, for the image of one cell."""
 
     spec: Spec
-    lock: Lock
     image: Image
+    expectations: Expectations
 
     def decide(self, attestations: Attestations, repository: Repository | None = None) -> Decision:
         """Whether the image may carry a tag in this repository (the matrix's), by what lies beside it."""
@@ -58,9 +57,16 @@ class CellGate(MatrixGate):
             attestations,
             policy=self.services.matrix.policy,
             model=self.services.model_digest_of(spec.cell),
-            inputs=audit.inputs_of(self.image.ref.digest, expectations_of(spec, self.lock), spec.waivers),
+            inputs=audit.inputs_of(self.image.ref.digest, self.expectations, spec.waivers),
             now=datetime.now(UTC),
         )
+
+
+def gate_of(services: Services, state: CellState) -> CellGate | None:
+    """The gate for the image of a cell; None where there is no image."""
+    if state.image is None or state.expectations is None:
+        return None
+    return CellGate(services, state.spec, state.image, state.expectations)
 
 
 def judge(services: Services, text: str) -> Decision:
@@ -83,13 +89,13 @@ def judge(services: Services, text: str) -> Decision:
             (Reason(ReasonCode.UNKNOWN_CELL, text, "judge it with the matrix that it was built from"),)
         )
     state = candidate(services, spec)
-    lock, image = state.lock, state.image
-    if lock is None or image is None or image.ref.digest != ref.digest:
-        return Decision((_other_build(services, ref, spec, image),))
+    gate = gate_of(services, state)
+    if gate is None or gate.image.ref.digest != ref.digest:
+        return Decision((_other_build(services, ref, spec, state.image),))
     ours = {services.matrix.staging, services.matrix.repository}
     expected = services.matrix.repository if ref.repository in ours else ref.repository
     attestations = services.evidence.attestations_of(Registry(ref.repository), ref.digest)
-    return CellGate(services, spec, lock, image).decide(attestations, expected)
+    return gate.decide(attestations, expected)
 
 
 def _other_build(services: Services, ref: ImageRef, spec: Spec, image: Image | None) -> Reason:

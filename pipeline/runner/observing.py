@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.runner.candidates import candidate
-from pipeline.runner.gatekeeping import CellGate
+from pipeline.runner.gatekeeping import gate_of
 from pipeline.stages import publish
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def observe_destination(services: Services, state: CellState) -> CellState:
 
 def judged(services: Services, state: CellState) -> CellState:
     """The state with the gate's decisions on what it holds; nothing is looked up for them."""
-    if state.image is None or state.lock is None:
+    gate = gate_of(services, state)
+    if gate is None or state.image is None:
         return state
-    gate = CellGate(services, state.spec, state.lock, state.image)
     return replace(
         state,
         decision=gate.decide(state.attestations),

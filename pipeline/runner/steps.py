@@ -22,9 +22,8 @@ from pipeline.model import (
     Trial,
 )
 from pipeline.model.errors import EngineError
-from pipeline.runner.candidates import find_image
-from pipeline.runner.expectations import expectations_of
-from pipeline.runner.gatekeeping import CellGate
+from pipeline.runner.candidates import with_lock
+from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
 from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, base, build, fetch, publish, verify
@@ -33,7 +32,7 @@ from pipeline.stages import lock as locks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.model import Cell, CellState, Check, Goal, Image, Lock, Pin, Repository, Sizes
+    from pipeline.model import Cell, CellState, Check, Expectations, Goal, Image, Lock, Pin, Repository, Sizes
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
 
@@ -55,8 +54,7 @@ def lock(services: Services, state: CellState, _progress: Progress) -> CellState
     """Resolve and write the cell's lock, whether there is one or not; an image of it may be there already."""
     made = locks.make(state.spec, default_cuda=compat.default_cuda(state.cell), folders=services.folders)
     locks.write(state.spec, made, services.settings.locks)
-    state = replace(state, lock=made)
-    return state if services.settings.fresh else observe_image(services, find_image(services, state))
+    return observe_image(services, with_lock(services, state, made, fresh=services.settings.fresh))
 
 
 def fetch_wheels(services: Services, state: CellState, progress: Progress) -> CellState:
@@ -114,7 +112,7 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
     from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
 
     image = _image_of(state)
-    expected = replace(expectations_of(state.spec, lock_of(state)), last=_last_sizes(services, state.cell))
+    expected = replace(_expectations_of(state), last=_last_sizes(services, state.cell))
     certificate = audits.of_cell(image.ref, expected, state.spec.waivers).model_copy(
         update={
             "repository": str(services.matrix.repository),
@@ -128,9 +126,10 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
 
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
     """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
-    image, started = _image_of(state), now()
+    image, started, model = _image_of(state), now(), services.model_digest_of(state.cell)
+    trial = _trial(services, state)
     services.engine.reap()  # what an earlier run that was killed left behind
-    checks, log_tail = run_suite(services, _trial(services, state), progress)
+    checks, log_tail = run_suite(services, trial, progress)
     _release(services, image, progress)
     state = replace(state, log_tail=log_tail)
     if trouble := inconclusive(state.cell, checks):
@@ -140,7 +139,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
         services.matrix.repository,
         checks,
         earlier=[proof.record for proof in state.attestations.proofs],
-        model=services.model_digest_of(state.cell),
+        model=model,
         host=services.here,
         started=started,
         finished=now(),
@@ -153,7 +152,8 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
 
 def give_tags(services: Services, state: CellState, progress: Progress) -> CellState:
     """Give a proven image its tags; of one that is not proven, the failures are carried there instead."""
-    if state.image is None or state.lock is None or state.decision is None:
+    gate = gate_of(services, state)
+    if gate is None or state.image is None or state.decision is None:
         return state
     if not state.decision.allowed:
         return carry_veto(services, state)
@@ -165,7 +165,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         state.channels,
         moves=services.matrix.policy.moves,
         evidence=services.evidence,
-        gate=CellGate(services, state.spec, state.lock, state.image),
+        gate=gate,
         on_step=progress,
     )
     if isinstance(done, Publication):
@@ -235,7 +235,7 @@ def _trial(services: Services, state: CellState) -> Trial:
         cell=state.cell,
         run=services.settings.run,
         target=ImageTarget(ref=str(_image_of(state).ref)),
-        expected=expectations_of(state.spec, lock_of(state)),
+        expected=_expectations_of(state),
         model=services.model_of(state.cell),
         healthy_seconds=services.matrix.healthy_seconds,
     )
@@ -270,6 +270,12 @@ def lock_of(state: CellState) -> Lock:
     if state.lock is None:
         raise AssertionError("the plan makes a lock before what needs one")
     return state.lock
+
+
+def _expectations_of(state: CellState) -> Expectations:
+    if state.expectations is None:
+        raise AssertionError("the plan makes a lock before what needs one")
+    return state.expectations
 
 
 def _image_of(state: CellState) -> Image:
