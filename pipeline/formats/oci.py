@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.model import Digest, shown
 from pipeline.model.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -148,3 +151,9 @@ def not_understood(manifest: Manifest) -> ContentError:
         " is no manifest that we understand",
         hint="push it again, or name another repository with --repository",
     )
+
+
+def entries_of(document: Mapping[str, Any], member: str) -> list[Any]:
+    """A list in an untrusted document; empty where there is none."""
+    value = document.get(member)
+    return list(value) if isinstance(value, list) else []

@@ -1,7 +1,7 @@
 """The registry: the only place that speaks the OCI distribution protocol.
 
 A :class:`Registry` is one repository of one registry. Every body that comes back is hashed and
-compared with the digest that was asked for; a registry that responses something else, or nothing,
+compared with the digest that was asked for; a registry that answers something else, or nothing,
 is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
 
     origins     where an address leads, and whether we may go there
@@ -11,7 +11,8 @@ is a :class:`RegistryError`. Plain HTTP is spoken on loopback only.
     session     requests for one repository: redirects, authorization, retries
     uploads     one blob on its way into a registry
     referrers   what refers to a manifest, and the lists of it
-    client      Registry: reading and writing
+    contents    manifests, blobs and tags: reading and writing
+    client      Registry: the contents, and their referrers
     limits      the largest layer that a registry takes, where it says so
 """
 

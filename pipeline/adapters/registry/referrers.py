@@ -24,6 +24,7 @@ from pipeline.formats.oci import (
     ContentError,
     Descriptor,
     Manifest,
+    entries_of,
     not_understood,
 )
 from pipeline.model import Digest, canonical
@@ -32,7 +33,7 @@ from pipeline.model.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.adapters.registry.client import Registry
+    from pipeline.adapters.registry.contents import Contents
 
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
@@ -90,7 +91,7 @@ class Referrers:
 
 
 def attach(
-    registry: Registry,
+    registry: Contents,
     subject: Descriptor,
     artifact_type: str,
     body: bytes,
@@ -113,7 +114,7 @@ def attach(
     return put(registry, Manifest(canonical(document), OCI_MANIFEST))
 
 
-def put(registry: Registry, manifest: Manifest) -> Digest:
+def put(registry: Contents, manifest: Manifest) -> Digest:
     """Store a manifest that has a subject, so that it is found from there. Its blobs are here already.
 
     Where the registry does not keep referrers itself, the manifest gets a tag of its own, and the fallback
@@ -129,7 +130,7 @@ def put(registry: Registry, manifest: Manifest) -> Digest:
 
 
 def referrers_of(
-    registry: Registry, subject: Digest, artifact_type: str, *, max_count: int = MAX_REFERRERS
+    registry: Contents, subject: Digest, artifact_type: str, *, max_count: int = MAX_REFERRERS
 ) -> Referrers:
     """What refers to this digest: by the referrers API, by the fallback tag, and by tags of its own.
 
@@ -157,7 +158,7 @@ def referrers_of(
     return Referrers((*descriptors.values(), *tagged), unlisted, broken, fallback)
 
 
-def complete_fallback(registry: Registry, subject: Digest, artifact_type: str) -> None:
+def complete_fallback(registry: Contents, subject: Digest, artifact_type: str) -> None:
     """Have the fallback tag list every referrer that its own tag shows, while others write there too.
 
     Raises ContentError where the fallback tag names something else: it is not ours to overwrite.
@@ -171,7 +172,7 @@ def complete_fallback(registry: Registry, subject: Digest, artifact_type: str) -
 
 
 def complete_list(
-    registry: Registry, subject: Digest, look: Callable[[], tuple[SharedList, list[dict[str, Any]]]]
+    registry: Contents, subject: Digest, look: Callable[[], tuple[SharedList, list[dict[str, Any]]]]
 ) -> None:
     """Add to a shared list what it lacks, until a look after our last write shows that it lacks nothing.
 
@@ -198,7 +199,7 @@ def complete_list(
     )
 
 
-def _alive(registry: Registry, current: SharedList) -> list[Any]:
+def _alive(registry: Contents, current: SharedList) -> list[Any]:
     """The entries whose manifest or blob is there: a registry takes no list that names what it lacks."""
     is_there = registry.has_manifest if current.member == "manifests" else registry.has_blob
 
@@ -212,7 +213,7 @@ def _alive(registry: Registry, current: SharedList) -> list[Any]:
     return [entry for entry, is_alive in zip(current.entries, alive, strict=True) if is_alive]
 
 
-def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
+def read_list(registry: Contents, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
     """The list under a tag that all writers share; ``empty`` where nothing is there."""
     media_type = str(empty["mediaType"])
     try:
@@ -231,19 +232,13 @@ def read_list(registry: Registry, tag: str, member: str, empty: Mapping[str, Any
     return SharedList(tag, member, document, manifest.media_type)
 
 
-def obstructed(registry: Registry, subject: Digest, shared: SharedList) -> ContentError:
+def obstructed(registry: Contents, subject: Digest, shared: SharedList) -> ContentError:
     """The error for a tag that should name a list, and names something else."""
     return ContentError(
         f"{registry.repository}:{shared.tag} should list what was signed of {subject}, and holds"
         f" something else: {shared.obstacle}",
         hint=f"python -m pipeline repair {registry.repository}@{subject}",
     )
-
-
-def entries_of(document: Mapping[str, Any], member: str) -> list[Any]:
-    """A list in an untrusted document; empty where there is none."""
-    value = document.get(member)
-    return list(value) if isinstance(value, list) else []
 
 
 OWN_TAG_DIGITS = 32
@@ -280,7 +275,7 @@ def _entry(manifest: Manifest) -> dict[str, Any]:
 
 
 def _shown_by(
-    registry: Registry, subject: Digest, tags: list[str], artifact_type: str
+    registry: Contents, subject: Digest, tags: list[str], artifact_type: str
 ) -> tuple[tuple[Manifest, ...], tuple[str, ...]]:
     """The referrers of this type behind tags of their own, and what is wrong with the other tags."""
 
@@ -303,7 +298,7 @@ def _shown_by(
     return manifests, tuple(fault for fault in shown if isinstance(fault, str))
 
 
-def _refuse_more(registry: Registry, subject: Digest, count: int, max_count: int) -> None:
+def _refuse_more(registry: Contents, subject: Digest, count: int, max_count: int) -> None:
     if count > max_count:
         raise RegistryError(
             f"{registry.repository}: {count} things refer to {subject}; more than {max_count} are not read",

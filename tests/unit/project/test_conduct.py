@@ -93,7 +93,7 @@ def test_no_module_belongs_to_a_check_for_the_sake_of_a_neighbour() -> None:
     """Packages export a hundred names; the record, the gate and the registry decide nothing here."""
     found = modules_of(*CHECKS)
     assert not {one for one in found if one.startswith(("matrix", "report", "runner", "stages"))}
-    assert not {"model.statements", "model.decisions", "adapters.registry.client"} & found
+    assert not {"model.statements", "model.decisions", "adapters.registry.contents"} & found
     assert Definition("pipeline.model.records", "Record") not in HERE.met(HERE.roots_of_check("serve"))
 
 
