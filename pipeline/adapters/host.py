@@ -17,14 +17,16 @@ def here(engine_version: str = "") -> Host:
     Its hardware class, such as ``cpu-x86_64`` or ``sm_90-x86_64``, enters the proof key.
     """
     gpus = gpu.gpus()
-    kind = min(gpus, key=lambda one: one.capability).architecture if gpus else "cpu"
+    kind = min(gpus, key=lambda device: device.capability).architecture if gpus else "cpu"
     return Host(
         hardware=f"{kind}-{platform.machine().lower()}",
         system=_system(),
         cpu=_cpu(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         engine=engine_version,
-        gpus=tuple(f"{one.name} ({one.architecture}, {one.memory_bytes >> 20} MiB)" for one in gpus),
+        gpus=tuple(
+            f"{device.name} ({device.architecture}, {device.memory_bytes >> 20} MiB)" for device in gpus
+        ),
         driver=gpu.driver(),
     )
 

@@ -212,7 +212,8 @@ def _read(path: Path) -> tuple[Found, ...]:
     try:
         lock = _Pylock.model_validate(tomllib.loads(path.read_text("utf-8")))
         return tuple(
-            Found(one.name, one.version, tuple(wheel.found for wheel in one.wheels)) for one in lock.packages
+            Found(package.name, package.version, tuple(wheel.found for wheel in package.wheels))
+            for package in lock.packages
         )
     except (OSError, RecursionError, ValueError) as error:
         raise ResolveError(

@@ -82,12 +82,12 @@ def size_of(url: str) -> int:
     """The size in bytes of a file where the index does not state it. Raises WheelError where nobody does."""
     try:
         with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, event_hooks=_hooks(_look)) as client:
-            told = client.head(url, headers=_AS_IT_IS).raise_for_status().headers.get("content-length", "")
+            length = client.head(url, headers=_AS_IT_IS).raise_for_status().headers.get("content-length", "")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _unsized(url, repr(error)) from error
-    if not _LENGTH.fullmatch(told):
-        raise _unsized(url, f"its Content-Length is {told[:40]!r}")
-    return int(told)
+    if not _LENGTH.fullmatch(length):
+        raise _unsized(url, f"its Content-Length is {length[:40]!r}")
+    return int(length)
 
 
 def _unsized(url: str, why: str) -> WheelError:
@@ -211,8 +211,8 @@ async def _append(client: httpx.AsyncClient, pin: Pin, url: str, half: Path, adv
     Of a file that is longer than the locked one, one byte too many is written, and no more is read.
     """
     have = _size(half)
-    wanted = {"Range": f"bytes={have}-"} if have else {}
-    async with client.stream("GET", url, headers={**_AS_IT_IS, **wanted}) as answer:
+    byte_range = {"Range": f"bytes={have}-"} if have else {}
+    async with client.stream("GET", url, headers={**_AS_IT_IS, **byte_range}) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             return True  # nothing is missing
         answer.raise_for_status()

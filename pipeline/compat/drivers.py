@@ -51,14 +51,14 @@ def window_of(name: str, facts: Facts) -> Window | None:
     if not rows:
         return None
     last = next((row.last for row in rows if row.last), None)
-    source = tuple(dict.fromkeys(one for row in rows for one in row.source))
+    source = tuple(dict.fromkeys(part for row in rows for part in row.source))
     return Window(called, rows[0].first, last, source)
 
 
 def windows(conditions: Conditions, facts: Facts) -> tuple[Window, ...]:
     """The drivers of every GPU and architecture that is asked for, as far as they are known."""
-    asked = (window_of(name, facts) for name in (*conditions.gpus, *conditions.archs))
-    return tuple(window for window in asked if window)
+    of_each = (window_of(name, facts) for name in (*conditions.gpus, *conditions.archs))
+    return tuple(window for window in of_each if window)
 
 
 def judged(here: str, window: Window) -> Finding:
@@ -105,7 +105,7 @@ def branch(version: str) -> int:
 def numbers(version: str) -> tuple[int, ...]:
     """A driver's version as numbers, without zeros at the end: 570.26 and 570.26.00 are one."""
     match = _NUMBERS.match(version.strip().removeprefix("R").removeprefix("r"))
-    found = [int(part) for part in match[0].split(".")] if match else []
-    while found and not found[-1]:
-        found.pop()
-    return tuple(found)
+    parts = [int(part) for part in match[0].split(".")] if match else []
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)

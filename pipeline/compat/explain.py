@@ -101,7 +101,7 @@ def _of_one(question: Question, facts: Facts) -> Answer:
     near: tuple[Nearest, ...] = ()
     options: tuple[Option, ...] = ()
     if verdict.level is Level.IMPOSSIBLE:
-        near = tuple(_nearby(cell, one) for one in nearest(cell, question.conditions, facts))
+        near = tuple(_nearby(cell, candidate) for candidate in nearest(cell, question.conditions, facts))
     else:
         options = (option_of(cell, verdict, question.conditions, facts),)
     summary = f"{words(cell)}: {_SAID[verdict.level]}"
@@ -127,13 +127,13 @@ def _completed(question: Question, facts: Facts) -> Cell:
     cells = [replace(cell, python=python) for python in reversed(_pythons(cell, facts))]
     return min(
         cells or [replace(cell, python=_SOME_PYTHON)],
-        key=lambda one: _trouble(judge(one, question.conditions, facts)),
+        key=lambda candidate: _trouble(judge(candidate, question.conditions, facts)),
     )
 
 
 def _trouble(verdict: Verdict) -> tuple[int, int]:
     """How bad a verdict is: by the worst that was found, then by how much of it is not ok."""
-    return verdict.level.rank, sum(one.level is not Level.OK for one in verdict.findings)
+    return verdict.level.rank, sum(finding.level is not Level.OK for finding in verdict.findings)
 
 
 _SOME_PYTHON = "3.12"
@@ -190,12 +190,12 @@ def _of_many(question: Question, facts: Facts) -> Answer:
             reasons.setdefault(build, verdict.at(Level.IMPOSSIBLE))
         elif build not in best or _is_better((cell, verdict), best[build]):
             best[build] = (cell, verdict)
-    found = sorted(best.values(), key=lambda one: _rank(one[0], one[1], facts), reverse=True)
-    options = tuple(option_of(cell, verdict, question.conditions, facts) for cell, verdict in found)
+    ranked = sorted(best.values(), key=lambda option: _rank(option[0], option[1], facts), reverse=True)
+    options = tuple(option_of(cell, verdict, question.conditions, facts) for cell, verdict in ranked)
     refused = _refusals([findings for build, findings in reasons.items() if build not in best])
-    shared = _shared([verdict for _, verdict in found])
+    shared = _shared([verdict for _, verdict in ranked])
     nothing = Level.IMPOSSIBLE if refused else Level.UNKNOWN
-    level = min((one.level for one in options), key=lambda one: one.rank, default=nothing)
+    level = min((option.level for option in options), key=lambda option: option.rank, default=nothing)
     summary = _on_driver(question, shared, refused, facts) + _summary(question, options, facts)
     return Answer(summary, level, shared, facts.read, options, refused)
 
@@ -215,12 +215,12 @@ def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal], 
     if here is None:
         return ""
     on_gpus = (judged(here, window) for window in windows(question.conditions, facts))
-    if unknown := next((one.text for one in on_gpus if one.level is Level.IMPOSSIBLE), None):
+    if unknown := next((finding.text for finding in on_gpus if finding.level is Level.IMPOSSIBLE), None):
         return f"no: {unknown}; "
     if question.cuda is None:
         return ""
-    fits = next((one.text for one in shared.findings if one.rule == "driver"), None)
-    against = next((one.text for one in refused if one.rule == "driver"), None)
+    fits = next((finding.text for finding in shared.findings if finding.rule == "driver"), None)
+    against = next((finding.text for finding in refused if finding.rule == "driver"), None)
     return f"yes: {fits}; " if fits else f"no: {against}; " if against else ""
 
 
@@ -243,14 +243,18 @@ def _shared(verdicts: Sequence[Verdict]) -> Verdict:
     if not verdicts:
         return Verdict(())
     return Verdict(
-        tuple(one for one in verdicts[0].findings if all(one in other.findings for other in verdicts))
+        tuple(
+            finding
+            for finding in verdicts[0].findings
+            if all(finding in other.findings for other in verdicts)
+        )
     )
 
 
 def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str:
-    asked = question.torch and f"torch {question.torch}"
+    requested = question.torch and f"torch {question.torch}"
     if not options and question.torch and not facts.knows("torch", question.torch):
-        return f"{asked} is not among the artefacts that were read on {facts.read}: unknown"
+        return f"{requested} is not among the artefacts that were read on {facts.read}: unknown"
     if not options:
         return "nothing that was read fits"
     first = options[0]
@@ -263,8 +267,8 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
     if question.vllm == NONE:
         return f"the newest that fits: {words(first.cell)}"
     newest = next((one for one in stacks(facts, question.platform) if one.vllm), None)
-    beside = f"; the newest pair is {words(newest)}" if newest and asked else ""
-    return f"no vLLM for {asked or 'it'}, PyTorch alone: {words(first.cell)}{beside}"
+    newest_pair = f"; the newest pair is {words(newest)}" if newest and requested else ""
+    return f"no vLLM for {requested or 'it'}, PyTorch alone: {words(first.cell)}{newest_pair}"
 
 
 # -- what belongs to a build ------------------------------------------------------------------------
@@ -273,7 +277,7 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
 def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts) -> Option:
     """What belongs to this cell: Pythons, how to install it, drivers, and the GPUs that it reaches."""
     pythons, level = _pythons(cell, facts), verdict.level
-    rules = () if level is Level.OK else tuple(dict.fromkeys(one.rule for one in verdict.at(level)))
+    rules = () if level is Level.OK else tuple(dict.fromkeys(finding.rule for finding in verdict.at(level)))
     if cell.cuda_version is None:
         return Option(cell, level, rules, pythons, install(cell, facts))
     toolkit = facts.toolkit(cell.cuda_version)
@@ -293,9 +297,9 @@ def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts
 
 def _drivers(cuda: str, conditions: Conditions, facts: Facts) -> tuple[str, str]:
     """The oldest driver that runs this CUDA on all GPUs that are asked for, and the last branch, if any."""
-    floor, asked = facts.floor(cuda), windows(conditions, facts)
-    firsts = [*([floor.driver] if floor else []), *(window.first for window in asked)]
-    lasts = [window.last for window in asked if window.last]
+    floor, windows_of_gpus = facts.floor(cuda), windows(conditions, facts)
+    firsts = [*([floor.driver] if floor else []), *(window.first for window in windows_of_gpus)]
+    lasts = [window.last for window in windows_of_gpus if window.last]
     return max(firsts, key=numbers, default=""), min(lasts, key=numbers, default="")
 
 
@@ -309,13 +313,13 @@ def install(cell: Cell, facts: Facts) -> str:
     is_default = torch is not None and torch.variant == cell.cuda
     index = f"{VARIANT_INDEX}/{cell.cuda}"
     if not cell.vllm:
-        wanted = " ".join([f"torch=={cell.torch}", *_companions(cell, facts)])
-        return f"pip install {wanted}" + ("" if is_default else f" --index-url {index}")
-    wanted = f"{distribution(cell)}=={cell.vllm}"
+        packages = " ".join([f"torch=={cell.torch}", *_companions(cell, facts)])
+        return f"pip install {packages}" + ("" if is_default else f" --index-url {index}")
+    packages = f"{distribution(cell)}=={cell.vllm}"
     if is_default:
-        return f"pip install {wanted}"
+        return f"pip install {packages}"
     local = "" if cell.cuda == "cpu" else f" torch=={cell.torch}+{cell.cuda}"
-    return f"pip install {wanted}{local} --extra-index-url {index}"
+    return f"pip install {packages}{local} --extra-index-url {index}"
 
 
 def _companions(cell: Cell, facts: Facts) -> Iterable[str]:
@@ -333,7 +337,7 @@ def _reach(cell: Cell, facts: Facts) -> tuple[tuple[Coverage, tuple[tuple[str, t
         worst = max((coverage(archs or (), gpu.sm) for archs in built), key=list(Coverage).index)
         kinds[worst].setdefault(gpu.sm, []).append(gpu.name)
     return tuple(
-        (kind, tuple((sm, tuple(names)) for sm, names in found.items()))
-        for kind, found in kinds.items()
-        if found
+        (kind, tuple((sm, tuple(names)) for sm, names in by_arch.items()))
+        for kind, by_arch in kinds.items()
+        if by_arch
     )

@@ -229,8 +229,8 @@ class Facts:
         Of several whose names begin alike the one without an addition is meant.
         """
         plain = plain_name(name)
-        holding = sorted((known for known in self._by_gpu if plain and plain in known), key=len)
-        is_one = all(known.startswith(holding[0]) for known in holding)
+        holding = sorted((name for name in self._by_gpu if plain and plain in name), key=len)
+        is_one = all(name.startswith(holding[0]) for name in holding)
         return self._by_gpu.get(plain) or (self._by_gpu[holding[0]] if holding and is_one else None)
 
     def drivers_of(self, name: str) -> KnownBy | None:
@@ -247,7 +247,7 @@ class Facts:
         for row in sorted(self.artefacts, key=lambda row: version(row.version)):
             if not row.yanked:
                 rows.setdefault((row.package, row.machine), []).append(row)
-        return {key: tuple(found) for key, found in rows.items()}
+        return {key: tuple(group) for key, group in rows.items()}
 
     @cached_property
     def _variant_archs(self) -> dict[tuple[str, str, str], tuple[tuple[str, ...], Source]]:

@@ -42,14 +42,16 @@ def _once(
     axes: tuple[str, ...], rules: tuple[Rule, ...], facts: Facts, conditions: Conditions
 ) -> Callable[[Cell], tuple[Finding, ...]]:
     """These rules, asked once for each combination of what they look at: a matrix has thousands of cells."""
-    seen: dict[tuple[str | None, ...], tuple[Finding, ...]] = {}
+    judged: dict[tuple[str | None, ...], tuple[Finding, ...]] = {}
     values_of = attrgetter(*axes)
 
     def findings(cell: Cell) -> tuple[Finding, ...]:
         values = values_of(cell)
-        if values not in seen:
-            seen[values] = tuple(one for rule in rules for one in rule.look(cell, facts, conditions))
-        return seen[values]
+        if values not in judged:
+            judged[values] = tuple(
+                finding for rule in rules for finding in rule.look(cell, facts, conditions)
+            )
+        return judged[values]
 
     return findings
 

@@ -49,8 +49,10 @@ class Question:
     @property
     def is_of_gpus(self) -> bool:
         """Whether it is about a GPU, so that builds for a CPU are no answer."""
-        asked = self.conditions
-        return self.cuda != "cpu" and any((asked.gpus, asked.archs, asked.driver, asked.compat))
+        conditions = self.conditions
+        return self.cuda != "cpu" and any(
+            (conditions.gpus, conditions.archs, conditions.driver, conditions.compat)
+        )
 
     @property
     def is_of_one_build(self) -> bool:
@@ -59,8 +61,13 @@ class Question:
 
     def admits(self, cell: Cell) -> bool:
         """Whether this cell has what the question names."""
-        asked = {"torch": self.torch, "cuda": self.cuda, "python": self.python, "platform": self.platform}
-        if any(value not in (None, getattr(cell, axis)) for axis, value in asked.items()):
+        axes_given = {
+            "torch": self.torch,
+            "cuda": self.cuda,
+            "python": self.python,
+            "platform": self.platform,
+        }
+        if any(value not in (None, getattr(cell, axis)) for axis, value in axes_given.items()):
             return False
         if self.is_of_gpus and not cell.needs_gpu:
             return False
@@ -150,12 +157,12 @@ def _gpu(name: str, facts: Facts) -> str:
         return gpu.name
     names = {gpu.name.lower(): gpu.name for gpu in facts.gpus}
     near = get_close_matches(name.lower(), names, n=3, cutoff=0.4)
-    meant = f"did you mean {' or '.join(names[one] for one in near)}? " if near else ""
+    meant = f"did you mean {' or '.join(names[name] for name in near)}? " if near else ""
     raise ValueError(f"{meant}no GPU {name} is known; ask by its architecture: arch=sm_90")
 
 
 def _archs(value: str, _: Facts) -> tuple[str, ...]:
-    return tuple(_meant(one, axes.ARCH, "arch=sm_90") for one in _several(value))
+    return tuple(_meant(arch, axes.ARCH, "arch=sm_90") for arch in _several(value))
 
 
 def _compat(value: str, _: Facts) -> str:

@@ -25,10 +25,10 @@ def newest_vllm(cell: Cell, facts: Facts | None = None) -> str | None:
 
     None where there is none. The cell's own ``vllm`` is not looked at.
     """
-    known = facts or shipped()
-    rows = pinned_by(known, distribution(cell), cell.machine).get(cell.torch, ())
+    available = facts or shipped()
+    rows = pinned_by(available, distribution(cell), cell.machine).get(cell.torch, ())
     for row in reversed(rows):
-        if not judge(replace(cell, vllm=row.version), Conditions(), known).at(Level.IMPOSSIBLE):
+        if not judge(replace(cell, vllm=row.version), Conditions(), available).at(Level.IMPOSSIBLE):
             return row.version
     return None
 
@@ -49,7 +49,7 @@ def stacks(facts: Facts, platform: str = AMD64) -> Iterator[Cell]:
         bare = Cell(torch.version, cuda, "3", None, platform)
         rows = pinned_by(facts, distribution(bare), torch.machine).get(torch.version, ())
         for vllm in (*reversed(rows), None):
-            pythons = [one for one in torch.pythons if vllm is None or one in vllm.pythons]
+            pythons = [python for python in torch.pythons if vllm is None or python in vllm.pythons]
             for python in sorted(pythons, key=version, reverse=True):
                 yield replace(bare, python=python, vllm=vllm.version if vllm else None)
 
@@ -62,20 +62,22 @@ def nearest(
     They keep the platform, have vLLM where the wish has it, and CUDA where it has that. Each differs in
     another set of axes, so that there is a choice.
     """
-    known = facts or shipped()
-    places = _places(known, wish.platform)
+    available = facts or shipped()
+    places = _places(available, wish.platform)
     kind = (bool(wish.vllm), wish.needs_gpu)
-    candidates = [one for one in stacks(known, wish.platform) if (bool(one.vllm), one.needs_gpu) == kind]
-    found: dict[tuple[str, ...], Cell] = {}
-    for one in sorted(candidates, key=lambda one: _distance(wish, one, places)):
-        axes = changed(wish, one)
-        if axes in found or any(set(known_axes) <= set(axes) for known_axes in found):
+    candidates = [
+        cell for cell in stacks(available, wish.platform) if (bool(cell.vllm), cell.needs_gpu) == kind
+    ]
+    chosen: dict[tuple[str, ...], Cell] = {}
+    for cell in sorted(candidates, key=lambda cell: _distance(wish, cell, places)):
+        axes = changed(wish, cell)
+        if axes in chosen or any(set(known_axes) <= set(axes) for known_axes in chosen):
             continue
-        if judge(one, conditions, known).level in {Level.OK, Level.WARN}:
-            found[axes] = one
-        if len(found) == most:
+        if judge(cell, conditions, available).level in {Level.OK, Level.WARN}:
+            chosen[axes] = cell
+        if len(chosen) == most:
             break
-    return tuple(found.values())
+    return tuple(chosen.values())
 
 
 def changed(wish: Cell, other: Cell) -> tuple[str, ...]:
@@ -86,15 +88,15 @@ def changed(wish: Cell, other: Cell) -> tuple[str, ...]:
 @cache
 def _places(facts: Facts, platform: str) -> dict[str, list[str]]:
     """The values of each axis in their order."""
-    found: dict[str, dict[str, None]] = {axis: {} for axis in AXES}
-    for one in stacks(facts, platform):
+    changes: dict[str, dict[str, None]] = {axis: {} for axis in AXES}
+    for cell in stacks(facts, platform):
         for axis in AXES:
-            found[axis].setdefault(str(getattr(one, axis)))
+            changes[axis].setdefault(str(getattr(cell, axis)))
     ordered = {
-        axis: sorted(values, key=lambda value: (value == "None", value)) for axis, values in found.items()
+        axis: sorted(values, key=lambda value: (value == "None", value)) for axis, values in changes.items()
     }
     for axis in ("torch", "python", "vllm"):
-        ordered[axis] = sorted((v for v in found[axis] if v != "None"), key=version)
+        ordered[axis] = sorted((v for v in changes[axis] if v != "None"), key=version)
     return ordered
 
 
@@ -111,5 +113,5 @@ def _at(cell: Cell, axis: str, places: dict[str, list[str]]) -> int:
     if value in row:
         return row.index(value)
     if axis in {"torch", "vllm", "python"} and value != "None":
-        return sum(version(one) < version(value) for one in row)
-    return sum(one < value for one in row)
+        return sum(version(earlier) < version(value) for earlier in row)
+    return sum(earlier < value for earlier in row)

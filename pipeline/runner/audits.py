@@ -59,8 +59,8 @@ def beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Cer
     """
     with open_image(str(ref), platform=platform) as files:
         digest = Digest(files.digest)
-    found = machine.evidence.attestations_of(Registry(ref.repository), digest).certificates
-    return found[0].certificate if found else None
+    certificates = machine.evidence.attestations_of(Registry(ref.repository), digest).certificates
+    return certificates[0].certificate if certificates else None
 
 
 def answer(certificate: Certificate, conditions: Conditions) -> Verdict:

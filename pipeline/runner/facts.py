@@ -70,10 +70,10 @@ def _verdicts(path: Path, matrix_file: Path) -> dict[str, str]:
         requested = matrix.load(matrix_file, facts=facts)
     except UsageError as error:
         return {str(matrix_file): f"refused: {' '.join(error.what.split())}"}
-    found = {pruned.cell.id: str(Level.IMPOSSIBLE) for pruned in requested.pruned if not pruned.excluded}
+    levels = {pruned.cell.id: str(Level.IMPOSSIBLE) for pruned in requested.pruned if not pruned.excluded}
     for spec in requested.specs:
-        found[spec.cell.id] = str(compat.judge(spec.cell, compat.conditions_of(spec), facts).level)
-    return found
+        levels[spec.cell.id] = str(compat.judge(spec.cell, compat.conditions_of(spec), facts).level)
+    return levels
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> Iterator[Changed]:

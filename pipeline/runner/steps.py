@@ -255,8 +255,8 @@ def _last_sizes(services: Services, cell: Cell) -> Sizes | None:
     digest = services.destination.digest_of(cell.id)
     if digest is None:
         return None
-    found = services.evidence.attestations_of(services.destination, digest).certificates
-    return found[0].certificate.sizes if found else None
+    certificates = services.evidence.attestations_of(services.destination, digest).certificates
+    return certificates[0].certificate.sizes if certificates else None
 
 
 def _tool(cell: Cell) -> Pin:

@@ -97,8 +97,10 @@ def holds(
     published while a newer one is made. None where what lies beside it does not allow a tag.
     """
     chosen = _chosen(cell, repository, beside.proofs, policy, None)
-    theirs = [one for one in beside.certificates if one.certificate.repository == str(repository)]
-    newest = max(theirs, key=lambda one: one.order, default=None)
+    theirs = [
+        certified for certified in beside.certificates if certified.certificate.repository == str(repository)
+    ]
+    newest = max(theirs, key=lambda certified: certified.order, default=None)
     if newest is None or chosen is None:
         return None
     record = chosen.record
@@ -120,12 +122,14 @@ def _chosen(
 ) -> Proof | None:
     """The newest proof of this cell, here, by checks and a model that count today, as far as there is one."""
     about = [
-        one for one in proofs if (one.record.cell, one.record.repository) == (cell.id, str(repository))
+        proof
+        for proof in proofs
+        if (proof.record.cell, proof.record.repository) == (cell.id, str(repository))
     ] or proofs
     todays = [
-        one
-        for one in about
-        if model in (None, one.record.model) and not _old_checks(cell, one.record, policy)
+        proof
+        for proof in about
+        if model in (None, proof.record.model) and not _old_checks(cell, proof.record, policy)
     ] or about
     return max(todays, key=lambda proof: proof.order, default=None)
 
@@ -146,13 +150,13 @@ def _current(
     That is what is expected of it, and rules of every family, in the versions that the policy asks for.
     """
     fitting = [
-        one
-        for one in certificates
-        if (one.certificate.inputs, one.certificate.digest, one.certificate.repository)
+        certified
+        for certified in certificates
+        if (certified.certificate.inputs, certified.certificate.digest, certified.certificate.repository)
         == (inputs, str(image.ref.digest), str(repository))
-        and not _old_rules(one.certificate, policy)
+        and not _old_rules(certified.certificate, policy)
     ]
-    return max(fitting, key=lambda one: one.order, default=None)
+    return max(fitting, key=lambda certified: certified.order, default=None)
 
 
 def _old_rules(certificate: Certificate, policy: Policy) -> bool:
@@ -181,9 +185,11 @@ def _file_reasons(
         yield Reason(ReasonCode.NO_CERTIFICATE, text, remedy)
         return
     certificate = certified.certificate
-    for one in certificate.at(Severity.ERROR)[:MAX_ERRORS]:
-        where = f" at {one.path}" if one.path else ""
-        yield Reason(ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {one.rule}: {one.text}{where}", one.hint)
+    for finding in certificate.at(Severity.ERROR)[:MAX_ERRORS]:
+        where = f" at {finding.path}" if finding.path else ""
+        yield Reason(
+            ReasonCode.CERTIFICATE_REFUSED, f"{cell.id}: {finding.rule}: {finding.text}{where}", finding.hint
+        )
     today = now.astimezone(UTC).date().isoformat()
     for waived in certificate.waived:
         if waived.expires < today:
@@ -202,10 +208,10 @@ def _identity_reasons(
         (ReasonCode.OTHER_BUILD, "lock", record.lock, image.lock),
         (ReasonCode.OTHER_REPOSITORY, "repository", record.repository, str(repository)),
     )
-    for code, name, seen, expected in compared:
-        if seen != expected:
+    for code, name, actual, expected in compared:
+        if actual != expected:
             yield Reason(
-                code, f"{cell.id}: the record's {name} is {seen}, what is published has {expected}", remedy
+                code, f"{cell.id}: the record's {name} is {actual}, what is published has {expected}", remedy
             )
 
 
@@ -234,11 +240,11 @@ def _flaky_reasons(
     """
     record = chosen.record
     failed = [
-        one.record.finished
-        for one in proofs
-        if one.record.proof_key == record.proof_key
-        and one.record.result is not Result.PASSED
-        and one.age < chosen.age
+        proof.record.finished
+        for proof in proofs
+        if proof.record.proof_key == record.proof_key
+        and proof.record.result is not Result.PASSED
+        and proof.age < chosen.age
     ]
     warned = record.result is Result.WARNED or (failed and record.result is Result.PASSED)
     if warned and not policy.accept_flaky:
@@ -273,8 +279,8 @@ def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
 
 def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
     """The checks of such a cell that were made in an older version than the policy asks for."""
-    asked = (name for name in checks_of(cell.vllm) if name in policy.at_least)
-    return tuple(name for name in asked if record.version_of(name) < policy.at_least[name])
+    named = (name for name in checks_of(cell.vllm) if name in policy.at_least)
+    return tuple(name for name in named if record.version_of(name) < policy.at_least[name])
 
 
 def _today_reasons(
@@ -297,17 +303,17 @@ def _today_reasons(
         text = f"{record.cell}: tested at {record.finished}, more than {policy.max_age_days} days ago"
         yield Reason(ReasonCode.STALE, text, remedy)
     if finished - now > CLOCK_SKEW:
-        seen = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        text = f"{record.cell}: the record is of {record.finished}, and now is {seen}"
+        present = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = f"{record.cell}: the record is of {record.finished}, and now is {present}"
         yield Reason(ReasonCode.FROM_THE_FUTURE, text, f"set the clocks right, then {remedy}")
 
 
 def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iterator[Reason]:
     """Failures of the same digest that are newer than the proof that decides, whatever suite saw them."""
-    for one in proofs:
-        record = one.record
+    for proof in proofs:
+        record = proof.record
         same = (record.digest, record.cell) == (chosen.record.digest, chosen.record.cell)
-        if one != chosen and same and record.result == Result.FAILED and one.age >= chosen.age:
+        if proof != chosen and same and record.result == Result.FAILED and proof.age >= chosen.age:
             failed = ", ".join(record.named(Outcome.FAILED)) or "no check named"
             yield Reason(
                 ReasonCode.SUPERSEDED, f"{record.cell}: failed later, at {record.finished}: {failed}", remedy

@@ -148,11 +148,11 @@ def state_of(state: CellState) -> State:
 
 def steps(state: CellState) -> tuple[Stage, ...]:
     """What is left to do. An image that is there may lack its certificate, or its record, or both."""
-    found = state_of(state)
-    if found is State.UNLOCKED or found is State.UNBUILT:
-        return tuple(stage for stage in _LEFT[found] if stage is not Stage.BASE or state.base is None)
-    if state.decision is None or found not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
-        return _LEFT[found]
+    progress = state_of(state)
+    if progress is State.UNLOCKED or progress is State.UNBUILT:
+        return tuple(stage for stage in _LEFT[progress] if stage is not Stage.BASE or state.base is None)
+    if state.decision is None or progress not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
+        return _LEFT[progress]
     if is_refused(state):
         return ()
     codes = {reason.code for reason in state.decision.reasons}
@@ -241,10 +241,10 @@ def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
         return [[cell] for cell in cells]
     families: list[list[Cell]] = []
     for common in _SHARING:
-        found: dict[tuple[str, ...], list[Cell]] = {}
+        groups: dict[tuple[str, ...], list[Cell]] = {}
         for cell in cells:
-            found.setdefault(common(cell), []).append(cell)
-        families = list(found.values())
+            groups.setdefault(common(cell), []).append(cell)
+        families = list(groups.values())
         if len(families) <= MAX_ROWS:
             break
     most = next(n for n in count(1) if sum(ceil(len(family) / n) for family in families) <= MAX_ROWS)

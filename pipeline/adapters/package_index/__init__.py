@@ -95,29 +95,29 @@ class Index:
 
     def is_as_listed(self, file: IndexFile) -> bool:
         """Whether the file's hash is the listed one. All of it is fetched: ask this of damaged ones only."""
-        seen = hashlib.sha256()
+        digest = hashlib.sha256()
         for piece in self.pieces(file):
-            seen.update(piece)
-        return seen.hexdigest() == file.sha256
+            digest.update(piece)
+        return digest.hexdigest() == file.sha256
 
     def part(self, file: IndexFile, start: int | None, stop: int) -> tuple[bytes, int]:
         """Bytes ``start`` up to ``stop`` of a file, or its last ``stop`` bytes; and the size of all of it."""
-        asked = stop - (start or 0)
-        if asked > MAX_PART:
+        length = stop - (start or 0)
+        if length > MAX_PART:
             raise FactsError(
-                f"{file.shown}: {asked} bytes of it would have to be read at once",
+                f"{file.shown}: {length} bytes of it would have to be read at once",
                 hint="no honest file of an index asks for that: ask whoever runs it",
             )
-        wanted = f"bytes=-{stop}" if start is None else f"bytes={start}-{stop - 1}"
+        byte_range = f"bytes=-{stop}" if start is None else f"bytes={start}-{stop - 1}"
         answer = self._client.get(
-            file.url, {"Range": wanted}, file.shown, most=asked, wanted=httpx.codes.PARTIAL_CONTENT
+            file.url, {"Range": byte_range}, file.shown, most=length, expected=httpx.codes.PARTIAL_CONTENT
         )
-        told = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
-        first, total = (int(told[1]), int(told[2])) if told else (-1, 0)
+        content_range = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+        first, total = (int(content_range[1]), int(content_range[2])) if content_range else (-1, 0)
         expected = (max(0, total - stop), total) if start is None else (start, min(stop, total))
         if (first, first + len(answer.body)) != expected:
             raise FactsError(
-                f"{file.shown}: asked for {wanted}, got {len(answer.body)} bytes from {first} on",
+                f"{file.shown}: asked for {byte_range}, got {len(answer.body)} bytes from {first} on",
                 hint="the server, or a proxy before it, answers range requests wrongly; name another index",
             )
         if total > MAX_FILE or file.size not in (None, total):

@@ -65,11 +65,11 @@ class Client:
 
     def close(self) -> None:
         """Close every connection."""
-        for one in self._pools.values():
-            one.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def get(
-        self, url: str, headers: Mapping[str, str], what: str, *, most: int, wanted: int = httpx.codes.OK
+        self, url: str, headers: Mapping[str, str], what: str, *, most: int, expected: int = httpx.codes.OK
     ) -> Answer:
         """The answer of this status to a request, tried again where another try may help.
 
@@ -77,20 +77,22 @@ class Client:
         """
         address = _address(url, what)
         try:
-            return retries.DOWNLOADS.run(lambda: self._try(address, headers, what, most, wanted))
+            return retries.DOWNLOADS.run(lambda: self._try(address, headers, what, most, expected))
         except TransientError as error:
             raise FactsError(f"{what} cannot be read: {error.what}", hint=_HINT) from error
 
-    def _try(self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, wanted: int) -> Answer:
+    def _try(self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, expected: int) -> Answer:
         """One try. Raises TransientError where another may help, FactsError where none will."""
         try:
-            return self._once(url, headers, what, most, wanted)
+            return self._once(url, headers, what, most, expected)
         except pools.ProxyError as error:
             raise FactsError(f"{what}: {error}", hint=pools.PROXY_HINT) from error
         except _TRANSIENT_FAULTS as error:
             raise TransientError(f"{type(error).__name__}: {shown(error)}") from error
 
-    def _once(self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, wanted: int) -> Answer:
+    def _once(
+        self, url: httpx.URL, headers: Mapping[str, str], what: str, most: int, expected: int
+    ) -> Answer:
         login = _login(url)
         for _ in range(HOPS + 1):
             deadline = Deadline()
@@ -99,7 +101,7 @@ class Client:
             ) as response:
                 received = httpx.Headers(response.headers)
                 if response.status not in _REDIRECTS or "location" not in received:
-                    _refuse_unwanted(response.status, wanted, received, what)
+                    _refuse_unwanted(response.status, expected, received, what)
                     return Answer(str(url), received, self._body(response, deadline, most, what))
             following = followed(url, received["location"], what)
             login = login if _origin(following) == _origin(url) else None
@@ -127,10 +129,10 @@ class Client:
             return self._pools[key]
 
 
-def _refuse_unwanted(status: int, wanted: int, headers: httpx.Headers, what: str) -> None:
+def _refuse_unwanted(status: int, expected: int, headers: httpx.Headers, what: str) -> None:
     if status in retries.TRANSIENT:
         raise TransientError(f"the server answered {status}", retry_after=retries.retry_after(headers))
-    if status != wanted:
+    if status != expected:
         more = ", so it does not know range requests" if status == httpx.codes.OK else ""
         raise FactsError(f"{what} cannot be read: the server answered {status}{more}", hint=_HINT)
     encoding = headers.get("content-encoding", "identity")

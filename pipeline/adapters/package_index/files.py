@@ -80,16 +80,16 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill the buffer as far as the file goes."""
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self.size - self._at)
-        if wanted <= 0:
+        count = min(len(view), self.size - self._at)
+        if count <= 0:
             return 0
         if self._at >= self.size - self._block and self._start + len(self._held) < self.size:
             self._hold_end()
-        self.hold(self._at, self._at + wanted)
+        self.hold(self._at, self._at + count)
         begin = self._at - self._start
-        view[:wanted] = self._held[begin : begin + wanted]
-        self._at += wanted
-        return wanted
+        view[:count] = self._held[begin : begin + count]
+        self._at += count
+        return count
 
     def hold(self, start: int, stop: int) -> None:
         """Have these bytes at hand, by one request for at least a block, unless they are held already."""

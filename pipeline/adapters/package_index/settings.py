@@ -22,8 +22,8 @@ def endpoint(pip: Mapping[str, str]) -> str:
     """The index that the user has set, uv's settings first as where a lock is made, else the default."""
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - its imports take 0.4 s
 
-    told = next((url for name in _NAMES if (url := os.environ.get(name))), None)
-    return (told or pip.get("index-url") or PYPI_SIMPLE_ENDPOINT).rstrip("/")
+    given = next((url for name in _NAMES if (url := os.environ.get(name))), None)
+    return (given or pip.get("index-url") or PYPI_SIMPLE_ENDPOINT).rstrip("/")
 
 
 def certificates(pip: Mapping[str, str]) -> str | None:
@@ -46,12 +46,12 @@ def of_pip() -> dict[str, str]:
 def said(listed: str) -> dict[str, str]:
     """What a list of ``section.name='value'`` says of the index and of certificates."""
     settings = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
-    found = {}
+    options = {}
     for section in _SECTIONS:
         for name in ("index-url", "cert"):
             if (text := settings.get(f"{section}.{name}")) and (value := _text(text)):
-                found[name] = value
-    return found
+                options[name] = value
+    return options
 
 
 def _text(literal: str) -> str:

@@ -49,15 +49,15 @@ def parts(cell: Cell, facts: Facts) -> Iterator[tuple[str, str, tuple[str, ...] 
 
 def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """Each architecture asked for is reached by every part, by machine code or by PTX."""
-    wanted = wanted_archs(facts, conditions) if cell.needs_gpu else ()
-    for name, toolkit, built, source in parts(cell, facts) if wanted else ():
+    archs = wanted_archs(facts, conditions) if cell.needs_gpu else ()
+    for name, toolkit, built, source in parts(cell, facts) if archs else ():
         if built is None:
             text = f"for which architectures {name} is built is not known"
             yield Finding(
                 "archs", Level.UNKNOWN, text, source, "ask the build itself: torch.cuda.get_arch_list()"
             )
             continue
-        reached = {arch: coverage(built, arch) for arch in wanted}
+        reached = {arch: coverage(built, arch) for arch in archs}
         if missing := [arch for arch, how in reached.items() if how is Coverage.NONE]:
             text = f"{name} has no code for {' '.join(missing)}, only {' '.join(built)}: no kernel image"
             hint = "take a build that names it, or drop it from `gpu: archs:`"

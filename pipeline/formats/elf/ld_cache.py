@@ -49,13 +49,13 @@ def read(data: memoryview | bytes, machine: str = "x86_64") -> tuple[Cached, ...
             raise ValueError("no ld.so.cache of glibc 2.2 or newer")
         levels = tuple(_levels(body, start, extensions)) if extensions else ()
         first = start + _HEADER.size
-        wanted = _LIBC6 | _MACHINES.get(machine, 0)
+        expected_flags = _LIBC6 | _MACHINES.get(machine, 0)
         return tuple(
             Cached(_text(body, start + name), _text(body, start + path), _level(capabilities, levels))
             for flags, name, path, _, capabilities in _ENTRY.iter_unpack(
                 body[first : first + count * _ENTRY.size]
             )
-            if flags == wanted
+            if flags == expected_flags
         )
     except struct.error as error:
         raise ValueError(f"truncated: {error}") from error

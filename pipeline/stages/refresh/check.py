@@ -68,8 +68,17 @@ def metadata_cuda(row: Artefact) -> str | None:
 
 def torch_pins(row: Artefact) -> tuple[str, ...]:
     """The versions of torch that a row pins on its machine, as ``2.13.0`` or ``2.13.0+cpu``."""
-    requirements = [one for one in map(Requirement, row.pins) if one.name == "torch" and _holds(one, row)]
-    return tuple(one.version for pin in requirements for one in pin.specifier if one.operator == "==")
+    requirements = [
+        requirement
+        for requirement in map(Requirement, row.pins)
+        if requirement.name == "torch" and _holds(requirement, row)
+    ]
+    return tuple(
+        specifier.version
+        for requirement in requirements
+        for specifier in requirement.specifier
+        if specifier.operator == "=="
+    )
 
 
 def _holds(requirement: Requirement, row: Artefact) -> bool:

@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[Artefact, ...]:
 
 def _row(value: dict[str, Any]) -> Artefact:
     """One row, each field of its type and each text of its form. Raises what says otherwise."""
-    if unknown := sorted(value.keys() - {one.name for one in fields(Artefact)}):
+    if unknown := sorted(value.keys() - {field.name for field in fields(Artefact)}):
         raise ValueError(f"unknown fields: {', '.join(unknown)}")
     row = _ROW.validate_python(value)
     Version(row.version)

@@ -92,8 +92,8 @@ def _read_wheel(index: Index, offer: Offer, build: sdist.Build | None) -> Readin
         if not index.is_as_listed(offer.file):
             raise
         damage = error.what.removeprefix(f"{offer.file.name}: ")
-        told = sources(pins=METADATA, damaged="the whole file, whose hash is the listed one")
-        return Reading(size=wheel.size, pins=pins(wheel, offer), damaged=damage, read_from=told)
+        metadata_source = sources(pins=METADATA, damaged="the whole file, whose hash is the listed one")
+        return Reading(size=wheel.size, pins=pins(wheel, offer), damaged=damage, read_from=metadata_source)
 
 
 def _at_once(

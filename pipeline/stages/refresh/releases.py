@@ -95,7 +95,7 @@ class _Wheel:
     @property
     def rank(self) -> tuple[bool, int, int, str]:
         """Whether it comes before another one to stand for the release: the oldest Python, the last build."""
-        named = sorted(_minor(one) for one in self.pythons)
+        named = sorted(_minor(python) for python in self.pythons)
         build = -int(self.build[0]) if self.build else 0
         free_threaded = not named and not self.stable_abi and any(tag.abi.endswith("t") for tag in self.tags)
         return (

@@ -58,7 +58,11 @@ class Build:
         The pipeline's own list counts before the recipe's default, which is one for x86-64.
         """
         wheel = next(
-            (one for one in self.wheels if one.machine == machine and f"{one.cuda}.".startswith(f"{cuda}.")),
+            (
+                wheel
+                for wheel in self.wheels
+                if wheel.machine == machine and f"{wheel.cuda}.".startswith(f"{cuda}.")
+            ),
             None,
         )
         if wheel and wheel.listed:
@@ -101,8 +105,8 @@ def take(build: Build, name: str, text: str) -> Build:
         return replace(build, default=default[1], default_from=name)
     if name == _CMAKE:
         if pythons := _PYTHONS.search(text):
-            found = tuple(re.findall(r"[0-9.]+", pythons[1]))
-            build = replace(build, pythons=found, pythons_from=f"sdist: {_CMAKE}")
+            versions = tuple(re.findall(r"[0-9.]+", pythons[1]))
+            build = replace(build, pythons=versions, pythons_from=f"sdist: {_CMAKE}")
         if archs := _SUPPORTED.search(text):  # what a build makes at most, until the recipe says more
             build = replace(build, default=archs[1], default_from=_CMAKE)
     return build
@@ -121,15 +125,15 @@ def wheels(pipeline: str) -> Iterator[Built]:
             words = shlex.split(command)
             if "--target" not in words or words[words.index("--target") + 1 :][:1] != ["build"]:
                 continue
-            told = {
+            settings = {
                 key: word.removeprefix(key)
                 for word in words
                 for key in (_CUDA, _LIST)
                 if word.startswith(key)
             }
-            if _CUDA in told:
-                listed = told.get(_LIST)
-                yield Built(machine, told[_CUDA], names.get(listed, listed) if listed else None)
+            if _CUDA in settings:
+                listed = settings.get(_LIST)
+                yield Built(machine, settings[_CUDA], names.get(listed, listed) if listed else None)
 
 
 _MAX_NODES = 100_000
