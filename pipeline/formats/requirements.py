@@ -51,12 +51,12 @@ class Broken:
     owner: str
     requirement: str
     name: str
-    seen: str
+    installed: str
     fault: Fault
 
     def __str__(self) -> str:
-        seen = self.seen if self.fault is Fault.OTHER_VERSION else self.fault.value
-        return f"{self.owner} asks for {self.requirement}: {seen}"
+        actual = self.installed if self.fault is Fault.OTHER_VERSION else self.fault.value
+        return f"{self.owner} asks for {self.requirement}: {actual}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Packages:
     markers: Mapping[str, str]
 
     @classmethod
-    def told(cls, probe: Mapping[str, Any]) -> Packages:
+    def from_probe(cls, probe: Mapping[str, Any]) -> Packages:
         """Those that the suite's packages probe told of."""
         return cls(probe["installed"], probe["requires"], probe["markers"])
 
@@ -152,16 +152,16 @@ def _judged(owner: str, requirement: Requirement | str, packages: Packages) -> B
     if isinstance(requirement, str):
         return Broken(owner, requirement[:MAX_LENGTH], "", "", Fault.UNREADABLE)
     name = canonicalize_name(requirement.name)
-    seen = packages.installed.get(name)
-    if seen is None:
+    installed = packages.installed.get(name)
+    if installed is None:
         return Broken(owner, str(requirement), name, "", Fault.MISSING)
     try:
-        fits = not requirement.specifier or requirement.specifier.contains(seen, prereleases=True)
+        fits = not requirement.specifier or requirement.specifier.contains(installed, prereleases=True)
         if not fits:
-            Version(seen)  # raises where the installed version is none
+            Version(installed)  # raises where the installed version is none
     except _NOT_UNDERSTOOD:
-        return Broken(owner, str(requirement), name, seen, Fault.UNREADABLE)
-    return None if fits else Broken(owner, str(requirement), name, seen, Fault.OTHER_VERSION)
+        return Broken(owner, str(requirement), name, installed, Fault.UNREADABLE)
+    return None if fits else Broken(owner, str(requirement), name, installed, Fault.OTHER_VERSION)
 
 
 _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)

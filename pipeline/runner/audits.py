@@ -51,7 +51,7 @@ def of_folder(root: Path) -> Certificate:
         return _judged(files, Expectations(), ())
 
 
-def beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Certificate | None:
+def newest_beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Certificate | None:
     """The newest certificate that lies beside an image and is signed by a key that is trusted here.
 
     Of an index it is that of its image for this platform. Raises RegistryError or ImageError where there

