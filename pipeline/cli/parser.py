@@ -44,7 +44,8 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     whole = Parser(
         prog=program(),
         usage="%(prog)s COMMAND [options]",
-        description="\n\n".join([PURPOSE, *_groups()]),
+        headline=PURPOSE,
+        description="\n\n".join(_groups()),
         epilog=f"exit codes:\n{indent(exit_codes.TEXT, '  ')}\n\n{program()} COMMAND --help has examples.",
     )
     whole.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
@@ -56,6 +57,7 @@ def _parser_of(command: Command, add_parser: Callable[..., Parser]) -> Parser:
     parser = add_parser(
         command.name,
         prog=f"{program()} {command.name}",
+        headline=f"{command.name}: {command.summary}",
         description=fill(command.description, _WIDTH),
         epilog="\n".join(["examples:", *_examples(command)]),
     )
@@ -66,9 +68,14 @@ def _parser_of(command: Command, add_parser: Callable[..., Parser]) -> Parser:
 class Parser(ArgumentParser):
     """A parser that raises its errors and knows the names of its options."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, headline: str = "", **arguments: Any) -> None:
+        self.headline = headline
         self.option_names: list[str] = []
         super().__init__(formatter_class=RawDescriptionHelpFormatter, **arguments)
+
+    def format_help(self) -> str:
+        """What it is for in the first line, then as of any parser."""
+        return f"{self.headline}\n\n{super().format_help()}"
 
     def add_argument(self, *names: str, **arguments: Any) -> Action:
         """As of any parser."""

@@ -41,9 +41,15 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_help_says_first_what_the_tool_is_for(capsys: pytest.CaptureFixture[str]) -> None:
-    usage, purpose = printed(["--help"], capsys).split("\n\n")[:2]
+    purpose, usage = printed(["--help"], capsys).split("\n\n")[:2]
     assert usage == "usage: python -m pipeline COMMAND [options]"
     assert purpose == PURPOSE
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_says_first_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first_line = printed([name, "--help"], capsys).partition("\n")[0]
+    assert first_line == f"{name}: {COMMANDS[name].summary}"
 
 
 def test_help_lists_every_command_in_the_order_of_the_path(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +106,7 @@ def test_the_program_calls_itself_as_it_was_started(
 ) -> None:
     """In usage, examples and hints alike."""
     monkeypatch.setattr(sys, "argv", [started])
-    assert printed(["--help"], capsys).startswith(f"usage: {name} COMMAND")
+    assert f"\nusage: {name} COMMAND" in printed(["--help"], capsys)
     assert f"  {name} plan\n" in printed(["plan", "--help"], capsys)
     output.narrate("hint: python -m pipeline lock")
     assert capsys.readouterr().err == f"hint: {name} lock\n"
