@@ -53,6 +53,11 @@ class Item:
     gid: int = 0
 
 
+def a(path: str, content: bytes = b"x") -> Item:
+    """A file."""
+    return Item(path, content=content)
+
+
 def folder(path: str, mode: int = 0o755) -> Item:
     return Item(path, "directory", mode=mode)
 

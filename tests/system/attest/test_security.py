@@ -16,7 +16,7 @@ from pipeline.model import Check, Digest, Outcome, Publication, Reason, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages import attest
 from pipeline.stages.publish import carry, withdraw
-from tests.system.publish.test_publish import CELL, CHANNELS, LATER, LATEST, put, tags, unreadable_after_write
+from tests.system.publish.publishing import CELL, CHANNELS, LATER, LATEST, put, tags, unreadable_after_write
 
 if TYPE_CHECKING:
     from pipeline.model import Attestations, Image

@@ -15,7 +15,7 @@ from pipeline.formats.dsse import BUNDLE
 from pipeline.model import Digest, Image, Publication, Reason, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages import attest
-from tests.system.publish.test_publish import LATER, assert_every_tag_is_proven, put, tags
+from tests.system.publish.publishing import LATER, assert_every_tag_is_proven, put, tags
 
 if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry

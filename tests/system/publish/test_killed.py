@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.model import Publication
-from tests.system.publish.test_publish import assert_every_tag_is_proven, moving, put
+from tests.system.publish.publishing import assert_every_tag_is_proven, moving, put
 
 if TYPE_CHECKING:
     from tests.system.conftest import Answer, Bench, Proxy
@@ -30,7 +30,7 @@ from pipeline.model import Image, ImageRef, Repository
 from pipeline.adapters.registry import Registry
 from tests.builders import CPU_CELL
 from tests.system.conftest import Bench
-from tests.system.publish.test_publish import put
+from tests.system.publish.publishing import put
 
 staging, home, through, digest, build_key, lock = sys.argv[1:]
 parse = Repository.parse

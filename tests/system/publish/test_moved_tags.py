@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from pipeline.model import Image, Publication, Reason, Result
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import withdraw
-from tests.system.publish.test_publish import (
+from tests.system.publish.publishing import (
     CELL,
     CHANNELS,
     LATER,

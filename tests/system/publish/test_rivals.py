@@ -17,7 +17,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.model import Decision, Image, Publication, Reason, Result
 from pipeline.stages import attest
 from tests.system.conftest import fault_proxy
-from tests.system.publish.test_publish import CELL, CHANNELS, LATER, assert_every_tag_is_proven, put, tags
+from tests.system.publish.publishing import CELL, CHANNELS, LATER, assert_every_tag_is_proven, put, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

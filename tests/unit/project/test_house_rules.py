@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md asks of every file of the package, as far as a program can tell."""
+"""What CONTRIBUTING.md asks of every file, as far as a program can tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGE = Path(__file__).parents[3] / "pipeline"
+ROOT = Path(__file__).parents[3]
+PACKAGE, TESTS = ROOT / "pipeline", ROOT / "tests"
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 45
 
@@ -22,6 +23,9 @@ MISSPELT = r"\b(VLLM|Vllm)\b(?!_)"
 
 files = pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+files_of_tests = pytest.mark.parametrize(
+    "path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS))
 )
 
 
@@ -47,6 +51,12 @@ def texts(tree: ast.Module) -> Iterator[str]:
 @files
 def test_a_file_holds_one_thought(path: Path) -> None:
     """One that grows beyond this is cut by thought."""
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+@files_of_tests
+def test_a_file_of_tests_holds_one_thought(path: Path) -> None:
+    """It is read like any other: by whoever changes what it proves."""
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
 
 

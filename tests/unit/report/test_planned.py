@@ -23,7 +23,7 @@ from pipeline.model import (
 )
 from pipeline.report import planned
 from pipeline.stages import plan
-from tests.unit.stages.test_plan import BAD, CPU, CUDA, LAST, ODD, PINNED
+from tests.unit.stages.planned_cells import BAD, CPU, CUDA, LAST, ODD, PINNED
 
 # -- rows for GitHub --------------------------------------------------------------------------------
 

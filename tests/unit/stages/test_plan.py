@@ -1,4 +1,4 @@
-"""The plan: which state a cell is in, what is left to do, and the rows that GitHub gets."""
+"""The plan: which state a cell is in, why, and what is left to do."""
 
 from __future__ import annotations
 
@@ -9,111 +9,41 @@ import pytest
 
 from pipeline.model import (
     Attestations,
-    Budget,
-    Cell,
     CellState,
     Decision,
-    Digest,
-    Estimate,
-    Finding,
-    Goal,
-    Image,
-    Level,
-    Lock,
     Outcome,
-    Pin,
-    Proof,
     Pruned,
     Reason,
     ReasonCode,
     Result,
     Stage,
     State,
-    Status,
     Verdict,
 )
 from pipeline.report import planned
-from pipeline.stages import build, plan
-from tests import builders
-from tests.builders import CPU_CELL, CUDA_CELL, check, spec
-
-CPU, CUDA = CPU_CELL, CUDA_CELL
-OURS, OTHER = Digest.of(b"ours"), Digest.of(b"other")
-KEY = "0123456789ab" + "0" * 52
-NO = Decision((Reason(ReasonCode.STALE, "the record is too old", "verify again"),))
-
-
-def image(cell: Cell = CPU) -> Image:
-    """The image of this cell in staging."""
-    return builders.image(cell, digest=str(OURS), build_key=KEY, lock=str(OURS))
-
-
-def proof(
-    outcome: Outcome = Outcome.PASSED,
-    result: Result = Result.PASSED,
-    digest: Digest = OURS,
-    finished: str = "2026-11-20T10:00:00Z",
-) -> Proof:
-    """A signed record of one check."""
-    record = builders.record(
-        image(),
-        digest=str(digest),
-        finished=finished,
-        checks=(check("serve", outcome),),
-        result=result,
-    )
-    return Proof(record, "key", OURS)
-
-
-def observed(cell: Cell = CPU, proofs: tuple[Proof, ...] = (), **changes: Any) -> CellState:
-    """A cell with a lock and an image, whose proofs lie in the destination too, and these changes."""
-    attestations = Attestations(proofs)
-    found: dict[str, Any] = {
-        "lock": Lock(cell, ()),
-        "image": image(cell),
-        "attestations": attestations,
-        "published": attestations,
-        "is_complete": True,
-        **changes,
-    }
-    return CellState(spec(cell), **found)
-
-
-def decided(
-    state: CellState,
-    decision: Decision | None = None,
-    *,
-    cannot_prove: str = "",
-    channels: tuple[str, ...] = (CPU.id, "cpu"),
-    published_decision: Decision | None = None,
-    keeps_tags: bool = False,
-) -> CellState:
-    """The same state with the gate's decisions; of the destination it says what it says of staging."""
-    return replace(
-        state,
-        decision=decision,
-        cannot_prove=cannot_prove,
-        channels=channels,
-        published_decision=published_decision or (decision if state.carried else None),
-        keeps_tags=keeps_tags,
-    )
-
-
-def status(state: CellState, decision: Decision | None = None, **changes: Any) -> Status:
-    """The row of what was observed."""
-    return plan.status(decided(state, decision, **changes))
-
-
-def tags(*names: str, digest: Digest = OURS) -> tuple[tuple[str, Digest], ...]:
-    """Tags that carry a digest."""
-    return tuple((name, digest) for name in names)
-
-
-IMMUTABLE = f"{CPU.id}-0123456789ab"
-FAILED = proof(Outcome.FAILED, Result.FAILED)
-UNCLEAR = proof(Outcome.INCONCLUSIVE, Result.FAILED)
-YES = Decision((), proof())
-LAST = (Stage.VERIFY, Stage.PUBLISH)
+from pipeline.stages import plan
+from tests.unit.stages.planned_cells import (
+    BAD,
+    CPU,
+    CUDA,
+    FAILED,
+    IMMUTABLE,
+    LAST,
+    NO,
+    ODD,
+    OTHER,
+    OURS,
+    PINNED,
+    UNCERTIFIED,
+    UNCLEAR,
+    YES,
+    decided,
+    image,
+    observed,
+    proof,
+    status,
+    tags,
+)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +73,6 @@ def test_the_state_says_how_far_a_cell_has_come(
     """Each state has its steps; tags without a proof are worth nothing."""
     found = status(seen, decision)
     assert (found.state, found.steps) == (state, steps)
-
-
-UNCERTIFIED = Decision((Reason(ReasonCode.NO_CERTIFICATE, "none", "build it"),), proof())
 
 
 @pytest.mark.parametrize(
@@ -279,70 +206,7 @@ def test_only_tags_of_this_image_are_told() -> None:
     assert status(seen, YES).tags == ("a", "b")
 
 
-# -- what a command takes on ------------------------------------------------------------------------
-
-BUILDING = (Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.CERTIFY)
-REFUSED = Decision((Reason(ReasonCode.CERTIFICATE_REFUSED, "closure", "install it"),))
-PUBLISHED = decided(observed(tags=tags(IMMUTABLE, CPU.id, "cpu")), YES)
-UNBUILT = decided(observed(image=None))
-
-
-@pytest.mark.parametrize(
-    ("state", "command", "expected"),
-    [
-        (UNBUILT, Goal.PLAN, ()),
-        (UNBUILT, Goal.REPORT, ()),
-        (UNBUILT, Goal.BUILD, BUILDING),
-        (UNBUILT, Goal.VERIFY, (*BUILDING, Stage.VERIFY)),
-        (replace(UNBUILT, base=image().ref), Goal.BUILD, (Stage.FETCH, Stage.BUILD, Stage.CERTIFY)),
-        (decided(observed(), NO), Goal.BUILD, ()),
-        (decided(observed(), UNCERTIFIED), Goal.BUILD, (Stage.CERTIFY,)),
-        (decided(observed(), NO), Goal.VERIFY, (Stage.VERIFY,)),
-        (decided(observed(), REFUSED), Goal.VERIFY, ()),
-        (decided(observed(), NO), Goal.PUBLISH, (Stage.PUBLISH,)),
-        (decided(observed(), YES), Goal.PUBLISH, (Stage.PUBLISH,)),
-        (PUBLISHED, Goal.PUBLISH, ()),
-        (PUBLISHED, Goal.VERIFY, ()),
-    ],
-)
-def test_a_command_takes_the_stages_that_are_left_and_within_its_reach(
-    state: CellState, command: Goal, expected: tuple[Stage, ...]
-) -> None:
-    """Publish never builds, build never runs an image, and what only reads takes none."""
-    assert plan.stages(state, command) == expected
-
-
-def test_a_cell_that_cannot_be_proven_here_is_built_by_build_and_not_by_verify() -> None:
-    pending = replace(UNBUILT, cannot_prove="needs a GPU")
-    assert plan.stages(pending, Goal.VERIFY) == ()
-    assert plan.stages(pending, Goal.BUILD) == BUILDING
-
-
-def test_a_stage_is_taken_once_in_a_run() -> None:
-    """What it left undone, another run may do."""
-    state = replace(decided(observed(), NO), done=((Stage.VERIFY, 1.0),))
-    assert plan.stages(state, Goal.VERIFY) == ()
-
-
-def test_nothing_follows_what_stopped_a_run() -> None:
-    state = replace(UNBUILT, refusals=(NO.reasons[0],))
-    assert plan.stages(state, Goal.VERIFY) == ()
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"), [(PUBLISHED, (Stage.VERIFY,)), (decided(observed(), REFUSED), ())]
-)
-def test_what_is_proven_is_proven_again_only_if_asked(state: CellState, expected: tuple[Stage, ...]) -> None:
-    """And never what its certificate refuses."""
-    assert plan.stages(state, Goal.VERIFY, fresh=True) == expected
-
-
-# -- compatibility and what a build takes -----------------------------------------------------------
-
-ODD = Cell("2.12.0", "cpu", "3.11", "0.32.0")
-PINNED = Finding("pin", Level.IMPOSSIBLE, "vllm 0.32.0 pins torch 2.13.0, not 2.12.0", (), "take it")
-BAD = Pruned(ODD, (PINNED,))
-TAKES = Estimate(download=1, disk=9, compressed=1, installed=2)
+# -- cells that are left out ------------------------------------------------------------------------
 
 
 def test_a_cell_that_cannot_exist_keeps_every_reason_and_has_nothing_to_do() -> None:
@@ -356,63 +220,7 @@ def test_a_cell_that_is_excluded_has_the_reason_of_the_exclude() -> None:
     assert [(one.code, one.text) for one in found.reasons] == [("excluded", "never released")]
 
 
-@pytest.mark.parametrize(
-    ("seen", "decision", "estimate"),
-    [(observed(image=None), None, TAKES), (observed(), None, None), (observed(), YES, None)],
-)
-def test_only_a_build_that_is_left_to_do_is_estimated(
-    seen: CellState, decision: Decision | None, estimate: Estimate | None
-) -> None:
-    found = plan.status(decided(seen, decision, channels=()), estimate=TAKES)
-    assert found.estimate == estimate
-
-
-def test_a_build_is_estimated_from_the_locked_wheels() -> None:
-    """All of them go to disk, only the missing ones over the network."""
-    pins = tuple(Pin(f"p{n}", "1", "0" * 64, f"p{n}-1-py3-none-any.whl", 100) for n in range(3))
-    found = build.estimate(Lock(CPU, pins), missing=100)
-    assert (found.download, found.compressed, found.installed) == (100, 300, 690)
-    assert found.disk == 100 + 9 * 300
-
-
-@pytest.mark.parametrize(
-    ("budget", "kinds"),
-    [
-        (None, []),
-        (Budget(compressed=1, installed=2), []),
-        (Budget(installed=1), ["installed"]),
-        (Budget(compressed=0, installed=1), ["installed"]),
-    ],
-)
-def test_what_is_larger_than_its_budget_is_warned_about(budget: Budget | None, kinds: list[str]) -> None:
-    found = plan.over_budget(CPU, budget, TAKES)
-    assert [kind for kind in ("compressed", "installed") for one in found if kind in one.text] == kinds
-    assert all(one.level is Level.WARN for one in found)
-
-
 # -- word for word ---------------------------------------------------------------------------------------
-
-
-def test_a_budget_that_is_passed_is_a_warning_that_says_by_how_much() -> None:
-    """To the byte: as much as the budget is within it."""
-    estimate = replace(TAKES, compressed=2_000_000_000_000, installed=4_000_000_000_000)
-    hint = "leave packages out, or raise it under `budgets:`"
-    where = (f"locks/{CPU.id}.txt",)
-    assert plan.over_budget(CPU, Budget(1_500_000_000_000, 3_500_000_000_000), estimate) == tuple(
-        Finding(
-            "budget",
-            Level.WARN,
-            f"{CPU.id}: its wheels are {seen} TB {kind}, its budget is {most} TB",
-            where,
-            hint,
-        )
-        for seen, kind, most in (
-            ("2.00", "compressed", "1.50"),
-            ("4.00", "installed", "3.50"),
-        )
-    )
-    assert plan.over_budget(CPU, Budget(2_000_000_000_000, 4_000_000_000_000), estimate) == ()
-    assert plan.over_budget(CPU, None, estimate) == ()
 
 
 def test_the_record_that_the_gate_accepted_is_told_and_the_image_with_it() -> None:
