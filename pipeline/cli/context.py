@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import matrix
 from pipeline.adapters import files
+from pipeline.cli.options import Options
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner import Runner, Services, Settings
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.cli.options import Options
     from pipeline.model import Matrix, Spec
 
 
@@ -57,5 +57,17 @@ def report_folder(options: Options) -> Path:
 
 def _settings(options: Options, loaded: Matrix) -> Settings:
     return Settings(
-        matrix=loaded, find_links=tuple(options.find_links), key_pem=options.key_pem, fresh=options.fresh
+        matrix=loaded,
+        find_links=tuple(options.find_links),
+        key_pem=options.key_pem,
+        fresh=options.fresh,
+        given=tuple(_given(options)),
     )
+
+
+def _given(options: Options) -> Iterator[str]:
+    """The words that name another matrix or repository: whoever repeats a command needs them too."""
+    if options.matrix != Options.matrix:
+        yield from ("--matrix", str(options.matrix))
+    if options.repository:
+        yield from ("--repository", options.repository)

@@ -9,6 +9,7 @@ the exit code of the worst.
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ class Runner:
         while stages := plan.stages(state, goal, fresh=fresh):
             state = self._take(stages[0], state)
         status = plan.status(state, *self._forecast(state))
-        again = _again(goal, spec.cell) if state.done or state.refusals else ""
+        again = self._again(goal, spec.cell) if state.done or state.refusals else ""
         return replace(status, reasons=(*status.reasons, *left), again=again)
 
     def lock(self, spec: Spec) -> Lock:
@@ -102,7 +103,7 @@ class Runner:
             raise
         except TagproofError as error:
             reason = Reason(ReasonCode.MACHINE, error.what, error.hint)
-            again = _again(goal, spec.cell)
+            again = self._again(goal, spec.cell)
             return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
 
     def _require_tools(self, stages: tuple[Stage, ...]) -> None:
@@ -131,6 +132,6 @@ class Runner:
         estimate = build.estimate(state.lock, fetch.bytes_missing(state.lock.pins, self.services.cache))
         return Verdict((*verdict.findings, *plan.over_budget(spec.cell, spec.budget, estimate))), estimate
 
-
-def _again(goal: Goal, cell: Cell) -> str:
-    return f"python -m pipeline {goal} {cell.id}"
+    def _again(self, goal: Goal, cell: Cell) -> str:
+        """The command that does the same for this cell alone."""
+        return shlex.join(["python", "-m", "pipeline", goal, cell.id, *self.services.settings.given])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ def try_out(services: Services, reporter: ProgressReporter, python: Path) -> Sta
     )
     with reporter.timed(cell.id, Stage.VERIFY):
         checks, log_tail = run_suite(services, trial, Progress(reporter, cell, Stage.VERIFY))
-    again = f"python -m pipeline {Goal.VERIFY} --python {python}"
+    words = ["python", "-m", "pipeline", Goal.VERIFY, "--python", str(python), *services.settings.given]
+    again = shlex.join(words)
     if trouble := inconclusive(cell, checks):
         return Status(cell, State.INCONCLUSIVE, reasons=(trouble,), log_tail=log_tail, again=again)
     subject = environment.subject

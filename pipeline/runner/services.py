@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line and the environment say, read once."""
+    """What the command line and the environment say, read once.
+
+    ``given`` are the words by which the command line named another matrix or repository than the default.
+    """
 
     matrix: Matrix
     find_links: tuple[str, ...] = ()
     key_pem: str | None = field(default=None, repr=False)
     fresh: bool = False
+    given: tuple[str, ...] = ()
     run: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
 
     @property

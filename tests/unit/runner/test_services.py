@@ -9,8 +9,9 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters import gpu
-from pipeline.model import Cell, Matrix, Policy, Repository
-from pipeline.runner import Services, Settings
+from pipeline.model import Cell, Goal, Matrix, Policy, Repository
+from pipeline.report.progress import ProgressReporter
+from pipeline.runner import Runner, Services, Settings
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of
 from tests.builders import CPU_CELL, CUDA_CELL
@@ -86,3 +87,17 @@ def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_na
     """The suite's own forward pass knows the architecture of that one only."""
     assert named.model_digest_of(PYTORCH_ALONE) == golden.read().model
     assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model
+
+
+# -- running it again --------------------------------------------------------------------------------
+
+
+def test_the_command_that_repeats_a_cell_names_the_matrix_and_the_repository_that_were_given() -> None:
+    """Without them it would work on another registry."""
+    given = ("--matrix", "my matrix.yaml", "--repository", "host.example/team/vllm")
+    services = Services(Settings(matrix.load(ROOT / "matrix.yaml"), given=given))
+    with ProgressReporter() as reporter:
+        again = Runner(services, reporter)._again(Goal.VERIFY, CUDA)
+    assert again == (
+        f"python -m pipeline verify {CUDA.id} --matrix 'my matrix.yaml' --repository host.example/team/vllm"
+    )
