@@ -297,7 +297,7 @@ def test_a_name_that_cannot_be_asked_for_is_no_traceback(server: RawServer, name
     assert value == (None, None) or error
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("login")
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=ANSWERS)
