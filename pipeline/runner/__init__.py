@@ -79,9 +79,9 @@ class Runner:
         """Run the suite on a bare-metal environment."""
         return bare_metal.try_out(self.services, self.reporter, python)
 
-    def judge(self, text: str) -> Decision:
-        """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names."""
-        return gatekeeping.judge(self.services, text)
+    def judge(self, ref: ImageRef) -> Decision:
+        """Whether an image may carry a tag of the cell that its label names."""
+        return gatekeeping.judge(self.services, ref)
 
     def clean(self, ref: ImageRef, progress: Callable[[str], None]) -> None:
         """Have what is signed beside any image readable again."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.registry import Registry
 from pipeline.compat.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
-from pipeline.model.errors import RegistryError, UsageError
+from pipeline.model.errors import RegistryError
 from pipeline.runner.candidates import candidate
 from pipeline.stages import audit, gate
 
@@ -69,15 +69,11 @@ def gate_of(services: Services, state: CellState) -> CellGate | None:
     return CellGate(services, state.spec, state.image, state.expectations)
 
 
-def judge(services: Services, text: str) -> Decision:
-    """Whether the image ``host/path@sha256:…`` may carry a tag of the cell that its label names.
+def judge(services: Services, ref: ImageRef) -> Decision:
+    """Whether an image may carry a tag of the cell that its label names.
 
-    Raises UsageError where the text is no such reference, RegistryError where the registry does not answer.
+    Raises RegistryError where the registry does not answer.
     """
-    try:
-        ref = ImageRef.parse(text)
-    except ValueError as error:
-        raise UsageError(str(error), hint="take the digest from `python -m pipeline plan --json`") from error
     if not services.has_registry(ref.repository):
         hint = "name a registry that has it"
         raise RegistryError(f"{ref}: there is no registry at {ref.repository.host}", hint=hint)
@@ -89,13 +85,13 @@ def judge(services: Services, text: str) -> Decision:
             (Reason(ReasonCode.UNKNOWN_CELL, text, "judge it with the matrix that it was built from"),)
         )
     state = candidate(services, spec)
-    gate = gate_of(services, state)
-    if gate is None or gate.image.ref.digest != ref.digest:
+    cell_gate = gate_of(services, state)
+    if cell_gate is None or cell_gate.image.ref.digest != ref.digest:
         return Decision((_other_build(services, ref, spec, state.image),))
     ours = {services.matrix.staging, services.matrix.repository}
     expected = services.matrix.repository if ref.repository in ours else ref.repository
     attestations = services.evidence.attestations_of(Registry(ref.repository), ref.digest)
-    return gate.decide(attestations, expected)
+    return cell_gate.decide(attestations, expected)
 
 
 def _other_build(services: Services, ref: ImageRef, spec: Spec, image: Image | None) -> Reason:

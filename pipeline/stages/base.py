@@ -112,7 +112,7 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "TMPDIR": tempfile.gettempdir(),
     }
-    code, output = _patiently(command, environment)
+    code, output = _run_to_its_end(command, environment)
     if code:
         raise EngineError(
             f"mmdebstrap could not make a {base.suite} base:\n{output.strip()[-2000:]}",
@@ -120,7 +120,7 @@ def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -
         )
 
 
-def _patiently(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+def _run_to_its_end(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
     """Exit code and words of a program that takes down its own mounts when it is interrupted.
 
     It has a session of its own, so that Ctrl-C reaches it through us alone, and we wait for it. Its

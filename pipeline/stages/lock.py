@@ -38,7 +38,6 @@ _FILE_NAME = re.compile(
 _MAX_NAME = 250
 _SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
-_HEAD_LINE = re.compile(r"# (?P<key>inputs|omitted|overridden|constrained)(?: (?P<value>.*))?")
 
 
 def make(spec: Spec, *, default_cuda: str | None, folders: Sequence[Path] = ()) -> Lock:

@@ -28,7 +28,7 @@ def _run(given: Options) -> int:
 
     image = options.image(given.image)
     with context.opened(given) as runner:
-        decision = runner.judge(str(image))
+        decision = runner.judge(image)
     if given.json:
         answer = {"schema": report.SCHEMA, **to_json(decision), "allowed": decision.allowed}
         output.print_json(answer)

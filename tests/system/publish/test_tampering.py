@@ -133,7 +133,7 @@ class Cell:
 
     def gate(self, place: Repository) -> set[str]:
         """Why the gate refuses the image at this place."""
-        return {reason.code for reason in self.runner.judge(str(place.at(self.image.ref.digest))).reasons}
+        return {reason.code for reason in self.runner.judge(place.at(self.image.ref.digest)).reasons}
 
 
 def push(registry: Registry, tag: str, labels: dict[str, str]) -> ImageRef:
@@ -289,5 +289,5 @@ def test_why_evidence_counts_for_nothing_is_told_with_its_key(cell: Cell) -> Non
     (signer,) = cell.services.evidence.trusted
     assert len(texts) == 2
     assert all(signer in text for text in texts)
-    decision = other.judge(str(cell.image.ref))
+    decision = other.judge(cell.image.ref)
     assert {reason.code for reason in decision.rejected} == {"record-untrusted"}
