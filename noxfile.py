@@ -7,11 +7,13 @@ once and again only when that file changes, so a session with nothing to do take
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,12 +136,29 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         run(session, *pytest, *session.posargs)
         return
+    session.env["TAGPROOF_NOT_TESTED"] = say_at_the_end_what_was_not_tested()
     installed = time.monotonic()
     run(session, *without_network(session), *pytest, "tests/unit", "tests/fuzz", "--durations=10")
     cut = time.monotonic()
     run(session, *pytest, "tests/system", "--durations=25", "--durations-min=1")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
     session.log("Seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in parts.items()))
+
+
+def say_at_the_end_what_was_not_tested() -> str:
+    """Name a file for the tests to say it in; it is printed after nox's own last line."""
+    handle, name = tempfile.mkstemp(prefix="not-tested-")
+    os.close(handle)
+    note = Path(name)
+
+    def say() -> None:
+        left_out = note.read_text(encoding="utf-8").splitlines()
+        note.unlink()
+        if left_out:
+            sys.stderr.write(f"NOT TESTED: {'; '.join(left_out)}\n")
+
+    atexit.register(say)
+    return name
 
 
 def without_network(session: nox.Session) -> tuple[str, ...]:

@@ -6,9 +6,13 @@ import os
 import platform
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.adapters import gpu
 from pipeline.model import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def here(engine_version: str = "") -> Host:
@@ -33,8 +37,22 @@ def here(engine_version: str = "") -> Host:
 
 def disk_free(path: Path) -> int:
     """Bytes free for us where ``path`` is, or where its nearest folder that exists is."""
-    existing = next(folder for folder in [path.absolute(), *path.absolute().parents] if folder.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(path)).free
+
+
+def room(places: Mapping[str, Path]) -> Mapping[tuple[str, ...], int]:
+    """Bytes free on each disk, by the names of the places that lie on it.
+
+    A place that is not there yet lies where its nearest folder that exists is.
+    """
+    disks: dict[int, list[str]] = {}
+    for name, place in places.items():
+        disks.setdefault(_existing(place).stat().st_dev, []).append(name)
+    return {tuple(names): disk_free(places[names[0]]) for names in disks.values()}
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in [path.absolute(), *path.absolute().parents] if folder.exists())
 
 
 def _system() -> str:

@@ -269,8 +269,4 @@ class Services:
         places_of = {build.WHEELS: self.cache, build.ENGINE: self.facts.root_dir}
         if self.matrix.staging.is_loopback:
             places_of[build.REGISTRY] = self.registry_data
-        disks: dict[int, list[str]] = {}
-        for what, folder in places_of.items():
-            if folder.is_dir():
-                disks.setdefault(folder.stat().st_dev, []).append(what)
-        return {tuple(names): host.disk_free(places_of[names[0]]) for names in disks.values()}
+        return host.room({what: folder for what, folder in places_of.items() if folder.is_dir()})

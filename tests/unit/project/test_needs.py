@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import NOT_TESTED
+
 ROOT = Path(__file__).parents[3]
 TESTS = """\
 import pytest
@@ -19,15 +21,22 @@ def test_that_needs_something(): ...
 def test_that_needs_nothing(): ...
 """
 
+CAPACITY = """\
+from tests.needs import NEEDS, Need
+
+NEEDS["room"] = Need(lambda: "3 GB are free, 33 GB are needed", "a larger disk", is_capacity=True)
+"""
+
 
 def run(folder: Path, need: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Have pytest run a test with this need, and one without, on a machine with no program on PATH."""
     (folder / "test_sample.py").write_text(TESTS % need)
+    own = {name: value for name, value in os.environ.items() if name not in ("CI", NOT_TESTED)}
     options = ["-c", str(ROOT / "pyproject.toml"), "-p", "tests.needs", "-p", "no:cacheprovider"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": ""} | environment,
+        env=own | {"PATH": ""} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -53,6 +62,20 @@ def test_under_ci_it_is_a_failure(tmp_path: Path) -> None:
     assert "needs cosign: no program cosign is on PATH" in done.stdout
     assert "1 passed, 1 error" in done.stdout
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+def test_what_no_command_adds_to_a_machine_is_left_out_under_ci_too(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CAPACITY)
+    done = run(tmp_path, "room", CI="true")
+    assert "room: 3 GB are free, 33 GB are needed: test_sample.py (1)" in done.stdout
+    assert "1 passed, 1 skipped" in done.stdout
+    assert done.returncode == pytest.ExitCode.OK
+
+
+def test_what_was_not_tested_is_noted_for_whoever_started_the_tests(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    run(tmp_path, "cosign", **{NOT_TESTED: str(note)})
+    assert note.read_text() == "test_sample.py (1) (no program cosign is on PATH)\n"
 
 
 def test_a_need_that_nobody_can_look_for_is_refused(tmp_path: Path) -> None:
