@@ -1,8 +1,12 @@
-"""Names in which CUDA's version stands: variants of wheels, the runtime's library."""
+"""CUDA's own words: the names in which its version stands, and what its driver answers."""
 
 from __future__ import annotations
 
 import re
+
+NO_DEVICE = 100
+"""CUDA_ERROR_NO_DEVICE: the driver is there and no GPU is.
+https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html: CUresult."""
 
 _RUNTIME = re.compile(r"libcudart\.so\.([0-9]+)(\.[0-9]+)?")
 

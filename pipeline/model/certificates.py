@@ -27,6 +27,13 @@ Reach = Literal["native", "PTX", "none"]
 """How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
 
 
+DRIVER_SYMBOL = r"(?:cu|nvml)[A-Z][A-Za-z0-9_]{0,120}"
+"""The name of a function of libcuda.so.1 or libnvidia-ml.so.1; the toolkit's own are as ``cudaMalloc``."""
+
+MAX_DRIVER_SYMBOLS = 1000
+"""libcuda.so.1 of CUDA 13 has some 700 functions; an environment of vLLM asks for 60."""
+
+
 class Severity(StrEnum):
     """How much a finding on an image matters. Only an error refuses the image."""
 
@@ -131,6 +138,8 @@ class Certificate(Frozen):
     key of what was expected of it; both are empty for a stranger's image. ``versions`` are those of the
     families of rules; certificates of before name none, and stand for the first version of each. ``driver``
     is None where nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code.
+    ``driver_symbols`` are the functions of the driver's libraries without which objects inside do not load;
+    certificates of before name none.
     ``facts`` is the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
     """
 
@@ -145,6 +154,9 @@ class Certificate(Frozen):
     waived: tuple[WaivedFinding, ...] = ()
     cuda: UntrustedText = ""
     driver: DriverFloor | None = None
+    driver_symbols: Annotated[
+        tuple[Annotated[str, Field(pattern=f"^{DRIVER_SYMBOL}$")], ...], Field(max_length=MAX_DRIVER_SYMBOLS)
+    ] = ()
     architectures: tuple[UntrustedText, ...] = ()
     libraries: tuple[LibraryReach, ...] = ()
     gpus: tuple[GpuReach, ...] = ()
@@ -157,8 +169,9 @@ class Certificate(Frozen):
 
     @model_serializer(mode="wrap")
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without ``versions`` where it names none: so a certificate is written as it was signed."""
-        return {name: value for name, value in write(self).items() if name != "versions" or value}
+        """Without what certificates of before have not, where it is empty: it is written as it was signed."""
+        later = {"versions", "driver_symbols"}
+        return {name: value for name, value in write(self).items() if name not in later or value}
 
     def version_of(self, family: str) -> int:
         """The version of the rules of a family by which it was judged; 0 where it was not."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.compat.facts import shipped
 from pipeline.model import PROJECT, RULE_NAMES, RULE_VERSIONS, Certificate, ImageFinding
 from pipeline.stages.audit.coverage import architectures, driver_floor, gpus, libraries
+from pipeline.stages.audit.driver_symbols import driver_symbols
 from pipeline.stages.audit.image_model import ImageModel
 from pipeline.stages.audit.rules import FAMILIES
 from pipeline.stages.audit.sizes import sizes
@@ -58,6 +59,7 @@ def judge(
         waived=waived,
         cuda=image.cuda,
         driver=driver_floor(image),
+        driver_symbols=driver_symbols(image),
         architectures=architectures(image),
         libraries=libraries(image),
         gpus=gpus(image),
