@@ -43,7 +43,7 @@ def of_python(services: Services, python: Path) -> Subject:
         cell=environment.cell,
         run=services.settings.run,
         target=PythonTarget(python=str(environment.python)),
-        expected=replace(environment.expected, excused=_excused(services, environment.cell)),
+        expected=replace(environment.expected, excused=excused(services, environment.cell)),
         model=services.model_of(environment.cell),
         healthy_seconds=services.matrix.healthy_seconds,
     )
@@ -75,7 +75,7 @@ def of_image(services: Services, image: ImageRef) -> Subject:
     return Subject(image.digest, trial)
 
 
-def _excused(services: Services, cell: Cell) -> tuple[str, ...]:
-    """The packages that the matrix leaves out of, or replaces in, such a cell."""
-    specs = (spec for spec in services.matrix.specs if spec.cell == cell)
+def excused(services: Services, cell: Cell) -> tuple[str, ...]:
+    """The packages that the matrix leaves out of, or replaces in, such a cell, for whichever Python."""
+    specs = (spec for spec in services.matrix.specs if replace(spec.cell, python=cell.python) == cell)
     return next((Lock(cell, (), spec.omit, spec.overrides).excused for spec in specs), ())
