@@ -121,6 +121,12 @@ def report(session: nox.Session) -> None:
     pipeline(session, "report")
 
 
+@nox.session(name="gpu-day")
+def gpu_day(session: nox.Session) -> None:
+    """Do in one go what only a GPU can show; `-- --python PATH` or an image says of what."""
+    pipeline(session, "gpu-day")
+
+
 @nox.session
 def refresh(session: nox.Session) -> None:
     """Read what is new on the index into the facts on which the rules stand."""

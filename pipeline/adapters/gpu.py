@@ -40,6 +40,14 @@ def driver() -> str:
     return ""
 
 
+def bytes_in_use() -> int:
+    """Bytes of memory in use on all GPUs together, whoever uses them; 0 where there is none."""
+    with contextlib.suppress(Exception), _library() as nvml:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return sum(int(nvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
+    return 0
+
+
 @contextlib.contextmanager
 def _library() -> Iterator[Any]:
     """NVML, initialised. It is loaded here and not before: most machines have none."""

@@ -37,6 +37,7 @@ from pipeline.model.certificates import (
 from pipeline.model.decisions import Decision, Publication
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
+from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
@@ -79,6 +80,7 @@ __all__ = [
     "FIRST_RULES",
     "LOOPBACK",
     "MAX_TEXT_LENGTH",
+    "PARTS",
     "PROJECT",
     "RULE_FAMILIES",
     "RULE_NAMES",
@@ -104,6 +106,7 @@ __all__ = [
     "Finding",
     "Frozen",
     "Goal",
+    "GpuDay",
     "GpuReach",
     "Host",
     "Image",
@@ -120,6 +123,8 @@ __all__ = [
     "Matrix",
     "Outcome",
     "PackageSize",
+    "Part",
+    "PartName",
     "Pin",
     "Policy",
     "Proof",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
+from pipeline.compat.no_cuda import Sight, why_no_cuda
 from pipeline.formats import requirements
 from pipeline.formats.gpu_arch import Coverage, coverage
+from pipeline.model import ImageTarget
 from pipeline.model.errors import MachineError
 from pipeline.suite.expect import Mismatch, brief, expect, expect_that
 
@@ -37,8 +40,13 @@ def check_versions(trial_run: TrialRun) -> None:
 
 
 def check_cuda(trial_run: TrialRun) -> None:
-    """CUDA is available if the cell needs it, the build covers the device, and the device computes."""
+    """CUDA is available if the cell needs it, the build covers the device, and the device computes.
+
+    Where it is not, the cause decides: the image fails for its own fault only, never for one of the host.
+    """
     torch, claimed = _part(trial_run.facts(), "torch"), trial_run.trial.cell.needs_gpu
+    if claimed and not torch["is_available"]:
+        raise _without_cuda(trial_run)
     expect("torch.cuda.is_available()", claimed, torch["is_available"])
     if claimed:
         major, minor = torch["capability"]
@@ -83,6 +91,15 @@ def _part(facts: Mapping[str, Any], name: str) -> Any:
     if "error" in part:
         raise Mismatch(f"import {name}", part["error"])
     return part
+
+
+def _without_cuda(trial_run: TrialRun) -> Mismatch | MachineError:
+    """Why CUDA is not available: a failure of the image, or trouble of the machine."""
+    sight = Sight.model_validate_json(json.dumps(trial_run.probe("driver")))
+    cause = why_no_cuda(sight, is_image=isinstance(trial_run.trial.target, ImageTarget))
+    if cause.fault == "host":
+        return MachineError(f"{cause.name}: {cause.what}", hint=cause.hint)
+    return Mismatch("torch.cuda.is_available() True", f"{cause.name}: {cause.what}\nhint: {cause.hint}")
 
 
 def _awaiting_driver(trial_run: TrialRun, failed: Mapping[str, str]) -> dict[str, str]:

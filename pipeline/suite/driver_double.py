@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters import files
 from pipeline.adapters.engine import Launch
-from pipeline.formats.cuda import NO_DEVICE
+from pipeline.formats.cuda import CuResult
 from pipeline.model.certificates import DRIVER_SYMBOL
 from pipeline.model.errors import MachineError
 from pipeline.suite import probes
@@ -53,7 +53,7 @@ class Answers:
     version, which NVML tells.
     """
 
-    init: int = NO_DEVICE
+    init: int = CuResult.NO_DEVICE
     version: int = 13000
     devices: int = 0
     nvml: int = 0

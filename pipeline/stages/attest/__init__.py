@@ -2,6 +2,7 @@
 
     records       what the suite saw, as in-toto's test-result
     certificates  what the files say
+    parts         what a day with a GPU showed; beside no image
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
     cleaning      what hides them, removed
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, store
+from pipeline.stages.attest import certificates, parts, store
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
 from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
@@ -37,6 +38,7 @@ __all__ = [
     "clean",
     "complete_lists",
     "copy",
+    "parts",
     "read",
     "sign",
     "statement",

@@ -155,7 +155,7 @@ FOR_ALL_STAGES = {("lock", "--repository"), ("publish", "--find-links")}
 ACTS = {
     "--json": set(COMMANDS),
     "--matrix": set(COMMANDS),
-    "--repository": set(COMMANDS) - {"lock", "explain", "certify", "refresh"},
+    "--repository": set(COMMANDS) - {"lock", "explain", "certify", "gpu-day", "refresh"},
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},

@@ -33,7 +33,8 @@ def commands() -> dict[str, set[str]]:
 def sessions() -> set[str]:
     """The sessions of nox."""
     tree = ast.parse((ROOT / "noxfile.py").read_text("utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    return {node.name.replace("_", "-") for node in functions}
 
 
 def own_words() -> set[str]:
@@ -106,7 +107,7 @@ def test_every_session_that_is_named_exists() -> None:
     names = {
         name.partition("(")[0]
         for _, text in texts_with_paths()
-        for name in re.findall(r"(?:nox -s|\./run) \"?([a-z][\w(]*)", text)
+        for name in re.findall(r"(?:nox -s|\./run) \"?([a-z][\w(-]*)", text)
     }
     assert names - sessions() - own_words() == set()
 

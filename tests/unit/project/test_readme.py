@@ -32,7 +32,7 @@ def test_it_fits_two_screens() -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "commands.md"], ids=lambda path: path.name)
 def test_the_commands_of_the_table_are_those_of_the_program(page: Path) -> None:
-    assert set(re.findall(r"`(\w+)", first_cells(page.read_text("utf-8"), "Commands"))) == set(COMMANDS)
+    assert set(re.findall(r"`([\w-]+)", first_cells(page.read_text("utf-8"), "Commands"))) == set(COMMANDS)
 
 
 def test_every_check_of_the_suite_is_explained() -> None:
