@@ -26,10 +26,13 @@ from pipeline.model import (
     Pin,
     Proof,
     Record,
+    Rehearsal,
+    Rehearsed,
     Repository,
     Result,
     Sizes,
     Spec,
+    rehearsal_versions_of,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +132,30 @@ def certificate(of: Image = IMAGE, **changes: Any) -> Certificate:
         "created": CERTIFIED,
     }
     return Certificate.model_validate(good | changes)
+
+
+def rehearsal(of: Image = IMAGE, **changes: Any) -> Rehearsal:
+    """A rehearsal of this image by the checks of today, each passed."""
+    versions = rehearsal_versions_of(of.cell.vllm)
+    good = {
+        "schema": 1,
+        "cell": of.cell.id,
+        "repository": str(REPOSITORY),
+        "digest": str(of.ref.digest),
+        "build_key": of.build_key,
+        "lock": of.lock,
+        "versions": versions,
+        "host": HOST,
+        "started": STARTED,
+        "finished": FINISHED,
+        "checks": passed(versions),
+    }
+    return Rehearsal.model_validate(good | changes)
+
+
+def rehearsed(of: Image = IMAGE, **changes: Any) -> Rehearsed:
+    """A signed rehearsal of this image, as it was read back."""
+    return Rehearsed(rehearsal(of, **changes), "signer", Digest(f"sha256:{'9' * 64}"))
 
 
 def proof(of: Image = IMAGE, **changes: Any) -> Proof:

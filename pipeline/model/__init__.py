@@ -2,6 +2,7 @@
 
     matrix.yaml -> Matrix -> Spec (one Cell and its settings) -> Lock -> Image
                 -> Certificate (of its files)
+                -> Rehearsal (what was seen without a GPU)
                 -> Trial (input of the suite) -> Check... -> Record -> Proof -> Decision -> Publication
                 -> Status (a row of plan and report)
 
@@ -58,9 +59,16 @@ from pipeline.model.records import (
     versions_of,
 )
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
+from pipeline.model.rehearsals import (
+    REHEARSED,
+    Rehearsal,
+    RehearsedName,
+    rehearsal_versions_of,
+    rehearsed_checks_of,
+)
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.shown import shown, shown_json, shown_lines
-from pipeline.model.statements import Attestations, Certified, Links, Proof
+from pipeline.model.statements import Attestations, Certified, Links, Proof, Rehearsed, Statement
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
 from pipeline.model.versions import (
@@ -68,6 +76,7 @@ from pipeline.model.versions import (
     FIRST,
     FIRST_CHECKS,
     FIRST_RULES,
+    REHEARSAL_VERSIONS,
     RULE_VERSIONS,
     version_of,
 )
@@ -82,6 +91,8 @@ __all__ = [
     "MAX_TEXT_LENGTH",
     "PARTS",
     "PROJECT",
+    "REHEARSAL_VERSIONS",
+    "REHEARSED",
     "RULE_FAMILIES",
     "RULE_NAMES",
     "RULE_VERSIONS",
@@ -135,6 +146,9 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "Record",
+    "Rehearsal",
+    "Rehearsed",
+    "RehearsedName",
     "Repository",
     "Result",
     "RuleFamily",
@@ -145,6 +159,7 @@ __all__ = [
     "Spec",
     "Stage",
     "State",
+    "Statement",
     "Status",
     "TagRef",
     "Trial",
@@ -156,6 +171,8 @@ __all__ = [
     "checks_of",
     "key_of",
     "project_of",
+    "rehearsal_versions_of",
+    "rehearsed_checks_of",
     "shown",
     "shown_json",
     "shown_lines",

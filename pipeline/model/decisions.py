@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from pipeline.model.cells import Cell
     from pipeline.model.reasons import Reason
     from pipeline.model.references import ImageRef
-    from pipeline.model.statements import Certified, Proof
+    from pipeline.model.statements import Certified, Proof, Rehearsed
 
 
 @dataclass(frozen=True)
 class Decision:
     """Whether a digest may carry a tag, by this proof and this certificate; if not, every reason.
 
+    ``rehearsed`` is the newest rehearsal, which speaks for no tag.
     ``rejected`` has the attestations of the digest that do not count, each with the reason.
     """
 
@@ -23,6 +24,7 @@ class Decision:
     proof: Proof | None = None
     certified: Certified | None = None
     rejected: tuple[Reason, ...] = ()
+    rehearsed: Rehearsed | None = None
 
     @property
     def allowed(self) -> bool:

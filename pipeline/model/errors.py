@@ -4,6 +4,7 @@
     ├── UsageError (2)       the user's input: the matrix, a selection, an option, a key as text
     └── MachineError (3)     the machine, the network or a tool failed: we could not find out
         ├── EngineError      the container engine or BuildKit
+        │   └── ProgramError an image has no such program, or one that cannot be run
         ├── RegistryError    the registry, or what it answered
         ├── ImageError       an image whose files cannot be read: malformed, too large, or not the right one
         ├── ResolveError     uv found no set of packages, or could not ask the index
@@ -51,6 +52,10 @@ class MachineError(TagproofError):
 
 class EngineError(MachineError):
     """The container engine or BuildKit does not answer, or failed."""
+
+
+class ProgramError(EngineError):
+    """A program that an image is to start is not in it, or cannot be run: no fault of the engine's."""
 
 
 class RegistryError(MachineError):

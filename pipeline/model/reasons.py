@@ -43,6 +43,12 @@ class ReasonCode(StrEnum):
         "An exception of the matrix by which a finding was waived has expired.",
     )
 
+    # The gate, about the rehearsal.
+    REHEARSAL_FAILED = (
+        "rehearsal-failed",
+        "Something failed that needs no GPU, and no rehearsal or proof since then passed.",
+    )
+
     # The gate, about the record.
     NO_PROOF = "no-proof", "No trusted key has signed a record of this image."
     NOT_PASSED = "not-passed", "The record as a whole says FAILED."

@@ -93,7 +93,11 @@ class PythonTarget(Frozen):
 
 
 class Trial(Frozen):
-    """All that the suite is given. Paths are of this machine; seconds are wall clock."""
+    """All that the suite is given. Paths are of this machine; seconds are wall clock.
+
+    A trial that ``rehearses`` is one without the GPU that the cell needs: a double of the driver stands in
+    for it, which defines ``driver_symbols``, all that the image asks of the driver's libraries.
+    """
 
     cell: Cell
     run: str
@@ -102,6 +106,8 @@ class Trial(Frozen):
     model: str
     serve: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
+    rehearses: bool = False
+    driver_symbols: tuple[str, ...] = ()
     healthy_seconds: float = 300
     answer_seconds: float = 60
     shutdown_seconds: float = 30

@@ -1,4 +1,4 @@
-"""The attestations of an image: proofs and certificates whose signatures hold."""
+"""The attestations of an image: proofs, rehearsals and certificates whose signatures hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.model.certificates import Certificate
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
+    from pipeline.model.rehearsals import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,30 @@ class Certified:
 
 
 @dataclass(frozen=True)
+class Rehearsed:
+    """A rehearsal whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    rehearsal: Rehearsal
+    signer: str
+    manifest: Digest
+    links: Links = field(default=Links())
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.rehearsal.digest)
+
+    @property
+    def order(self) -> tuple[datetime, Digest]:
+        """What orders rehearsals of one image; for two of one age what everybody agrees on."""
+        return self.rehearsal.ended, self.manifest
+
+
+Statement = Proof | Certified | Rehearsed
+"""All that may be signed of an image."""
+
+
+@dataclass(frozen=True)
 class Attestations:
     """What lies beside an image, the newest first; why anything else there counts for nothing; what is gone.
 
@@ -85,11 +110,12 @@ class Attestations:
     rejected: tuple[Reason, ...] = ()
     missing: tuple[Digest, ...] = ()
     unlisted: tuple[Digest, ...] = ()
+    rehearsals: tuple[Rehearsed, ...] = ()
 
     @property
-    def statements(self) -> tuple[Proof | Certified, ...]:
+    def statements(self) -> tuple[Statement, ...]:
         """All that is signed by a trusted key."""
-        return (*self.proofs, *self.certificates)
+        return (*self.proofs, *self.certificates, *self.rehearsals)
 
     def newest_record_of(self, image: Digest) -> Record | None:
         """The newest record of this very image."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
     from pipeline.model.references import Digest, ImageRef
+    from pipeline.model.rehearsals import Rehearsal
     from pipeline.model.verdicts import Verdict
 
 
@@ -40,6 +41,7 @@ class Stage(StrEnum):
     BASE = "base"
     BUILD = "build"
     CERTIFY = "certify"
+    REHEARSE = "rehearse"
     VERIFY = "verify"
     PUBLISH = "publish"
 
@@ -79,7 +81,8 @@ class CellState:
     ``decision`` and ``published_decision`` are the gate's by either; None where it was not asked, which
     proves nothing. ``keeps_tags`` says whether the digest may keep its tags, whatever today's inputs are.
     ``channels`` are the tags that ought to carry the image, beside the immutable one. ``cannot_prove`` says
-    why this machine cannot verify the cell ("needs a GPU"), if so.
+    why this machine cannot verify the cell ("needs a GPU"), if so; ``can_rehearse`` says that it could do
+    all of it that needs no GPU.
     ``done`` are the stages of this run with their seconds, ``refusals`` what stopped it, if anything did.
     """
 
@@ -97,6 +100,7 @@ class CellState:
     keeps_tags: bool = False
     channels: tuple[str, ...] = ()
     cannot_prove: str = ""
+    can_rehearse: bool = False
     done: tuple[tuple[Stage, float], ...] = ()
     refusals: tuple[Reason, ...] = ()
     is_inconclusive: bool = False
@@ -124,8 +128,8 @@ class CellState:
 class Status:
     """One row of plan and report.
 
-    ``pending`` says why a step cannot be done here ("needs a GPU"); ``estimate`` is given if a
-    build is among the steps.
+    ``pending`` says why a step cannot be done here ("needs a GPU"); ``rehearsal`` is the newest of the image,
+    if there is one; ``estimate`` is given if a build is among the steps.
     """
 
     cell: Cell
@@ -135,9 +139,17 @@ class Status:
     pending: str = ""
     image: Image | None = None
     record: Record | None = None
+    rehearsal: Rehearsal | None = None
     tags: tuple[str, ...] = ()
     seconds: tuple[tuple[Stage, float], ...] = ()
     log_tail: str = ""
     again: str = ""
     verdict: Verdict | None = None
     estimate: Estimate | None = None
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, and how much was seen without that: ``needs a GPU (rehearsed 5/5)``."""
+        if not self.pending or self.rehearsal is None:
+            return self.pending
+        return f"{self.pending} (rehearsed {self.rehearsal.counted})"

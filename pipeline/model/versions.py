@@ -1,9 +1,9 @@
-"""What a proof was made by: the version of each check of the suite, and of each family of rules.
+"""What a proof was made by: the version of each check and of each family of rules.
 
 A version is raised when what the check proves, or what the rules of the family find, changes; the gate
-compares it with the least that the policy asks for. ``versions.json`` declares them. Beside each stands a
-digest of what the code does, which nothing here reads: a test compares it (``python -m tests.conduct``
-records it), so that nobody changes a check and forgets its version.
+compares it with the least that the policy asks for. ``versions.json`` declares them, those of a rehearsal
+too. Beside each stands a digest of what the code does, which nothing here reads: a test compares it
+(``python -m tests.conduct`` records it), so that nobody changes a check and forgets its version.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ def _declared(kind: str) -> Mapping[str, int]:
 
 CHECK_VERSIONS = _declared("checks")
 """The version of each check that this suite has."""
+
+REHEARSAL_VERSIONS = _declared("rehearsal")
+"""The version of each check of a rehearsal."""
 
 RULE_VERSIONS = _declared("rules")
 """The version of each family of rules that this audit has."""

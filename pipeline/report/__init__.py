@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
-from pipeline.model import Outcome, State, to_json
+from pipeline.model import Outcome, ReasonCode, State, to_json
 from pipeline.report.text import brief, escaped, line, printable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _counted(status: Status) -> str:
 def why(status: Status) -> str:
     """Why the cell is not further: what it waits for, what is against it, or which checks did not pass."""
     if status.pending:
-        return f"pending: {status.pending}"
+        return f"pending: {status.waiting}"
     if status.reasons:
         return "; ".join(reason.text for reason in status.reasons)
     return ", ".join(f"{check.name} {check.outcome}" for check in _not_passed(status))
@@ -103,6 +103,12 @@ def _not_passed(status: Status) -> tuple[Check, ...]:
     return tuple(check for check in checks if check.outcome is not Outcome.PASSED)
 
 
+def _failed_rehearsing(status: Status) -> tuple[Check, ...]:
+    """The checks of the rehearsal that refuses the image, if one does."""
+    is_refused = any(reason.code == ReasonCode.REHEARSAL_FAILED for reason in status.reasons)
+    return status.rehearsal.not_passed if status.rehearsal and is_refused else ()
+
+
 # -- for machines -----------------------------------------------------------------------------------
 
 
@@ -114,16 +120,18 @@ def as_json(statuses: Iterable[Status]) -> str:
 def junit(status: Status) -> str:
     """JUnit XML of one cell: a suite named by its id, a case for each check.
 
-    What failed is a failure, what was inconclusive an error. A cell that is pending, or that has no
-    record, holds no passed case at all.
+    What failed is a failure, in a rehearsal too; what was inconclusive is an error. A cell that is pending,
+    or that has no record, holds no passed case at all.
     """
     suite = ET.Element("testsuite", name=status.cell.id)
     if status.record is not None and not status.pending:
         suite.set("timestamp", status.record.started.removesuffix("Z"))
         for check in status.record.checks:
-            _check_case(suite, check)
+            _check_case(suite, check.name, check)
+    for check in _failed_rehearsing(status):
+        _check_case(suite, f"rehearsed {check.name}", check)
     if status.pending:
-        _skip(_case(suite, "verify"), status.pending)
+        _skip(_case(suite, "verify"), status.waiting)
     elif status.reasons:
         _refusal(_case(suite, "gate"), status)
     elif status.record is None:
@@ -147,8 +155,8 @@ def _case(suite: ET.Element, name: str, seconds: float = 0) -> ET.Element:
     return ET.SubElement(suite, "testcase", classname=where, name=name, time=f"{seconds:.3f}")
 
 
-def _check_case(suite: ET.Element, check: Check) -> None:
-    case = _case(suite, check.name, check.seconds)
+def _check_case(suite: ET.Element, name: str, check: Check) -> None:
+    case = _case(suite, name, check.seconds)
     if check.outcome is Outcome.PASSED:
         return
     kind = "failure" if check.outcome is Outcome.FAILED else "error"
@@ -180,7 +188,7 @@ def _unproven(case: ET.Element, status: Status) -> None:
 def failure(status: Status) -> str:
     """All that is needed to act on a failure: what was expected and seen, the log's end, the next command."""
     parts = [f"{status.cell.id}: {status.state}"]
-    for check in _not_passed(status):
+    for check in (*_failed_rehearsing(status), *_not_passed(status)):
         parts.append(f"check {check.name}: {check.outcome}")
         parts.append(_indented("expected: ", check.expected) + "\n" + _indented("seen:     ", check.seen))
     parts += [_indented("", str(reason)) for reason in status.reasons]

@@ -48,7 +48,7 @@ def _next(status: Status) -> str:
     if status.state in {State.IMPOSSIBLE, State.INCONCLUSIVE}:
         return brief("; ".join(reason.text for reason in status.reasons))
     if status.pending:
-        return f"pending: {status.pending}"
+        return f"pending: {status.waiting}"
     steps = " ".join(status.steps) or "nothing"
     return f"{steps} ({', '.join(reason.code for reason in status.reasons)})" if status.reasons else steps
 

@@ -108,7 +108,7 @@ class Runner:
 
     def _require_tools(self, stages: tuple[Stage, ...]) -> None:
         """What cannot sign, or cannot build, stops the work before any of it."""
-        if {Stage.CERTIFY, Stage.VERIFY} & {*stages}:
+        if {Stage.CERTIFY, Stage.REHEARSE, Stage.VERIFY} & {*stages}:
             _ = self.services.signing_key
         if {Stage.BASE, Stage.BUILD} & {*stages}:
             _ = self.services.builder

@@ -26,6 +26,7 @@ def candidate(services: Services, spec: Spec, *, fresh: bool = False) -> CellSta
         base=services.base_of(spec) if has_staging else None,
         channels=services.matrix.channels_of(spec.cell),
         cannot_prove=services.why_not(spec.cell),
+        can_rehearse=services.can_rehearse(spec.cell),
     )
     lock = locks.read(spec, services.settings.locks)
     return with_lock(services, state, lock, fresh=fresh) if lock else state

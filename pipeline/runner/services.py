@@ -94,6 +94,10 @@ class Services:
         against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
         return "; ".join(finding.text for finding in against if finding.rule in {"archs", "driver"})
 
+    def can_rehearse(self, cell: Cell) -> bool:
+        """Whether this machine can do all of a cell that needs a GPU but the part that does."""
+        return cell.needs_gpu and cell.machine == os.uname().machine
+
     @cached_property
     def staging(self) -> Registry:
         """The staging repository."""
@@ -138,7 +142,7 @@ class Services:
         """The base of a cell, if it is there; looked up once, so that all cells stand on one digest."""
         if spec.base.image:
             return spec.base.image
-        home = base.home(spec, IMAGES, self.matrix.staging)
+        home = base.home(spec.base, spec.system, IMAGES, self.matrix.staging)
         if home not in self.bases and (digest := Registry(home.repository).digest_of(home.tag)):
             self.bases[home] = home.repository.at(digest)
         return self.bases.get(home)

@@ -28,6 +28,7 @@ from pipeline.runner.observing import judged, observe_destination, observe_image
 from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, base, build, fetch, publish, verify
 from pipeline.stages import lock as locks
+from pipeline.stages import rehearse as rehearsals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,12 +70,15 @@ def fetch_wheels(services: Services, state: CellState, progress: Progress) -> Ce
 def make_base(services: Services, state: CellState, progress: Progress) -> CellState:
     """Make the base and push it into staging."""
     spec = state.spec
-    home = base.home(spec, IMAGES, services.matrix.staging)
+    base.refuse_foreign_system(spec.base, spec.system)
+    home = base.home(spec.base, spec.system, IMAGES, services.matrix.staging)
     with _pushing(services, progress, home.repository):
         ref, packages = base.make(
-            spec,
+            spec.base,
+            spec.system,
             IMAGES,
             home,
+            platform=spec.cell.platform,
             snapshotter=services.builder.snapshotter,
             progress=progress,
         )
@@ -119,6 +123,33 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
     links = replace(state.attestations.links, lost=())  # only who runs an image may do without them
     bundle = attest.certificates.sign(certificate, services.signing_key, previous=links)
     return _attach(services, state, bundle)
+
+
+def rehearse(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Try all of the cell's image that needs no GPU; sign what was seen, and keep it beside the image."""
+    state = _with_driver_symbols(services, state, progress)
+    image, started = _image_of(state), now()
+    trial = _trial(services, state).model_copy(
+        update={"rehearses": True, "driver_symbols": _driver_symbols(state)}
+    )
+    services.engine.reap()  # what an earlier run that was killed left behind
+    checks, log_tail = run_suite(services, trial, progress)
+    _release(services, image, progress)
+    state = replace(state, log_tail=log_tail)
+    if trouble := inconclusive(state.cell, checks):
+        return replace(state, refusals=(trouble,), is_inconclusive=True)
+    rehearsal = rehearsals.rehearsal(
+        image,
+        services.matrix.repository,
+        checks,
+        host=services.here,
+        started=started,
+        finished=now(),
+    )
+    links = replace(state.attestations.links, lost=())  # only a proof may do without what is gone
+    bundle = attest.rehearsals.sign(rehearsal, services.signing_key, previous=links)
+    state = _attach(services, state, bundle)
+    return state if rehearsal.has_passed else carry_veto(services, state)
 
 
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
@@ -176,6 +207,7 @@ STEPS: Mapping[Stage, Callable[[Services, CellState, Progress], CellState]] = {
     Stage.BASE: make_base,
     Stage.BUILD: build_image,
     Stage.CERTIFY: certify,
+    Stage.REHEARSE: rehearse,
     Stage.VERIFY: prove,
     Stage.PUBLISH: give_tags,
 }
@@ -236,6 +268,17 @@ def _trial(services: Services, state: CellState) -> Trial:
         model=services.model_of(state.cell),
         healthy_seconds=services.matrix.healthy_seconds,
     )
+
+
+def _driver_symbols(state: CellState) -> tuple[str, ...]:
+    """What the image asks of the driver's libraries, by the certificate that the gate goes by."""
+    certified = state.decision.certified if state.decision else None
+    return certified.certificate.driver_symbols if certified else ()
+
+
+def _with_driver_symbols(services: Services, state: CellState, progress: Progress) -> CellState:
+    """The state with a certificate that says what is asked of the driver: those of before do not."""
+    return state if _driver_symbols(state) else certify(services, state, progress)
 
 
 def _attach(services: Services, state: CellState, bundle: bytes) -> CellState:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Policy,
         Proof,
         Record,
+        Rehearsed,
         Repository,
     )
 
@@ -64,15 +65,18 @@ def decide(
     ``model`` is the digest that counts today (None: any), ``inputs`` the key of what is expected of this
     image today, ``now`` is aware of its time zone. The proof that decides is the newest that was made with
     today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
-    the same image outweighs it, and so does a statement that others name and that is gone.
+    the same image outweighs it, of a rehearsal too, and so does a statement that others name and that is
+    gone. A rehearsal that passed speaks for nothing.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
+    rehearsed = _rehearsed(cell, image, repository, beside.rehearsals)
     chosen = _chosen(cell, repository, beside.proofs, policy, model)
     reasons = [
         *_image_reasons(cell, image, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
+        *_rehearsal_reasons(cell, rehearsed, chosen),
         *_missing_reasons(cell, image, beside.missing),
     ]
     if chosen is None:
@@ -85,7 +89,7 @@ def decide(
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
         reasons += _today_reasons(cell, record, policy, model, now=now, remedy=remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
-    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED])
+    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed)
 
 
 def holds(
@@ -195,6 +199,32 @@ def _file_reasons(
         if waived.expires < today:
             text = f"{cell.id}: the exception for {waived.finding.text} ended on {waived.expires}"
             yield Reason(ReasonCode.EXCEPTION_ENDED, text, "repair it, or give the exception another day")
+
+
+def _rehearsed(
+    cell: Cell, image: Image, repository: Repository, rehearsals: Sequence[Rehearsed]
+) -> Rehearsed | None:
+    """The newest rehearsal of this very image, as this cell and for this repository."""
+    about = (cell.id, str(repository), str(image.ref.digest))
+    fitting = [
+        rehearsed
+        for rehearsed in rehearsals
+        if (rehearsed.rehearsal.cell, rehearsed.rehearsal.repository, rehearsed.rehearsal.digest) == about
+    ]
+    return max(fitting, key=lambda rehearsed: rehearsed.order, default=None)
+
+
+def _rehearsal_reasons(cell: Cell, newest: Rehearsed | None, chosen: Proof | None) -> Iterator[Reason]:
+    """What the newest rehearsal says against the image, unless a newer proof has tried more."""
+    if newest is None or newest.rehearsal.has_passed:
+        return
+    rehearsal = newest.rehearsal
+    if chosen is not None and datetime.fromisoformat(chosen.record.finished) > rehearsal.ended:
+        return
+    failed = "; ".join(f"{check.name}: {check.seen}" for check in rehearsal.not_passed)
+    text = f"{cell.id}: failed without a GPU already, at {rehearsal.finished}: {failed or rehearsal.counted}"
+    hint = f"mend the image and build it; or python -m pipeline verify --fresh {cell.id} rehearses it again"
+    yield Reason(ReasonCode.REHEARSAL_FAILED, text, hint)
 
 
 def _identity_reasons(

@@ -23,13 +23,14 @@ from pipeline.model import (
     State,
     Status,
     Verdict,
+    rehearsal_versions_of,
 )
 from pipeline.model.platforms import ARM64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pipeline.model import Budget, CellState, Estimate, Pruned, Record
+    from pipeline.model import Budget, CellState, Estimate, Pruned, Record, Rehearsal
 
 MAX_ROWS = 256
 """Jobs that GitHub makes of one ``strategy.matrix``."""
@@ -37,14 +38,14 @@ MAX_ROWS = 256
 _LEFT = {
     State.UNLOCKED: tuple(Stage),
     State.UNBUILT: tuple(Stage)[1:],
-    State.UNPROVEN: (Stage.VERIFY, Stage.PUBLISH),
-    State.FAILED: (Stage.VERIFY, Stage.PUBLISH),
-    State.INCONCLUSIVE: (Stage.VERIFY, Stage.PUBLISH),
+    State.UNPROVEN: (Stage.REHEARSE, Stage.VERIFY, Stage.PUBLISH),
+    State.FAILED: (Stage.REHEARSE, Stage.VERIFY, Stage.PUBLISH),
+    State.INCONCLUSIVE: (Stage.REHEARSE, Stage.VERIFY, Stage.PUBLISH),
     State.PROVEN: (Stage.PUBLISH,),
     State.PUBLISHED: (),
 }
 
-_BUILDING = (Stage.LOCK, Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.CERTIFY)
+_BUILDING = (Stage.LOCK, Stage.FETCH, Stage.BASE, Stage.BUILD, Stage.CERTIFY, Stage.REHEARSE)
 _REACH = {
     Goal.BUILD: _BUILDING,
     Goal.VERIFY: (*_BUILDING, Stage.VERIFY),
@@ -53,24 +54,26 @@ _REACH = {
 }
 """The stages that each goal may take; one that only reads takes none."""
 
+_WITHOUT_PROOF = (Stage.CERTIFY, Stage.REHEARSE)
+"""What ``verify`` may take of a cell that this machine cannot prove, if its image is there."""
+
 
 def stages(state: CellState, goal: Goal, *, fresh: bool = False) -> tuple[Stage, ...]:
     """The stages that are left on the way to a goal, in order; none where it is done, or cannot go on.
 
-    With ``fresh`` a proven image is proven again. A cell that this machine cannot prove is not built here by
-    ``verify``, and what its certificate refuses takes no time of a GPU.
+    With ``fresh`` a proven image is proven again, and a rehearsed one rehearsed. A cell that this machine
+    cannot prove is not built here by ``verify``: an image that is there is rehearsed. What its certificate
+    or a rehearsal refuses takes no time of a GPU.
     """
     if state.is_stopped:
         return ()
-    if goal is Goal.VERIFY and pending(state):
-        planned: tuple[Stage, ...] = ()
-    else:
-        planned = steps(state)
-        if fresh and goal is Goal.VERIFY and state_of(state) in {State.PROVEN, State.PUBLISHED}:
-            planned = (Stage.VERIFY,)
-        planned = tuple(stage for stage in planned if stage in _REACH.get(goal, ()))
+    planned, within = steps(state, fresh=fresh), _REACH.get(goal, ())
+    if goal is Goal.VERIFY and fresh and state_of(state) in {State.PROVEN, State.PUBLISHED}:
+        planned = (Stage.REHEARSE,) if state.cannot_prove and state.can_rehearse else (Stage.VERIFY,)
+    if goal is Goal.VERIFY and state.cannot_prove:
+        within = _WITHOUT_PROOF if state.image else ()
     done = {stage for stage, _ in state.done}
-    return tuple(stage for stage in planned if stage not in done)
+    return tuple(stage for stage in planned if stage in within and stage not in done)
 
 
 def status(state: CellState, verdict: Verdict | None = None, estimate: Estimate | None = None) -> Status:
@@ -87,6 +90,7 @@ def status(state: CellState, verdict: Verdict | None = None, estimate: Estimate 
         pending=pending(state),
         image=state.image,
         record=_record(state),
+        rehearsal=_rehearsal(state),
         tags=state.carried,
         seconds=state.done,
         log_tail=state.log_tail,
@@ -146,25 +150,60 @@ def state_of(state: CellState) -> State:
     return State.FAILED if record.named(Outcome.FAILED) else State.INCONCLUSIVE
 
 
-def steps(state: CellState) -> tuple[Stage, ...]:
-    """What is left to do. An image that is there may lack its certificate, or its record, or both."""
+def steps(state: CellState, *, fresh: bool = False) -> tuple[Stage, ...]:
+    """What is left to do. An image that is there may lack its certificate, or its record, or both.
+
+    What a machine cannot prove it rehearses, once; with ``fresh`` again, and also what a rehearsal refused.
+    """
+    return tuple(
+        stage for stage in _left(state) if stage is not Stage.REHEARSE or _is_to_rehearse(state, fresh=fresh)
+    )
+
+
+def _left(state: CellState) -> tuple[Stage, ...]:
+    """What is left to do on some machine, a rehearsal included wherever one may come before."""
     progress = state_of(state)
     if progress is State.UNLOCKED or progress is State.UNBUILT:
         return tuple(stage for stage in _LEFT[progress] if stage is not Stage.BASE or state.base is None)
     if state.decision is None or progress not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
         return _LEFT[progress]
-    if is_refused(state):
+    codes = _codes(state)
+    if ReasonCode.CERTIFICATE_REFUSED in codes:
         return ()
-    codes = {reason.code for reason in state.decision.reasons}
+    if ReasonCode.REHEARSAL_FAILED in codes:
+        return (Stage.REHEARSE,)
     certify = (Stage.CERTIFY,) if ReasonCode.NO_CERTIFICATE in codes else ()
-    verify = (Stage.VERIFY,) if codes != {ReasonCode.NO_CERTIFICATE} else ()
-    return (*certify, *verify, Stage.PUBLISH)
+    prove = (Stage.REHEARSE, Stage.VERIFY) if codes != {ReasonCode.NO_CERTIFICATE} else ()
+    return (*certify, *prove, Stage.PUBLISH)
+
+
+def _is_to_rehearse(state: CellState, *, fresh: bool) -> bool:
+    """Whether this machine has to rehearse the image: it cannot prove it, or is asked to after a failure."""
+    if not state.can_rehearse:
+        return False
+    is_asked = fresh and ReasonCode.REHEARSAL_FAILED in _codes(state)
+    return is_asked or (bool(state.cannot_prove) and (fresh or not _is_rehearsed(state)))
+
+
+def _is_rehearsed(state: CellState) -> bool:
+    """Whether the image was rehearsed by the checks of today, whatever they saw."""
+    rehearsal = _rehearsal(state)
+    return rehearsal is not None and rehearsal.versions == rehearsal_versions_of(state.cell.vllm)
 
 
 def is_refused(state: CellState) -> bool:
-    """Whether the certificate speaks against the image."""
-    reasons = state.decision.reasons if state.decision else ()
-    return any(reason.code == ReasonCode.CERTIFICATE_REFUSED for reason in reasons)
+    """Whether the certificate, or a rehearsal, speaks against the image."""
+    return bool(_codes(state) & {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.REHEARSAL_FAILED})
+
+
+def _codes(state: CellState) -> set[ReasonCode]:
+    return {reason.code for reason in state.decision.reasons} if state.decision else set()
+
+
+def _rehearsal(state: CellState) -> Rehearsal | None:
+    """The newest rehearsal of the image in staging."""
+    rehearsed = state.decision.rehearsed if state.decision else None
+    return rehearsed.rehearsal if rehearsed else None
 
 
 def _record(state: CellState) -> Record | None:

@@ -37,6 +37,7 @@ from pipeline.model import (
     canonical,
     checks_of,
     key_of,
+    rehearsed_checks_of,
     shown,
     versions_of,
 )
@@ -212,7 +213,12 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    return tuple(done.get(name, _absent(name)) for name in checks_of(trial.cell.vllm)), _tail(log)
+    return tuple(done.get(name, _absent(name)) for name in _names_of(trial)), _tail(log)
+
+
+def _names_of(trial: Trial) -> tuple[str, ...]:
+    """The checks that have to leave a line."""
+    return (rehearsed_checks_of if trial.rehearses else checks_of)(trial.cell.vllm)
 
 
 def _refuse_unusable(trial: Trial) -> None:
@@ -267,7 +273,7 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
         str(here / "pytest.ini"),
         f"--rootdir={here}",
         *named,
-        *map(str, suite.files_of(trial.cell.vllm)),
+        *map(str, (suite.rehearsed_of if trial.rehearses else suite.files_of)(trial.cell.vllm)),
     ]
 
 

@@ -62,19 +62,8 @@ def check_imports(trial_run: TrialRun) -> None:
     """
     undecided: dict[str, str] = {}
     for name in trial_run.imported:
-        extensions = _part(trial_run.facts()["extensions"], name)
-        waiting = _awaiting_driver(trial_run, extensions["failed"])
-        failed = {file: error for file, error in extensions["failed"].items() if file not in waiting}
-        expect_that(f"all extensions of {name} load", not failed, failed)
-        expect_that(f"extensions in {name}", extensions["count"] > 0, _none_but(extensions["others"]))
-        undecided |= waiting
-    packages, expected = trial_run.packages(), trial_run.trial.expected
-    if expected.pins is not None:
-        wrong = _differences(dict(expected.pins), packages["installed"])
-        expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
-    violations = requirements.broken(requirements.Packages.from_probe(packages))
-    broken = [violation for violation in violations if violation.name not in expected.excused]
-    expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
+        undecided |= expect_loaded(trial_run, name, _awaiting_driver(trial_run, name))
+    expect_installed(trial_run)
     if undecided:
         raise MachineError(
             f"{len(undecided)} extensions need the GPU driver, and no GPU is here: {brief(str(undecided))}",
@@ -83,6 +72,26 @@ def check_imports(trial_run: TrialRun) -> None:
 
 
 # -- comparisons ----------------------------------------------------------------------------------------
+
+
+def expect_loaded(trial_run: TrialRun, name: str, waiting: Mapping[str, str]) -> Mapping[str, str]:
+    """Raise Mismatch unless a package has extensions, and all load but those that wait; returns these."""
+    extensions = _part(trial_run.facts()["extensions"], name)
+    failed = {file: error for file, error in extensions["failed"].items() if file not in waiting}
+    expect_that(f"all extensions of {name} load", not failed, failed)
+    expect_that(f"extensions in {name}", extensions["count"] > 0, _none_but(extensions["others"]))
+    return waiting
+
+
+def expect_installed(trial_run: TrialRun) -> None:
+    """Raise Mismatch unless exactly the lock is installed, and no requirement is broken."""
+    packages, expected = trial_run.packages(), trial_run.trial.expected
+    if expected.pins is not None:
+        wrong = _differences(dict(expected.pins), packages["installed"])
+        expect_that(f"the {len(expected.pins)} packages of the lock", not wrong, "; ".join(wrong))
+    violations = requirements.broken(requirements.Packages.from_probe(packages))
+    broken = [violation for violation in violations if violation.name not in expected.excused]
+    expect_that("no broken requirement", not broken, "; ".join(map(str, broken)))
 
 
 def _part(facts: Mapping[str, Any], name: str) -> Any:
@@ -102,13 +111,14 @@ def _without_cuda(trial_run: TrialRun) -> Mismatch | MachineError:
     return Mismatch("torch.cuda.is_available() True", f"{cause.name}: {cause.what}\nhint: {cause.hint}")
 
 
-def _awaiting_driver(trial_run: TrialRun, failed: Mapping[str, str]) -> dict[str, str]:
-    """The extensions that lack only the driver's library, which is on the host and never in an image.
+def _awaiting_driver(trial_run: TrialRun, name: str) -> dict[str, str]:
+    """The extensions of a package that lack only the driver's library, which is never in an image.
 
     None if there is a GPU, or if the cell needs none: then an extension that needs it fails.
     """
     if not trial_run.trial.cell.needs_gpu or trial_run.facts()["has_gpu"]:
         return {}
+    failed = _part(trial_run.facts()["extensions"], name)["failed"]
     return {file: error for file, error in failed.items() if _NO_DRIVER.match(error)}
 
 

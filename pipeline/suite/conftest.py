@@ -34,11 +34,17 @@ def trial(pytestconfig: pytest.Config) -> Trial:
 
 
 @pytest.fixture(scope="session")
-def trial_run(pytestconfig: pytest.Config, trial: Trial) -> Iterator[TrialRun]:
-    """The running trial, with a server if the cell has one."""
+def server_log(pytestconfig: pytest.Config) -> Path:
+    """Where the server's log goes."""
     results: Path = pytestconfig.getoption("results")
     log: Path = pytestconfig.getoption("server_log") or results.with_suffix(".log")
-    trial_run = (Serving if trial.cell.vllm else Inference)(trial, log.absolute())
+    return log.absolute()
+
+
+@pytest.fixture(scope="session")
+def trial_run(trial: Trial, server_log: Path) -> Iterator[TrialRun]:
+    """The running trial, with a server if the cell has one."""
+    trial_run = (Serving if trial.cell.vllm else Inference)(trial, server_log)
     try:
         yield trial_run
     finally:
@@ -66,7 +72,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
     """The outcome of one check. A check that was skipped, or failed unexpectedly, has not passed."""
-    name = item.name.removeprefix("check_")
+    name = item.name.partition("_")[2]
     reported = [value for key, value in item.user_properties if key == "seconds"]
     seconds = float(str(reported[0])) if reported else call.duration
     error = call.excinfo.value if call.excinfo else None

@@ -50,7 +50,7 @@ class Answers:
 
     ``init``: of cuInit, a CUresult; ``version``: of cuDriverGetVersion (13000 for CUDA 13.0); ``devices``:
     how many GPUs both libraries count; ``nvml``: of nvmlInit, an nvmlReturn_t; ``driver``: the driver's
-    version, which NVML tells.
+    version, which NVML tells; ``capability``: of each GPU that NVML counts, as 90 for 9.0.
     """
 
     init: int = CuResult.NO_DEVICE
@@ -58,11 +58,14 @@ class Answers:
     devices: int = 0
     nvml: int = 0
     driver: str = "580.65.06"
+    capability: int = 90
 
 
 _TEXT = r"""
 /* No header is included and no library linked, so that any C compiler can make it. */
 enum { INIT = %(init)d, VERSION = %(version)d, DEVICES = %(devices)d, NVML = %(nvml)d };
+enum { CAPABILITY = %(capability)d };
+struct memory { unsigned long long total, free, used; };
 enum { NO_DEVICE = 100, NO_SYMBOL = 500, NOT_SUPPORTED = 3, NOW_IF_LOADED = 2 | 4 };
 void *dlopen(const char *, int);
 void *dlsym(void *, const char *);
@@ -93,6 +96,19 @@ int nvmlShutdown(void) { return NVML; }
 const char *nvmlErrorString(int error) { return "a double of the driver"; }
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = NVML ? 0 : DEVICES; return NVML; }
 int nvmlDeviceGetCount(unsigned *count) { return nvmlDeviceGetCount_v2(count); }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **gpu) { *gpu = (char *)1 + index; return NVML; }
+int nvmlDeviceGetCudaComputeCapability(void *gpu, int *major, int *minor) {
+    *major = CAPABILITY / 10;
+    *minor = CAPABILITY %% 10;
+    return NVML;
+}
+int nvmlDeviceGetName(void *gpu, char *text, unsigned size) { strncpy(text, "a double", size); return NVML; }
+int nvmlDeviceGetUUID(void *gpu, char *text, unsigned size) { strncpy(text, "GPU-0", size); return NVML; }
+int nvmlDeviceGetMemoryInfo(void *gpu, struct memory *memory) {
+    memory->total = memory->free = 80ULL << 30;
+    memory->used = 0;
+    return NVML;
+}
 int nvmlSystemGetDriverVersion(char *text, unsigned size) { strncpy(text, "%(driver)s", size); return NVML; }
 int nvmlSystemGetCudaDriverVersion(int *version) { *version = VERSION; return NVML; }
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { return nvmlSystemGetCudaDriverVersion(version); }

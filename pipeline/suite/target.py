@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.adapters import environ, files
 from pipeline.adapters.engine import Container, Engine, Launch
 from pipeline.model import PROJECT, ImageRef, ImageTarget, Trial
+from pipeline.model.errors import ProgramError
 from pipeline.suite.model import Model, locate
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PORT = 8000
 """The port that an image serves on."""
+
+NOT_FOUND = 127
+"""The exit code of a program that is not there, as a shell has it."""
 
 _MODEL = "/model"
 _QUIET = {
@@ -109,11 +113,14 @@ class ContainerTarget:
 
     def __init__(self, trial: Trial, ref: ImageRef, model: Model, log: Path) -> None:
         self.model = model.seen_from(_MODEL)
-        self._trial, self._ref, self._root, self._log = trial, ref, model.root, log
+        self._trial, self._ref, self._log = trial, ref, log
         self._servers: list[ContainerServer] = []
         self._engine = Engine.connect()
         self._engine.pull(ref)
         self._config = self._engine.config(ref)
+        self._env: dict[str, str] = _QUIET | trial.env
+        self._mounts: dict[Path, str] = {model.root: _MODEL}
+        self._gpus = trial.cell.needs_gpu
 
     def labels(self) -> Mapping[str, str]:
         """The image's labels."""
@@ -126,11 +133,14 @@ class ContainerTarget:
             run=self._trial.run,
             entrypoint=(interpreter(self._config.entrypoint),),
             command=("-c", source, *args),
-            env=_QUIET | self._trial.env,
-            mounts={self._root: _MODEL},
-            gpus=self._trial.cell.needs_gpu,
+            env=self._env,
+            mounts=self._mounts,
+            gpus=self._gpus,
         )
-        done = self._engine.run(probe, seconds=seconds)
+        try:
+            done = self._engine.run(probe, seconds=seconds)
+        except ProgramError as error:
+            return Completed(NOT_FOUND, "", error.what)
         return Completed(done.exit_code, done.stdout, done.stderr)
 
     def serve(self, args: tuple[str, ...]) -> ContainerServer:
@@ -139,11 +149,11 @@ class ContainerTarget:
             image=self._ref,
             run=self._trial.run,
             command=(*args, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside the container
-            env=_QUIET | self._trial.env,
-            mounts={self._root: _MODEL},
+            env=self._env,
+            mounts=self._mounts,
             network="bridge",
             port=PORT,
-            gpus=self._trial.cell.needs_gpu,
+            gpus=self._gpus,
         )
         server = ContainerServer(self._engine, self._engine.start(launch), self._trial.run, self._log)
         self._servers.append(server)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.suite import probes
 from pipeline.suite.expect import Mismatch, Task
-from pipeline.suite.target import Target, target_of
+from pipeline.suite.target import target_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.model import Trial
-    from pipeline.suite.target import Completed
+    from pipeline.suite.target import Completed, Target
 
 _LAST_OWN_CODE = 128
 """Exit codes above it are those of shells and engines: 128 plus the signal that ended the process."""
@@ -24,9 +24,12 @@ class TrialRun:
     def __init__(self, trial: Trial, log: Path) -> None:
         self.trial = trial
         self.imported = ("torch", "vllm") if trial.cell.vllm else ("torch",)
-        self.target: Target = target_of(trial, log)
+        self.target = self._target_of(trial, log)
         self._packages = Task(lambda: self.probe("packages"))
         self._facts = Task(lambda: self.probe("facts", *self.imported))
+
+    def _target_of(self, trial: Trial, log: Path) -> Target:
+        return target_of(trial, log)
 
     def packages(self) -> Any:
         """The result of ``probes/packages.py``."""

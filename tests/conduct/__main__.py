@@ -19,7 +19,11 @@ def main() -> None:
     conduct = Conduct(versions.FILE.parents[1])
     now = {
         kind: {name: _row(before.get(kind, {}).get(name), digest) for name, digest in sorted(found.items())}
-        for kind, found in (("checks", conduct.checks()), ("rules", conduct.rules()))
+        for kind, found in (
+            ("checks", conduct.checks()),
+            ("rehearsal", conduct.rehearsal()),
+            ("rules", conduct.rules()),
+        )
     }
     versions.FILE.write_text(json.dumps(now, indent=2) + "\n", "utf-8")
     for kind, rows in now.items():

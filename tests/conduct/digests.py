@@ -53,6 +53,10 @@ class Conduct:
         """The digest of each check, by name."""
         return {name: self.digest(self.roots_of_check(name)) for name in self._checks}
 
+    def rehearsal(self) -> dict[str, str]:
+        """The digest of each check of a rehearsal, by name."""
+        return {name: self.digest(self.roots_of_rehearsed(name)) for name in self._rehearsed}
+
     def rules(self) -> dict[str, str]:
         """The digest of each family of rules, by name."""
         return {name: self.digest(self.roots_of_family(name), audit=True) for name in self._families}
@@ -60,6 +64,11 @@ class Conduct:
     def roots_of_check(self, name: str) -> tuple[Target, ...]:
         """The functions of this check, one for each kind of cell that has it, and what runs around them."""
         return (*self._checks[name], CONFTEST)
+
+    def roots_of_rehearsed(self, name: str) -> tuple[Target, ...]:
+        """The function of this check of a rehearsal, the trial that it is given, and what runs around it."""
+        (function,) = self._rehearsed[name]
+        return (function, Definition(function.module, "trial_run"), CONFTEST)
 
     def roots_of_family(self, name: str) -> tuple[Target, ...]:
         """The functions of the rules of this family, and what all families stand on."""
@@ -110,6 +119,7 @@ class Conduct:
         by_pytest = {
             "trial_run",
             "healthy_server",
+            "server_log",
             "request",
             "trial",
             "pytestconfig",
@@ -148,12 +158,20 @@ class Conduct:
 
     @cached_property
     def _checks(self) -> dict[str, tuple[Definition, ...]]:
+        return self._functions("check_")
+
+    @cached_property
+    def _rehearsed(self) -> dict[str, tuple[Definition, ...]]:
+        return self._functions("rehearse_")
+
+    def _functions(self, kind: str) -> dict[str, tuple[Definition, ...]]:
+        """The functions of the suite's checks of this kind, by the name behind it."""
         found: dict[str, tuple[Definition, ...]] = {}
         for name in self.sources.names():
             module = self.sources.module(name) if name.startswith(f"{SUITE}.check_") else None
             for one in module.bindings if module else ():
-                if one.startswith("check_"):
-                    check = one.removeprefix("check_")
+                if one.startswith(kind):
+                    check = one.removeprefix(kind)
                     found[check] = (*found.get(check, ()), Definition(name, one))
         return found
 

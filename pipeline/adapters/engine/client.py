@@ -111,8 +111,9 @@ class Engine:
     def config(self, ref: ImageRef) -> ImageConfig:
         """What the pulled image says of how it is run. Raises EngineError."""
         with map_errors(f"inspect {ref}", hint="pull it first"):
-            config = self._client.images.get(str(ref)).attrs["Config"]
-            return RunConfig.model_validate(config).image_config()
+            found = self._client.images.get(str(ref)).attrs
+            platform = f"{found['Os']}/{found['Architecture']}"
+            return RunConfig.model_validate(found["Config"]).image_config(platform=platform)
 
     def run(self, launch: Launch, *, seconds: float) -> Finished:
         """Run a container to its end or for this many seconds, whichever comes first; then remove it."""
@@ -171,7 +172,8 @@ class Engine:
                 Mount(target=inside, source=str(folder), type="bind", read_only=True)
                 for folder, inside in launch.mounts.items()
             ],
-            "network_mode": launch.network,
+            "network_mode": f"container:{launch.beside}" if launch.beside else launch.network,
+            "dns": [launch.dns] if launch.dns else None,
             "ports": {} if launch.port is None else {f"{launch.port}/tcp": ("127.0.0.1", None)},
             "user": launch.user,
             "device_requests": self._gpus() if launch.gpus else None,

@@ -28,7 +28,9 @@ class Launch:
     """How to run an image: its own entrypoint unless another is given; folders are mounted read-only.
 
     ``mounts`` maps a folder of this machine to its place in the container. ``port`` is the container's,
-    published on a free port of 127.0.0.1. ``run`` names the run that the container belongs to.
+    published on a free port of 127.0.0.1. ``run`` names the run that the container belongs to. ``beside``
+    names a container whose network it is in, whatever ``network`` says; ``dns`` is the server that it asks
+    for names.
     """
 
     image: ImageRef
@@ -38,6 +40,8 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[Path, str] = field(default_factory=dict)
     network: Literal["none", "bridge"] = "none"
+    beside: str | None = None
+    dns: str | None = None
     user: str | None = None
     port: int | None = None
     gpus: bool = False

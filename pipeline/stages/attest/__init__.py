@@ -2,6 +2,7 @@
 
     records       what the suite saw, as in-toto's test-result
     certificates  what the files say
+    rehearsals    what was seen without the GPU that the image needs
     parts         what a day with a GPU showed; beside no image
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
@@ -16,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, parts, store
+from pipeline.stages.attest import certificates, parts, rehearsals, store
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
 from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.registry import Registry
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import Attestations, Certified, Digest, Proof
+    from pipeline.model import Attestations, Digest, Statement
 
 __all__ = [
     "BARE_METAL",
@@ -40,6 +41,7 @@ __all__ = [
     "copy",
     "parts",
     "read",
+    "rehearsals",
     "sign",
     "statement",
 ]
@@ -57,7 +59,7 @@ class Evidence:
 
     def copy(
         self,
-        statements: Sequence[Proof | Certified],
+        statements: Sequence[Statement],
         source: Registry,
         destination: Registry,
         subject: Digest,

@@ -21,10 +21,11 @@ from pipeline.formats.dsse import (
     InvalidAttestationError,
     envelope_of,
 )
-from pipeline.model import Attestations, Certified, Digest, Proof, Reason, ReasonCode, canonical
+from pipeline.model import Attestations, Certified, Digest, Proof, Reason, ReasonCode, Rehearsed, canonical
 from pipeline.model.errors import RegistryError
 from pipeline.stages.attest.certificates import CERTIFICATE, certificate_of
 from pipeline.stages.attest.records import record_of
+from pipeline.stages.attest.rehearsals import REHEARSAL, rehearsal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Descriptor, Registry
     from pipeline.adapters.registry.referrers import Referrers, SharedList
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import ImageRef
+    from pipeline.model import ImageRef, Statement
 
 PARALLEL = 8
 
@@ -61,9 +62,7 @@ def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
     return digest
 
 
-def copy(
-    statements: Sequence[Proof | Certified], source: Registry, destination: Registry, subject: Digest
-) -> None:
+def copy(statements: Sequence[Statement], source: Registry, destination: Registry, subject: Digest) -> None:
     """Store the very bytes of statements in another repository too, and complete the lists there.
 
     The image need not be there yet. Raises RegistryError where one of the two registries does not answer or
@@ -90,7 +89,8 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
     attestations = [attestation_in(bundle, digest, trusted) for bundle in bundles]
     proofs = [proof for proof in attestations if isinstance(proof, Proof)]
     certificates = [certified for certified in attestations if isinstance(certified, Certified)]
-    statements: list[Proof | Certified] = [*proofs, *certificates]
+    rehearsals = [rehearsed for rehearsed in attestations if isinstance(rehearsed, Rehearsed)]
+    statements: list[Statement] = [*proofs, *certificates, *rehearsals]
     rejected = (reason for reason in attestations if isinstance(reason, Reason))
     for_cosign = cosign_list(registry, digest) if statements else None
     return Attestations(
@@ -99,12 +99,13 @@ def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, Pu
         (*rejected, *_foreign(registry, digest, referrers, for_cosign)),
         _missing(bundles, statements),
         _unlisted(bundles, {statement.manifest for statement in statements}, referrers, for_cosign),
+        tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
     )
 
 
 def read(
     bundle: bytes, subject: Digest, trusted: Mapping[str, PublicKey], *, manifest: Digest
-) -> Proof | Certified | Reason:
+) -> Statement | Reason:
     """The attestation of this image in a bundle, or why it is rejected.
 
     ``manifest`` is the digest of the manifest that carries them.
@@ -114,6 +115,9 @@ def read(
         if value.get("predicateType") == CERTIFICATE:
             certificate, links = certificate_of(value, subject)
             return Certified(certificate, signer, manifest, links)
+        if value.get("predicateType") == REHEARSAL:
+            rehearsal, links = rehearsal_of(value, subject)
+            return Rehearsed(rehearsal, signer, manifest, links)
         record, links = record_of(value, subject)
         return Proof(record, signer, manifest, links)
     except InvalidAttestationError as fault:
@@ -189,12 +193,12 @@ def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> Fetched
 
 def attestation_in(
     bundle: FetchedBundle, subject: Digest, trusted: Mapping[str, PublicKey]
-) -> Proof | Certified | Reason:
+) -> Statement | Reason:
     """The attestation of this image in a referrer, or why it is rejected."""
     return bundle.fault or read(bundle.body, subject, trusted, manifest=bundle.manifest)
 
 
-def _missing(bundles: Sequence[FetchedBundle], statements: Sequence[Proof | Certified]) -> tuple[Digest, ...]:
+def _missing(bundles: Sequence[FetchedBundle], statements: Sequence[Statement]) -> tuple[Digest, ...]:
     """The digests that trusted statements name and that are gone, unless a later trial names them as lost."""
     present = {bundle.manifest for bundle in bundles if bundle.body}
     lost = {digest for proof in statements if isinstance(proof, Proof) for digest in proof.links.lost}

@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.model import Certified, Proof
+from pipeline.model import Certified, Proof, Rehearsed
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.adapters.registry import Registry
-    from pipeline.model import Attestations, Image
+    from pipeline.model import Attestations, Image, Statement
     from pipeline.stages.publish.work import Evidence
 
 PAUSE = 0.2
 """Seconds between two readings of what was just stored."""
 
-_NAMES = {Certified: "certificate", Proof: "record"}
+_NAMES = {Certified: "certificate", Proof: "record", Rehearsed: "rehearsal"}
 
 
 def carry(
@@ -55,7 +55,7 @@ def carry(
     return stored
 
 
-def _lacking(statements: Sequence[Proof | Certified], stored: Attestations) -> tuple[Proof | Certified, ...]:
+def _lacking(statements: Sequence[Statement], stored: Attestations) -> tuple[Statement, ...]:
     """The statements that are not stored yet."""
     present = {statement.manifest for statement in stored.statements}
     return tuple(statement for statement in statements if statement.manifest not in present)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pipeline.adapters.registry import Manifest, Registry
-    from pipeline.model import Attestations, Certified, Decision, Digest, Image, Proof
+    from pipeline.model import Attestations, Decision, Digest, Image, Proof, Statement
 
 PARALLEL = 8
 
@@ -25,7 +25,7 @@ class Evidence(Protocol):
 
     def copy(
         self,
-        statements: Sequence[Proof | Certified],
+        statements: Sequence[Statement],
         source: Registry,
         destination: Registry,
         subject: Digest,

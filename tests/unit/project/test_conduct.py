@@ -16,6 +16,8 @@ from pipeline.model import (
     CHECKS,
     FIRST_CHECKS,
     FIRST_RULES,
+    REHEARSAL_VERSIONS,
+    REHEARSED,
     RULE_NAMES,
     RULE_VERSIONS,
     Expectations,
@@ -37,7 +39,7 @@ HERE = Conduct(PACKAGE)
 @cache
 def computed(kind: str) -> dict[str, str]:
     """The digest of each check, or of each family of rules, as the code is now."""
-    return HERE.checks() if kind == "checks" else HERE.rules()
+    return {"checks": HERE.checks, "rehearsal": HERE.rehearsal, "rules": HERE.rules}[kind]()
 
 
 # -- what is declared -------------------------------------------------------------------------------
@@ -56,6 +58,7 @@ def test_what_it_does_is_what_its_version_stands_for(kind: str, name: str) -> No
 
 def test_every_check_and_every_family_has_a_version() -> None:
     assert (set(CHECK_VERSIONS), set(RULE_VERSIONS)) == (set(CHECKS), set(RULE_NAMES))
+    assert set(REHEARSAL_VERSIONS) == set(computed("rehearsal")) == set(REHEARSED)
     assert (set(computed("checks")), set(computed("rules"))) == (set(CHECKS), set(RULE_NAMES))
 
 

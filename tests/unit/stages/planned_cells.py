@@ -104,6 +104,7 @@ IMMUTABLE = f"{CPU.id}-0123456789ab"
 FAILED = proof(Outcome.FAILED, Result.FAILED)
 UNCLEAR = proof(Outcome.INCONCLUSIVE, Result.FAILED)
 YES = Decision((), proof())
+ON_A_CPU = tuple(stage for stage in Stage if stage is not Stage.REHEARSE)
 LAST = (Stage.VERIFY, Stage.PUBLISH)
 UNCERTIFIED = Decision((Reason(ReasonCode.NO_CERTIFICATE, "none", "build it"),), proof())
 ODD = Cell("2.12.0", "cpu", "3.11", "0.32.0")

@@ -31,6 +31,7 @@ from tests.unit.stages.planned_cells import (
     LAST,
     NO,
     ODD,
+    ON_A_CPU,
     OTHER,
     OURS,
     PINNED,
@@ -49,8 +50,8 @@ from tests.unit.stages.planned_cells import (
 @pytest.mark.parametrize(
     ("seen", "decision", "state", "steps"),
     [
-        (observed(lock=None, image=None), None, State.UNLOCKED, tuple(Stage)),
-        (observed(image=None), None, State.UNBUILT, tuple(Stage)[1:]),
+        (observed(lock=None, image=None), None, State.UNLOCKED, ON_A_CPU),
+        (observed(image=None), None, State.UNBUILT, ON_A_CPU[1:]),
         (observed(), None, State.UNPROVEN, LAST),
         (observed(), NO, State.UNPROVEN, LAST),
         (observed(proofs=(proof(),)), None, State.UNPROVEN, LAST),

@@ -21,12 +21,14 @@ from pipeline.model import (
     Outcome,
     Proof,
     Reason,
+    Rehearsed,
     Result,
+    Statement,
     canonical,
 )
 from pipeline.stages import attest
-from pipeline.stages.attest import certificates, records
-from tests.builders import certificate, check, record
+from pipeline.stages.attest import certificates, records, rehearsals
+from tests.builders import certificate, check, record, rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +49,7 @@ RECORD = record(
 BUNDLE = attest.sign(RECORD, KEY)
 
 
-def read(bundle: bytes, subject: Digest = SUBJECT) -> Proof | Certified | Reason:
+def read(bundle: bytes, subject: Digest = SUBJECT) -> Statement | Reason:
     return attest.read(bundle, subject, TRUSTED, manifest=CARRIER)
 
 
@@ -255,6 +257,47 @@ def test_a_certificate_comes_back_as_it_was_signed() -> None:
 def test_a_certificate_that_is_not_ours_or_not_of_this_image_counts_for_nothing(
     bundle: bytes, expected: str
 ) -> None:
+    assert code(bundle) == expected
+
+
+# -- rehearsals -------------------------------------------------------------------------------------
+
+REHEARSAL = rehearsal()
+
+
+def said(change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """The statement of the rehearsal, changed, and signed by the trusted key all the same."""
+    value = json.loads(rehearsals.statement(REHEARSAL))
+    change(value)
+    return sealed(canonical(value))
+
+
+def test_a_rehearsal_comes_back_as_it_was_signed() -> None:
+    assert read(rehearsals.sign(REHEARSAL, KEY)) == Rehearsed(
+        REHEARSAL, dsse.fingerprint(KEY.public_key()), CARRIER
+    )
+
+
+@pytest.mark.parametrize(
+    ("bundle", "expected"),
+    [
+        (rehearsals.sign(REHEARSAL, generate_private_key(SECP256R1())), "record-untrusted"),
+        (said(lambda s: s["predicate"].update(digest=f"sha256:{'e' * 64}")), "record-subject"),
+        (said(lambda s: s["predicate"].update(surprise=1)), "record-malformed"),
+        (said(lambda s: s["predicate"].update(versions={})), "record-malformed"),
+        (said(lambda s: s["predicate"].update(finished="2030-02-31T00:00:00Z")), "record-malformed"),
+        (said(lambda s: s.update(predicate=None)), "record-malformed"),
+        (said(lambda s: s["subject"][0].update(name="elsewhere")), "record-malformed"),
+        (said(lambda s: s.update(predicateType=records.PREDICATE)), "record-malformed"),
+        (said(lambda s: s.update(predicateType=certificates.CERTIFICATE)), "record-malformed"),
+        (sealed(records.statement(RECORD, rehearsals.REHEARSAL)), "record-malformed"),
+        (said(lambda s: s.update(_type="https://in-toto.io/Statement/v0.1")), "record-type"),
+    ],
+)
+def test_a_rehearsal_is_never_taken_for_another_statement_nor_another_for_it(
+    bundle: bytes, expected: str
+) -> None:
+    """Under the type of a record it would be a proof."""
     assert code(bundle) == expected
 
 

@@ -15,6 +15,7 @@ from pipeline.model import (
     Proof,
     Reason,
     Record,
+    Statement,
     checks_of,
     to_json,
     versions_of,
@@ -28,7 +29,7 @@ OF_BEFORE = Path(__file__).with_name("of_before")
 IMAGE = Digest(f"sha256:{'3' * 64}")
 
 
-def of_before(name: str) -> Proof | Certified | Reason:
+def of_before(name: str) -> Statement | Reason:
     trusted = signing_keys.trusted([signing_keys.read_public(OF_BEFORE / "signer.pub")])
     return attest.read((OF_BEFORE / f"{name}.json").read_bytes(), IMAGE, trusted, manifest=IMAGE)
 
