@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
+from pydantic import ValidationError
 
 from pipeline.compat.no_cuda import Sight, why_no_cuda
 from pipeline.formats import requirements
@@ -104,7 +105,11 @@ def _part(facts: Mapping[str, Any], name: str) -> Any:
 
 def _without_cuda(trial_run: TrialRun) -> Mismatch | MachineError:
     """Why CUDA is not available: a failure of the image, or trouble of the machine."""
-    sight = Sight.model_validate_json(json.dumps(trial_run.probe("driver")))
+    told = json.dumps(trial_run.probe("driver"))
+    try:
+        sight = Sight.model_validate_json(told)
+    except ValidationError:
+        return Mismatch("what the probe of the driver tells", told)
     cause = why_no_cuda(sight, is_image=isinstance(trial_run.trial.target, ImageTarget))
     if cause.fault == "host":
         return MachineError(f"{cause.name}: {cause.what}", hint=cause.hint)

@@ -10,14 +10,14 @@ so it is for that image's architecture, whatever this machine is.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.adapters import files
 from pipeline.adapters.engine import Launch
 from pipeline.formats.cuda import CuResult
+from pipeline.model import shown
 from pipeline.model.certificates import DRIVER_SYMBOL
 from pipeline.model.errors import MachineError
 from pipeline.suite import probes
@@ -155,12 +155,30 @@ def compiled(engine: Engine, image: ImageRef, text: str, *, run: str) -> dict[st
         command=("-c", probes.source("compiled"), text, *LIBRARIES),
     )
     done = engine.run(launch, seconds=_COMPILE_SECONDS)
-    answer = probes.result(done.stdout)
-    made = answer.get("made") if isinstance(answer, dict) else None
-    if not isinstance(made, dict):
-        why = _reason(answer) or f"exit code {done.exit_code}: {done.stderr.strip()[-300:] or 'no output'}"
-        raise MachineError(f"a double of the driver cannot be compiled in {image}: {why}", hint=_HINT)
-    return {name: _library(image, name, made.get(name)) for name in LIBRARIES}
+    try:
+        return libraries_in(done.stdout)
+    except ValueError as error:
+        said = f" (exit code {done.exit_code}: {done.stderr.strip()[-300:]})" if done.exit_code != 0 else ""
+        what = f"a double of the driver cannot be compiled in {image}: {error}{said}"
+        raise MachineError(what, hint=_HINT) from error
+
+
+def libraries_in(printed: str) -> dict[str, bytes]:
+    """The shared objects that ``probes/compiled.py`` printed. Raises ValueError where there are none.
+
+    An image may print anything; what it gives is only ever loaded in containers of that image.
+    """
+    answer = probes.result(printed)
+    answer = answer if isinstance(answer, dict) else {}
+    if not (made := answer.get("made")) or not isinstance(made, dict):
+        raise ValueError(shown(answer.get("error") or "it printed no result"))
+    libraries = {name: base64.b64decode(str(made.get(name)), validate=True) for name in LIBRARIES}
+    for name, body in libraries.items():
+        if not body.startswith(b"\x7fELF") or len(body) > MAX_LIBRARY_BYTES:
+            raise ValueError(
+                f"what it made for {name} is no shared object of at most {MAX_LIBRARY_BYTES} bytes"
+            )
+    return libraries
 
 
 def place(libraries: Mapping[str, bytes], folder: Path) -> None:
@@ -172,19 +190,3 @@ def place(libraries: Mapping[str, bytes], folder: Path) -> None:
 
 def _family(symbol: str) -> str:
     return "nvml" if symbol.startswith("nvml") else "cu"
-
-
-def _reason(answer: Any) -> str:
-    return str(answer.get("error", ""))[:300] if isinstance(answer, dict) else ""
-
-
-def _library(image: ImageRef, name: str, coded: object) -> bytes:
-    """What the image gave for a library: it is only ever loaded in a container of that image again."""
-    try:
-        body = base64.b64decode(str(coded), validate=True)
-    except binascii.Error:
-        body = b""
-    if not body.startswith(b"\x7fELF") or len(body) > MAX_LIBRARY_BYTES:
-        what = f"the compiler of {image} made no shared object for {name}: {len(body)} bytes"
-        raise MachineError(what, hint=_HINT)
-    return body

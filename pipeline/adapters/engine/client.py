@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import docker
 from docker.errors import DockerException, NotFound
-from docker.types import DeviceRequest, LogConfig, Mount
+from docker.types import LogConfig, Mount
 
 from pipeline.adapters.engine.containers import Container, Finished, remove
-from pipeline.adapters.engine.errors import map_errors
+from pipeline.adapters.engine.errors import HINT, map_errors
 from pipeline.adapters.engine.facts import Facts
+from pipeline.adapters.engine.gpu_access import GpuAccess, gpu_access
 from pipeline.adapters.engine.ownership import OWNER_LABEL, is_orphan, owner
 from pipeline.formats.image_config import RunConfig
 from pipeline.model import PROJECT, RUN_LABEL, shown
-from pipeline.model.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pipeline.model import ImageRef
 
 _START = "start it (`systemctl start docker`, or Docker Desktop), or name one with DOCKER_HOST"
+_GPUS = (
+    "try by hand whether a container gets a GPU: `docker run --rm --gpus all IMAGE nvidia-smi`, or with CDI "
+    "`--device nvidia.com/gpu=all`"
+)
 _SOCKET = "unix:///var/run/docker.sock"
 """Where Docker's client looks for an engine that nobody names."""
 
@@ -73,6 +77,11 @@ class Engine:
         """What the engine says of itself. Raises EngineError."""
         with map_errors("ask the engine about itself"):
             return Facts.read(self._client.info())
+
+    def gpu_access(self) -> GpuAccess:
+        """How it gives a container the GPUs. Raises EngineError, with the remedy, where it cannot."""
+        with map_errors("ask the engine about GPUs"):
+            return gpu_access(self._client.info())
 
     def pull(self, ref: ImageRef) -> None:
         """Have this very image here. Raises EngineError where the registry or the engine fails."""
@@ -127,7 +136,7 @@ class Engine:
 
     def start(self, launch: Launch) -> Container:
         """Start a container. Raises EngineError, and leaves none behind, where it cannot be started."""
-        with map_errors(f"start {launch.image}"):
+        with map_errors(f"start {launch.image}", hint=_GPUS if launch.gpus else HINT):
             container = self._client.containers.create(**self._arguments(launch))
             try:
                 container.start()
@@ -176,21 +185,8 @@ class Engine:
             "dns": [launch.dns] if launch.dns else None,
             "ports": {} if launch.port is None else {f"{launch.port}/tcp": ("127.0.0.1", None)},
             "user": launch.user,
-            "device_requests": self._gpus() if launch.gpus else None,
+            "device_requests": [self.gpu_access().request()] if launch.gpus else None,
             "security_opt": ["no-new-privileges"],
             "shm_size": _SHARED_MEMORY,
             "log_config": _LOG,
         }
-
-    def _gpus(self) -> list[DeviceRequest]:
-        match self.facts().gpu_access:
-            case "runtime":
-                return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-            case "cdi":
-                return [DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=all"])]
-            case None:
-                raise EngineError(
-                    "the engine gives no container a GPU: it has no nvidia runtime and no CDI device",
-                    hint="install nvidia-container-toolkit, then `nvidia-ctk runtime configure` "
-                    "or `nvidia-ctk cdi generate`",
-                )

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.engine import Launch
+from pipeline.adapters.engine.gpu_access import gpu_access
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.model import Repository
 from pipeline.stages.audit.survey import survey
 from tests.fuzz.answering import engine_that_answers
-from tests.fuzz.reader import Reader
+from tests.fuzz.reader import Reader, put
 from tests.fuzz.readers.evidence import DIGEST
 from tests.fuzz.readers.images import ARCHIVE
 
@@ -27,6 +28,22 @@ INFO = json.dumps(
         "Runtimes": {"runc": {}},
         "DiscoveredDevices": [{"ID": "nvidia.com/gpu=0"}],
         "CDISpecDirs": ["/etc/cdi"],
+    }
+).encode()
+SPECIFICATION = b"""cdiVersion: 0.5.0
+kind: nvidia.com/gpu
+devices:
+- name: "0"
+  containerEdits: {deviceNodes: [{path: /dev/nvidia0, hostPath: /dev/null}]}
+containerEdits:
+  hooks: [{hookName: createContainer, path: /bin/sh}]
+  mounts: [{hostPath: /dev/zero, containerPath: /dev/zero}]
+"""
+SPECIFICATION_IN_JSON = json.dumps(
+    {
+        "cdiVersion": "0.5.0",
+        "kind": "nvidia.com/gpu",
+        "devices": [{"name": "all", "containerEdits": {"env": ["A=b"]}}],
     }
 ).encode()
 IMAGE = json.dumps(
@@ -52,6 +69,18 @@ def read_info(data: bytes, place: Path) -> object:
         return engine.facts()
 
 
+def read_access(data: bytes, place: Path) -> object:
+    """How it gives a container the GPUs."""
+    with engine_that_answers(data, place) as engine:
+        return engine.gpu_access()
+
+
+def read_specification(data: bytes, place: Path) -> object:
+    """A specification of CDI devices, in a folder that an engine names."""
+    put(place, "cdi/nvidia.yaml", data)
+    return gpu_access({"CDISpecDirs": [str(place / "cdi")]})
+
+
 def read_image(data: bytes, place: Path) -> object:
     with engine_that_answers(data, place) as engine:
         return engine.config(Repository("127.0.0.1:5000", "a").at(DIGEST))
@@ -75,6 +104,8 @@ def read_saving(data: bytes, place: Path) -> object:
 
 READERS = (
     Reader("engine", read_info, (INFO,)),
+    Reader("GPUs of the engine", read_access, (INFO,)),
+    Reader("CDI specification", read_specification, (SPECIFICATION, SPECIFICATION_IN_JSON)),
     Reader("image of the engine", read_image, (IMAGE,)),
     Reader("container of the engine", read_container, (CONTAINER,)),
     Reader("saving of the engine", read_saving, (ARCHIVE,)),

@@ -48,6 +48,10 @@ EXCUSED = {
     ),
     **dict.fromkeys(
         (
+            "suite.probes.compiled:made",
+            "suite.probes.driver:host_facts",
+            "suite.probes.driver:installations",
+            "suite.probes.driver:loaded",
             "suite.probes.facts:device_facts",
             "suite.probes.facts:mapped",
             "suite.probes.inference:Llama.__init__",
@@ -63,7 +67,6 @@ EXCUSED = {
     **dict.fromkeys(
         (
             "adapters.local_registry:_await",
-            "adapters.engine.facts:_text",
             "adapters.gpu:_gpu",
             "adapters.host:_model",
             "suite.target:ProcessServer.log",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pipeline.adapters import buildx, uv
 from pipeline.adapters.engine.ownership import is_orphan, owner
-from pipeline.model import Check, Outcome, Repository
+from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.stages import build, lock, verify
-from pipeline.suite import probes
+from pipeline.suite import check_environment, driver_double, probes
 from pipeline.suite.model import locate
 from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
@@ -45,6 +48,28 @@ PACKAGES = {
     "requires": {"torch": ["numpy>=2; extra == 'a'"]},
     "markers": {"python_version": "3.11"},
 }
+SIGHT = {
+    "torch": "2.13.0+cu130",
+    "cuda": "13.0",
+    "said": "No CUDA GPUs are available",
+    "library": "/usr/lib/libcuda.so.1",
+    "failure": "",
+    "is_on_root": False,
+    "is_in_prefix": False,
+    "version": 13000,
+    "init": 803,
+    "devices": None,
+    "nodes": ["nvidia0"],
+    "module": "580.65.06",
+    "visible": None,
+    "capabilities": "",
+    "torches": ["torch 2.13.0 in /x by uv"],
+    "conda": [],
+}
+SEEN = f"{probes.MARK}{json.dumps(SIGHT)}\n".encode()
+OBJECT = base64.b64encode(b"\x7fELF and more").decode()
+MADE = {"made": {"libcuda.so.1": OBJECT, "libnvidia-ml.so.1": OBJECT}}
+COMPILED = f"{probes.MARK}{json.dumps(MADE)}\n".encode()
 PROBED = f"{probes.MARK}{json.dumps(PACKAGES)}\n".encode()
 
 
@@ -116,6 +141,20 @@ def read_uv(data: bytes, place: Path) -> object:
     return build._tool_folder(folder, CPU, ROOT / "images", put(place, "uv.whl", data))
 
 
+def read_double(data: bytes, _: Path) -> object:
+    """The double of the driver that an image compiled."""
+    return driver_double.libraries_in(data.decode("utf-8", "replace"))
+
+
+def look_at_driver(data: bytes, _: Path) -> object:
+    """What is seen of the driver, in an image without CUDA."""
+    stage: Any = SimpleNamespace(
+        trial=SimpleNamespace(cell=builders.CUDA_CELL, target=ImageTarget(ref="a")),
+        probe=lambda _: probes.result(data.decode("utf-8", "replace")),
+    )
+    return check_environment._without_cuda(stage)
+
+
 READERS = (
     Reader("pylock", read_pylock, (PYLOCK,)),
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
@@ -126,6 +165,8 @@ READERS = (
     Reader("results", read_results, (RESULTS,)),
     Reader("results as they come", follow_results, (RESULTS,)),
     Reader("probe", lambda data, _: probes.result(data.decode("utf-8", "replace")), (PROBED,)),
+    Reader("driver", look_at_driver, (SEEN,)),
+    Reader("double of the driver", read_double, (COMPILED,), refuses=(ValueError,)),
     Reader("revision of a model", read_revision, (b"0123abcd\n",)),
     Reader("name of a model", lambda data, _: locate(data.decode("utf-8", "surrogateescape")), ()),
     Reader("wheel of uv", read_uv, (zipped(uv__scripts__uv=b"program"),)),

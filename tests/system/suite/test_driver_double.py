@@ -56,8 +56,8 @@ print(cuda.cuInit(0), version.value, nvml.nvmlInit_v2(), count.value, text.value
 def test_what_it_does_not_know_refuses_with_its_own_fault_or_for_want_of_a_device(
     tmp_path: Path, init: int, refusal: int
 ) -> None:
-    folder = compiled(tmp_path, "cuMemCreate", "nvmlDeviceGetUUID", init=init, nvml=9)
-    assert said(folder, "print(cuda.cuMemCreate(), nvml.nvmlDeviceGetUUID())") == f"{refusal} 9"
+    folder = compiled(tmp_path, "cuMemCreate", "nvmlDeviceGetTemperature", init=init, nvml=9)
+    assert said(folder, "print(cuda.cuMemCreate(), nvml.nvmlDeviceGetTemperature())") == f"{refusal} 9"
 
 
 def test_it_hands_out_its_own_functions_by_name_and_no_others(tmp_path: Path) -> None:
