@@ -46,6 +46,7 @@ from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, pr
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     CHECKS,
+    MAX_FACTS,
     Check,
     CheckName,
     Host,
@@ -88,6 +89,7 @@ __all__ = [
     "FIRST_CHECKS",
     "FIRST_RULES",
     "LOOPBACK",
+    "MAX_FACTS",
     "MAX_TEXT_LENGTH",
     "PARTS",
     "PROJECT",

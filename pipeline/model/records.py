@@ -26,6 +26,7 @@ CheckName = Literal[
     "compile",
     "limits",
     "shutdown",
+    "exact",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 """Every check that the suite knows."""
@@ -56,14 +57,26 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+MAX_FACTS = 16
+
+
 class Check(Frozen):
-    """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen."""
+    """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen.
+
+    ``facts`` are what it found out beside that, by name, such as the attention that a server chose. Checks of
+    before have none, and are written as they were signed.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     outcome: Annotated[Outcome, Field(strict=False)]
     seconds: Annotated[float, Field(ge=0)]
     expected: BoundedText = ""
     seen: BoundedText = ""
+    facts: Annotated[dict[Name, BoundedText], Field(max_length=MAX_FACTS)] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name != "facts" or value}
 
 
 class Host(Frozen):

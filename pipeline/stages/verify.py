@@ -289,7 +289,7 @@ def _environ(trial: Trial) -> dict[str, str]:
 
 def _seconds(trial: Trial) -> float:
     """Longer than every deadline of the suite together: only a suite that hangs reaches it."""
-    return 4 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
+    return 5 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
 
 
 def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> Iterator[str]:

@@ -1,26 +1,43 @@
-"""The checks of a cell with vLLM, in this order. They share one server; the last one ends it."""
+"""The checks of a cell with vLLM, in this order.
+
+They share one server, in the number type of production, which ``shutdown`` ends; ``exact`` starts another.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.suite.answers import (
+    Answer,
+    answer_of,
+    complete,
+    expect_reference,
+    question,
+    tokens_of,
+)
+from pipeline.suite.dtypes import expect_logprobs
 from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens, poll, within
-from pipeline.suite.golden import MARGIN
-from pipeline.suite.serving import CHAT_STEPS, CONTEXT, MESSAGE, SERVED, Serving
+from pipeline.suite.golden import CHAT_STEPS, MESSAGE, STEPS
+from pipeline.suite.live_server import NOT_SAID
+from pipeline.suite.serving import CONTEXT, SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from typing import Any
 
     import pytest
     from openai import OpenAI
 
+    from pipeline.suite.live_server import LiveServer
+    from pipeline.suite.serving import Serving
+
+    Note = Callable[[str, str], None]
+
 SHORT = 16
 """Tokens of a short answer."""
-LONG = 160
-"""Tokens of an answer that runs long enough to overlap with others."""
 SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""
 _SETTLE_SECONDS = 10.0
@@ -28,17 +45,28 @@ _ROUNDS = 10
 """How often prompts are sent together before the check fails because none ran together."""
 
 
-def check_serve(trial_run: Serving, request: pytest.FixtureRequest) -> None:
-    """The server becomes healthy in time. The seconds of this check count from the server's start."""
-    seconds = trial_run.await_health()
+def check_serve(trial_run: Serving, request: pytest.FixtureRequest, note: Note) -> None:
+    """The server becomes healthy in time, in the number type that it was asked for.
+
+    The seconds of this check count from the server's start. What vLLM chose for this machine is noted.
+    """
+    server = trial_run.production
+    seconds = server.await_health()
     request.node.user_properties.append(("seconds", seconds))
+    for name, value in server.choices().items():
+        note(name, value)
+    _expect_dtype(server)
 
 
-def check_complete(healthy_server: Serving) -> None:
+def _expect_dtype(server: LiveServer) -> None:
+    """The server calculates in the type that it was asked for, if its log names one."""
+    seen = server.choices()["dtype"]
+    expect_that(f"dtype {server.dtype} in the server's log", seen in (server.dtype, NOT_SAID), seen)
+
+
+def check_complete(trial_run: Serving, healthy_server: LiveServer) -> None:
     """A completion has the requested length, and comes from the requested model."""
-    answer = healthy_server.ask(
-        "a completion", lambda client: _complete(client, healthy_server.prompts[1], SHORT)
-    )
+    answer = healthy_server.ask("a completion", lambda client: complete(client, trial_run.prompts[1], SHORT))
     choice = answer.choices[0]
     expect("model", SERVED, answer.model)
     expect_that("text in the answer", bool(choice.text), repr(choice.text))
@@ -48,7 +76,7 @@ def check_complete(healthy_server: Serving) -> None:
     expect_that(f"{SHORT} tokens, finish_reason length", count in expected_counts, actual)
 
 
-def check_chat(healthy_server: Serving) -> None:
+def check_chat(trial_run: Serving, healthy_server: LiveServer) -> None:
     """A chat answer is that of Transformers to the prompt of the model's chat template."""
     answer = healthy_server.ask(
         "a chat answer",
@@ -60,45 +88,53 @@ def check_chat(healthy_server: Serving) -> None:
             extra_body={"return_token_ids": True},
         ),
     )
-    message, reference = answer.choices[0].message, healthy_server.reference()["chat"]
+    message, reference = answer.choices[0].message, trial_run.reference()["chat"]
     expect("role", "assistant", message.role)
     expect_that("text in the answer", bool(message.content), repr(message.content))
     expect_that("a chat template in the model", reference is not None, "none")
     expect(
         "tokens of the prompt:", len(reference["prompt_tokens"]), answer.usage and answer.usage.prompt_tokens
     )
-    _expect_reference("chat", reference, _tokens(answer.choices[0]))
+    tokens = tokens_of(answer.choices[0])
+    expect_reference("chat", reference, tokens, healthy_server.dtype)
+    if trial_run.golden:
+        expect_tokens("chat, golden", trial_run.golden.chat.tokens, tokens)
 
 
-def check_stream(healthy_server: Serving) -> None:
+def check_stream(trial_run: Serving, healthy_server: LiveServer) -> None:
     """A streamed answer comes in several parts, which together are the answer without streaming."""
-    prompt = healthy_server.prompts[1]
-    whole = (
-        healthy_server.ask("a completion", lambda client: _complete(client, prompt, SHORT)).choices[0].text
-    )
+    prompt = trial_run.prompts[1]
+    whole = healthy_server.ask("a completion", lambda client: complete(client, prompt, SHORT)).choices[0].text
     parts = healthy_server.ask("a streamed completion", lambda client: _stream(client, prompt, SHORT))
     expect_that("more than one part", len(parts) > 1, f"{len(parts)} part")
     expect("streamed text", whole, "".join(parts))
 
 
-def check_correct(healthy_server: Serving) -> None:
-    """Greedy tokens are those of Transformers on the same weights, and the golden ones of the tiny model."""
-    reference = healthy_server.reference()["answers"]
-    for index, prompt in enumerate(healthy_server.prompts):
-        answer = healthy_server.ask("a completion", _question(prompt, healthy_server.steps))
-        tokens = _tokens(answer.choices[0])
-        what = f"prompt {index + 1}"
-        _expect_reference(what, reference[index], tokens)
-        if healthy_server.golden:
-            expect_that(
-                f"{what}: margins of {MARGIN} in Transformers",
-                min(reference[index]["margins"]) > MARGIN / 2,
-                min(reference[index]["margins"]),
-            )
-            expect_tokens(f"{what}, golden", healthy_server.golden.answers[index].tokens, tokens)
+def check_correct(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
+    """In the number type of production, answers are those of Transformers, and the golden ones."""
+    _expect_answers(trial_run, healthy_server, note)
 
 
-def check_batch(healthy_server: Serving) -> None:
+def _expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
+    """Greedy tokens are those of Transformers in float32 on the same weights, as far as its choice is clear.
+
+    The tiny model's are clear at every token, and the golden ones; its log-probabilities are compared too.
+    """
+    references, compared, deviations = trial_run.reference()["answers"], 0, []
+    for index, (prompt, reference) in enumerate(zip(trial_run.prompts, references, strict=True)):
+        what, asked = f"prompt {index + 1}", question(prompt, trial_run.steps)
+        answer = answer_of(server.ask("a completion", asked).choices[0])
+        compared += expect_reference(what, reference, answer.tokens, server.dtype)
+        if trial_run.golden:
+            expect_tokens(f"{what}, golden", trial_run.golden.answers[index].tokens, answer.tokens)
+            deviations.append(expect_logprobs(what, reference["logprobs"], answer.best, server.dtype))
+    expect_that("tokens of which Transformers is sure in this type", compared > 0, "none")
+    note("tokens-compared", f"{compared}")
+    if deviations:
+        note("logprob-deviation", f"{max(deviations):.6f}")
+
+
+def check_batch(trial_run: Serving, healthy_server: LiveServer) -> None:
     """Requests that run together are each answered as if alone; afterwards no memory is held for any of them.
 
     The engine's count of steps shows that they ran together: alone, each token takes a step of its own. A
@@ -107,11 +143,11 @@ def check_batch(healthy_server: Serving) -> None:
     are sent again, a few times, until some ran together.
     """
     alone = [
-        _tokens(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
-        for prompt in healthy_server.prompts
+        answer_of(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
+        for prompt in trial_run.prompts
     ]
     for _ in range(_ROUNDS):
-        tokens, steps = _ask_together(healthy_server, alone)
+        tokens, steps = _ask_together(trial_run, healthy_server, alone)
         if steps < SHARED * tokens:
             break
     expect_that(
@@ -121,21 +157,27 @@ def check_batch(healthy_server: Serving) -> None:
     )
 
 
-def _ask_together(healthy_server: Serving, alone: list[list[int]]) -> tuple[float, float]:
-    """Send all prompts at once and expect the same answers as alone; return the tokens and the steps."""
-    _settle(healthy_server)
-    before = _work_done(healthy_server)
-    tasks = [_start_question(healthy_server, prompt) for prompt in healthy_server.prompts]
-    for index, task in enumerate(tasks):
-        answer = _tokens(task.result(healthy_server.trial.answer_seconds, "an answer").choices[0])
-        expect_tokens(f"prompt {index + 1} beside others", alone[index], answer)
-    _settle(healthy_server)
-    tokens, steps = (now - then for now, then in zip(_work_done(healthy_server), before, strict=True))
-    expect("tokens generated:", sum(map(len, alone)), tokens)
-    return tokens, steps
+def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -> tuple[float, float]:
+    """Send all prompts at once and expect the same answers as alone; return the tokens and the steps.
+
+    Where the server itself was almost undecided, requests beside it may lead to another token, and then to
+    another answer; the tiny model never is.
+    """
+    _settle(server)
+    before = _work_done(server)
+    tasks = [_start_question(server, prompt) for prompt in trial_run.prompts]
+    for index, (task, answer) in enumerate(zip(tasks, alone, strict=True)):
+        tokens = tokens_of(task.result(server.trial.answer_seconds, "an answer").choices[0])
+        count = answer.clear_until(server.dtype)
+        expect(f"prompt {index + 1} beside others: number of tokens", len(answer.tokens), len(tokens))
+        expect_tokens(f"prompt {index + 1} beside others", answer.tokens[:count], tokens[:count])
+    _settle(server)
+    tokens_done, steps = (now - then for now, then in zip(_work_done(server), before, strict=True))
+    expect("tokens generated:", sum(len(answer.tokens) for answer in alone), tokens_done)
+    return tokens_done, steps
 
 
-def check_limits(healthy_server: Serving) -> None:
+def check_limits(healthy_server: LiveServer) -> None:
     """Invalid requests are refused with a 4xx, and the server keeps running."""
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
     wrong = {
@@ -154,7 +196,7 @@ def check_limits(healthy_server: Serving) -> None:
     expect("end of the server:", None, healthy_server.server.ended())
 
 
-def check_shutdown(healthy_server: Serving) -> None:
+def check_shutdown(healthy_server: LiveServer) -> None:
     """SIGTERM ends the server in time, with a normal exit code, and no process is left."""
     expect("end of the server before it was asked to:", None, healthy_server.server.ended())
     seconds = healthy_server.trial.shutdown_seconds
@@ -172,26 +214,29 @@ def check_shutdown(healthy_server: Serving) -> None:
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
 
 
-# -- questions and answers --------------------------------------------------------------------------
+def check_exact(trial_run: Serving, note: Note) -> None:
+    """In float32, greedy tokens and log-probabilities are the exact ones: what is left is the order of sums.
+
+    The server of production has ended by then. One that never was healthy is not tried a second time.
+    """
+    trial_run.production.require_up()
+    server = trial_run.exact_server()
+    server.await_health()
+    _expect_dtype(server)
+    _expect_answers(trial_run, server, note)
+    seconds = trial_run.trial.shutdown_seconds
+    within(2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
 
 
-def _complete(client: OpenAI, prompt: str, steps: int, **more: Any) -> Any:
-    extra = {"return_token_ids": True, **more}
-    return client.completions.create(
-        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=extra
-    )
-
-
-def _question(prompt: str, steps: int) -> Callable[[OpenAI], Any]:
-    return lambda client: _complete(client, prompt, steps)
+# -- questions --------------------------------------------------------------------------------------
 
 
 def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
-    return lambda client: _complete(client, prompt, LONG, ignore_eos=True)
+    return question(prompt, STEPS, ignore_eos=True)
 
 
-def _start_question(trial_run: Serving, prompt: str) -> Task[Any]:
-    return Task(lambda: trial_run.ask("an answer", _long_question(prompt)))
+def _start_question(server: LiveServer, prompt: str) -> Task[Any]:
+    return Task(lambda: server.ask("an answer", _long_question(prompt)))
 
 
 def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:
@@ -201,39 +246,24 @@ def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:
     return [part.choices[0].text for part in parts if part.choices]
 
 
-def _tokens(choice: Any) -> list[int]:
-    """The tokens of an answer, without the end of text."""
-    tokens = getattr(choice, "token_ids", None)
-    if not isinstance(tokens, list):
-        raise Mismatch("token_ids in the answer", f"{tokens!r}, text {getattr(choice, 'text', '')!r}")
-    return tokens[:-1] if choice.finish_reason == "stop" else tokens
-
-
-def _expect_reference(what: str, reference: Mapping[str, Any], actual: list[int]) -> None:
-    """Tokens equal the reference's, up to a step where the reference itself is almost undecided."""
-    clear = next((at for at, margin in enumerate(reference["margins"]) if margin < MARGIN / 2), None)
-    expect_that(f"{what}: a clear first token", clear != 0, f"a margin below {MARGIN / 2} in Transformers")
-    expect_tokens(f"{what}, Transformers", reference["tokens"][:clear], actual[:clear])
-
-
 # -- the server's own metrics -----------------------------------------------------------------------
 
 
-def _settle(trial_run: Serving) -> None:
+def _settle(server: LiveServer) -> None:
     """Wait until nothing runs and no cache block is in use. Raises Mismatch if that does not happen."""
-    poll(_SETTLE_SECONDS, lambda: _in_use(trial_run) == (0, 0))
-    expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(trial_run))
+    poll(_SETTLE_SECONDS, lambda: _in_use(server) == (0, 0))
+    expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(server))
 
 
-def _in_use(trial_run: Serving) -> tuple[float, float]:
+def _in_use(server: LiveServer) -> tuple[float, float]:
     """Requests running, and the share of cache blocks in use."""
-    body = trial_run.get("/metrics")
+    body = server.get("/metrics")
     return _metric(body, "vllm:num_requests_running"), _metric(body, "vllm:kv_cache_usage_perc")
 
 
-def _work_done(trial_run: Serving) -> tuple[float, float]:
+def _work_done(server: LiveServer) -> tuple[float, float]:
     """Tokens generated, and steps of the engine, since the server's start."""
-    body = trial_run.get("/metrics")
+    body = server.get("/metrics")
     return _metric(body, "vllm:generation_tokens_total"), _metric(body, "vllm:iteration_tokens_total_count")
 
 

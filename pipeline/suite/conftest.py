@@ -11,12 +11,16 @@ from pipeline.model import Check, Outcome, Trial
 from pipeline.model.errors import MachineError, TagproofError
 from pipeline.suite.expect import Mismatch, brief
 from pipeline.suite.inference import Inference
+from pipeline.suite.live_server import LiveServer
 from pipeline.suite.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.suite.trial_run import TrialRun
+
+_FACT = "fact"
+"""The key of what a check notes, among the properties that pytest keeps of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,10 +56,16 @@ def trial_run(trial: Trial, server_log: Path) -> Iterator[TrialRun]:
 
 
 @pytest.fixture
-def healthy_server(trial_run: Serving) -> Serving:
-    """The running trial; its server has been healthy."""
-    trial_run.require_up()
-    return trial_run
+def healthy_server(trial_run: Serving) -> LiveServer:
+    """The server of production, which has been healthy."""
+    trial_run.production.require_up()
+    return trial_run.production
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Puts a fact by its name into the check's line, whatever becomes of the check."""
+    return lambda name, value: request.node.user_properties.append((_FACT, (name, value)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,25 +85,26 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
     name = item.name.partition("_")[2]
     reported = [value for key, value in item.user_properties if key == "seconds"]
     seconds = float(str(reported[0])) if reported else call.duration
+    facts: dict[str, str] = dict(noted for key, noted in item.user_properties if key == _FACT)  # type: ignore[misc]
     error = call.excinfo.value if call.excinfo else None
     match error:
         case None:
-            return Check(name=name, outcome=Outcome.PASSED, seconds=seconds)
+            return Check(name=name, outcome=Outcome.PASSED, seconds=seconds, facts=facts)
         case Mismatch():
-            expected, actual = error.expected, error.actual
+            outcome, expected, actual = Outcome.FAILED, error.expected, error.actual
         case _ if isinstance(error, TagproofError) or call.when == "setup":  # the image was not tested yet
-            actual = brief(str(error) or repr(error))
-            return Check(name=name, outcome=Outcome.INCONCLUSIVE, seconds=seconds, seen=actual)
+            outcome, expected, actual = Outcome.INCONCLUSIVE, "", brief(str(error) or repr(error))
         case _:
-            expected, actual = "no error", brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
-    return Check(name=name, outcome=Outcome.FAILED, seconds=seconds, expected=expected, seen=actual)
+            outcome, expected = Outcome.FAILED, "no error"
+            actual = brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
+    return Check(name=name, outcome=outcome, seconds=seconds, expected=expected, seen=actual, facts=facts)
 
 
 def _end_of_server(item: pytest.Item) -> str:
     """How the server ended, if it did: often the cause of an unexpected error."""
-    trial_run = getattr(item, "funcargs", {}).get("healthy_server")
+    server = getattr(item, "funcargs", {}).get("healthy_server")
     try:
-        ended = trial_run.server.ended() if isinstance(trial_run, Serving) else None
+        ended = server.server.ended() if isinstance(server, LiveServer) else None
     except MachineError:
         return ""
     return f"; the server had {ended}" if ended else ""

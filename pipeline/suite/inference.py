@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.suite import golden
+from pipeline.suite.dtypes import BEST, served
 from pipeline.suite.trial_run import TrialRun
 
 if TYPE_CHECKING:
@@ -14,16 +15,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.model import Trial
+    from pipeline.suite.dtypes import Dtype
 
 Tokens = list[int]
+
+STEPS = 24
+"""Tokens of an answer: the probe keeps no cache, so that each of them takes a whole forward pass."""
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """The tokens that follow each prompt, by batch, and the files that the compiler wrote."""
+    """The answers by batch and prompt, each with ``tokens`` and ``logprobs``; files of the compiler."""
 
-    tokens: list[list[Tokens]]
+    answers: list[list[Any]]
     compiled: list[str]
+
+    @property
+    def tokens(self) -> list[list[Tokens]]:
+        """The tokens that follow each prompt, by batch."""
+        return [[answer["tokens"] for answer in batch] for batch in self.answers]
 
 
 class Inference(TrialRun):
@@ -34,19 +44,22 @@ class Inference(TrialRun):
 
     def __init__(self, trial: Trial, log: Path) -> None:
         super().__init__(trial, log)
+        self.dtype = served(trial.cell)
         answers = golden.read().answers
         self.prompts: list[Tokens] = [answer.prompt_tokens for answer in answers]
-        self.golden = [answer.tokens for answer in answers]
+        self.golden = [answer.tokens[:STEPS] for answer in answers]
 
-    def infer(self, batches: Sequence[Sequence[Tokens]], *, compiled: bool = False) -> Inferred:
-        """Answer each batch of prompts together, greedily, by code that was compiled or not.
+    def infer(self, batches: Sequence[Sequence[Tokens]], dtype: Dtype, *, compiled: bool = False) -> Inferred:
+        """Answer each batch of prompts together, greedily, in this type, by code that was compiled or not.
 
         Raises Mismatch if PyTorch gives no answer in time.
         """
         question = {
             "batches": batches,
-            "steps": golden.STEPS,
+            "steps": STEPS,
             "device": "cuda" if self.trial.cell.needs_gpu else "cpu",
+            "dtype": dtype,
+            "best": BEST,
             "compiled": compiled,
         }
         answer = self.probe("inference", self.target.model, json.dumps(question))

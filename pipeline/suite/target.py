@@ -87,15 +87,18 @@ class Target(Protocol):
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source with its Python, for at most these seconds."""
 
-    def serve(self, args: tuple[str, ...]) -> Server:
-        """Start its OpenAI server with these arguments; return at once."""
+    def serve(self, args: tuple[str, ...], log: Path | None = None) -> Server:
+        """Start its OpenAI server with these arguments; return at once.
+
+        Its log goes into ``log``, or into the target's own.
+        """
 
     def close(self) -> None:
         """End all that it started, and clean up. May be called twice."""
 
 
 def target_of(trial: Trial, log: Path) -> Target:
-    """The target of the trial; its server's log goes into ``log``.
+    """The target of the trial; the log of its server goes into ``log``.
 
     Raises UsageError if there is no such model, EngineError if the engine fails.
     """
@@ -143,7 +146,7 @@ class ContainerTarget:
             return Completed(NOT_FOUND, "", error.what)
         return Completed(done.exit_code, done.stdout, done.stderr)
 
-    def serve(self, args: tuple[str, ...]) -> ContainerServer:
+    def serve(self, args: tuple[str, ...], log: Path | None = None) -> ContainerServer:
         """Start the image's own entrypoint with these arguments."""
         launch = Launch(
             image=self._ref,
@@ -155,7 +158,7 @@ class ContainerTarget:
             port=PORT,
             gpus=self._gpus,
         )
-        server = ContainerServer(self._engine, self._engine.start(launch), self._trial.run, self._log)
+        server = ContainerServer(self._engine, self._engine.start(launch), self._trial.run, log or self._log)
         self._servers.append(server)
         return server
 
@@ -249,22 +252,23 @@ class ProcessTarget:
             raise
         return Completed(process.returncode, out, err)
 
-    def serve(self, args: tuple[str, ...]) -> ProcessServer:
+    def serve(self, args: tuple[str, ...], log: Path | None = None) -> ProcessServer:
         """Start vLLM's OpenAI server as a module: its console script needs a distribution named vllm."""
         port = _free_port()
         where = ("--host", "127.0.0.1", "--port", str(port))
         command = [str(self._python), "-m", "vllm.entrypoints.openai.api_server", *args, *where]
-        with files.create(self._log) as log:
+        log = log or self._log
+        with files.create(log) as output:
             process = subprocess.Popen(
                 command,
                 env=self._env,
                 cwd=self._home.name,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        server = ProcessServer(process, f"http://127.0.0.1:{port}", self._log)
+        server = ProcessServer(process, f"http://127.0.0.1:{port}", log)
         self._servers.append(server)
         return server
 

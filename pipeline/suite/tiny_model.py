@@ -1,17 +1,23 @@
 """A tiny Llama and its tokenizer, the same bytes wherever they are written.
 
-Every weight comes from SHAKE-256 of a seed and the tensor's name, so no random number library's
-stream matters. The tokenizer has one token for each byte. Only printable ASCII can be generated:
-the output rows of all other tokens are zero, so an end of text never comes early, and the text of
-an answer says exactly which tokens it was made of.
+Its body comes from SHAKE-256 of a seed and each tensor's name, so no random number library's stream
+matters. The output rows are data, ``tiny_head.json``: ``fitting.py`` fitted them, so that the model's
+golden answers are clear ones. Every weight is a whole number of at most seven bits times a power of two,
+which float32, bfloat16 and float16 all hold exactly: in each of them a server has the very same model.
+
+The tokenizer has one token for each byte. Only printable ASCII can be generated: the output rows of all
+other tokens are zero, so an end of text never comes early, and the text of an answer says exactly which
+tokens it was made of.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -26,7 +32,8 @@ from pipeline.suite.model import digest_of, digest_of_hashes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEED = "tiny-llama-1"
+SEED = "tiny-llama-2"
+HEAD = Path(__file__).with_name("tiny_head.json")
 LAYERS, HIDDEN, HEADS, HEAD_SIZE, INNER = 2, 128, 2, 64, 256
 BEGIN, END, PAD = 256, 257, 258
 VOCABULARY = 320
@@ -34,6 +41,8 @@ VOCABULARY = 320
 CONTEXT = 1024
 ROPE_BASE, EPSILON = 10000.0, 1e-5
 PRINTABLE = range(32, 127)
+TOP = 127
+"""The largest whole number in a weight: seven bits and a sign."""
 
 SPECIAL = {BEGIN: "<|begin|>", END: "<|end|>", PAD: "<|pad|>"}
 CHAT_TEMPLATE = (
@@ -176,10 +185,14 @@ def _tokenizer_config() -> dict[str, Any]:
 
 def weights() -> dict[str, Array]:
     """Tensor name to float32 values."""
+    return body() | {"lm_head.weight": _head()}
+
+
+def body() -> dict[str, Array]:
+    """All tensors but the output rows."""
     tensors = {
         "model.embed_tokens.weight": _tensor("model.embed_tokens.weight", (VOCABULARY, HIDDEN), 1.0),
         "model.norm.weight": np.ones(HIDDEN, np.float32),
-        "lm_head.weight": _head(),
     }
     for layer in range(LAYERS):
         tensors |= _layer(f"model.layers.{layer}")
@@ -206,80 +219,32 @@ def _layer(prefix: str) -> dict[str, Array]:
 
 
 def _head() -> Array:
-    """The output rows, so large that logits spread by about 4, and zero but for printable bytes."""
-    head = _tensor("lm_head.weight", (VOCABULARY, HIDDEN), 4 / HIDDEN**0.5)
-    head[[token for token in range(VOCABULARY) if token not in PRINTABLE]] = 0
+    """The output rows: those of ``tiny_head.json`` for printable bytes, zero for all other tokens."""
+    raw = json.loads(HEAD.read_text())
+    rows = b"".join(map(base64.b64decode, raw["rows"]))
+    head = np.zeros((VOCABULARY, HIDDEN), np.float32)
+    head[list(PRINTABLE)] = np.frombuffer(rows, np.int8).reshape(len(PRINTABLE), HIDDEN) * raw["step"]
     return head
 
 
+def text_of_head(rows: Any) -> str:
+    """The content of ``tiny_head.json`` for these output rows, one for each printable byte."""
+    step = step_for(float(np.abs(rows).max()))
+    whole = np.rint(rows / step).astype(np.int8)
+    lines = ",\n".join(f'    "{base64.b64encode(row.tobytes()).decode()}"' for row in whole)
+    return f'{{\n  "step": {step},\n  "rows": [\n{lines}\n  ]\n}}\n'
+
+
 def _tensor(name: str, shape: tuple[int, int], deviation: float) -> Array:
-    """Values spread evenly around zero with this standard deviation."""
-    count = shape[0] * shape[1]
+    """Values spread evenly around zero with about this standard deviation."""
+    count, reach = shape[0] * shape[1], 3**0.5 * deviation
     stream = hashlib.shake_256(f"{SEED}\0{name}".encode()).digest(4 * count)
-    evenly = np.frombuffer(stream, "<u4").astype(np.float64) / 2**31 - 1
-    return (evenly * 3**0.5 * deviation).astype(np.float32).reshape(shape)
+    step = step_for(reach)
+    top = int(reach / step)
+    whole = (np.frombuffer(stream, "<u4").astype(np.int64) * (2 * top + 1) >> 32) - top
+    return (whole * step).astype(np.float32).reshape(shape)
 
 
-class Forward:
-    """The model in numpy, float64: an answer to compare with that owes nothing to torch."""
-
-    def __init__(self) -> None:
-        self._weights = {name: value.astype(np.float64) for name, value in weights().items()}
-
-    def generate(self, prompt: list[int], steps: int) -> tuple[list[int], float]:
-        """The greedy tokens after ``prompt``, and the smallest margin by which the best logit won."""
-        caches: list[tuple[Any, Any]] = [(None, None)] * LAYERS
-        logits = self._advance(prompt, 0, caches)
-        tokens: list[int] = []
-        margin = float("inf")
-        for _ in range(steps):
-            second, best = np.sort(logits)[-2:]
-            margin = min(margin, float(best - second))
-            tokens.append(int(np.argmax(logits)))
-            logits = self._advance(tokens[-1:], len(prompt) + len(tokens) - 1, caches)
-        return tokens, margin
-
-    def _advance(self, tokens: list[int], start: int, caches: list[tuple[Any, Any]]) -> Any:
-        positions = np.arange(start, start + len(tokens))
-        state = self._weights["model.embed_tokens.weight"][tokens]
-        for layer in range(LAYERS):
-            prefix = f"model.layers.{layer}"
-            mixed, caches[layer] = self._attend(
-                prefix, self._norm(f"{prefix}.input_layernorm", state), positions, caches[layer]
-            )
-            state = state + mixed
-            state = state + self._mlp(prefix, self._norm(f"{prefix}.post_attention_layernorm", state))
-        return self._weights["lm_head.weight"] @ self._norm("model.norm", state[-1])
-
-    def _norm(self, name: str, state: Any) -> Any:
-        scale = np.sqrt((state**2).mean(-1, keepdims=True) + EPSILON)
-        return state / scale * self._weights[f"{name}.weight"]
-
-    def _mlp(self, prefix: str, state: Any) -> Any:
-        gate = state @ self._weights[f"{prefix}.mlp.gate_proj.weight"].T
-        raised = gate / (1 + np.exp(-gate)) * (state @ self._weights[f"{prefix}.mlp.up_proj.weight"].T)
-        return raised @ self._weights[f"{prefix}.mlp.down_proj.weight"].T
-
-    def _attend(self, prefix: str, state: Any, positions: Any, cache: tuple[Any, Any]) -> Any:
-        def heads(name: str) -> Any:
-            projected = state @ self._weights[f"{prefix}.self_attn.{name}_proj.weight"].T
-            return projected.reshape(len(state), HEADS, HEAD_SIZE).transpose(1, 0, 2)
-
-        query, key, value = _rotate(heads("q"), positions), _rotate(heads("k"), positions), heads("v")
-        if cache[0] is not None:
-            key, value = np.concatenate([cache[0], key], 1), np.concatenate([cache[1], value], 1)
-        scores = query @ key.transpose(0, 2, 1) / HEAD_SIZE**0.5
-        scores[:, np.arange(key.shape[1])[None, :] > positions[:, None]] = -np.inf
-        chance = np.exp(scores - scores.max(-1, keepdims=True))
-        chance /= chance.sum(-1, keepdims=True)
-        joined = (chance @ value).transpose(1, 0, 2).reshape(len(state), HEADS * HEAD_SIZE)
-        return joined @ self._weights[f"{prefix}.self_attn.o_proj.weight"].T, (key, value)
-
-
-def _rotate(state: Any, positions: Any) -> Any:
-    """Rotary position embedding, the two halves of a head as the parts of one rotation."""
-    half = HEAD_SIZE // 2
-    angles = positions[:, None] / ROPE_BASE ** (np.arange(half) / half)
-    cosine, sine = np.cos(angles), np.sin(angles)
-    first, second = state[..., :half], state[..., half:]
-    return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], -1)
+def step_for(reach: float) -> float:
+    """The smallest power of two of which ``TOP`` times reach as far as this."""
+    return 2.0 ** math.frexp(reach / TOP)[1]

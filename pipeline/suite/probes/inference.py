@@ -1,9 +1,11 @@
-"""Probe: what plain PyTorch generates, greedily and in float32, with nothing installed but torch.
+"""Probe: what plain PyTorch generates, greedily, with nothing installed but torch.
 
 Arguments: the folder of a Llama whose weights are float32 in one file, and JSON with ``batches`` (each a
-list of prompts, as tokens, that are answered together), ``steps``, ``device`` and ``compiled``. Prints the
-tokens that follow each prompt, by batch, and the libraries and kernels that a compiler made for it (none
-unless ``compiled``): every cache is empty at the start, whatever an image contains.
+list of prompts, as tokens, that are answered together), ``steps``, ``device``, ``dtype`` (the number type to
+calculate in, such as ``bfloat16``), ``best`` and ``compiled``. Prints, by batch and prompt, the tokens that
+follow and the ``best`` largest log-probabilities at each, the largest first; and the libraries and kernels
+that a compiler made for it (none unless ``compiled``): every cache is empty at the start, whatever an image
+contains.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ torch: Any = importlib.import_module("torch")
 functional: Any = torch.nn.functional
 
 
-def read_weights(file: Path, device: str) -> dict[str, Any]:
+def read_weights(file: Path, device: str, dtype: Any) -> dict[str, Any]:
     """The tensors of a safetensors file: the size of its header, the header as JSON, then their bytes."""
     raw = file.read_bytes()
     start = 8 + int.from_bytes(raw[:8], "little")
@@ -29,15 +31,15 @@ def read_weights(file: Path, device: str) -> dict[str, Any]:
         if name != "__metadata__":
             first, last = (start + offset for offset in entry["data_offsets"])
             flat = torch.frombuffer(bytearray(raw[first:last]), dtype={"F32": torch.float32}[entry["dtype"]])
-            tensors[name] = flat.reshape(entry["shape"]).to(device)
+            tensors[name] = flat.reshape(entry["shape"]).to(device, dtype)
     return tensors
 
 
 class Llama:
     """The forward pass, written out: what is compared is PyTorch's arithmetic, not a library's code."""
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._weights = read_weights(folder / "model.safetensors", device)
+    def __init__(self, folder: Path, device: str, dtype: Any) -> None:
+        self._weights, self._dtype = read_weights(folder / "model.safetensors", device, dtype), dtype
         self._config = json.loads((folder / "config.json").read_text())
 
     def logits(self, tokens: Any, ends: Any) -> Any:
@@ -55,8 +57,9 @@ class Llama:
         return functional.linear(state, self._weights[f"{name}.weight"])
 
     def _norm(self, name: str, state: Any) -> Any:
-        scale = torch.rsqrt(state.square().mean(-1, keepdim=True) + self._config["rms_norm_eps"])
-        return state * scale * self._weights[f"{name}.weight"]
+        wide = state.float()  # as every norm is calculated, whatever the type of its input
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._config["rms_norm_eps"])
+        return (wide * scale).to(self._dtype) * self._weights[f"{name}.weight"]
 
     def _mlp(self, prefix: str, state: Any) -> Any:
         gate = functional.silu(self._project(f"{prefix}.mlp.gate_proj", state))
@@ -78,7 +81,7 @@ class Llama:
         half = self._config["head_dim"] // 2
         steps = torch.arange(half, device=device) / half
         angles = torch.arange(length, device=device)[:, None] / self._config["rope_theta"] ** steps
-        return angles.cos(), angles.sin()
+        return angles.cos().to(self._dtype), angles.sin().to(self._dtype)
 
 
 def rotated(state: Any, turns: tuple[Any, Any]) -> Any:
@@ -87,15 +90,23 @@ def rotated(state: Any, turns: tuple[Any, Any]) -> Any:
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
 
 
-def answers(logits: Any, prompts: list[list[int]], steps: int, device: str) -> list[list[int]]:
-    """The greedy tokens after each prompt, all answered together, the shorter ones padded at their end."""
+def answers(logits: Any, prompts: list[list[int]], steps: int, device: str, best: int) -> list[Any]:
+    """The greedy answer to each prompt, all answered together, the shorter ones padded at their end."""
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     longest = int(lengths.max()) + steps
     tokens = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)
     rows = torch.arange(len(prompts), device=device)
+    likeliest = []
     for step in range(steps):
-        tokens[rows, lengths + step] = logits(tokens, lengths + step - 1).argmax(-1)
-    return [row[len(prompt) :][:steps] for row, prompt in zip(tokens.tolist(), prompts, strict=True)]
+        top = logits(tokens, lengths + step - 1).float().log_softmax(-1).topk(best)
+        tokens[rows, lengths + step] = top.indices[:, 0]
+        likeliest.append(top.values)
+    return [
+        {"tokens": row[len(prompt) :][:steps], "logprobs": logprobs}
+        for row, prompt, logprobs in zip(
+            tokens.tolist(), prompts, torch.stack(likeliest, 1).tolist(), strict=True
+        )
+    ]
 
 
 def use_as_cache(folder: str) -> None:
@@ -110,10 +121,11 @@ def main() -> None:
     torch.set_float32_matmul_precision("highest")  # no TF32: its tokens may differ from the golden ones
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache, torch.inference_mode():
         use_as_cache(cache)
-        llama = Llama(folder, question["device"])
+        llama = Llama(folder, question["device"], getattr(torch, question["dtype"]))
         logits = torch.compile(llama.logits, fullgraph=True) if question["compiled"] else llama.logits
         batches = [
-            answers(logits, batch, question["steps"], question["device"]) for batch in question["batches"]
+            answers(logits, batch, question["steps"], question["device"], question["best"])
+            for batch in question["batches"]
         ]
         made = sorted(file.name for file in Path(cache).rglob("*") if file.suffix in {".so", ".cubin"})
     sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': batches, 'compiled': made})}\n")

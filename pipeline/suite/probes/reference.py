@@ -1,8 +1,9 @@
 """Probe: what Transformers generates, greedily and in float32 on the CPU.
 
 Arguments: the model's folder, and JSON with ``prompts`` and their ``steps``, ``messages`` and their
-``chat_steps``. Prints for each prompt its tokens, the tokens that follow it and, for each of those, the
-margin by which the best logit beat the second; the same for the prompt that the chat template makes.
+``chat_steps``, and ``best``. Prints for each prompt its tokens, the tokens that follow it and, for each of
+those, the ``best`` largest log-probabilities, the largest first; the same for the prompt that the chat
+template makes.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ torch: Any = importlib.import_module("torch")
 transformers: Any = importlib.import_module("transformers")
 
 
-def answer(model: Any, prompt: list[int], steps: int) -> Any:
-    """The greedy tokens and their margins; an end of text ends it, and is not counted."""
+def answer(model: Any, prompt: list[int], steps: int, best: int) -> Any:
+    """The greedy tokens and their log-probabilities; an end of text ends it, and is not counted."""
     tokens: list[int] = []
-    margins: list[float] = []
+    logprobs: list[list[float]] = []
     ends = model.generation_config.eos_token_id
     ids, cache = torch.tensor([prompt]), None
     for _ in range(steps):
         out = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        top, cache = out.logits[0, -1].topk(2), out.past_key_values
+        top, cache = out.logits[0, -1].log_softmax(-1).topk(best), out.past_key_values
         token = int(top.indices[0])
         if token in (ends if isinstance(ends, list) else [ends]):
             break
         tokens.append(token)
-        margins.append(float(top.values[0] - top.values[1]))
+        logprobs.append(top.values.tolist())
         ids = torch.tensor([[token]])
-    return {"prompt_tokens": prompt, "tokens": tokens, "margins": margins}
+    return {"prompt_tokens": prompt, "tokens": tokens, "logprobs": logprobs}
 
 
 def chat_prompt(tokenizer: Any, messages: Any) -> list[int] | None:
@@ -49,10 +50,10 @@ def main() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        prompts = [tokenizer(prompt).input_ids for prompt in question["prompts"]]
-        answers = [answer(model, prompt, question["steps"]) for prompt in prompts]
+        prompts, best = [tokenizer(prompt).input_ids for prompt in question["prompts"]], question["best"]
+        answers = [answer(model, prompt, question["steps"], best) for prompt in prompts]
         templated = chat_prompt(tokenizer, question["messages"])
-        chat = None if templated is None else answer(model, templated, question["chat_steps"])
+        chat = None if templated is None else answer(model, templated, question["chat_steps"], best)
     sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': answers, 'chat': chat})}\n")
     sys.stdout.flush()
     os._exit(0)

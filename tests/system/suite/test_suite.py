@@ -59,6 +59,9 @@ def drip(self, status):
 Handler.answer = drip
 """
 CONSTANT = ""
+FALLS_BACK = (
+    "print('Initializing a V1 LLM engine with config: dtype=torch.float16, max_seq_len=512', flush=True)"
+)
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 LITTERS = """
 subprocess.Popen(['sh', '-c', 'sleep 300; :', *sys.argv])
@@ -143,6 +146,14 @@ def test_a_server_that_answers_a_constant_is_healthy_and_not_correct(model: str,
     assert checks["limits"].expected == "4xx for a prompt over the context length"
     assert checks["limits"].seen == "200"
     assert _left(tmp_path) == []
+
+
+def test_a_server_that_calculates_in_another_number_type_is_found(model: str, tmp_path: Path) -> None:
+    """It may fall back without a word to the client; its log names the type."""
+    trial = _trial(_saboteur(tmp_path, FALLS_BACK), model, env={"BODY": COMPLETION})
+    serve = _prove(trial, tmp_path)["serve"]
+    assert (serve.outcome, serve.expected) == (Outcome.FAILED, "dtype bfloat16 in the server's log")
+    assert (serve.seen, serve.facts["dtype"], serve.facts["attention"]) == ("float16", "float16", "not said")
 
 
 @pytest.mark.parametrize(
@@ -267,6 +278,10 @@ def test_a_real_environment_passes_the_whole_suite(
     serve = () if _can_compile() else ("--enforce-eager",)
     checks = _prove(_patient(*locked, model, serve=serve), tmp_path)
     assert [check for check in checks.values() if check.outcome is not Outcome.PASSED] == []
+    assert (checks["serve"].facts["dtype"], checks["serve"].facts["cuda-graphs"]) == ("bfloat16", "NONE")
+    assert checks["correct"].facts["tokens-compared"] == checks["exact"].facts["tokens-compared"]
+    coarse, exact = (float(checks[name].facts["logprob-deviation"]) for name in ("correct", "exact"))
+    assert exact < 0.001 < coarse
 
 
 @pytest.mark.needs("index")
@@ -310,7 +325,7 @@ def test_other_weights_than_the_golden_answers_were_made_with_are_found(
     body[-4096:] = bytes(4096)
     weights.write_bytes(body)
     checks = _prove(_patient(*pytorch_alone, model), tmp_path)
-    assert _not_passed(checks) == {"correct", "compile"}
+    assert _not_passed(checks) == {"correct", "compile", "exact"}
     assert "golden" in checks["correct"].expected
 
 
@@ -320,6 +335,13 @@ attend = torch.nn.functional.scaled_dot_product_attention
 def mixed(query, key, value, **more):
     return attend(query, key, value.roll(1, 0), **more)
 torch.nn.functional.scaled_dot_product_attention = mixed
+"""
+COARSE = """
+import torch
+linear = torch.nn.functional.linear
+def coarse(left, right):
+    return linear(left.bfloat16(), right.bfloat16()).to(left.dtype)
+torch.nn.functional.linear = coarse
 """
 COMPILES_NOTHING = """
 import torch
@@ -333,8 +355,9 @@ torch.compile = lambda function, **_: function
     [
         (MIXES_ROWS, {"batch": "beside others", "compile": "golden"}),
         (COMPILES_NOTHING, {"compile": "code made by a compiler"}),
+        (COARSE, {"exact": "log-probabilities"}),
     ],
-    ids=["mixes up what it answers together", "compiles nothing"],
+    ids=["mixes up what it answers together", "compiles nothing", "calculates float32 as bfloat16"],
 )
 def test_a_pytorch_that_misbehaves_is_found(
     behaviour: str, expected: dict[str, str], pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.model import (
+    MAX_FACTS,
     Decision,
     Outcome,
     Reason,
@@ -48,6 +49,18 @@ def test_a_record_reads_back_as_it_was_written() -> None:
         {"checks": [{"name": "serve", "outcome": "skipped", "seconds": 1}]},
         {"checks": [{"name": "serve", "outcome": "passed", "seconds": -1}]},
         {"checks": [{"name": "Serve!", "outcome": "passed", "seconds": 1}]},
+        {"checks": [{"name": "serve", "outcome": "passed", "seconds": 1, "facts": {"a": "b" * 5000}}]},
+        {"checks": [{"name": "serve", "outcome": "passed", "seconds": 1, "facts": {"A b": "c"}}]},
+        {
+            "checks": [
+                {
+                    "name": "serve",
+                    "outcome": "passed",
+                    "seconds": 1,
+                    "facts": {f"a{number}": "b" for number in range(MAX_FACTS + 1)},
+                }
+            ]
+        },
         {"repository": "a" * 5000},
     ],
 )
@@ -55,6 +68,13 @@ def test_a_record_that_a_stranger_bent_is_refused(changes: dict[str, Any]) -> No
     """Unknown keys, wrong types and odd values are no record."""
     with pytest.raises(ValidationError):
         record(**changes)
+
+
+def test_a_check_without_facts_is_written_as_checks_of_before() -> None:
+    """What was signed keeps its bytes; what a check found out stands beside its outcome."""
+    signed = {"name": "serve", "outcome": "passed", "seconds": 1.5, "expected": "", "seen": ""}
+    noted = signed | {"facts": {"attention": "FLASH_ATTN"}}
+    assert to_json(record(checks=[signed, noted]))["checks"] == [signed, noted]
 
 
 def test_checks_are_named_by_outcome() -> None:

@@ -183,8 +183,8 @@ def test_the_fixtures_that_a_check_asks_for_move_it(copy: Path) -> None:
     change(
         copy,
         "suite/check_server.py",
-        "check_limits(healthy_server: Serving)",
-        "check_limits(trial_run: Serving)",
+        "check_limits(healthy_server: LiveServer)",
+        "check_limits(trial_run: LiveServer)",
     )
     assert of_check(copy, "limits") != computed("checks")["limits"]
 

@@ -40,7 +40,7 @@ def test_a_record_of_its_own_day_counts_whatever_the_versions_of_today_are() -> 
 
 def test_a_record_of_before_counts_as_the_first_version_of_every_check() -> None:
     assert judge(of_before(*EVERY), policy=ALL).allowed
-    assert judge(of_before(*EVERY), policy=replace(ALL, at_least=dict.fromkeys(EVERY, 1))).allowed
+    assert judge(of_before(*EVERY), policy=replace(ALL, at_least=dict.fromkeys(FIRST_CHECKS, 1))).allowed
     assert codes(judge(of_before(*EVERY), policy=replace(ALL, at_least={"chat": 2}))) == {"old-check"}
 
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from pipeline.suite import golden, tiny_model
+from pipeline.suite.dtypes import BEST, TOLERANCE, clear
+from pipeline.suite.forward import Forward, bfloat16, float16
 from pipeline.suite.model import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from pipeline.suite.dtypes import Dtype
 
 ANSWERS = golden.read().answers
 
 
 @pytest.fixture(scope="module")
-def forward() -> tiny_model.Forward:
+def forward() -> Forward:
     """The model in numpy."""
-    return tiny_model.Forward()
+    return Forward()
 
 
 def test_the_bytes_are_those_that_the_golden_answers_were_made_for(tmp_path: Path) -> None:
@@ -72,30 +78,66 @@ def test_the_digest_sees_one_changed_byte_and_one_changed_name(tmp_path: Path) -
 
 
 def test_the_weights_are_float32(tmp_path: Path) -> None:
-    """Half precision would make near ties."""
+    """Every server converts them to the type that it is asked for, as servers of float32 models do."""
     tiny_model.write(tmp_path / "model")
     assert {str(value.dtype) for value in load_file(tmp_path / "model" / "model.safetensors").values()} == {
         "float32"
     }
 
 
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.prompt[:16])
-def test_a_golden_answer_is_the_models_own_and_clear(
-    answer: golden.Answer, forward: tiny_model.Forward
-) -> None:
+@pytest.mark.parametrize("answer", [*ANSWERS, golden.read().chat], ids=lambda answer: answer.prompt[:16])
+def test_a_golden_answer_is_the_models_own_and_clear(answer: golden.Answer, forward: Forward) -> None:
     """The best token beats the second by the stated margin at every step."""
-    tokens, margin = forward.generate(list(answer.prompt.encode()), golden.STEPS)
+    tokens, margin = forward.generate(answer.prompt_tokens, len(answer.tokens))
     assert tuple(tokens) == answer.tokens
     assert margin >= golden.MARGIN
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.prompt[:16])
-def test_a_golden_answer_depends_on_its_whole_prompt(
-    answer: golden.Answer, forward: tiny_model.Forward
-) -> None:
+def test_a_golden_answer_depends_on_its_whole_prompt(answer: golden.Answer, forward: Forward) -> None:
     """Another first byte gives another answer, so attention reaches back to the start."""
     tokens, _ = forward.generate(list(b"#" + answer.prompt.encode()[1:]), golden.STEPS)
     assert tuple(tokens) != answer.tokens
+
+
+@pytest.mark.parametrize("rounded", [bfloat16, float16])
+def test_every_number_type_holds_the_very_same_weights(rounded: Callable[[Any], Any]) -> None:
+    """So a server in bfloat16 and one in float32 differ in arithmetic alone."""
+    for name, value in tiny_model.weights().items():
+        assert np.array_equal(rounded(value), value), name
+
+
+def test_numbers_are_rounded_as_bfloat16_rounds_them() -> None:
+    """To nearest, and of two that are equally near the even one."""
+    values = [1.0, 1 + 2**-9, 1 + 2**-8, 1 + 3 * 2**-8, -(1 + 2**-8 + 2**-20)]
+    rounded = [1.0, 1.0, 1.0, 1 + 2**-6, -(1 + 2**-7)]
+    assert bfloat16(np.array(values)).tolist() == rounded
+
+
+@pytest.mark.parametrize(("dtype", "rounded"), [("bfloat16", bfloat16), ("float16", float16)])
+@pytest.mark.parametrize("answer", [*ANSWERS, golden.read().chat], ids=lambda answer: answer.prompt[:16])
+def test_arithmetic_of_a_number_type_moves_no_logit_far(
+    answer: golden.Answer, dtype: Dtype, rounded: Callable[[Any], Any], forward: Forward
+) -> None:
+    """The margin is many times what rounding every result moves, the tolerance twice as much."""
+    tokens = list(answer.tokens)
+    exact, seen = (
+        model.logits(answer.prompt_tokens, tokens) for model in (forward, Forward(rounded=rounded))
+    )
+    chosen = np.arange(len(tokens)), tokens
+    moved = np.abs((seen[chosen][:, None] - seen) - (exact[chosen][:, None] - exact))
+    assert moved.max() < golden.MARGIN / 8
+    largest, others = (
+        np.array(model.logprobs(answer.prompt_tokens, tokens, BEST))
+        for model in (forward, Forward(rounded=rounded))
+    )
+    assert np.abs(largest - others).max() < TOLERANCE[dtype] / 2
+    assert seen.argmax(1).tolist() == tokens
+
+
+def test_no_type_may_choose_another_token_than_the_golden_one() -> None:
+    """Each of two log-probabilities may move by the tolerance, towards each other."""
+    assert all(clear(dtype) < golden.MARGIN / 2 for dtype in TOLERANCE)
 
 
 def test_golden_answers_are_varied_printable_and_never_end_early() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.adapters import signing_keys
 from pipeline.model import (
     CHECK_VERSIONS,
+    FIRST_CHECKS,
     RULE_VERSIONS,
     Certified,
     Digest,
@@ -38,7 +39,8 @@ def test_a_record_of_before_is_read_as_the_first_version_of_each_check() -> None
     """Its suite is kept, and nothing is made up beside it."""
     proof = of_before("record")
     assert isinstance(proof, Proof)
-    assert {proof.record.version_of(name) for name in checks_of("0.32.0")} == {1}
+    first = [name for name in checks_of("0.32.0") if name in FIRST_CHECKS]
+    assert {proof.record.version_of(name) for name in first} == {1}
     assert (proof.record.suite, "versions" in to_json(proof.record)) == (f"sha256:{'5' * 64}", False)
 
 

@@ -1,0 +1,86 @@
+"""Questions to a server, its answers as tokens and log-probabilities, and their comparison with others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.suite.dtypes import BEST, clear
+from pipeline.suite.expect import Mismatch, expect_that, expect_tokens
+from pipeline.suite.serving import SERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from openai import OpenAI
+
+    from pipeline.suite.dtypes import Dtype
+
+Best = tuple[float, ...]
+"""The largest log-probabilities at one token, the largest first."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered, without an end of text: tokens, and the largest log-probabilities at each."""
+
+    tokens: tuple[int, ...]
+    best: tuple[Best, ...]
+
+    def clear_until(self, dtype: Dtype) -> int:
+        """How many tokens come before the first at which this type could choose another one."""
+        return clear_until(self.best, dtype)
+
+
+def complete(client: OpenAI, prompt: str, steps: int, **more: Any) -> Any:
+    """A greedy completion, as the client returns it."""
+    extra = {"return_token_ids": True, **more}
+    return client.completions.create(
+        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=extra
+    )
+
+
+def question(prompt: str, steps: int, **more: Any) -> Callable[[OpenAI], Any]:
+    """Ask for a greedy completion with log-probabilities."""
+    return lambda client: complete(
+        client, prompt, steps, logprobs=BEST, return_tokens_as_token_ids=True, **more
+    )
+
+
+def answer_of(choice: Any) -> Answer:
+    """The answer to such a question. Raises Mismatch if tokens or log-probabilities are missing."""
+    tokens = tokens_of(choice)
+    try:
+        best = tuple(
+            tuple(sorted(map(float, at.values()), reverse=True)[:BEST]) for at in choice.logprobs.top_logprobs
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Mismatch(f"{BEST} log-probabilities at each token", f"{choice.logprobs!r}") from error
+    expect_that(
+        f"{BEST} log-probabilities at each of {len(tokens)} tokens",
+        len(best) >= len(tokens) and all(len(at) == BEST for at in best),
+        f"{len(best)} tokens with {sorted({len(at) for at in best})}",
+    )
+    return Answer(tuple(tokens), best[: len(tokens)])
+
+
+def tokens_of(choice: Any) -> list[int]:
+    """The tokens of an answer, without the end of text."""
+    tokens = getattr(choice, "token_ids", None)
+    if not isinstance(tokens, list):
+        raise Mismatch("token_ids in the answer", f"{tokens!r}, text {getattr(choice, 'text', '')!r}")
+    return tokens[:-1] if choice.finish_reason == "stop" else tokens
+
+
+def clear_until(best: Sequence[Sequence[float]], dtype: Dtype) -> int:
+    """How many tokens come before the first whose log-probability leads by less than this type may move."""
+    return next(
+        (at for at, (first, second, *_) in enumerate(best) if first - second < clear(dtype)), len(best)
+    )
+
+
+def expect_reference(what: str, reference: Mapping[str, Any], actual: Sequence[int], dtype: Dtype) -> int:
+    """Tokens equal those of Transformers, as far as its choice is clear in this type; how many these are."""
+    count = clear_until(reference["logprobs"], dtype)
+    expect_tokens(f"{what}, Transformers", reference["tokens"][:count], actual[:count])
+    return count

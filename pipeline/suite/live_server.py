@@ -1,0 +1,127 @@
+"""A server that was started: its health, requests to it with deadlines, and what it says of itself."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import httpx
+from openai import DefaultHttpxClient, OpenAI
+
+from pipeline.model.errors import MachineError
+from pipeline.suite.expect import Mismatch, within
+from pipeline.suite.trial_run import last_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.model import Trial
+    from pipeline.suite.dtypes import Dtype
+    from pipeline.suite.expect import T
+    from pipeline.suite.target import Server
+
+_GLANCE_SECONDS = 5.0
+"""The deadline of one request to a server that may never answer."""
+
+NOT_SAID = "not said"
+_CHOICES = {
+    "dtype": r"\bdtype=torch\.(\w+)",
+    "attention": r"Using (\S+) attention backend",
+    "compilation": r"'mode': <CompilationMode\.(\w+)",
+    "cuda-graphs": r"'cudagraph_mode': <CUDAGraphMode\.(\w+)",
+}
+"""What vLLM chose, as its log names it: in the line "Initializing a V1 LLM engine" and at the attention's."""
+
+
+class LiveServer:
+    """One server of a trial, from its start on."""
+
+    def __init__(self, trial: Trial, server: Server, dtype: Dtype) -> None:
+        self.trial, self.server, self.dtype = trial, server, dtype
+        self._started = time.monotonic()
+        self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
+        self._is_up = False
+        # Our requests bypass any proxy of this machine: the server is on loopback.
+        self._http = httpx.Client(trust_env=False)
+
+    def await_health(self) -> float:
+        """Wait until the server is healthy; return the seconds since its start.
+
+        Raises Mismatch if it ends, or is not healthy in time.
+        """
+        try:
+            self._await_health()
+        except MachineError as error:
+            self._not_up = error
+            raise
+        self._is_up = True
+        return time.monotonic() - self._started
+
+    def _await_health(self) -> None:
+        answer = "no look taken"
+        while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
+            if ended := self.server.ended():
+                raise Mismatch("a server that keeps running", f"it {ended}: {last_line(self.server.log())}")
+            answer = self._health(min(left, _GLANCE_SECONDS))
+            if answer == "status 200":
+                return
+            time.sleep(0.1)
+        expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
+        raise Mismatch(expected, f"{answer}; log ends: {last_line(self.server.log())}")
+
+    def require_up(self) -> None:
+        """Raise Mismatch if the server was never healthy, MachineError if that could not be found out."""
+        if not self._is_up:
+            raise self._not_up
+
+    def choices(self) -> dict[str, str]:
+        """What vLLM chose for this machine, by its own log; ``NOT_SAID`` where that does not name it."""
+        log = self.server.log()
+        found = {name: re.findall(pattern, log) for name, pattern in _CHOICES.items()}
+        return {name: values[-1] if values else NOT_SAID for name, values in found.items()}
+
+    def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
+        """Send a request with the official client; its deadline holds whatever the server does."""
+        answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
+        if isinstance(answer, str):  # the client returns an answer that is not JSON as text
+            raise Mismatch(f"{what}, as JSON", repr(answer))
+        return answer
+
+    def get(self, path: str) -> str:
+        """The body that the server answers at this path."""
+        return self._fetch(self.trial.answer_seconds, "GET", path).text
+
+    def post(self, path: str, body: bytes) -> httpx.Response:
+        """The server's response to these bytes."""
+        return self._fetch(self.trial.answer_seconds, "POST", path, body)
+
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._http.close()
+
+    def _health(self, seconds: float) -> str:
+        """The result of one request to /health, as text."""
+        try:
+            return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        except Mismatch as error:
+            return error.actual
+
+    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        """One request, whose deadline holds whatever the server does."""
+        url, headers = f"{self.server.base_url}{path}", {"content-type": "application/json"}
+
+        def answer() -> httpx.Response:
+            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
+
+        return within(seconds, f"an answer at {path}", answer)
+
+    @cached_property
+    def _client(self) -> OpenAI:
+        """The official client; it sends each request only once."""
+        seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
+        http = DefaultHttpxClient(trust_env=False, follow_redirects=False)
+        return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
