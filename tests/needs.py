@@ -94,6 +94,14 @@ NEEDS = {
     "mmdebstrap": program("mmdebstrap"),
     "compiler": program("gcc"),
     "readelf": program("readelf", "binutils"),
+    "ubuntu": Need(
+        unless(
+            partial(succeeds, "mmdebstrap", "--simulate", "--variant=custom", "noble", "/dev/null"),
+            "no mirror of Ubuntu answers, or no keyring of Ubuntu is here",
+        ),
+        "apt-get install ubuntu-keyring (Debian 13 has it)",
+        is_capacity=True,  # which mirrors a network reaches
+    ),
     "mounts": Need(
         unless(
             partial(succeeds, "unshare", "--map-root-user", "--mount", "true"),

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pipeline.compat.rules import Rule
     from pipeline.model import Cell, Finding, Spec
 
-GCC_OF = {"bookworm": "12", "trixie": "14"}
-"""The gcc that each distribution's g++ package is."""
-
 _COMPAT = re.compile(r"cuda-compat-([0-9]+)-([0-9]+)")
 
 
@@ -62,7 +59,7 @@ def conditions_of(spec: Spec) -> Conditions:
     return Conditions(
         archs=spec.archs,
         glibc=spec.base.glibc,
-        gcc=None if spec.base.image else GCC_OF[spec.base.suite],
+        gcc=spec.base.gcc,
         named_base=spec.base.image is not None,
         pins=tuple((name, at) for pin in spec.packages for name, _, at in [pin.partition("==")]),
         compat=f"{compat[1]}.{compat[2]}" if compat else None,

@@ -2,8 +2,8 @@
 
 One step in each file: ``tree`` reads YAML and keeps every value's place; ``schema`` and ``fields`` define
 what each key may hold, and ``validate`` reports what is wrong with it; ``cells`` multiplies the axes;
-``rules`` gives each cell its settings; ``feasibility`` leaves out what cannot exist; ``tags`` checks the
-further tags. Every problem of the file is reported at once.
+``bases`` chooses each cell's system, ``rules`` its settings; ``feasibility`` leaves out what cannot exist;
+``tags`` checks the further tags. Every problem of the file is reported at once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.matrix import feasibility, rules, tags
-from pipeline.matrix.cells import expand, unused_archs, wrong_pythons
+from pipeline.matrix import bases, feasibility, rules, tags
+from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.fields import shown
 from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.schema import AUTO, AXES, File, keys_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.compat.facts import Facts
-    from pipeline.matrix.cells import RequestedCell
     from pipeline.matrix.tree import Tree
     from pipeline.model import Pruned, Spec
 
@@ -49,7 +48,7 @@ def load(path: Path, repository: str | None = None, facts: Facts | None = None) 
     if file is None:
         raise _usage_error(path, problems)
     cells = _cells(file, tree, validated.faulty, facts or compat.shipped())
-    problems += [*cells.problems, *_wrong_places(file, tree, cells.requested, path, validated.faulty)]
+    problems += [*cells.problems, *_wrong_places(file, tree, path, validated.faulty)]
     if problems:
         raise _usage_error(path, problems)
     return _matrix(file, path, override, cells)
@@ -90,9 +89,8 @@ _NO_CELL_KEYS = frozenset(keys_of(File)) - {*AXES, "include", "exclude"}
 
 @dataclass(frozen=True)
 class _Cells:
-    """The cells that the file asks for and does not exclude, and what became of them. Empty if unknown."""
+    """What became of the cells that the file asks for. Empty if they are unknown."""
 
-    requested: tuple[RequestedCell, ...] = ()
     specs: tuple[Spec, ...] = ()
     pruned: tuple[Pruned, ...] = ()
     matches: rules.Matches = field(default_factory=dict)
@@ -104,7 +102,8 @@ def _cells(file: File, tree: Tree, faulty: frozenset[str], facts: Facts) -> _Cel
         return _Cells()
     requests, problems = expand(file, tree, facts)
     kept = tuple(request for request in requests if not request.excluded)
-    resolved = [request.cell for request in kept if request.cell.vllm != AUTO]
+    asked = [request for request in kept if request.cell.vllm != AUTO]
+    resolved = [request.cell for request in asked]
     matches, unclear = rules.match(file, [cell.id for cell in resolved], tree)
     judged = feasibility.judge(requests, rules.specs_of(file, resolved, matches, faulty), facts)
     remaining = [spec.cell for spec in judged.specs] + [refused.request.cell for refused in judged.refused]
@@ -115,39 +114,23 @@ def _cells(file: File, tree: Tree, faulty: frozenset[str], facts: Facts) -> _Cel
         problems += rules.clashes(file, matches, ids, tree)
         problems += tags.taken(file, remaining, tree)
         problems += unused_archs(file, kept, tree)
+        if "base" not in faulty:
+            problems += bases.wrong_counts(file, asked, frozenset(ids), matches, tree)
     elif not problems:
         problems.append(feasibility.nothing_left(file, judged, tree))
-    return _Cells(kept, judged.specs, judged.pruned, matches, tuple(problems))
+    return _Cells(judged.specs, judged.pruned, matches, tuple(problems))
 
 
 # -- places outside the file ---------------------------------------------------------------------------------
 
 
-def _wrong_places(
-    file: File, tree: Tree, requested: Iterable[RequestedCell], path: Path, faulty: frozenset[str]
-) -> Iterator[Problem]:
+def _wrong_places(file: File, tree: Tree, path: Path, faulty: frozenset[str]) -> Iterator[Problem]:
     """Problems with the base, the repositories and the signers' keys that are not problems of shape."""
     if "base" not in faulty:
-        yield from _wrong_base(file, tree)
-        yield from wrong_pythons(file, requested, tree)
+        yield from bases.wrong_entries(file, tree)
     if "publish" not in faulty:
         yield from _wrong_staging(file, tree)
     yield from _absent_signers(file, path, tree)
-
-
-def _wrong_base(file: File, tree: Tree) -> Iterator[Problem]:
-    base = file.base
-    if base.image is None and base.refresh is None:
-        hint = 'add `refresh: "2026-11-20"`, the day whose packages the base takes'
-        yield Problem(tree.place(("base",)), "base.refresh is missing", hint)
-    if base.image is None and "glibc" in base.model_fields_set:
-        place = tree.place(("base", "glibc"))
-        yield Problem(place, "base.glibc is set without base.image", "the suite determines it: remove it")
-    if base.image is not None and {"suite", "refresh"} & base.model_fields_set:
-        place = tree.place(("base", "image"))
-        yield Problem(
-            place, "base.image is set together with suite or refresh", "an image needs neither: remove them"
-        )
 
 
 def _wrong_staging(file: File, tree: Tree) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import compat
 from pipeline.matrix.fields import shown
-from pipeline.matrix.schema import AUTO, AXES, NONE, PYTHON_OF
+from pipeline.matrix.schema import AUTO, AXES, NONE
 from pipeline.matrix.tree import Problem
 from pipeline.model import Cell
 from pipeline.model.platforms import AMD64
@@ -188,19 +188,6 @@ def _unused_exclude(axes: Mapping[str, str], place: Place) -> Problem:
 
 
 # -- axes against the rest of the file -------------------------------------------------------------------
-
-
-def wrong_pythons(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:
-    """A distribution has one Python; any other needs a base image that has it."""
-    if file.base.image:
-        return
-    suite, brought = file.base.suite, PYTHON_OF[file.base.suite]
-    other = next((name for name, version in PYTHON_OF.items() if version != brought), suite)
-    wrong = {request.at("python"): request.cell.python for request in cells if request.cell.python != brought}
-    for loc, python in wrong.items():
-        remedy = f"base.suite: {other}, or " if PYTHON_OF[other] == python else ""
-        what = f"python: {shown(python)}, but the base {suite} brings Python {brought}"
-        yield Problem(tree.place(loc), what, f"use {remedy}base.image: an image by digest that has {python}")
 
 
 def unused_archs(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from pipeline import compat
 from pipeline.formats.gpu_arch import in_order
+from pipeline.matrix.bases import bases_of
 from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
 from pipeline.matrix.tree import Problem
@@ -18,7 +19,7 @@ from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, W
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pipeline.matrix.schema import File
+    from pipeline.matrix.schema import BaseImage, File
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -30,7 +31,7 @@ SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets", "exceptio
 
 
 def _globs(file: File) -> Iterator[tuple[Loc, str]]:
-    for section in SECTIONS:
+    for section in ("base", *SECTIONS):
         for index, rule in enumerate(getattr(file, section)):
             yield (section, index, "cells"), rule.cells
     for alias, glob in file.publish.aliases.items():
@@ -98,18 +99,20 @@ def specs_of(
 ) -> dict[str, tuple[Spec, Conditions]]:
     """For each cell, by id: its spec, and the conditions under which it is judged.
 
-    Values under a faulty key are left out: they are unknown, and such a file becomes no matrix anyway.
+    Values under a faulty key are left out, and a base that is not one is taken for the first: they are
+    unknown, and such a file becomes no matrix anyway.
     """
     sound = file.model_copy(update={name: empty for name, empty in _EMPTY.items() if name in faulty})
     rules = [(loc[0], loc[1], ids) for loc, ids in matches.items() if loc[0] in SECTIONS]
-    models: dict[tuple[bool, tuple[Any, ...]], tuple[Spec, Conditions]] = {}
+    models: dict[tuple[Any, ...], tuple[Spec, Conditions]] = {}
     specs: dict[str, tuple[Spec, Conditions]] = {}
     for cell in cells:
         mine = tuple((section, index) for section, index, ids in rules if cell.id in ids)
-        key = (cell.needs_gpu, mine)
+        bases = bases_of(file, cell, matches)
+        key = (cell.needs_gpu, bases, mine)
         if key not in models:
-            spec = _spec(sound, cell, frozenset(mine))
-            models[key] = spec, _conditions(spec, faulty)
+            spec = _spec(sound, cell, bases, frozenset(mine))
+            models[key] = spec, _conditions(spec, is_base_known=len(bases) == 1 and "base" not in faulty)
         spec, conditions = models[key]
         specs[cell.id] = replace(spec, cell=cell), conditions
     return specs
@@ -118,12 +121,12 @@ def specs_of(
 _EMPTY: dict[str, Any] = {**dict.fromkeys((*SECTIONS, "system"), ()), "gpu": None}
 
 
-def _conditions(spec: Spec, faulty: frozenset[str]) -> Conditions:
+def _conditions(spec: Spec, *, is_base_known: bool) -> Conditions:
     conditions = compat.conditions_of(spec)
-    return replace(conditions, glibc=None, gcc=None, named_base=False) if "base" in faulty else conditions
+    return conditions if is_base_known else replace(conditions, glibc=None, gcc=None, named_base=False)
 
 
-def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) -> Spec:
+def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozenset[tuple[Any, Any]]) -> Spec:
     """The cell with every rule that applies to it, in the order of the file."""
 
     def mine(section: str) -> Iterator[Any]:
@@ -131,13 +134,9 @@ def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) ->
             if (section, index) in matching_rules:
                 yield rule
 
-    image = file.base.image
-    base = Base(
-        file.base.suite, file.base.refresh or "", ImageRef.parse(image) if image else None, file.base.glibc
-    )
     return Spec(
         cell=cell,
-        base=base,
+        base=_base(file.base[bases[0] if bases else 0]),
         packages=tuple(pin for rule in mine("packages") for pin in rule.pins),
         constraints=tuple(
             JustifiedRequirement(pin, rule.reason) for rule in mine("constraints") for pin in rule.pins
@@ -160,6 +159,11 @@ def _spec(file: File, cell: Cell, matching_rules: frozenset[tuple[Any, Any]]) ->
             for rule in mine("exceptions")
         ),
     )
+
+
+def _base(entry: BaseImage) -> Base:
+    image = ImageRef.parse(entry.image) if entry.image else None
+    return Base(entry.suite, entry.refresh or "", image, entry.glibc)
 
 
 def _budget(rule: Any) -> Budget:

@@ -34,9 +34,7 @@ from pipeline.matrix.fields import (
 )
 from pipeline.matrix.variables import Argument, EnvValue, Variable
 from pipeline.model import CHECK_VERSIONS, PROJECT, RULE_VERSIONS, CheckName, RuleName
-
-PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
-"""The Python that each distribution's suite brings."""
+from pipeline.model.systems import SuiteName
 
 AUTO, NONE = "auto", "none"
 """Values of ``vllm``: the newest that fits, and none at all."""
@@ -124,28 +122,46 @@ class Gpu(Section):
     """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
 
 
-class BaseImage(Section):
-    """What every image stands on: a distribution's suite as of a day, or an image by digest."""
+class Rule(Section):
+    """Settings of some cells."""
+
+    cells: Glob = "*"
+    """The cells that this is for: a glob over their ids, braces allowed."""
+
+
+class BaseImage(Rule):
+    """What images stand on: a distribution's suite as of a day, or an image by digest.
+
+    Of several, each cell has the one that agrees with all that it names; one with a suite is for the cells
+    of the Python that it brings.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"anyOf": [{"required": ["refresh"]}, {"required": ["image"]}]}
     )
 
-    suite: Literal["bookworm", "trixie"] = "bookworm"
-    """Debian's suite: bookworm brings Python 3.11, trixie 3.13."""
+    suite: SuiteName = "bookworm"
+    """The distribution's suite: bookworm and trixie are Debian's, with Python 3.11 and 3.13; jammy and noble
+    are Ubuntu's, with 3.10 and 3.12."""
     refresh: Day | None = None
     """The day whose packages the base takes, quoted. A newer day makes new images."""
     image: ImageByDigest | None = None
     """An image of yours instead, by digest."""
     glibc: Glibc = "2.28"
     """The glibc of your image: wheels that need a newer one are not chosen."""
+    python: Annotated[tuple[Python, ...], Some] | None = None
+    """The Pythons of the cells that this is for; all that it has unless they are named."""
+    cuda: Annotated[tuple[Cuda, ...], Some] | None = None
+    """The CUDAs of the cells that this is for; all unless they are named."""
 
 
-class Rule(Section):
-    """Settings of some cells."""
+def _several(value: Any) -> Any:
+    """``base: {…}`` as ``base: [{…}]``: one system for all cells needs no list."""
+    return value if isinstance(value, list) else [value]
 
-    cells: Glob = "*"
-    """The cells that this is for: a glob over their ids, braces allowed."""
+
+_Bases = Annotated[tuple[BaseImage, ...], Some]
+Bases = Annotated[_Bases, BeforeValidator(_several, json_schema_input_type=BaseImage | _Bases)]
 
 
 class Packages(Rule):
@@ -275,8 +291,8 @@ class File(Section):
     """Cells in addition to those of the axes."""
     gpu: Gpu | None = None
     """The GPUs that CUDA cells are for."""
-    base: BaseImage
-    """What every image stands on."""
+    base: Bases
+    """What every image stands on: one system, or a list of which each cell has one."""
     packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()
     """Packages that are installed in addition to PyTorch and vLLM, by exact version."""
     constraints: Annotated[tuple[Bound, ...], Field(max_length=200)] = ()

@@ -48,8 +48,26 @@ def _parse(value: Any) -> tuple[File | None, list[Any]]:
     try:
         return File.model_validate(value), []
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = [{**e, "loc": _as_written(e["loc"], value)} for e in error.errors(include_url=False)]
         return None, [e for e in errors if not (e["type"] == "too_short" and e["input"])]
+
+
+def _as_written(loc: Loc, value: Any) -> Loc:
+    """The way to a value of the file: without an index where one entry stands in the place of a list."""
+    written: Loc = ()
+    for part in loc:
+        if isinstance(part, int) and not isinstance(value, list):
+            continue
+        written = (*written, part)
+        value = _entry(value, part)
+    return written
+
+
+def _entry(value: Any, part: str | int) -> Any:
+    """What stands there in a mapping or a list; None where there is nothing, or the value is neither."""
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def _with_required(rest: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +136,7 @@ def _unquoted(place: Any, name: str, value: NonString | int) -> Problem:
 def _corrected(name: str, text: str) -> str:
     """The text, or what was probably meant by it where the key of this name takes values of an axis."""
     section, _, key = name.rpartition(".")
-    is_axis = section in {"", "include", "exclude"} and key in AXIS_TEXTS
+    is_axis = section in {"", "include", "exclude", "base"} and key in AXIS_TEXTS
     return AXIS_TEXTS[key].corrected(text) if is_axis else text
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.model.platforms import AMD64, MACHINES
+from pipeline.model.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,12 @@ class Base:
     @property
     def glibc(self) -> str:
         """The newest glibc that wheels may require; for an image of the user's, the value in the matrix."""
-        return self.image_glibc if self.image else {"bookworm": "2.36", "trixie": "2.41"}[self.suite]
+        return self.image_glibc if self.image else SYSTEMS[self.suite].glibc
+
+    @property
+    def gcc(self) -> str | None:
+        """The major of the compiler that it brings; None for an image of the user's, where it is unknown."""
+        return None if self.image else SYSTEMS[self.suite].gcc
 
 
 @dataclass(frozen=True)

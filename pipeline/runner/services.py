@@ -142,7 +142,7 @@ class Services:
         """The base of a cell, if it is there; looked up once, so that all cells stand on one digest."""
         if spec.base.image:
             return spec.base.image
-        home = base.home(spec.base, spec.system, IMAGES, self.matrix.staging)
+        home = base.home(spec, IMAGES, self.matrix.staging)
         if home not in self.bases and (digest := Registry(home.repository).digest_of(home.tag)):
             self.bases[home] = home.repository.at(digest)
         return self.bases.get(home)

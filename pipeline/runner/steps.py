@@ -70,15 +70,12 @@ def fetch_wheels(services: Services, state: CellState, progress: Progress) -> Ce
 def make_base(services: Services, state: CellState, progress: Progress) -> CellState:
     """Make the base and push it into staging."""
     spec = state.spec
-    base.refuse_foreign_system(spec.base, spec.system)
-    home = base.home(spec.base, spec.system, IMAGES, services.matrix.staging)
+    home = base.home(spec, IMAGES, services.matrix.staging)
     with _pushing(services, progress, home.repository):
         ref, packages = base.make(
-            spec.base,
-            spec.system,
+            spec,
             IMAGES,
             home,
-            platform=spec.cell.platform,
             snapshotter=services.builder.snapshotter,
             progress=progress,
         )

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import buildx
 from pipeline.formats.recipes import without_prose
-from pipeline.model import PROJECT, Base, Digest, ImageRef, Repository, TagRef, canonical, key_of
-from pipeline.model.errors import EngineError, RegistryError, UsageError
+from pipeline.model import PROJECT, Base, Digest, ImageRef, Repository, Spec, TagRef, canonical, key_of
+from pipeline.model.errors import EngineError, RegistryError
+from pipeline.model.platforms import AMD64
+from pipeline.model.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +35,19 @@ _CLEAN_UP_SECONDS = 15.0
 _HOST_TRACES = ("etc/resolv.conf", "etc/hostname", "var/cache/ldconfig/aux-cache", "var/log/bootstrap.log")
 
 
-def key(base: Base, system: Sequence[str], images: Path) -> str:
-    """The base key: the suite, its refresh date, the packages, and what the files of the recipe say."""
+def key(spec: Spec, images: Path) -> str:
+    """The base key: suite, refresh date, packages, platform, and what the files of the recipe say.
+
+    As in a cell's id, linux/amd64 goes without saying: so bases that were made before keep their keys.
+    """
     files = {name: without_prose(name, (images / name).read_text("utf-8")) for name in RECIPE}
-    return key_of([base.suite, base.refresh, sorted(system), files])
+    platform = [] if spec.cell.platform == AMD64 else [spec.cell.platform]
+    return key_of([spec.base.suite, spec.base.refresh, sorted(spec.system), files, *platform])
 
 
-def home(base: Base, system: Sequence[str], images: Path, staging: Repository) -> TagRef:
-    """Where in staging this base is kept: ``<staging>/base:<base key>``."""
-    return Repository(staging.host, f"{staging.path}/base").tagged(key(base, system, images))
+def home(spec: Spec, images: Path, staging: Repository) -> TagRef:
+    """Where in staging the base of this cell is kept: ``<staging>/base:<base key>``."""
+    return Repository(staging.host, f"{staging.path}/base").tagged(key(spec, images))
 
 
 def epoch(base: Base) -> int:
@@ -50,12 +56,10 @@ def epoch(base: Base) -> int:
 
 
 def make(
-    base: Base,
-    system: Sequence[str],
+    spec: Spec,
     images: Path,
     target: TagRef,
     *,
-    platform: str,
     snapshotter: bool,
     progress: buildx.Progress,
 ) -> tuple[ImageRef, bytes]:
@@ -67,9 +71,9 @@ def make(
     with tempfile.TemporaryDirectory(prefix="base-") as scratch:
         here = Path(scratch)
         progress("mmdebstrap")
-        _bootstrap(base, [*_packages(images), *system], here, platform)
+        _bootstrap(spec, images, here)
         shutil.copyfile(images / "base.Dockerfile", here / "Dockerfile")
-        recipe = buildx.Recipe(here / "Dockerfile", here, platform, epoch(base))
+        recipe = buildx.Recipe(here / "Dockerfile", here, spec.cell.platform, epoch(spec.base))
         digest = buildx.build(recipe, target, snapshotter=snapshotter, cache=True, progress=progress)
         packages = dict(line.split(" ", 1) for line in (here / "packages").read_text().splitlines())
         return target.repository.at(digest), canonical(packages)
@@ -89,34 +93,37 @@ def _packages(images: Path) -> list[str]:
     return [word for word in words if word]
 
 
-def _bootstrap(base: Base, packages: Sequence[str], here: Path, platform: str) -> None:
+def _bootstrap(spec: Spec, images: Path, here: Path) -> None:
+    """Write ``base.tar``, the root file system, and ``packages``, the list of what is in it."""
     if not shutil.which("mmdebstrap"):
         raise EngineError(
             "a base image is made by mmdebstrap, which is not on PATH",
             hint="install mmdebstrap (Debian, Ubuntu), or name `base: image: …@sha256:…` in matrix.yaml",
         )
+    suite, system = spec.base.suite, SYSTEMS[spec.base.suite]
     query = "dpkg-query --show --showformat='${Package} ${Version}\\n'"
     listing = f'chroot "$1" {query} > {shlex.quote(str(here / "packages"))}'
     removals = " ".join(f'"$1/{trace}"' for trace in _HOST_TRACES)
     command = [
-        "mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={platform.removeprefix('linux/')}",
-        f"--include={','.join(packages)}",
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--components={system.components}",
+        f"--architectures={spec.cell.platform.removeprefix('linux/')}",
+        f"--include={','.join([*_packages(images), *spec.system])}",
         "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         f"--customize-hook={listing}",
         f"--customize-hook=rm -f {removals}",
-        base.suite, str(here / "base.tar"),
+        suite, str(here / "base.tar"),
     ]  # fmt: skip
     environment = {
-        "SOURCE_DATE_EPOCH": str(epoch(base)),
+        "SOURCE_DATE_EPOCH": str(epoch(spec.base)),
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "TMPDIR": tempfile.gettempdir(),
     }
     code, output = _run_to_its_end(command, environment)
     if code:
         raise EngineError(
-            f"mmdebstrap could not make a {base.suite} base:\n{output.strip()[-2000:]}",
-            hint="the distribution's mirror must be reachable; Ubuntu needs debian-archive-keyring",
+            f"mmdebstrap could not make a {suite} base for {spec.cell.platform}:\n{output.strip()[-2000:]}",
+            hint=f"the distribution's mirror must be reachable, and {system.keyring} installed here",
         )
 
 
@@ -144,12 +151,3 @@ def _run_to_its_end(command: Sequence[str], environment: dict[str, str]) -> tupl
                     program.communicate(timeout=_CLEAN_UP_SECONDS)
             raise
     return program.returncode, output
-
-
-def refuse_foreign_system(base: Base, system: Sequence[str]) -> None:
-    """Raise UsageError where packages are asked for that no step could install into the user's own image."""
-    if base.image and system:
-        raise UsageError(
-            f"`system: {', '.join(system)}` cannot be installed into {base.image}: builds have no network",
-            hint="put them into that image, or leave out `base: image:` so that the base is made here",
-        )

@@ -29,6 +29,8 @@ _STEPS = 256
 _GLANCE_SECONDS = 5.0
 _SETTLE_SECONDS = 20.0
 """A driver takes a moment to give back the memory of a process that has ended."""
+_WEIGHTS_BYTES = 15_000_000_000
+"""A little less than 8 billion parameters take in 16 bits each."""
 _SPARE_BYTES = 64 << 20
 """By how much the memory in use on a GPU may differ before and after."""
 
@@ -49,6 +51,11 @@ class ServingCost:
     bytes_before: int
     bytes_loaded: int
     bytes_after: int
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a GPU held the weights, at the least."""
+        return self.bytes_loaded > self.bytes_before + _WEIGHTS_BYTES
 
     @property
     def is_given_back(self) -> bool:

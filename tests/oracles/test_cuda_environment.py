@@ -56,7 +56,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert locked
     folder = tmp_path_factory.mktemp("environment")
     root = folder / "root"
-    base._bootstrap(spec.base, base._packages(IMAGES), folder, spec.cell.platform)
+    base._bootstrap(spec, IMAGES, folder)
     with tarfile.open(folder / "base.tar") as files:
         files.extractall(root, filter="tar")
     install(spec, locked, root / "opt" / "venv", folder)

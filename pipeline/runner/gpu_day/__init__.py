@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import files, gpu, signing_keys
 from pipeline.formats import dsse
-from pipeline.model import GpuDay, Part, key_of, to_json, versions_of
+from pipeline.model import GpuDay, Outcome, Part, key_of, to_json, versions_of
 from pipeline.model.errors import MachineError
 from pipeline.report import gpu_day as report
 from pipeline.runner.gpu_day.parts import DO
@@ -83,13 +83,14 @@ def _inputs(services: Services, task: Task) -> str:
 
 
 def _remembered(services: Services, task: Task, folder: Path) -> Part | None:
-    """The part, if it was done before, of the same inputs, and signed by the key that signs here."""
+    """The part, if it was done before, of the same inputs, found something out, and is signed by our key."""
     try:
         bundle = files.read(folder / f"{task.stem}.json", _MAX_BYTES)
         part = attest.parts.part_of(bundle, signing_keys.trusted([services.key.public_key()]))
     except (OSError, dsse.InvalidAttestationError):
         return None
-    return part if part.inputs == _inputs(services, task) else None
+    found_out = part.outcome is not Outcome.INCONCLUSIVE
+    return part if found_out and part.inputs == _inputs(services, task) else None
 
 
 def _done(services: Services, reporter: ProgressReporter, task: Task, folder: Path) -> Part:

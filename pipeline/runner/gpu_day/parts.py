@@ -65,7 +65,8 @@ def measure_serving(
         finally:
             target.close()
     served = Check(name="serves", outcome=Outcome.PASSED, seconds=time.monotonic() - started)
-    return (served, _gives_back(cost)), tuple(_measured(cost, dimensions))
+    of_memory = _of_memory(cost) if trial.cell.needs_gpu else ()
+    return (served, *of_memory), tuple(_measured(cost, dimensions))
 
 
 def refuse_saboteurs(
@@ -124,14 +125,17 @@ def _refused(reporter: ProgressReporter, trial: Trial, saboteur: Saboteur, log: 
 # -- what serving costs -----------------------------------------------------------------------------
 
 
-def _gives_back(cost: ServingCost) -> Check:
-    return Check(
-        name="gives_back",
-        outcome=Outcome.PASSED if cost.is_given_back else Outcome.FAILED,
-        seconds=0,
-        expected=f"at most the {size(cost.bytes_before)} in use on the GPUs before the first start",
-        seen=size(cost.bytes_after),
-    )
+def _of_memory(cost: ServingCost) -> Iterator[Check]:
+    """A server that computed elsewhere takes none of the GPU's; one that leaks keeps some."""
+    taken = f"the GPU's memory in use under load, beside {size(cost.bytes_before)} before"
+    yield _judged("takes_memory", taken, size(cost.bytes_loaded), holds=cost.is_on_gpu)
+    given = f"at most the {size(cost.bytes_before)} in use before the first start"
+    yield _judged("gives_back", given, size(cost.bytes_after), holds=cost.is_given_back)
+
+
+def _judged(name: str, expected: str, seen: str, *, holds: bool) -> Check:
+    outcome = Outcome.PASSED if holds else Outcome.FAILED
+    return Check(name=name, outcome=outcome, seconds=0, expected=expected, seen=seen)
 
 
 def _measured(cost: ServingCost, dimensions: Dimensions) -> Iterator[tuple[str, str]]:

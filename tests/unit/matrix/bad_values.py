@@ -127,7 +127,10 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "unknown suite": (
         GOOD.replace("bookworm", "bokworm"),
-        ["matrix.yaml:6:15: base.suite: one of 'bookworm' or 'trixie' is expected", "did you mean bookworm?"],
+        [
+            "matrix.yaml:6:15: base.suite: one of 'bookworm', 'trixie', 'jammy' or 'noble' is expected",
+            "did you mean bookworm?",
+        ],
     ),
     "unknown check": (
         GOOD + "verify: {required: [serve, streem]}\n",

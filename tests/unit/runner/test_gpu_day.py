@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters import gpu
-from pipeline.model import Digest, Expectations, PythonTarget, Trial
+from pipeline.model import Digest, Expectations, Outcome, PythonTarget, Trial
 from pipeline.model.errors import MachineError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner import Services, Settings, gpu_day
@@ -86,6 +86,19 @@ def test_what_was_done_is_not_done_again(services: Services, done: list[str], tm
     count = len(done)
     assert _spend(services, tmp_path, _subject()).parts == first.parts
     assert len(done) == count
+
+
+def test_what_could_not_be_found_out_is_tried_again(
+    services: Services, done: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> tuple[tuple[Check, ...], Any]:
+        return (check("a", Outcome.INCONCLUSIVE),), ()
+
+    with monkeypatch.context() as patch:
+        patch.setitem(parts.DO, "suite", fail)
+        _spend(services, tmp_path, _subject())
+    _spend(services, tmp_path, _subject())
+    assert done.count(f"suite of {CPU_CELL.id}") == 1
 
 
 @pytest.mark.parametrize("change", ["cut off", "another environment"])

