@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
-
 from pipeline.adapters import gpu
 from pipeline.suite import large_model
-from pipeline.suite.expect import Mismatch, poll
-from pipeline.suite.trial_run import last_line
+from pipeline.suite.expect import Mismatch, expect, poll
+from pipeline.suite.live_server import LiveServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from pipeline.suite.target import Server, Target
+    from pipeline.model import Trial
+    from pipeline.suite.target import Target
 
 SERVED = "large"
 TOGETHER = 64
@@ -26,7 +27,6 @@ TOGETHER = 64
 _PROMPT = "Say which wheel was compiled for which CUDA. " * 4
 _STEPS = 256
 """Tokens of an answer."""
-_GLANCE_SECONDS = 5.0
 _SETTLE_SECONDS = 20.0
 """A driver takes a moment to give back the memory of a process that has ended."""
 _WEIGHTS_BYTES = 15_000_000_000
@@ -41,7 +41,8 @@ class ServingCost:
 
     Seconds are from the start to health, with empty caches (cold) and with what the first start left in them
     (warm). Tokens per second are of one request, and of many together. Bytes are those in use on all GPUs,
-    0 where there is none: before the first start, under load, after the end.
+    0 where there is none: before the first start, under load, after the end. ``choices`` are what vLLM chose
+    for this machine, by its log.
     """
 
     cold_seconds: float
@@ -51,6 +52,7 @@ class ServingCost:
     bytes_before: int
     bytes_loaded: int
     bytes_after: int
+    choices: Mapping[str, str]
 
     @property
     def is_on_gpu(self) -> bool:
@@ -63,75 +65,58 @@ class ServingCost:
         return self.bytes_after <= self.bytes_before + _SPARE_BYTES
 
 
-def measure(
-    target: Target, arguments: tuple[str, ...], *, healthy_seconds: float, steps: int = _STEPS
-) -> ServingCost:
-    """Start a server twice, load it, and end it.
+def measure(trial: Trial, target: Target, log: Path) -> ServingCost:
+    """Start a server of the trial's model twice, load it, and end it.
 
-    ``arguments`` go to the server, ``healthy_seconds`` are the most that a start may take. Raises Mismatch
-    where the server ends, is not healthy in time, or gives another answer than it was asked for.
+    The logs go beside ``log``, one for each start. Raises Mismatch where the server ends, is not healthy in
+    time, or gives another answer than it was asked for.
     """
     before = gpu.bytes_in_use()
-    with _healthy(target, arguments, healthy_seconds) as (_, cold):
+    with _healthy(trial, target, log.with_suffix(f".cold{log.suffix}")) as (_, cold):
         pass
-    with _healthy(target, arguments, healthy_seconds) as (client, warm), ThreadPoolExecutor(TOGETHER) as pool:
-        _answer(client, steps)  # the first request of all pays for what is made on demand
-        alone = _rate(1, steps, pool, client)
-        together = _rate(TOGETHER, steps, pool, client)
-        loaded = gpu.bytes_in_use()
+    with (
+        _healthy(trial, target, log.with_suffix(f".warm{log.suffix}")) as (live, warm),
+        ThreadPoolExecutor(TOGETHER) as pool,
+    ):
+        _answer(live)  # the first request of all pays for what is made on demand
+        alone = _rate(live, 1, pool)
+        together = _rate(live, TOGETHER, pool)
+        loaded, choices = gpu.bytes_in_use(), live.choices()
     poll(_SETTLE_SECONDS, lambda: gpu.bytes_in_use() <= before + _SPARE_BYTES)
-    return ServingCost(cold, warm, alone, together, before, loaded, gpu.bytes_in_use())
+    return ServingCost(cold, warm, alone, together, before, loaded, gpu.bytes_in_use(), choices)
 
 
 @contextmanager
-def _healthy(
-    target: Target, arguments: tuple[str, ...], seconds: float
-) -> Iterator[tuple[httpx.Client, float]]:
-    """A client of a healthy server, and the seconds that its start took; the server ends with the block."""
-    words = ("--model", target.model, "--served-model-name", SERVED, *large_model.SERVE, *arguments)
-    started = time.monotonic()
-    server = target.serve(words)
+def _healthy(trial: Trial, target: Target, log: Path) -> Iterator[tuple[LiveServer, float]]:
+    """A healthy server, and the seconds that its start took; the server ends with the block."""
+    words = ("--model", target.model, "--served-model-name", SERVED, *large_model.SERVE, *trial.serve)
+    server = target.serve(words, log)
+    live = LiveServer(trial, server, "bfloat16")
     try:
-        _await_health(server, started + seconds)
-        took = time.monotonic() - started
-        with httpx.Client(base_url=server.base_url, trust_env=False, timeout=seconds) as client:
-            yield client, took
+        yield live, live.await_health()
     finally:
-        server.stop(seconds=30)
+        live.close()
+        server.stop(trial.shutdown_seconds)
 
 
-def _await_health(server: Server, deadline: float) -> None:
-    while time.monotonic() < deadline:
-        if ended := server.ended():
-            raise Mismatch("a server that keeps running", f"it {ended}: {last_line(server.log())}")
-        try:
-            if httpx.get(f"{server.base_url}/health", trust_env=False, timeout=_GLANCE_SECONDS).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise Mismatch("a healthy server in time", f"none; its log ends: {last_line(server.log())}")
-
-
-def _rate(count: int, steps: int, pool: ThreadPoolExecutor, client: httpx.Client) -> float:
+def _rate(live: LiveServer, count: int, pool: ThreadPoolExecutor) -> float:
     """Tokens per second of so many requests that are sent together."""
     started = time.monotonic()
-    made = sum(pool.map(lambda number: _answer(client, steps, number), range(count)))
+    made = sum(pool.map(lambda number: _answer(live, number), range(count)))
     return made / (time.monotonic() - started)
 
 
-def _answer(client: httpx.Client, steps: int, number: int = 0) -> int:
-    """Ask for so many tokens; how many there were. Raises Mismatch for any other number of them.
+def _answer(live: LiveServer, number: int = 0) -> int:
+    """Ask for an answer; its tokens. Raises Mismatch where there are more or fewer than were asked for.
 
     Prompts differ from their first token on, so that none finds another's in the prefix cache.
     """
     prompt = f"{number}. {_PROMPT}"
-    question = {"model": SERVED, "prompt": prompt, "max_tokens": steps, "ignore_eos": True, "temperature": 0}
-    response = client.post("/v1/completions", json=question)
+    question = {"model": SERVED, "prompt": prompt, "max_tokens": _STEPS, "ignore_eos": True, "temperature": 0}
+    response = live.post("/v1/completions", json.dumps(question).encode())
     try:
         made = int(response.json()["usage"]["completion_tokens"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Mismatch(f"{steps} tokens", f"status {response.status_code}: {response.text[:300]}") from error
-    if made != steps:
-        raise Mismatch(f"{steps} tokens", f"{made}")
+        raise Mismatch(f"{_STEPS} tokens", f"status {response.status_code}: {response.text[:300]}") from error
+    expect("tokens of an answer:", _STEPS, made)
     return made

@@ -49,23 +49,23 @@ def measure_serving(
     _services: Services, _reporter: ProgressReporter, task: Task, folder: Path
 ) -> tuple[Checks, Facts]:
     """Start-up, speed and memory with a model of production's size, whose weights are made up."""
-    started, trial = time.monotonic(), task.subject.trial
-    dimensions = large_model.LLAMA_8B if trial.cell.needs_gpu else large_model.SMALL
+    started, needs_gpu = time.monotonic(), task.subject.cell.needs_gpu
+    dimensions = large_model.LLAMA_8B if needs_gpu else large_model.SMALL
+    log = folder.absolute() / f"{task.stem}.log"
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary) / "model"
         large_model.write(model, dimensions)
-        target = target_of(
-            trial.model_copy(update={"model": str(model)}), folder.absolute() / f"{task.stem}.log"
-        )
+        trial = task.subject.trial.model_copy(update={"model": str(model)})
+        target = target_of(trial, log)
         try:
-            cost = serving_cost.measure(target, trial.serve, healthy_seconds=2 * trial.healthy_seconds)
+            cost = serving_cost.measure(trial, target, log)
         except Mismatch as error:
             seconds = time.monotonic() - started
             return (_failed("serves", seconds, error.expected, error.actual),), (("model", dimensions.name),)
         finally:
             target.close()
     served = Check(name="serves", outcome=Outcome.PASSED, seconds=time.monotonic() - started)
-    of_memory = _of_memory(cost) if trial.cell.needs_gpu else ()
+    of_memory = _of_memory(cost) if needs_gpu else ()
     return (served, *of_memory), tuple(_measured(cost, dimensions))
 
 
@@ -140,6 +140,7 @@ def _judged(name: str, expected: str, seen: str, *, holds: bool) -> Check:
 
 def _measured(cost: ServingCost, dimensions: Dimensions) -> Iterator[tuple[str, str]]:
     yield "model", f"{dimensions.name}, weights made up"
+    yield from cost.choices.items()
     yield "start, caches empty", f"{cost.cold_seconds:.1f} s"
     yield "start, with what the first start cached", f"{cost.warm_seconds:.1f} s"
     yield "tokens per second, one request", f"{cost.alone_per_second:.0f}"
