@@ -87,6 +87,14 @@ NEEDS = {
         "install docker.io and docker-buildx, start it",
     ),
     "dockerd": program("dockerd", "docker.io"),
+    "containerd": program("containerd"),
+    "root": Need(
+        unless(
+            lambda: os.geteuid() == 0 or succeeds("sudo", "-n", "true"),
+            "this user is not root, nor can it be by sudo without a password",
+        ),
+        "run as root",
+    ),
     "registry": program("docker-registry"),
     "cosign": program("cosign"),
     "skopeo": program("skopeo"),

@@ -6,24 +6,27 @@ A double of the driver's library answers; PyTorch, the CUDA runtime and the imag
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.adapters.engine import Engine
 from pipeline.compat import shipped
 from pipeline.compat.no_cuda import why_no_cuda
 from pipeline.formats.cuda import shown_version
 from pipeline.model import ImageTarget
 from pipeline.model.errors import MachineError
 from pipeline.suite import check_environment
-from pipeline.suite.driver_double import Answers
+from pipeline.suite.driver_double import Answers, compiled, source
 from pipeline.suite.expect import Mismatch
 from tests.system.cuda.looks import Look, looks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.adapters.engine import Finished, Launch
     from pipeline.compat.no_cuda import Sight
     from pipeline.model import Cell
     from tests.system.cuda.cuda_image import CudaImage
@@ -38,6 +41,12 @@ UNEXPECTED = r"Unexpected error from cudaGetDeviceCount\(\).* Error"
 
 ROWS: dict[str, tuple[Look, str, type[Exception], str]] = {
     "no-library": (Look(None), "Found no NVIDIA driver on your system", HOST, "no-gpu-given"),
+    "no-compute": (
+        Look(None, env=(("NVIDIA_DRIVER_CAPABILITIES", "utility"),)),
+        "Found no NVIDIA driver on your system",
+        IMAGE,
+        "no-driver-asked",
+    ),
     "too-old": (
         Look(Answers(init=0, version=11080)),
         r"The NVIDIA driver on your system is too old \(found version 11080\)",
@@ -148,6 +157,29 @@ def test_pytorch_says_this_of_the_driver_and_the_check_names_the_cause(
     )
     with pytest.raises(fault, match=rf"\b{cause}: (?s:.*)\nhint: "):
         check_environment.check_cuda(stage)
+
+
+class WithoutCompiler(Engine):
+    """The engine; in its containers PATH has the image's Python, and no compiler."""
+
+    def run(self, launch: Launch, *, seconds: float) -> Finished:
+        """Run it so."""
+        return super().run(replace(launch, env={"PATH": "/opt/venv/bin"}), seconds=seconds)
+
+
+def test_a_double_that_cannot_be_compiled_is_one_error_with_the_remedy(cuda_image: CudaImage) -> None:
+    """Nothing is known of the image then."""
+    ref = cuda_image.image.ref
+    with WithoutCompiler.connect(timeout=300) as engine:
+        engine.pull(ref)
+        with pytest.raises(MachineError) as raised:
+            compiled(engine, ref, source((), Answers()), run="tests-of-the-driver")
+        assert engine.of_run("tests-of-the-driver") == ()
+    assert raised.value.exit_code == 3
+    assert raised.value.what.startswith(
+        f"a double of the driver cannot be compiled in {ref}: there is no C comp"
+    )
+    assert raised.value.hint.startswith("the image needs a C compiler (`system: [gcc]` in the matrix)")
 
 
 def test_every_driver_for_an_older_cuda_is_told_with_both_versions(

@@ -21,7 +21,9 @@ from pipeline.adapters import paths, wheel_cache
 from pipeline.model import Expectations, Outcome, PythonTarget, Trial, checks_of
 from pipeline.model.errors import UsageError
 from pipeline.stages import fetch, lock, verify
-from pipeline.suite import tiny_model
+from pipeline.suite import check_environment, tiny_model
+from pipeline.suite.expect import Mismatch
+from pipeline.suite.trial_run import TrialRun
 from tests.builders import CPU_CELL
 
 if TYPE_CHECKING:
@@ -313,6 +315,35 @@ def test_an_environment_with_pytorch_alone_passes_the_checks_of_its_kind(
     checks = _prove(_patient(*pytorch_alone, model), tmp_path)
     assert _not_passed(checks) == (set() if _can_compile() else {"compile"})
     assert _left(tmp_path) == []
+
+
+@pytest.mark.needs("index")
+@pytest.mark.parametrize(
+    ("elsewhere", "cause"),
+    [
+        (None, r"cpu-build: torch 2\.13\.0\+cpu is a CPU build: torch\.version\.cuda is None"),
+        ("torch-2.5.1", r"mixed-installation: .*torch 2\.13\.0\+cpu in .*torch 2\.5\.1 in .* by conda"),
+    ],
+)
+def test_a_build_for_the_cpu_in_a_cell_for_cuda_is_named_as_the_cause(
+    elsewhere: str | None, cause: str, pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Alone, and where another installation of torch is found beside it."""
+    python, pins = pytorch_alone
+    if elsewhere:
+        info = tmp_path / f"{elsewhere}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.5.1\n")
+        (info / "INSTALLER").write_text("conda\n")
+    trial = _patient(python, pins, model, env={"PYTHONPATH": str(tmp_path)})
+    trial_run = TrialRun(
+        trial.model_copy(update={"cell": replace(pins.cell, cuda="cu130")}), tmp_path / "log"
+    )
+    try:
+        with pytest.raises(Mismatch, match=cause):
+            check_environment.check_cuda(trial_run)
+    finally:
+        trial_run.close()
 
 
 @pytest.mark.needs("index")
