@@ -30,23 +30,28 @@ for text in texts:
     subprocess.run([sys.executable, "-c", probe, text, "libcuda.so.1"], check=True)
 """
 LOOK = """
-import json, os, shutil, subprocess, sys
-from concurrent.futures import ThreadPoolExecutor
-probe, inside, *looks = sys.argv[1:]
-def look(text):
-    driver, env = json.loads(text)
-    if driver and env.pop("IS_INSIDE", None):
-        driver = shutil.copytree(driver, f"{inside}/{os.path.basename(driver)}")
-    env = os.environ | env | ({"LD_LIBRARY_PATH": driver} if driver else {})
-    return subprocess.run([sys.executable, "-c", probe], env=env, stdout=subprocess.PIPE, text=True).stdout
-with ThreadPoolExecutor(2) as pool:
-    print("".join(pool.map(look, looks)))
+import ctypes, json, os, shutil, sys, torch
+probe, *looks = sys.argv[1:]
+for text in looks:
+    if child := os.fork():
+        os.waitpid(child, 0)
+        continue
+    look = json.loads(text)
+    os.environ.update(look["env"])
+    sys.path[:0] = look["path"]
+    if look["inside"]:
+        look["driver"] = shutil.copytree(look["driver"], look["inside"])
+    if look["driver"]:
+        ctypes.CDLL(look["driver"] + "/libcuda.so.1")
+    exec(compile(probe, "probe", "exec"))
 """
+"""PyTorch is imported once, and each driver met in a fork of that process: loaded first, so that whoever asks
+for libcuda.so.1 gets it by its soname. Until then PyTorch has not looked for any."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One driver: what the double answers (None: there is no driver), and variables for the process.
+    """One driver: what the double answers (None: there is no driver), variables, and folders for sys.path.
 
     ``is_inside``: its library is among the image's own files, not mounted.
     """
@@ -54,12 +59,19 @@ class Look:
     answers: Answers | None
     is_inside: bool = False
     env: tuple[tuple[str, str], ...] = ()
+    path: tuple[str, ...] = ()
+
+    def asked(self, name: str) -> str:
+        """What the process in the container is told of it."""
+        driver = f"/driver/{name}" if self.answers else ""
+        inside = f"{INSIDE}/{name}" if self.is_inside else ""
+        return json.dumps({"driver": driver, "inside": inside, "env": dict(self.env), "path": self.path})
 
 
 def looks(
     ref: ImageRef, wanted: Mapping[str, Look], folder: Path, mounts: Mapping[Path, str]
 ) -> dict[str, Sight]:
-    """What the probe ``driver`` saw of each, in a process of its own in a container of the image.
+    """What the probe ``driver`` saw of each, in a process of its own in one container of the image.
 
     ``folder`` is empty, and gets the doubles; ``mounts`` are further folders for the container.
     """
@@ -75,19 +87,12 @@ def looks(
             library = base64.b64decode(answer["made"][driver_double.CUDA])
             driver_double.place({driver_double.CUDA: library}, folder / name)
         folder.chmod(0o755)
-        asked = [
-            json.dumps([f"/driver/{name}" if look.answers else "", dict(look.env) | _inside(look)])
-            for name, look in wanted.items()
-        ]
-        command = ("-c", LOOK, probes.source("driver"), INSIDE, *asked)
+        asked = [look.asked(name) for name, look in wanted.items()]
+        command = ("-c", LOOK, probes.source("driver"), *asked)
         seen = _answers(engine, replace(launch, command=command, mounts={folder: "/driver", **mounts}))
     return {
         name: Sight.model_validate_json(json.dumps(sight)) for name, sight in zip(wanted, seen, strict=True)
     }
-
-
-def _inside(look: Look) -> dict[str, str]:
-    return {"IS_INSIDE": "1"} if look.is_inside else {}
 
 
 def _answers(engine: Engine, launch: Launch) -> list[Any]:

@@ -111,7 +111,7 @@ ROWS: dict[str, tuple[Look, str, type[Exception], str]] = {
         "pytorch-fails",
     ),
     "mixed": (
-        Look(Answers(0, NEW, devices=1), env=(("PYTHONPATH", "/other"),)),
+        Look(Answers(0, NEW, devices=1), path=("/other",)),
         f"{UNEXPECTED} 500",
         IMAGE,
         "mixed-installation",
