@@ -16,7 +16,7 @@ from packaging.version import Version
 from pydantic import BaseModel, Field
 
 from pipeline.adapters import environ
-from pipeline.model import VARIANT_INDEX, shown
+from pipeline.model import index_of, project_of, shown
 from pipeline.model.errors import ResolveError, UsageError
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ def resolve(
 ) -> tuple[Found, ...]:
     """Resolve requirements for a Python ("3.11") and what ``platform_of`` says.
 
-    A requirement with a local version part (``torch==2.13.0+cpu``) is looked for in the folders
-    first and else in PyTorch's index of that variant, and nothing else is: so no other package can
-    come from there, and no other requirement can pick up such a build. Only wheels are considered.
+    A requirement with a local version part (``torch==2.13.0+cpu``, ``vllm==0.27.0+cu129``) is looked
+    for in the folders first and else in the index of its makers for that build, and nothing else is:
+    so no other package can come from there, and no other requirement can pick up such a build. Only
+    wheels are considered.
 
     Raises ResolveError where no set of packages fits, or an index cannot be asked.
     """
@@ -120,10 +121,10 @@ def resolve(
 def _project(requirements: Sequence[str], python: str, here: Path, folders: Sequence[Path]) -> str:
     lines = ["[project]", 'name = "cell"', 'version = "0"', f'requires-python = "=={python}.*"']
     lines += ["dependencies = [", *(f'  "{requirement}",' for requirement in requirements), "]"]
-    local = [requirement for requirement in requirements if "+" in requirement]
+    local = [requirement for requirement in dict.fromkeys(requirements) if "+" in requirement]
     sources, indexes = [], []
     for number, requirement in enumerate(local):
-        name, _, version = requirement.partition("==")
+        name, version = project_of(requirement), requirement.partition("==")[2]
         sources.append(f'{name} = {{ index = "variant{number}" }}')
         url, flat = _variant_source(name, version, python, here / f"variant{number}", folders)
         indexes += ["[[tool.uv.index]]", f'name = "variant{number}"', f'url = "{url}"', "explicit = true"]
@@ -134,11 +135,11 @@ def _project(requirements: Sequence[str], python: str, here: Path, folders: Sequ
 def _variant_source(
     name: str, version: str, python: str, links: Path, folders: Sequence[Path]
 ) -> tuple[str, bool]:
-    """The one place that may offer this build: a folder of links to it, or PyTorch's index of the variant."""
+    """The one place that may offer this build: a folder of links to it, or the index of its makers."""
     wheels = [wheel for folder in folders for wheel in folder.glob("*.whl") if _is(wheel, name, version)]
     matches = [wheel for wheel in wheels if _is_for(wheel, python)]
     if not matches:
-        return f"{VARIANT_INDEX}/{version.partition('+')[2]}", False
+        return index_of(name, version), False
     links.mkdir()
     for wheel in matches:
         link = links / wheel.name

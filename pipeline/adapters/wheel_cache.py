@@ -27,6 +27,7 @@ Advance = Callable[[int], None]
 """Called with the number of bytes that have just arrived."""
 
 _AT_ONCE = 6
+_GONE = (httpx.codes.NOT_FOUND, httpx.codes.GONE)
 _AS_IT_IS = {"Accept-Encoding": "identity"}  # what is written is what was sent, so that it can be resumed
 _TIMEOUT = httpx.Timeout(30, connect=15)
 _GRACE_SECONDS = 120.0
@@ -164,9 +165,11 @@ async def _download(client: httpx.AsyncClient, pin: Pin, url: str, cache: Path, 
     try:
         await DOWNLOADS.run_async(lambda: _try(client, pin, url, half, advance))
     except (TransientError, httpx.HTTPError, httpx.InvalidURL) as error:
+        is_gone = isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _GONE
+        remedy = "it is gone from there: lock again" if is_gone else "check the network"
         raise WheelError(
             f"{pin.filename} could not be fetched from {_without_login(f'{url}: {error}')}",
-            hint="check the network, or give a folder that holds it with --find-links",
+            hint=f"{remedy}, or give a folder that holds it with --find-links",
         ) from error
     half.replace(path_of(pin, cache))
 

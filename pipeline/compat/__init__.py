@@ -7,7 +7,16 @@ Pure: it reads its own two files and nothing else, so every verb may ask it.
 
 from pipeline.compat.facts import shipped
 from pipeline.compat.judge import conditions_of, judge
-from pipeline.compat.lookup import default_cuda, driver_floor
+from pipeline.compat.lookup import default_cuda, driver_floor, local_builds
 from pipeline.compat.stacks import nearest, newest_vllm
 
-__all__ = ["conditions_of", "default_cuda", "driver_floor", "judge", "nearest", "newest_vllm", "shipped"]
+__all__ = [
+    "conditions_of",
+    "default_cuda",
+    "driver_floor",
+    "judge",
+    "local_builds",
+    "nearest",
+    "newest_vllm",
+    "shipped",
+]

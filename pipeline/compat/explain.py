@@ -11,10 +11,11 @@ from pipeline.compat.facts import version
 from pipeline.compat.judge import judge
 from pipeline.compat.question import NONE, Question
 from pipeline.compat.rules import devices
+from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.rules.releases import distribution, pinned_by, torch_of, vllm_of
 from pipeline.compat.stacks import AXES, changed, nearest, stacks
 from pipeline.formats.gpu_arch import Coverage, coverage
-from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict
+from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict, index_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -315,11 +316,13 @@ def install(cell: Cell, facts: Facts) -> str:
     if not cell.vllm:
         packages = " ".join([f"torch=={cell.torch}", *_companions(cell, facts)])
         return f"pip install {packages}" + ("" if is_default else f" --index-url {index}")
-    packages = f"{distribution(cell)}=={cell.vllm}"
+    other = other_vllm(cell, facts)
+    packages = f"vllm=={other.version}" if other else f"{distribution(cell)}=={cell.vllm}"
+    indexes = f" --extra-index-url {index_of('vllm', other.version)}" if other else ""
     if is_default:
-        return f"pip install {packages}"
+        return f"pip install {packages}{indexes}"
     local = "" if cell.cuda == "cpu" else f" torch=={cell.torch}+{cell.cuda}"
-    return f"pip install {packages}{local} --extra-index-url {index}"
+    return f"pip install {packages}{local}{indexes} --extra-index-url {index}"
 
 
 def _companions(cell: Cell, facts: Facts) -> Iterable[str]:

@@ -135,6 +135,16 @@ class Variants:
 
 
 @dataclass(frozen=True)
+class VllmBuild:
+    """A build of these releases of vLLM for another CUDA, on an index of vLLM's own."""
+
+    vllm: str
+    build: str
+    confidence: Confidence
+    source: Source
+
+
+@dataclass(frozen=True)
 class VariantArchs:
     """The architectures of one of those builds, where it is not the default index's too."""
 
@@ -185,6 +195,7 @@ class Facts:
     known_by: tuple[KnownBy, ...] = ()
     variants: tuple[Variants, ...] = ()
     variant_archs: tuple[VariantArchs, ...] = ()
+    vllm_builds: tuple[VllmBuild, ...] = ()
     pairs: tuple[Pair, ...] = ()
     known_bad: tuple[KnownBad, ...] = ()
 
@@ -290,6 +301,7 @@ def _facts(read: Any, kept: Any) -> Facts:
         "known_by": KnownBy,
         "variants": Variants,
         "variant_archs": VariantArchs,
+        "vllm_builds": VllmBuild,
         "pairs": Pair,
         "known_bad": KnownBad,
     }

@@ -6,8 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped
+from pipeline.compat.rules.other_builds import other_vllm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.model import Cell
 
 _VARIANT = re.compile(r"cu([0-9]{2})([0-9])")
@@ -32,3 +35,16 @@ def default_cuda(cell: Cell) -> str | None:
     """
     torch = shipped().artefact("torch", cell.torch, cell.machine)
     return torch.variant if torch else None
+
+
+def local_builds(cell: Cell, packages: Sequence[str] = ()) -> dict[str, str]:
+    """The local versions by which a lock asks for builds that the default index does not serve.
+
+    ``{"torch": "cu126", "vllm": "cu129"}``: PyTorch's where its own CUDA there is not the cell's; vLLM's as
+    ``packages`` pin it (``vllm==0.27.0+cu128``), else where another CUDA major is needed and such a build is
+    said to be on vLLM's own index.
+    """
+    pins = tuple((name, version) for pin in packages for name, _, version in [pin.partition("==")])
+    other = other_vllm(cell, shipped(), pins)
+    torch = {} if cell.cuda == default_cuda(cell) else {"torch": cell.cuda}
+    return torch | ({"vllm": other.build} if other else {})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import shipped, version
 from pipeline.compat.judge import judge
+from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.rules.releases import distribution, pinned_by
 from pipeline.model import Cell, Conditions, Level
 from pipeline.model.platforms import AMD64
@@ -23,12 +24,15 @@ AXES = ("torch", "cuda", "python", "vllm", "platform")
 def newest_vllm(cell: Cell, facts: Facts | None = None) -> str | None:
     """The newest release of vLLM that pins this cell's PyTorch and is compiled for its CUDA and Python.
 
-    None where there is none. The cell's own ``vllm`` is not looked at.
+    None where there is none that was read: a build on vLLM's own index is asked for by its release alone.
+    The cell's own ``vllm`` is not looked at.
     """
     available = facts or shipped()
     rows = pinned_by(available, distribution(cell), cell.machine).get(cell.torch, ())
     for row in reversed(rows):
-        if not judge(replace(cell, vllm=row.version), Conditions(), available).at(Level.IMPOSSIBLE):
+        wish = replace(cell, vllm=row.version)
+        is_read = other_vllm(wish, available) is None
+        if is_read and not judge(wish, Conditions(), available).at(Level.IMPOSSIBLE):
             return row.version
     return None
 

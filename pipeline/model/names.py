@@ -15,7 +15,16 @@ RUN_LABEL = f"{PROJECT}.run"
 VARIANT_INDEX = "https://download.pytorch.org/whl"
 """PyTorch's indexes of builds with a local version part, one for each: /cpu, /cu126, …"""
 
+VLLM_INDEX = "https://wheels.vllm.ai"
+"""vLLM's indexes of builds for another CUDA than the default one, one for each: /0.27.0/cu129, …"""
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def index_of(project: str, version: str) -> str:
+    """The one index that has a build with this local version: ``2.13.0+cu126`` of PyTorch, or of vLLM."""
+    release, _, build = version.partition("+")
+    return f"{VLLM_INDEX}/{release}/{build}" if project == "vllm" else f"{VARIANT_INDEX}/{build}"
 
 
 def project_of(requirement: str) -> str:

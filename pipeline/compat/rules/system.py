@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import version
+from pipeline.compat.rules.other_builds import UNREAD, other_vllm
 from pipeline.compat.rules.releases import torch_of, vllm_of
 from pipeline.model import Finding, Level
 
@@ -23,7 +24,10 @@ def glibc_of_torch(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator
 
 def glibc_of_vllm(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """The base's glibc is as new as vLLM's wheel asks for."""
-    if vllm := vllm_of(cell, facts):
+    if other := other_vllm(cell, facts, conditions.pins):
+        text = f"which glibc vllm {other.version} needs is not known: {UNREAD}"
+        yield Finding("glibc", Level.UNKNOWN, text, other.source, "a lock takes it only where the base fits")
+    elif vllm := vllm_of(cell, facts):
         yield _on_glibc(vllm, conditions.glibc)
 
 

@@ -78,7 +78,7 @@ def read_pylock(data: bytes, place: Path) -> object:
     path = put(place, "made.toml", data)
     spec = builders.spec(builders.PYTORCH_CELL)
     with standing_in(pipeline__adapters__uv___uv=lambda: ["sh", "-c", f"cp '{path}' pylock.toml", "uv"]):
-        return lock.make(spec, default_cuda=None)
+        return lock.make(spec, builds={"torch": spec.cell.cuda})
 
 
 def resolve_from(data: bytes, place: Path) -> object:

@@ -227,7 +227,7 @@ def _shipped(cell: str) -> Spec:
 def _install(spec: Spec, folder: Path) -> tuple[Path, Lock]:
     """A virtual environment with exactly the packages of the cell's lock."""
     folders = lock.folders_of(())
-    pins = lock.read(spec, ROOT / "locks") or lock.make(spec, default_cuda=None, folders=folders)
+    pins = lock.read(spec, ROOT / "locks") or lock.make(spec, builds={"torch": "cpu"}, folders=folders)
     cache = paths.wheels()
     fetch.fetch(
         spec, pins.pins, cache, folders, lambda _: nullcontext(SimpleNamespace(advance=lambda _: None))

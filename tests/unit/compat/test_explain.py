@@ -15,7 +15,7 @@ from pipeline.compat import question, shipped
 from pipeline.compat.explain import Answer, explain
 from pipeline.compat.stacks import changed, nearest, newest_vllm, stacks
 from pipeline.model import VARIANT_INDEX as INDEX
-from pipeline.model import Cell, Conditions, Level
+from pipeline.model import VLLM_INDEX, Cell, Conditions, Level
 from pipeline.model.errors import GOOD, MACHINE, REFUSED, USAGE
 from pipeline.report.explained import text_of
 from tests.builders import CUDA_CELL
@@ -157,6 +157,9 @@ def test_a_recommended_pair_is_answered_with_its_install_command(
     assert "sm_90" in str(option.reach) or cuda == "cu118"
 
 
+OLD_DRIVERS = f"--extra-index-url {VLLM_INDEX}/0.26.0/cu129 --extra-index-url {INDEX}/cu129"
+
+
 @pytest.mark.parametrize(
     ("cell", "install"),
     [
@@ -168,6 +171,10 @@ def test_a_recommended_pair_is_answered_with_its_install_command(
         (
             "vllm0.33.0-torch2.14.0-cu132-py3.11",
             f"pip install vllm==0.33.0 torch==2.14.0+cu132 --extra-index-url {INDEX}/cu132",
+        ),
+        (
+            "vllm0.26.0-torch2.11.0-cu129-py3.11",
+            f"pip install vllm==0.26.0+cu129 torch==2.11.0+cu129 {OLD_DRIVERS}",
         ),
     ],
 )

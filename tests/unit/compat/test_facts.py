@@ -33,6 +33,7 @@ TABLES = (
     "known_by",
     "variants",
     "variant_archs",
+    "vllm_builds",
     "pairs",
     "known_bad",
 )
@@ -76,6 +77,19 @@ def test_every_vllm_that_was_read_pins_a_pytorch_that_was_read(row: Artefact) ->
     (pin,) = [one for one in judge(cell).findings if one.rule == "pin"]
     assert pin.level is Level.OK
     assert pin.source[0].startswith(row.file)
+
+
+@pytest.mark.parametrize("row", FACTS.vllm_builds, ids=named)
+def test_every_other_build_of_vllm_is_a_way_for_an_older_driver(row: Any) -> None:
+    """Of releases whose build on the default index is for a newer CUDA; and nothing is claimed of it."""
+    found = {}
+    for release in (release for release in rows("vllm") if release.machine == "x86_64"):
+        python = release.pythons[-1]
+        cell = Cell(pinned(release, "torch", python) or "", row.build, python, release.version)
+        (found[release.version],) = [one for one in judge(cell).findings if one.rule == "cuda-major"]
+    cited = {release: one.level for release, one in found.items() if set(row.source) <= set(one.source)}
+    assert set(cited.values()) == {Level.UNKNOWN}
+    assert all(version(release) >= version("0.20.0") for release in cited)
 
 
 @pytest.mark.parametrize("row", [row for row in FACTS.artefacts if row.max_gcc], ids=named)

@@ -311,6 +311,7 @@ def test_a_pinned_transformers_is_within_vllms_range(pinned: str, expected: Leve
     ("cell", "pin", "expected"),
     [
         (CELL, ("torchvision", "0.28.0"), OK),
+        (CELL, ("torchvision", "0.28.0+cu126"), OK),
         (CELL, ("torchvision", "0.27.0"), IMPOSSIBLE),
         (CELL, ("torchaudio", "2.11.0"), OK),
         (CELL, ("torchaudio", "2.10.0"), WARN),

@@ -195,6 +195,18 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "packages: [{pins: ['torch==2.13.0']}]\n",
         ["matrix.yaml:9:20: packages: 'torch==2.13.0' sets an axis of the matrix"],
     ),
+    "package that is an axis, and no build of it": (
+        GOOD + "packages: [{pins: ['vllm==0.32.0'], cells: '*-cu130-*'}]\n",
+        ["matrix.yaml:9:20: packages: 'vllm==0.32.0' sets an axis", "set it under `vllm:` instead; a build"],
+    ),
+    "build of vLLM for cells of another release": (
+        GOOD + "packages: [{pins: ['vllm==0.32.0+cu129'], cells: '*-cu130-*'}]\n",
+        ["matrix.yaml:9:20: packages: 'vllm==0.32.0+cu129' sets an axis", "for CUDA cells of that release"],
+    ),
+    "build of vLLM for a CPU": (
+        GOOD + f"packages: [{{pins: ['vllm==0.32.0+cu129'], cells: '{CPU}'}}]\n",
+        ["matrix.yaml:9:20: packages: 'vllm==0.32.0+cu129' sets an axis"],
+    ),
     "rule without a reason": (
         GOOD + "constraints: [{pins: ['a<1']}]\n",
         ["matrix.yaml:9:15: constraints.reason is missing", "which says why"],
@@ -220,8 +232,8 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         ],
     ),
     "impossible cell, by several": (
-        GOOD + "include:\n  - {torch: '2.14.0', cuda: cu129, python: '3.11', vllm: '0.31.0'}\n",
-        ["matrix.yaml:10:5: ", "; pin: vllm 0.31.0 pins torch 2.13.0", "not for cu129; ", "; cuda-major: "],
+        GOOD + "include:\n  - {torch: '2.14.0', cuda: cu118, python: '3.11', vllm: '0.31.0'}\n",
+        ["matrix.yaml:10:5: ", "; pin: vllm 0.31.0 pins torch 2.13.0", "not for cu118; ", "; cuda-major: "],
     ),
     "impossible cells beside a faulty base": (
         GOOD.replace("bookworm", "bokworm")

@@ -117,13 +117,13 @@ def test_exclude_knows_auto_and_none(tmp_path: Path) -> None:
 
 def test_what_cannot_exist_is_left_out_with_every_reason(tmp_path: Path) -> None:
     """The other cells stay, and are judged to be possible."""
-    found = load(tmp_path, 'vllm: ["0.32.0"]', torch='["2.13.0", "2.14.0"]', cuda="[cpu, cu129]")
+    found = load(tmp_path, 'vllm: ["0.32.0"]', torch='["2.13.0", "2.14.0"]', cuda="[cpu, cu118]")
     assert ids(found) == [CPU]
     rules = {one.cell.id: {finding.rule for finding in one.findings} for one in found.pruned}
     assert rules == {
-        "vllm0.32.0-torch2.13.0-cu129-py3.11": {"variant", "cuda-major"},
+        "vllm0.32.0-torch2.13.0-cu118-py3.11": {"variant", "cuda-major"},
         "vllm0.32.0-torch2.14.0-cpu-py3.11": {"pin"},
-        "vllm0.32.0-torch2.14.0-cu129-py3.11": {"variant", "pin", "cuda-major"},
+        "vllm0.32.0-torch2.14.0-cu118-py3.11": {"variant", "pin", "cuda-major"},
     }
     assert all(one.level is Level.IMPOSSIBLE for pruned in found.pruned for one in pruned.findings)
 

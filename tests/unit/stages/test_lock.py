@@ -123,8 +123,8 @@ def test_a_cpu_build_in_a_cuda_lock_is_refused() -> None:
 
 def test_another_cuda_than_the_default_index_serves_is_asked_for_by_its_local_version() -> None:
     cell = Cell("2.14.0", "cu126", "3.11", None)
-    assert lock._requirements(cell, "cu130") == ["torch==2.14.0+cu126"]
-    assert lock._requirements(cell, "cu126") == ["torch==2.14.0"]
+    assert lock._requirements(cell, {"torch": "cu126"}) == ["torch==2.14.0+cu126"]
+    assert lock._requirements(cell, {}) == ["torch==2.14.0"]
 
 
 def test_folders_come_from_the_option_first_and_then_from_pip(
