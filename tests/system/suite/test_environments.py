@@ -1,0 +1,226 @@
+"""The suite on real environments: they pass it whole, and what is spoiled in one is found."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import matrix
+from pipeline.adapters import paths, wheel_cache
+from pipeline.model import Expectations, Outcome, Trial
+from pipeline.stages import fetch, lock, verify
+from pipeline.suite import check_environment
+from pipeline.suite.expect import Mismatch
+from pipeline.suite.trial_run import TrialRun
+from tests.system.suite.trials import left, prove, trial_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.model import Check, Lock, Spec
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _shipped(cell: str) -> Spec:
+    """A CPU cell of the shipped matrix, for the Python that runs us."""
+    spec = next(spec for spec in matrix.load(ROOT / "matrix.yaml").specs if spec.cell.id == cell)
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return replace(spec, cell=replace(spec.cell, python=running))
+
+
+def _install(spec: Spec, folder: Path) -> tuple[Path, Lock]:
+    """A virtual environment with exactly the packages of the cell's lock."""
+    folders = lock.folders_of(())
+    pins = lock.read(spec, ROOT / "locks") or lock.make(spec, builds={"torch": "cpu"}, folders=folders)
+    cache = paths.wheels()
+    fetch.fetch(
+        spec, pins.pins, cache, folders, lambda _: nullcontext(SimpleNamespace(advance=lambda _: None))
+    )
+    files = [str(wheel_cache.path_of(pin, cache)) for pin in pins.pins]
+    python = folder / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
+    subprocess.run([*install, "--no-index", "--python", python, *files], check=True)
+    return python, pins
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
+    """An environment with vLLM."""
+    folder = tmp_path_factory.mktemp("environment")
+    yield _install(_shipped("vllm0.32.0-torch2.13.0-cpu-py3.11"), folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def pytorch_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
+    """An environment with PyTorch and what it requires, and nothing else."""
+    folder = tmp_path_factory.mktemp("pytorch")
+    yield _install(_shipped("torch2.13.0-cpu-py3.11"), folder)
+    shutil.rmtree(folder)
+
+
+def _patient(python: Path, pins: Lock, model: str, **changes: Any) -> Trial:
+    """A trial against a lock, with the deadlines that images get."""
+    seconds = {name: field.default for name, field in Trial.model_fields.items() if "_sec" in name}
+    expected = Expectations(
+        cell=pins.cell,
+        torch=pins.versions["torch"],
+        pins=tuple(pins.versions.items()),
+        excused=pins.excused,
+    )
+    return trial_of(python, model, cell=pins.cell, expected=expected, **(seconds | changes))
+
+
+def _not_passed(checks: dict[str, Check]) -> set[str]:
+    return {name for name, check in checks.items() if check.outcome is not Outcome.PASSED}
+
+
+@pytest.mark.needs("index")
+def test_a_real_environment_passes_the_whole_suite(
+    locked: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Real inference through vLLM's own server, against the lock that the environment was made from."""
+    serve = () if _can_compile() else ("--enforce-eager",)
+    checks = prove(_patient(*locked, model, serve=serve), tmp_path)
+    assert [check for check in checks.values() if check.outcome is not Outcome.PASSED] == []
+    assert (checks["serve"].facts["dtype"], checks["serve"].facts["cuda-graphs"]) == ("bfloat16", "NONE")
+    assert checks["correct"].facts["tokens-compared"] == checks["exact"].facts["tokens-compared"]
+    coarse, exact = (float(checks[name].facts["logprob-deviation"]) for name in ("correct", "exact"))
+    assert exact < 0.001 < coarse
+
+
+@pytest.mark.needs("index")
+@pytest.mark.parametrize("kind", ["locked", "pytorch_alone"])
+def test_an_environment_is_known_by_what_is_installed_in_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Without a lock its own metadata says which cell it amounts to."""
+    python, pins = request.getfixturevalue(kind)
+    found = verify.environment(python)
+    assert found.cell == pins.cell
+    assert dict(found.expected.pins or ()) == pins.versions
+    assert verify.environment(python).subject == found.subject
+
+
+def _can_compile() -> bool:
+    """Whether this machine has what torch.compile needs; an image of ours always has."""
+    return bool(shutil.which("g++")) and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+
+
+# -- PyTorch alone ----------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("index")
+def test_an_environment_with_pytorch_alone_passes_the_checks_of_its_kind(
+    pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Real inference with nothing but torch. Without a compiler here, what needs one fails, and only that."""
+    checks = prove(_patient(*pytorch_alone, model), tmp_path)
+    assert _not_passed(checks) == (set() if _can_compile() else {"compile"})
+    assert left(tmp_path) == []
+
+
+@pytest.mark.needs("index")
+@pytest.mark.parametrize(
+    ("elsewhere", "cause"),
+    [
+        (None, r"cpu-build: torch 2\.13\.0\+cpu is a CPU build: torch\.version\.cuda is None"),
+        ("torch-2.5.1", r"mixed-installation: .*torch 2\.13\.0\+cpu in .*torch 2\.5\.1 in .* by conda"),
+    ],
+)
+def test_a_build_for_the_cpu_in_a_cell_for_cuda_is_named_as_the_cause(
+    elsewhere: str | None, cause: str, pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Alone, and where another installation of torch is found beside it."""
+    python, pins = pytorch_alone
+    if elsewhere:
+        info = tmp_path / f"{elsewhere}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.5.1\n")
+        (info / "INSTALLER").write_text("conda\n")
+    trial = _patient(python, pins, model, env={"PYTHONPATH": str(tmp_path)})
+    trial_run = TrialRun(
+        trial.model_copy(update={"cell": replace(pins.cell, cuda="cu130")}), tmp_path / "log"
+    )
+    try:
+        with pytest.raises(Mismatch, match=cause):
+            check_environment.check_cuda(trial_run)
+    finally:
+        trial_run.close()
+
+
+@pytest.mark.needs("index")
+def test_other_weights_than_the_golden_answers_were_made_with_are_found(
+    pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Answers that agree with each other are still wrong."""
+    weights = Path(model) / "model.safetensors"
+    body = bytearray(weights.read_bytes())
+    body[-4096:] = bytes(4096)
+    weights.write_bytes(body)
+    checks = prove(_patient(*pytorch_alone, model), tmp_path)
+    assert _not_passed(checks) == {"correct", "compile", "exact"}
+    assert "golden" in checks["correct"].expected
+
+
+MIXES_ROWS = """
+import torch
+attend = torch.nn.functional.scaled_dot_product_attention
+def mixed(query, key, value, **more):
+    return attend(query, key, value.roll(1, 0), **more)
+torch.nn.functional.scaled_dot_product_attention = mixed
+"""
+COARSE = """
+import torch
+linear = torch.nn.functional.linear
+def coarse(left, right):
+    return linear(left.bfloat16(), right.bfloat16()).to(left.dtype)
+torch.nn.functional.linear = coarse
+"""
+COMPILES_NOTHING = """
+import torch
+torch.compile = lambda function, **_: function
+"""
+
+
+@pytest.mark.needs("index")
+@pytest.mark.parametrize(
+    ("behaviour", "expected"),
+    [
+        (MIXES_ROWS, {"batch": "beside others", "compile": "golden"}),
+        (COMPILES_NOTHING, {"compile": "code made by a compiler"}),
+        (COARSE, {"exact": "log-probabilities"}),
+    ],
+    ids=["mixes up what it answers together", "compiles nothing", "calculates float32 as bfloat16"],
+)
+def test_a_pytorch_that_misbehaves_is_found(
+    behaviour: str, expected: dict[str, str], pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Each prompt alone is answered rightly, so ``correct`` passes."""
+    python, pins = pytorch_alone
+    (tmp_path / "sitecustomize.py").write_text(behaviour)
+    saboteur = tmp_path / "python"
+    saboteur.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {python} "$@"\n')
+    saboteur.chmod(0o755)
+    checks = prove(_patient(saboteur, pins, model), tmp_path)
+    assert _not_passed(checks) == set(expected)
+    assert all(words in checks[name].expected for name, words in expected.items())
+
+
+@pytest.mark.needs("index")
+def test_a_compiler_that_fails_is_found(pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path) -> None:
+    """All that runs without one still passes."""
+    checks = prove(_patient(*pytorch_alone, model, env={"CXX": "/bin/false"}), tmp_path)
+    assert _not_passed(checks) == {"compile"}
+    assert "InvalidCxxCompiler" in checks["compile"].seen
