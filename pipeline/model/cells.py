@@ -183,7 +183,7 @@ class Matrix:
     aliases: tuple[tuple[str, str], ...]
     policy: Policy
     model: str | None = None
-    healthy_seconds: float = 300
+    healthy_seconds: float = 600
     tags: tuple[str, ...] = ()
     pruned: tuple[Pruned, ...] = ()
 

@@ -121,7 +121,7 @@ class Trial(Frozen):
     env: dict[str, str] = Field(default_factory=dict)
     rehearses: bool = False
     driver_symbols: tuple[str, ...] = ()
-    healthy_seconds: float = 300
+    healthy_seconds: float = 600
     answer_seconds: float = 60
     shutdown_seconds: float = 30
 

@@ -47,15 +47,16 @@ def _part(part: Part) -> Iterator[str]:
         (check.name, str(check.outcome), f"{check.seconds:.1f}", _words(part, check.name))
         for check in part.checks
     )
-    yield _table(("check", "outcome", "seconds", "what was expected and seen"), rows)
+    yield _table(("check", "outcome", "seconds", "what was expected, seen and noted"), rows)
     if part.name == "serving":
         yield _table(("measured", ""), part.facts)
 
 
 def _words(part: Part, name: str) -> str:
-    """What a check expected and saw; of a saboteur, first what it is."""
+    """What a check expected, saw and noted; of a saboteur, first what it is."""
     check = next(check for check in part.checks if check.name == name)
-    said = [dict(part.facts).get(name, ""), check.expected, check.seen]
+    noted = ", ".join(f"{fact} {value}" for fact, value in check.facts.items())
+    said = [dict(part.facts).get(name, ""), check.expected, check.seen, noted]
     return "; ".join(word for word in said if word)
 
 
