@@ -52,13 +52,17 @@ def gpu_access(info: Mapping[str, Any]) -> GpuAccess:
     """
     if "nvidia" in (info.get("Runtimes") or {}):
         return GpuAccess("runtime")
-    listed = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or []]
-    if names := [device.partition("=")[2] for device in listed if device.startswith(f"{KIND}=")]:
-        return _by_cdi(names)
     folders = [Path(folder) for folder in info.get("CDISpecDirs") or []]
-    if names := _specified(folders):
+    specified = _specified(folders)  # read first: an engine lists devices whose files are gone, too
+    if names := _listed(info) or specified:
         return _by_cdi(names)
     raise _no_access(folders)
+
+
+def _listed(info: Mapping[str, Any]) -> list[str]:
+    """The names of the GPUs that the engine lists itself; those before 28.2 list none."""
+    devices = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or []]
+    return [device.partition("=")[2] for device in devices if device.startswith(f"{KIND}=")]
 
 
 def _by_cdi(names: Iterable[str]) -> GpuAccess:

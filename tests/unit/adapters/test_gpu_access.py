@@ -164,6 +164,15 @@ def test_a_specification_that_cannot_be_used_is_named_with_the_reason(
     assert error.hint.startswith(f"make it again: `nvidia-ctk cdi generate --output={file}`")
 
 
+def test_a_specification_whose_files_are_gone_is_named_though_the_engine_lists_its_devices(
+    tmp_path: Path,
+) -> None:
+    """It would fail when a container starts."""
+    _stale(tmp_path / "cdi" / "nvidia.yaml")
+    listed = {"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=all"}]}
+    assert "was the driver updated since?" in refusal(cdi_on(tmp_path) | listed).what
+
+
 def test_a_broken_one_beside_a_good_one_stops_nothing(tmp_path: Path) -> None:
     """The engine uses the good one, too."""
     _cut(tmp_path / "cdi" / "a.json")
