@@ -49,6 +49,8 @@ SPECIFICATION_IN_JSON = json.dumps(
 IMAGE = json.dumps(
     {
         "Id": "sha256:1",
+        "Os": "linux",
+        "Architecture": "amd64",
         "Config": {"Env": ["A=b"], "Entrypoint": ["/x"], "Labels": {"a": "b"}},
         "RepoTags": ["a:b"],
         "RepoDigests": [],
