@@ -159,6 +159,13 @@ def test_pytorch_says_this_of_the_driver_and_the_check_names_the_cause(
         check_environment.check_cuda(stage)
 
 
+def test_the_certificate_names_what_the_image_asks_of_the_driver(cuda_image: CudaImage) -> None:
+    """PyTorch's own library for it, vLLM's kernels and allocator; nothing that CUDA's libraries define."""
+    symbols = set(cuda_image.certificate.driver_symbols)
+    assert {"cuInit", "cuModuleLoadDataEx", "cuTensorMapEncodeTiled", "cuMemCreate"} <= symbols
+    assert not {symbol for symbol in symbols if symbol.startswith("cuFile")}
+
+
 class WithoutCompiler(Engine):
     """The engine; in its containers PATH has the image's Python, and no compiler."""
 
