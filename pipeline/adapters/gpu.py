@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pipeline.model.errors import MachineError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,19 @@ class Gpu:
     def architecture(self) -> str:
         """``sm_90`` for (9, 0)."""
         return f"sm_{self.capability[0]}{self.capability[1]}"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What is in use on one GPU at one moment; ``pids`` are of the processes that compute there.
+
+    They are numbered as the driver numbers them, in the first namespace of processes of the machine.
+    """
+
+    uuid: str
+    total_bytes: int
+    used_bytes: int
+    pids: frozenset[int]
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -46,6 +62,38 @@ def bytes_in_use() -> int:
         handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
         return sum(int(nvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
     return 0
+
+
+def usages() -> tuple[Usage, ...]:
+    """What is in use on each GPU; empty where there is no driver. Raises MachineError as ``usage``."""
+    count = 0
+    with contextlib.suppress(Exception), _library() as nvml:
+        count = nvml.nvmlDeviceGetCount()
+    return tuple(_usage(f"number {index}", partial(_by_index, index)) for index in range(count))
+
+
+def _by_index(index: int, nvml: Any) -> Any:
+    return nvml.nvmlDeviceGetHandleByIndex(index)
+
+
+def usage(uuid: str) -> Usage:
+    """What is in use on the GPU with this UUID. Raises MachineError where it does not answer any more."""
+    return _usage(uuid, lambda nvml: nvml.nvmlDeviceGetHandleByUUID(uuid))
+
+
+def _usage(name: str, handle_of: Callable[[Any], Any]) -> Usage:
+    try:
+        with _library() as nvml:
+            handle = handle_of(nvml)
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            pids = frozenset(int(one.pid) for one in nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+            return Usage(str(nvml.nvmlDeviceGetUUID(handle)), int(memory.total), int(memory.used), pids)
+    except Exception as error:
+        raise MachineError(
+            f"the GPU {name} does not answer: {error}",
+            hint="`nvidia-smi` and the kernel's log (`dmesg`, lines with Xid) say why; reset it, or restart "
+            "the machine",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -191,7 +191,8 @@ def _unused_exclude(axes: Mapping[str, str], place: Place) -> Problem:
 
 
 def unused_archs(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:
-    """``gpu.archs`` applies to CUDA cells only, so without one it has no effect."""
+    """``gpu`` applies to CUDA cells only, so without one it has no effect."""
     if file.gpu and not any(request.cell.needs_gpu for request in cells):
-        what = "gpu.archs applies to CUDA cells only, and the matrix has none"
+        what = f"gpu.{next(iter(file.gpu.model_fields_set), 'archs')} applies to CUDA cells only"
+        what += ", and the matrix has none"
         yield Problem(tree.key(("gpu",)), what, "remove it, or add a CUDA to the axes or under include")

@@ -14,7 +14,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline import compat
@@ -312,3 +312,26 @@ def bytes_in(size: str) -> int:
     unit = {"GB": 10**9, "MB": 10**6, "GiB": 2**30, "MiB": 2**20}
     number = size.rstrip("GMiB ")
     return int(Decimal(number) * unit[size[len(number) :].strip()])
+
+
+LEAST_SHARE, MOST_SHARE = 0.5, 0.95
+
+
+def _share(value: object) -> float:
+    """A share of a GPU's memory, as a number of the file or as text."""
+    text = str(getattr(value, "text", value))  # a number with a point is none that YAML may make a value of
+    share = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else -1.0
+    if LEAST_SHARE <= share <= MOST_SHARE:
+        return share
+    meant = f"did you mean {share / 100:g}?" if LEAST_SHARE <= share / 100 <= MOST_SHARE else "write 0.9"
+    raise refusal(
+        f"{shown(text)} is no share of a GPU's memory from {LEAST_SHARE:g} to {MOST_SHARE:g}",
+        f"{meant} (less is not what serves in production, more leaves CUDA itself no room)",
+    )
+
+
+MemoryShare = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": MOST_SHARE}),
+]

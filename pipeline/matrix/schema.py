@@ -18,6 +18,7 @@ from pipeline.matrix.fields import (
     Glibc,
     Glob,
     ImageByDigest,
+    MemoryShare,
     Plain,
     Platform,
     Project,
@@ -118,8 +119,10 @@ class Exclude(Section):
 class Gpu(Section):
     """Requirements of CUDA cells."""
 
-    archs: Annotated[tuple[Arch, ...], Some]
+    archs: Annotated[tuple[Arch, ...], Some] = ()
     """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
+    memory: MemoryShare = 0.9
+    """The share of a GPU's memory that a server takes when proven: vLLM's gpu_memory_utilization."""
 
 
 class Rule(Section):

@@ -173,7 +173,8 @@ class Pruned:
 class Matrix:
     """The content of matrix.yaml.
 
-    ``tags`` are templates over a cell's words: each adds one channel to every cell.
+    ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is the
+    share of a GPU's memory that a server takes while it is proven.
     """
 
     path: Path
@@ -184,6 +185,7 @@ class Matrix:
     policy: Policy
     model: str | None = None
     healthy_seconds: float = 600
+    gpu_memory: float = 0.9
     tags: tuple[str, ...] = ()
     pruned: tuple[Pruned, ...] = ()
 

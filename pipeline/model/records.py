@@ -23,6 +23,7 @@ CheckName = Literal[
     "stream",
     "correct",
     "batch",
+    "device",
     "compile",
     "limits",
     "shutdown",
@@ -33,20 +34,23 @@ CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 
 _OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
 _OF_PYTORCH_ALONE = {"compile"}
+_OF_A_GPU = {"device"}
 
 
-def checks_of(vllm: str | None) -> tuple[CheckName, ...]:
-    """The checks of a cell with this vLLM, or with none, in the order in which they run.
+def checks_of(cell: Cell) -> tuple[CheckName, ...]:
+    """The checks of a cell of this kind, in the order in which they run.
 
     Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
     """
-    of_others = _OF_PYTORCH_ALONE if vllm else _OF_A_SERVER
+    of_others = _OF_PYTORCH_ALONE if cell.vllm else _OF_A_SERVER
+    if not cell.needs_gpu:
+        of_others = of_others | _OF_A_GPU
     return tuple(name for name in CHECKS if name not in of_others)
 
 
-def versions_of(vllm: str | None) -> dict[Name, Version]:
+def versions_of(cell: Cell) -> dict[Name, Version]:
     """The versions of these checks in this suite, as a record of today names them."""
-    return {name: CHECK_VERSIONS[name] for name in checks_of(vllm)}
+    return {name: CHECK_VERSIONS[name] for name in checks_of(cell)}
 
 
 class Outcome(StrEnum):
@@ -110,6 +114,7 @@ class Trial(Frozen):
 
     A trial that ``rehearses`` is one without the GPU that the cell needs: a double of the driver stands in
     for it, which defines ``driver_symbols``, all that the image asks of the driver's libraries.
+    ``gpu_memory`` is the share of a GPU's memory that a server takes.
     """
 
     cell: Cell
@@ -119,6 +124,7 @@ class Trial(Frozen):
     model: str
     serve: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
+    gpu_memory: float = 0.9
     rehearses: bool = False
     driver_symbols: tuple[str, ...] = ()
     healthy_seconds: float = 600

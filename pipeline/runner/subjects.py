@@ -46,6 +46,7 @@ def of_python(services: Services, python: Path) -> Subject:
         expected=replace(environment.expected, excused=excused(services, environment.cell)),
         model=services.model_of(environment.cell),
         healthy_seconds=services.matrix.healthy_seconds,
+        gpu_memory=services.matrix.gpu_memory,
     )
     return Subject(environment.subject, trial)
 
@@ -71,6 +72,7 @@ def of_image(services: Services, image: ImageRef) -> Subject:
         expected=expectations_of(spec, lock),
         model=services.model_of(spec.cell),
         healthy_seconds=services.matrix.healthy_seconds,
+        gpu_memory=services.matrix.gpu_memory,
     )
     return Subject(image.digest, trial)
 

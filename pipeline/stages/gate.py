@@ -301,7 +301,7 @@ def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
     speaks of servers only. All are those of the first day and those of the record's own: a check that came
     later is asked of what is proven later.
     """
-    checks = checks_of(cell.vllm)
+    checks = checks_of(cell)
     named = tuple(name for name in checks if name in policy.required)
     first = (name for name in checks if name in FIRST_CHECKS)
     return named or tuple(dict.fromkeys((*first, *record.versions)))
@@ -309,7 +309,7 @@ def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
 
 def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
     """The checks of such a cell that were made in an older version than the policy asks for."""
-    named = (name for name in checks_of(cell.vllm) if name in policy.at_least)
+    named = (name for name in checks_of(cell) if name in policy.at_least)
     return tuple(name for name in named if record.version_of(name) < policy.at_least[name])
 
 

@@ -76,7 +76,7 @@ def record(
     ``earlier`` are the records of the same image: one of the same proof key makes this another attempt, and
     a pass after a failure a warning.
     """
-    versions = versions_of(image.cell.vllm)
+    versions = versions_of(image.cell)
     proof_key = key_of([image.ref.digest.value, versions, model, host.hardware])
     before = [record for record in earlier if record.proof_key == proof_key]
     return Record(
@@ -218,7 +218,7 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
 
 def _names_of(trial: Trial) -> tuple[str, ...]:
     """The checks that have to leave a line."""
-    return (rehearsed_checks_of if trial.rehearses else checks_of)(trial.cell.vllm)
+    return rehearsed_checks_of(trial.cell.vllm) if trial.rehearses else checks_of(trial.cell)
 
 
 def _refuse_unusable(trial: Trial) -> None:
@@ -273,7 +273,7 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
         str(here / "pytest.ini"),
         f"--rootdir={here}",
         *named,
-        *map(str, (suite.rehearsed_of if trial.rehearses else suite.files_of)(trial.cell.vllm)),
+        *(suite.rehearsed_of(trial.cell.vllm) if trial.rehearses else suite.tests_of(trial.cell)),
     ]
 
 

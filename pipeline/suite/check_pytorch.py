@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.suite import device
 from pipeline.suite.dtypes import BEST, EXACT, expect_logprobs
 from pipeline.suite.expect import expect_that, expect_tokens
 from pipeline.suite.forward import Forward
@@ -30,6 +31,18 @@ def check_batch(trial_run: Inference) -> None:
     ).tokens
     for index, (tokens,) in enumerate(alone):
         expect_tokens(f"prompt {index + 1} beside others", tokens, together[index])
+
+
+def check_device(trial_run: Inference, note: Note) -> None:
+    """While PyTorch answers, a process and memory are on the GPU, by the driver; afterwards they are gone."""
+    watch = device.Watch(trial_run.gpus)
+    with watch.watching():
+        trial_run.infer([trial_run.prompts], trial_run.dtype)
+    taken = watch.taken(trial_run.device_uuid())
+    taken.note(note)
+    note("process", device.expect_process(taken, own=None))
+    device.expect_memory(taken, share=None, own=None)
+    note("memory-after", ", ".join(device.expect_given_back(trial_run.gpus, own=None)))
 
 
 def check_compile(trial_run: Inference) -> None:

@@ -10,6 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from pipeline.suite import device
 from pipeline.suite.answers import (
     Answer,
     answer_of,
@@ -177,6 +178,21 @@ def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -
     return tokens_done, steps
 
 
+def check_device(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
+    """Under load the server's process and memory are on the GPU, by the driver; its cache by its metrics."""
+    share, watch = trial_run.trial.gpu_memory, device.Watch(trial_run.gpus)
+    note("kv-blocks", f"{device.expect_cache(healthy_server.get('/metrics'), share)}")
+    with watch.watching():
+        tasks = [_start_question(healthy_server, prompt) for prompt in trial_run.prompts]
+        for task in tasks:
+            task.result(healthy_server.trial.answer_seconds, "an answer")
+        own = healthy_server.pids()
+    taken = watch.taken(trial_run.device_uuid())
+    taken.note(note)
+    note("process", device.expect_process(taken, own))
+    device.expect_memory(taken, share, own)
+
+
 def check_limits(healthy_server: LiveServer) -> None:
     """Invalid requests are refused with a 4xx, and the server keeps running."""
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
@@ -196,10 +212,10 @@ def check_limits(healthy_server: LiveServer) -> None:
     expect("end of the server:", None, healthy_server.server.ended())
 
 
-def check_shutdown(healthy_server: LiveServer) -> None:
-    """SIGTERM ends the server in time, with a normal exit code, and no process is left."""
+def check_shutdown(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
+    """SIGTERM ends the server in time, with a normal exit code, and neither process nor memory is left."""
     expect("end of the server before it was asked to:", None, healthy_server.server.ended())
-    seconds = healthy_server.trial.shutdown_seconds
+    seconds, own = healthy_server.trial.shutdown_seconds, healthy_server.pids()
     started = time.monotonic()
     stopped = within(
         2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: healthy_server.server.stop(seconds)
@@ -212,6 +228,8 @@ def check_shutdown(healthy_server: LiveServer) -> None:
         f"{stopped.exit_code} after {took:.1f} s",
     )
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
+    if trial_run.gpus:
+        note("memory-after", ", ".join(device.expect_given_back(trial_run.gpus, own)))
 
 
 def check_exact(trial_run: Serving, note: Note) -> None:

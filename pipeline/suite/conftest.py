@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.adapters.gpu import Usage
 from pipeline.model import Check, Outcome, Trial
 from pipeline.model.errors import MachineError, TagproofError
+from pipeline.suite import device
 from pipeline.suite.expect import Mismatch, brief
 from pipeline.suite.inference import Inference
 from pipeline.suite.live_server import LiveServer
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _FACT = "fact"
 """The key of what a check notes, among the properties that pytest keeps of it."""
+_GPUS = pytest.StashKey[tuple[Usage, ...]]()
+"""The GPUs as they were before anything was started."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,9 +50,10 @@ def server_log(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trial_run(trial: Trial, server_log: Path) -> Iterator[TrialRun]:
+def trial_run(pytestconfig: pytest.Config, trial: Trial, server_log: Path) -> Iterator[TrialRun]:
     """The running trial, with a server if the cell has one."""
     trial_run = (Serving if trial.cell.vllm else Inference)(trial, server_log)
+    pytestconfig.stash[_GPUS] = trial_run.gpus
     try:
         yield trial_run
     finally:
@@ -97,6 +102,8 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
         case _:
             outcome, expected = Outcome.FAILED, "no error"
             actual = brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
+    if outcome is Outcome.FAILED and (lost := device.lost(item.config.stash.get(_GPUS, ()))):
+        outcome, expected, actual = Outcome.INCONCLUSIVE, "", brief(lost)  # nothing can be right on it
     return Check(name=name, outcome=outcome, seconds=seconds, expected=expected, seen=actual, facts=facts)
 
 

@@ -17,11 +17,12 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 EXACT: Dtype = "float32"
 """The type of the check ``exact``, and of the reference that every answer is compared with."""
 
-TOLERANCE: dict[Dtype, float] = {"float32": 0.05, "float16": 0.1, "bfloat16": 0.5}
+TOLERANCE: dict[Dtype, float] = {"float32": 0.1, "float16": 0.1, "bfloat16": 0.5}
 """By how much each of the largest log-probabilities may differ from those of Transformers in float32.
 
 Of the tiny model, rounding every result moves them by at most 0.03 in float16 and 0.23 in bfloat16 (a unit
-test). In float32 attention on a GPU may multiply in TF32, whose ten bits are those of float16.
+test). In float32 vLLM's attention on a GPU multiplies in TF32, whose ten bits are those of float16: 0.027 on
+an H100, where bfloat16 was 0.20 with vLLM and 0.26 with PyTorch alone.
 """
 
 BEST = 5

@@ -43,6 +43,7 @@ class LiveServer:
         self._started = time.monotonic()
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = False
+        self._pids: frozenset[int] = frozenset()
         # Our requests bypass any proxy of this machine: the server is on loopback.
         self._http = httpx.Client(trust_env=False)
 
@@ -75,6 +76,11 @@ class LiveServer:
         """Raise Mismatch if the server was never healthy, MachineError if that could not be found out."""
         if not self._is_up:
             raise self._not_up
+
+    def pids(self) -> frozenset[int]:
+        """The numbers of its processes, as this machine counts them; the last ones if it has ended."""
+        self._pids = self.server.pids() or self._pids
+        return self._pids
 
     def choices(self) -> dict[str, str]:
         """What vLLM chose for this machine, by its own log; ``NOT_SAID`` where that does not name it."""

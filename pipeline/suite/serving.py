@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.suite import golden
+from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
 from pipeline.suite.expect import Task
 from pipeline.suite.live_server import LiveServer
@@ -43,6 +43,7 @@ class Serving(TrialRun):
         self.prompts = tuple(answer.prompt for answer in committed.answers)
         self._log, self._servers = log, list[LiveServer]()
         try:
+            device.expect_room(self.gpus, trial.gpu_memory)
             self.production = self._start(served(trial.cell), log)
         except BaseException:
             self.close()
@@ -71,6 +72,11 @@ class Serving(TrialRun):
             *("--dtype", dtype),
             *("--max-model-len", f"{CONTEXT}"),
             *("--max-num-seqs", f"{SEQUENCES}"),
+            *(
+                ("--gpu-memory-utilization", f"{self.trial.gpu_memory:g}")
+                if self.trial.cell.needs_gpu
+                else ()
+            ),
             *more,
             *self.trial.serve,
         )

@@ -72,6 +72,9 @@ class Server(Protocol):
     def log(self) -> str:
         """The last lines of its log."""
 
+    def pids(self) -> frozenset[int]:
+        """The numbers of its processes on this machine; none once it has ended."""
+
     def stop(self, seconds: float) -> Stopped:
         """Send SIGTERM, kill what is left after these seconds, and return how it ended."""
 
@@ -198,6 +201,10 @@ class ContainerServer:
         """The container's log."""
         return self._container.logs()
 
+    def pids(self) -> frozenset[int]:
+        """The numbers of the container's processes on the engine's machine."""
+        return self._container.pids()
+
     def stop(self, seconds: float) -> Stopped:
         """Stop the container as ``docker stop`` does, and remove it."""
         code = self._container.stop(seconds)
@@ -295,6 +302,10 @@ class ProcessServer:
         """The end of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-200:])
 
+    def pids(self) -> frozenset[int]:
+        """The numbers of the group's processes."""
+        return frozenset(number for number, _ in _members(self._process.pid))
+
     def stop(self, seconds: float) -> Stopped:
         """Send SIGTERM to the first process, as an engine does; then look for the rest of its group."""
         deadline = time.monotonic() + seconds
@@ -304,7 +315,7 @@ class ProcessServer:
         while (left := _members(self._process.pid)) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.kill()
-        return Stopped(_as_shell(self._process.returncode), left)
+        return Stopped(_as_shell(self._process.returncode), tuple(name for _, name in left))
 
     def kill(self) -> None:
         """Kill all that is left of the group."""
@@ -327,23 +338,24 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _members(group: int) -> tuple[str, ...]:
-    """The running processes of a group, as ``name (pid)``; without /proc only whether there are any."""
+def _members(group: int) -> tuple[tuple[int, str], ...]:
+    """The running processes of a group, each with ``name (pid)``; without /proc the group, if any run."""
     if not Path("/proc/self/stat").exists():
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, 0)
-            return (f"process group {group}",)
+            return ((group, f"process group {group}"),)
         return ()
-    return tuple(name for name in map(_member(group), Path("/proc").glob("[0-9]*/stat")) if name)
+    found = map(_member(group), Path("/proc").glob("[0-9]*/stat"))
+    return tuple(member for member in found if member)
 
 
-def _member(group: int) -> Callable[[Path], str]:
-    def name(stat: Path) -> str:
+def _member(group: int) -> Callable[[Path], tuple[int, str] | None]:
+    def member(stat: Path) -> tuple[int, str] | None:
         with suppress(OSError):
             head, _, tail = stat.read_text().rpartition(")")
             state, _, its_group = tail.split()[:3]
             if state != "Z" and int(its_group) == group:
-                return f"{head.partition('(')[2]} ({stat.parent.name})"
-        return ""
+                return int(stat.parent.name), f"{head.partition('(')[2]} ({stat.parent.name})"
+        return None
 
-    return name
+    return member

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.adapters import gpu
 from pipeline.suite import probes
 from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.target import target_of
@@ -23,6 +24,7 @@ class TrialRun:
 
     def __init__(self, trial: Trial, log: Path) -> None:
         self.trial = trial
+        self.gpus = gpu.usages() if trial.cell.needs_gpu else ()
         self.imported = ("torch", "vllm") if trial.cell.vllm else ("torch",)
         self.target = self._target_of(trial, log)
         self._packages = Task(lambda: self.probe("packages"))
@@ -39,6 +41,11 @@ class TrialRun:
         """The result of ``probes/facts.py``."""
         what = f"what {' and '.join(self.imported)} say of themselves"
         return self._facts.result(self.trial.healthy_seconds, what)
+
+    def device_uuid(self) -> str | None:
+        """The UUID of the GPU that torch computes on, as the driver writes it; None if torch tells none."""
+        uuid = self.facts()["torch"].get("uuid")
+        return f"GPU-{uuid}" if uuid else None
 
     def await_facts(self) -> None:
         """Wait until ``probes/facts.py`` has ended, however it ends."""

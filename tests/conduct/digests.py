@@ -119,6 +119,7 @@ class Conduct:
         by_pytest = {
             "trial_run",
             "healthy_server",
+            "note",
             "server_log",
             "request",
             "trial",

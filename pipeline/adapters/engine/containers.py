@@ -93,6 +93,15 @@ class Container:
         with map_errors("read the log of a container"):
             return bytes(self._container.logs(tail=tail)).decode(errors="replace")
 
+    def pids(self) -> frozenset[int]:
+        """The numbers of its processes on the engine's machine; none where it has ended."""
+        with map_errors("list the processes of a container"):
+            if self.exit_code() is not None:
+                return frozenset()
+            listed = self._container.top()
+            column = listed["Titles"].index("PID")
+            return frozenset(int(row[column]) for row in listed["Processes"])
+
     def host_port(self, port: int) -> int:
         """The port of 127.0.0.1 behind which this port of the container is found."""
         with map_errors("inspect a container"):

@@ -78,7 +78,7 @@ def _inputs(services: Services, task: Task) -> str:
     """The key of all that a part depends on."""
     subject, here = task.subject, services.here
     saboteurs = [to_json(saboteur) for saboteur in task.saboteurs] if task.name == "saboteurs" else []
-    versions = dict(versions_of(subject.cell.vllm))
+    versions = dict(versions_of(subject.cell))
     return key_of([task.name, str(subject.digest), here.hardware, here.driver, versions, saboteurs])
 
 

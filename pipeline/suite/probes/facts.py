@@ -51,6 +51,7 @@ def device_facts(torch: Any) -> Any:
     return {
         "archs": torch.cuda.get_arch_list(),
         "capability": torch.cuda.get_device_capability(0),
+        "uuid": str(getattr(torch.cuda.get_device_properties(0), "uuid", "")),  # since torch 2.4
         "product_equal": torch.equal(left @ right, (left.cuda() @ right.cuda()).cpu()),
     }
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
-from pipeline.model import ImageRef, Repository, canonical, checks_of
+from pipeline.model import Cell, ImageRef, Repository, canonical, checks_of
 from pipeline.model.errors import MACHINE
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_every_cpu_cell_is_built_and_proven_by_inference(user: User) -> None:
     for cell in (FIRST, SECOND, PYTORCH):
         assert cells[cell]["state"] == "proven"
         checks = [(check["name"], check["outcome"]) for check in cells[cell]["record"]["checks"]]
-        assert checks == [(name, "passed") for name in checks_of(cells[cell]["cell"]["vllm"])]
+        assert checks == [(name, "passed") for name in checks_of(Cell(**cells[cell]["cell"]))]
     assert user.containers() == []
 
 

@@ -80,11 +80,11 @@ class Cell:
         moment = rfc3339(datetime.now(UTC) - timedelta(minutes=minutes))
         good: dict[str, Any] = {
             "repository": str(self.services.matrix.repository),
-            "versions": versions_of(self.spec.cell.vllm),
+            "versions": versions_of(self.spec.cell),
             "model": self.services.model_digest_of(self.spec.cell),
             "started": moment,
             "finished": moment,
-            "checks": passed(checks_of(self.spec.cell.vllm)),
+            "checks": passed(checks_of(self.spec.cell)),
         }
         bundle = attest.sign(record(self.image, **{**good, **changes}), self.services.key)
         return self.attach(bundle, registry)
@@ -242,7 +242,7 @@ def test_a_published_image_stays_published_when_a_check_has_a_new_version(
 ) -> None:
     """What is built from now on is proven by it; who wants more says so in the matrix."""
     cell.publish()
-    newer = {name: version + 1 for name, version in versions_of(cell.spec.cell.vllm).items()}
+    newer = {name: version + 1 for name, version in versions_of(cell.spec.cell).items()}
     monkeypatch.setattr(records, "CHECK_VERSIONS", newer)
     assert cell.status().state is State.PUBLISHED
     policy = replace(cell.services.matrix.policy, at_least=newer)

@@ -13,6 +13,8 @@ import pytest
 
 from pipeline.model import Outcome, checks_of
 from pipeline.model.errors import UsageError
+from tests.builders import CPU_CELL
+from tests.system.suite.fake_server import saboteur
 from tests.system.suite.trials import left, prove, trial_of
 
 if TYPE_CHECKING:
@@ -20,31 +22,11 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVER = """
-import os, signal, subprocess, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self): self.answer(200)
-    def do_POST(self): self.rfile.read(int(self.headers["content-length"])); self.answer(200)
-    def log_message(self, *_): pass
-    def answer(self, status):
-        body = os.environ.get("BODY", "").encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-{behaviour}
-port = int(sys.argv[sys.argv.index("--port") + 1])
-ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
-"""
 EXITS = "sys.exit('RuntimeError: Error 803: system has unsupported display driver')"
-SILENT = "Handler.answer = lambda self, status: time.sleep(60)"
-BUSY = "answer = Handler.answer; Handler.answer = lambda self, status: answer(self, 503)"
+SILENT = "Handler.answer = lambda self, *_: time.sleep(60)"
+BUSY = "answer = Handler.answer; Handler.answer = lambda self, *_: answer(self, 503)"
 DRIPS = """
-def drip(self, status):
+def drip(self, *_):
     while True: self.wfile.write(b'H'); self.wfile.flush(); time.sleep(0.2)
 Handler.answer = drip
 """
@@ -62,17 +44,6 @@ COMPLETION = """{"id": "1", "object": "text_completion", "created": 1, "model": 
 "usage": {"prompt_tokens": 1, "completion_tokens": 16, "total_tokens": 17}}"""
 
 
-def _saboteur(folder: Path, behaviour: str) -> Path:
-    """An interpreter whose vLLM is a server of ours, and which has no torch."""
-    package = folder / "packages" / "vllm" / "entrypoints" / "openai"
-    package.mkdir(parents=True)
-    (package / "api_server.py").write_text(SERVER.replace("{behaviour}", behaviour))
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder}/packages exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    return python
-
-
 @pytest.mark.parametrize(
     ("behaviour", "seen"),
     [
@@ -88,18 +59,18 @@ def test_a_server_that_never_becomes_healthy_is_refused_in_time(
 ) -> None:
     """The deadline holds whatever it does; what depends on it has failed too; nothing is left behind."""
     started = time.monotonic()
-    checks = prove(trial_of(_saboteur(tmp_path, behaviour), model), tmp_path)
+    checks = prove(trial_of(saboteur(tmp_path, behaviour), model), tmp_path)
     assert time.monotonic() - started < 30
     assert checks["serve"].outcome is Outcome.FAILED
     assert seen in checks["serve"].seen
-    for name in checks_of("0.32.0")[4:]:
+    for name in checks_of(CPU_CELL)[4:]:
         assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
     assert left(tmp_path) == []
 
 
 def test_a_server_that_answers_a_constant_is_healthy_and_not_correct(model: str, tmp_path: Path) -> None:
     """Fluent nonsense passes a look at the status, and nothing that reads the answer."""
-    trial = trial_of(_saboteur(tmp_path, CONSTANT), model, env={"BODY": COMPLETION})
+    trial = trial_of(saboteur(tmp_path, CONSTANT), model, env={"BODY": COMPLETION})
     checks = prove(trial, tmp_path)
     passed = [name for name, check in checks.items() if check.outcome is Outcome.PASSED]
     assert passed == ["serve", "complete", "shutdown"]
@@ -110,7 +81,7 @@ def test_a_server_that_answers_a_constant_is_healthy_and_not_correct(model: str,
 
 def test_a_server_that_calculates_in_another_number_type_is_found(model: str, tmp_path: Path) -> None:
     """It may fall back without a word to the client; its log names the type."""
-    trial = trial_of(_saboteur(tmp_path, FALLS_BACK), model, env={"BODY": COMPLETION})
+    trial = trial_of(saboteur(tmp_path, FALLS_BACK), model, env={"BODY": COMPLETION})
     serve = prove(trial, tmp_path)["serve"]
     assert (serve.outcome, serve.expected) == (Outcome.FAILED, "dtype bfloat16 in the server's log")
     assert (serve.seen, serve.facts["dtype"], serve.facts["attention"]) == ("float16", "float16", "not said")
@@ -125,7 +96,7 @@ def test_a_server_that_does_not_end_cleanly_is_refused(
     behaviour: str, expected: str, seen: str, model: str, tmp_path: Path
 ) -> None:
     """What it leaves is named, and ended by us."""
-    check = prove(trial_of(_saboteur(tmp_path, behaviour), model), tmp_path)["shutdown"]
+    check = prove(trial_of(saboteur(tmp_path, behaviour), model), tmp_path)["shutdown"]
     assert check.outcome is Outcome.FAILED
     assert check.expected == expected
     assert seen in check.seen
@@ -134,7 +105,7 @@ def test_a_server_that_does_not_end_cleanly_is_refused(
 
 def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> None:
     """Ctrl-C while the server loads leaves no process behind."""
-    python = _saboteur(tmp_path, SILENT)
+    python = saboteur(tmp_path, SILENT)
     trial = trial_of(python, model, healthy_seconds=120.0)
     (tmp_path / "trial.json").write_text(trial.model_dump_json())
     script = (
@@ -160,7 +131,7 @@ def test_the_log_of_a_server_is_not_written_through_a_link(model: str, tmp_path:
     (tmp_path / "other").write_text("precious")
     (tmp_path / "server.log").symlink_to(tmp_path / "other")
     with pytest.raises(UsageError, match=r"server\.log: a link to"):
-        prove(trial_of(_saboteur(tmp_path, CONSTANT), model), tmp_path)
+        prove(trial_of(saboteur(tmp_path, CONSTANT), model), tmp_path)
     assert (tmp_path / "other").read_text() == "precious"
 
 

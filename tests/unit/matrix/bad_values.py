@@ -284,6 +284,22 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD.replace(", cu130", "") + "gpu: {archs: [sm_80]}\n",
         ["matrix.yaml:9:1: gpu.archs applies to CUDA cells only, and the matrix has none"],
     ),
+    "memory of no GPU": (
+        GOOD.replace(", cu130", "") + "gpu: {memory: 0.8}\n",
+        ["matrix.yaml:9:1: gpu.memory applies to CUDA cells only, and the matrix has none"],
+    ),
+    "memory in percent": (
+        GOOD + "gpu: {memory: 85}\n",
+        ["matrix.yaml:9:15: gpu.memory: '85' is no share of a GPU's memory", "did you mean 0.85?"],
+    ),
+    "all of a GPU's memory": (
+        GOOD + "gpu: {memory: 1.0}\n",
+        ["matrix.yaml:9:15: gpu.memory: '1.0' is no share", "from 0.5 to 0.95", "write 0.9"],
+    ),
+    "memory by a word": (
+        GOOD + "gpu: {memory: much}\n",
+        ["matrix.yaml:9:15: gpu.memory: 'much' is no share", "write 0.9"],
+    ),
     "tag with an unknown word": (
         GOOD + "  tags: ['{cudda}']\n",
         ["matrix.yaml:9:10: publish.tags: unknown word {cudda}", "did you mean {cuda}?"],

@@ -51,6 +51,7 @@ SEEN_BY_NO_SCHEMA = {
     "alias of an impossible cell",
     "architecture listed twice",
     "architectures without a CUDA cell",
+    "memory of no GPU",
     "tag with an unknown word",
     "tag with a word like no other",
     "tag of two cells",

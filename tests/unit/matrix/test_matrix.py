@@ -102,6 +102,13 @@ def test_the_policy_requires_every_check_unless_it_says_otherwise(tmp_path: Path
     assert (found.policy.signers, found.model) == ((tmp_path / "team.pub",), "a/b")
 
 
+@pytest.mark.parametrize("written", ["0.8", "'0.8'", "0.80"])
+def test_a_server_takes_the_share_of_a_gpus_memory_that_is_named(written: str, tmp_path: Path) -> None:
+    """And what production takes where none is."""
+    assert load(tmp_path, GOOD).gpu_memory == 0.9
+    assert load(tmp_path, GOOD + f"gpu: {{memory: {written}}}\n").gpu_memory == 0.8
+
+
 def test_the_policy_may_ask_for_versions_of_checks_and_of_rules(tmp_path: Path) -> None:
     """By default it asks for none: each counts in the version of its day."""
     assert load(tmp_path, GOOD).policy.at_least == {}

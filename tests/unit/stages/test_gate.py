@@ -274,27 +274,27 @@ def judge_pytorch_alone(*names: str, required: tuple[str, ...] = CHECKS) -> Deci
 
 def test_a_cell_without_a_server_is_not_refused_for_want_of_one() -> None:
     """A policy that requires every check requires those that such a cell has."""
-    assert judge_pytorch_alone(*checks_of(None)).allowed
+    assert judge_pytorch_alone(*checks_of(PYTORCH_CELL)).allowed
 
 
-@pytest.mark.parametrize("missing", checks_of(None))
+@pytest.mark.parametrize("missing", checks_of(PYTORCH_CELL))
 def test_each_check_of_a_cell_without_a_server_is_required(missing: str) -> None:
     """Also those that a cell with vLLM does not have."""
-    decision = judge_pytorch_alone(*(name for name in checks_of(None) if name != missing))
+    decision = judge_pytorch_alone(*(name for name in checks_of(PYTORCH_CELL) if name != missing))
     assert (decision.allowed, codes(decision)) == (False, {"required-missing"})
     assert f"did not pass: {missing}" in decision.reasons[0].text
 
 
 def test_a_cell_with_vllm_is_not_asked_for_the_checks_of_another_kind() -> None:
-    """Its eleven are enough."""
-    proven = proof(checks=tuple(map(check, checks_of("0.32.0"))))
+    """Its own are enough."""
+    proven = proof(checks=tuple(map(check, checks_of(CELL))))
     assert judge(proven, policy=Policy(required=CHECKS)).allowed
 
 
 def test_a_policy_that_speaks_of_servers_only_leaves_all_checks_required_where_there_is_none() -> None:
     """Else a cell without vLLM would get its tag for nothing."""
     assert codes(judge_pytorch_alone("versions", required=("serve", "chat"))) == {"required-missing"}
-    assert judge_pytorch_alone(*checks_of(None), required=("serve", "chat")).allowed
+    assert judge_pytorch_alone(*checks_of(PYTORCH_CELL), required=("serve", "chat")).allowed
 
 
 @given(some.permutations(range(4)))

@@ -16,7 +16,7 @@ from tests.unit.stages.test_gate import CELL, HERE, IMAGE, codes, judge, proof
 if TYPE_CHECKING:
     from pipeline.model import Certified, Proof
 
-EVERY = checks_of(CELL.vllm)
+EVERY = checks_of(CELL)
 ALL = Policy()
 """What the matrix says that names no checks."""
 

@@ -20,6 +20,7 @@ from pipeline.formats.elf.objects import DeviceCode
 from pipeline.model import (
     CHECKS,
     Budget,
+    Cell,
     Expectations,
     ImageTarget,
     Outcome,
@@ -35,7 +36,7 @@ from pipeline.suite import check_environment, check_server, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.target import interpreter
-from tests.builders import CPU_CELL
+from tests.builders import CPU_CELL, CUDA_CELL, PYTORCH_CELL
 from tests.unit.stages.audit.audited_image import library
 
 CELL = CPU_CELL
@@ -322,16 +323,25 @@ def test_a_check_that_left_no_line_has_failed() -> None:
 
 @pytest.mark.parametrize("vllm", ["0.32.0", None])
 def test_the_suites_functions_are_the_checks_of_the_kind_in_their_order(vllm: str | None) -> None:
-    """The names in records are those that the gate asks for."""
-    lines = [line for file in suite.files_of(vllm) for line in file.read_text().splitlines()]
+    """The names in records are those that the gate asks for; a cell with a GPU has all of its kind."""
+    cell = replace(CUDA_CELL, vllm=vllm)
+    files = dict.fromkeys(test.partition("::")[0] for test in suite.tests_of(cell))
+    lines = [line for file in files for line in Path(file).read_text().splitlines()]
     defined = [line[10 : line.index("(")] for line in lines if line.startswith("def check_")]
-    assert tuple(defined) == checks_of(vllm)
+    assert tuple(defined) == checks_of(cell)
+
+
+@pytest.mark.parametrize("cell", [CPU_CELL, PYTORCH_CELL], ids=lambda cell: cell.id)
+def test_a_cell_that_needs_no_gpu_is_asked_for_all_but_the_device(cell: Cell) -> None:
+    """Without a GPU there is nothing that the driver could tell."""
+    assert set(checks_of(replace(cell, cuda="cu130"))) - set(checks_of(cell)) == {"device"}
+    assert [test.partition("::check_")[2] for test in suite.tests_of(cell)] == list(checks_of(cell))
 
 
 def test_a_cell_without_a_server_is_asked_for_pytorch_itself() -> None:
     """What the two kinds share is what the environment is, and that answers are right."""
-    assert checks_of(None) == ("versions", "cuda", "imports", "correct", "batch", "compile", "exact")
-    assert set(checks_of(None)) & set(checks_of("0.32.0")) == {
+    assert checks_of(PYTORCH_CELL) == ("versions", "cuda", "imports", "correct", "batch", "compile", "exact")
+    assert set(checks_of(PYTORCH_CELL)) & set(checks_of(CPU_CELL)) == {
         "versions",
         "cuda",
         "imports",
@@ -339,7 +349,7 @@ def test_a_cell_without_a_server_is_asked_for_pytorch_itself() -> None:
         "batch",
         "exact",
     }
-    assert set(checks_of(None)) | set(checks_of("0.32.0")) == set(CHECKS)
+    assert set(checks_of(PYTORCH_CELL)) | set(checks_of(CUDA_CELL)) == set(CHECKS)
 
 
 def test_all_of_a_session_is_found_processes_in_groups_of_their_own_too() -> None:

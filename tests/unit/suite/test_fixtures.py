@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline import suite
 from pipeline.model import checks_of, rehearsed_checks_of
+from tests.builders import CPU_CELL, CUDA_CELL, PYTORCH_CELL
+
+if TYPE_CHECKING:
+    from pipeline.model import Cell
 
 
-@pytest.mark.parametrize("vllm", ["0.32.0", None], ids=["with vLLM", "without"])
-def test_pytest_can_set_up_every_check(vllm: str | None, tmp_path: Path) -> None:
+KINDS = (CUDA_CELL, replace(CUDA_CELL, vllm=None), CPU_CELL, PYTORCH_CELL)
+
+
+@pytest.mark.parametrize("cell", KINDS, ids=lambda cell: cell.id)
+def test_pytest_can_set_up_every_check(cell: Cell, tmp_path: Path) -> None:
     """Every fixture that a check asks for exists; no fixture is run, so no engine is needed."""
     folder = Path(suite.__file__).parent
     command = [sys.executable, "-m", "pytest", "--setup-plan", "-q", "-c", str(folder / "pytest.ini")]
     options = [f"--trial={tmp_path}/trial.json", f"--results={tmp_path}/results.jsonl", f"--rootdir={folder}"]
     planned = subprocess.run(
-        [*command, *options, *map(str, suite.files_of(vllm)), *suite.rehearsed_of(vllm)],
+        [*command, *options, *suite.tests_of(cell), *suite.rehearsed_of(cell.vllm)],
         check=True,
         capture_output=True,
         text=True,
     )
-    assert [name for name in checks_of(vllm) if f"::check_{name} (fixtures used" not in planned.stdout] == []
-    wanted = rehearsed_checks_of(vllm)
+    assert [name for name in checks_of(cell) if f"::check_{name} (fixtures used" not in planned.stdout] == []
+    wanted = rehearsed_checks_of(cell.vllm)
     assert [name for name in wanted if f"::rehearse_{name} (fixtures used" not in planned.stdout] == []

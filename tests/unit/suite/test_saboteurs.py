@@ -17,7 +17,7 @@ CELLS = [cell for kind in (CPU_CELL, CUDA_CELL) for cell in (kind, replace(kind,
 def test_every_saboteur_is_meant_for_a_check_that_the_cell_has(cell: Cell) -> None:
     made = list(saboteurs_of(cell, takes_code=True))
     assert made
-    assert {saboteur.caught_by for saboteur in made} <= set(checks_of(cell.vllm))
+    assert {saboteur.caught_by for saboteur in made} <= set(checks_of(cell))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)

@@ -22,6 +22,7 @@ from pipeline.model import (
     versions_of,
 )
 from pipeline.stages import attest
+from tests.builders import CPU_CELL, PYTORCH_CELL
 from tests.unit.stages.attest.test_reading import KEY, RECORD, SUBJECT, read
 
 OF_BEFORE = Path(__file__).with_name("of_before")
@@ -39,7 +40,7 @@ def test_a_record_of_before_is_read_as_the_first_version_of_each_check() -> None
     """Its suite is kept, and nothing is made up beside it."""
     proof = of_before("record")
     assert isinstance(proof, Proof)
-    first = [name for name in checks_of("0.32.0") if name in FIRST_CHECKS]
+    first = [name for name in checks_of(CPU_CELL) if name in FIRST_CHECKS]
     assert {proof.record.version_of(name) for name in first} == {1}
     assert (proof.record.suite, "versions" in to_json(proof.record)) == (f"sha256:{'5' * 64}", False)
 
@@ -66,13 +67,13 @@ def test_what_a_record_was_made_by_is_read_back() -> None:
 def test_a_record_names_either_versions_or_the_suite_of_before(suite: str | None) -> None:
     with pytest.raises(ValueError, match="names the versions of its checks or, of before, the suite"):
         Record.model_validate(
-            {**dict(RECORD), "suite": suite, "versions": versions_of("0.32.0") if suite else {}}
+            {**dict(RECORD), "suite": suite, "versions": versions_of(CPU_CELL) if suite else {}}
         )
 
 
 def test_a_record_of_today_names_the_checks_of_its_kind() -> None:
-    assert set(versions_of(None)) == set(checks_of(None))
-    assert versions_of("0.32.0") == {name: CHECK_VERSIONS[name] for name in checks_of("0.32.0")}
+    assert set(versions_of(PYTORCH_CELL)) == set(checks_of(PYTORCH_CELL))
+    assert versions_of(CPU_CELL) == {name: CHECK_VERSIONS[name] for name in checks_of(CPU_CELL)}
 
 
 def test_two_attestations_of_one_second_have_an_order_that_all_agree_on() -> None:
