@@ -47,14 +47,19 @@ class Recipe:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def check() -> None:
-    """Raise EngineError where docker has no buildx, or no engine answers it."""
+def platforms() -> frozenset[str]:
+    """The platforms that BuildKit builds for, by itself or by emulating; none where it does not say.
+
+    Raises EngineError where docker has no buildx, or no engine answers it.
+    """
     done = _docker("buildx", "inspect", "--bootstrap")
     if done.returncode:
         raise EngineError(
             f"BuildKit does not answer: {done.stderr.strip() or done.stdout.strip()}",
             hint="start the engine, install its plugin (Debian and Ubuntu: docker-buildx), or use ./run",
         )
+    listed = (line.partition(":")[2] for line in done.stdout.splitlines() if line.startswith("Platforms:"))
+    return frozenset(name.strip(" *") for names in listed for name in names.split(",") if name.strip())
 
 
 def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, progress: Progress) -> Digest:

@@ -35,6 +35,11 @@ def here(engine_version: str = "") -> Host:
     )
 
 
+def executes(machine: str) -> bool:
+    """Whether programs for this processor run here: by themselves, or emulated by the kernel's leave."""
+    return machine == os.uname().machine or Path(f"/proc/sys/fs/binfmt_misc/qemu-{machine}").exists()
+
+
 def disk_free(path: Path) -> int:
     """Bytes free for us where ``path`` is, or where its nearest folder that exists is."""
     return shutil.disk_usage(_existing(path)).free

@@ -16,7 +16,7 @@ from pipeline.matrix import bases, feasibility, rules, tags
 from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.fields import shown
 from pipeline.matrix.globs import chosen, matching, no_match
-from pipeline.matrix.schema import AUTO, AXES, File, Gpu, keys_of
+from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
 from pipeline.matrix.tree import Problem, read
 from pipeline.matrix.validate import validate
 from pipeline.model import Matrix, Policy, Repository
@@ -189,7 +189,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         policy=_policy(file, path),
         model=file.verify.model,
         healthy_seconds=file.verify.healthy_seconds,
-        gpu_memory=(file.gpu or Gpu()).memory,
+        gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,
         pruned=cells.pruned,
     )

@@ -52,8 +52,7 @@ def _is_possible(entry: BaseImage) -> bool:
 def wrong_entries(file: File, tree: Tree) -> Iterator[Problem]:
     """Entries whose keys do not go together, and packages for the system that nothing could install."""
     for index, entry in enumerate(file.base):
-        loc: Loc = ("base", index) if ("base", index) in tree.places else ("base",)
-        yield from _wrong_keys(entry, loc, tree)
+        yield from _wrong_keys(entry, ("base", index), tree)
         if entry.image and file.system:
             what = f"system: {', '.join(file.system)} cannot be installed into {entry.image}"
             hint = "builds have no network: put them into that image, or have the base made here"

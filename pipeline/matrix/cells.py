@@ -84,14 +84,15 @@ def _missing_axes(file: File, tree: Tree) -> list[Problem]:
 
 def _repeated_values(file: File, tree: Tree) -> Iterator[Problem]:
     lists: dict[Loc, Sequence[str]] = {(axis,): values for axis, values in _axes(file).items()}
-    lists["gpu", "archs"] = file.gpu.archs if file.gpu else ()
+    lists |= {("gpu", index, "archs"): entry.archs for index, entry in enumerate(file.gpu)}
     lists["publish", "tags"] = file.publish.tags
     for loc, values in lists.items():
         first: dict[str, int] = {}
         for index, value in enumerate(values):
             if first.setdefault(value, index) != index:
                 line = tree.place((*loc, first[value])).line
-                what = f"{'.'.join(map(str, loc))}: {shown(value)} is listed twice, first on line {line}"
+                name = ".".join(part for part in loc if isinstance(part, str))
+                what = f"{name}: {shown(value)} is listed twice, first on line {line}"
                 yield Problem(tree.place((*loc, index)), what, "remove one of the two")
 
 
@@ -193,6 +194,6 @@ def _unused_exclude(axes: Mapping[str, str], place: Place) -> Problem:
 def unused_archs(file: File, cells: Iterable[RequestedCell], tree: Tree) -> Iterator[Problem]:
     """``gpu`` applies to CUDA cells only, so without one it has no effect."""
     if file.gpu and not any(request.cell.needs_gpu for request in cells):
-        what = f"gpu.{next(iter(file.gpu.model_fields_set), 'archs')} applies to CUDA cells only"
-        what += ", and the matrix has none"
+        named = (key for entry in file.gpu for key in ("archs", "memory") if key in entry.model_fields_set)
+        what = f"gpu.{next(named, 'archs')} applies to CUDA cells only, and the matrix has none"
         yield Problem(tree.key(("gpu",)), what, "remove it, or add a CUDA to the axes or under include")

@@ -14,6 +14,7 @@ from pipeline.formats.gpu_arch import in_order
 from pipeline.matrix.bases import bases_of
 from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
+from pipeline.matrix.schema import Gpu
 from pipeline.matrix.tree import Problem
 from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Waiver, project_of
 
@@ -29,7 +30,7 @@ _VLLM_BUILD = re.compile(r"vllm==(?P<release>[^+]+)\+cu[0-9]{3}")
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by its location, the ids that it matches."""
 
-SECTIONS = ("packages", "constraints", "overrides", "omit", "budgets", "exceptions")
+SECTIONS = ("gpu", "packages", "constraints", "overrides", "omit", "budgets", "exceptions")
 """The sections whose rules apply to the cells that a glob matches."""
 
 
@@ -131,7 +132,7 @@ def specs_of(
     return specs
 
 
-_EMPTY: dict[str, Any] = {**dict.fromkeys((*SECTIONS, "system"), ()), "gpu": None}
+_EMPTY: dict[str, Any] = dict.fromkeys((*SECTIONS, "system"), ())
 
 
 def _conditions(spec: Spec, *, is_base_known: bool) -> Conditions:
@@ -165,7 +166,8 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
         system=file.system,
         env=tuple(file.env.items()),
         serve=file.serve,
-        archs=in_order(file.gpu.archs) if file.gpu and cell.needs_gpu else (),
+        archs=_archs_of(mine("gpu")) if cell.needs_gpu else (),
+        gpu_memory=memory_of(mine("gpu")),
         budget=next((_budget(rule) for rule in reversed([*mine("budgets")])), None),
         waivers=tuple(
             Waiver(rule.rule, rule.path, rule.reason, date.fromisoformat(rule.expires))
@@ -177,6 +179,18 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
 def _base(entry: BaseImage) -> Base:
     image = ImageRef.parse(entry.image) if entry.image else None
     return Base(entry.suite, entry.refresh or "", image, entry.glibc)
+
+
+def _archs_of(entries: Iterable[Gpu]) -> tuple[str, ...]:
+    """The architectures of the last of these entries that names any."""
+    named = [entry.archs for entry in entries if entry.archs]
+    return in_order(named[-1]) if named else ()
+
+
+def memory_of(entries: Iterable[Gpu]) -> float:
+    """The share of a GPU's memory that the last of these entries names; else what goes without saying."""
+    named = [entry.memory for entry in entries if "memory" in entry.model_fields_set]
+    return named[-1] if named else Gpu().memory
 
 
 def _budget(rule: Any) -> Budget:

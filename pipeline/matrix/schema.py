@@ -40,6 +40,9 @@ from pipeline.model.systems import SuiteName
 AUTO, NONE = "auto", "none"
 """Values of ``vllm``: the newest that fits, and none at all."""
 
+EVERY_CELL = "*"
+"""The glob of a rule that names no cells."""
+
 Some = Field(min_length=1, max_length=1000)
 """A list that is not empty."""
 
@@ -116,20 +119,20 @@ class Exclude(Section):
         return self.model_dump(exclude={"reason"}, exclude_none=True)
 
 
-class Gpu(Section):
-    """Requirements of CUDA cells."""
+class Rule(Section):
+    """Settings of some cells."""
+
+    cells: Glob = EVERY_CELL
+    """The cells that this is for: a glob over their ids, braces allowed."""
+
+
+class Gpu(Rule):
+    """The GPUs that CUDA cells are for. Of each key, the last entry that matches a cell and has it counts."""
 
     archs: Annotated[tuple[Arch, ...], Some] = ()
     """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
     memory: MemoryShare = 0.9
     """The share of a GPU's memory that a server takes when proven: vLLM's gpu_memory_utilization."""
-
-
-class Rule(Section):
-    """Settings of some cells."""
-
-    cells: Glob = "*"
-    """The cells that this is for: a glob over their ids, braces allowed."""
 
 
 class BaseImage(Rule):
@@ -159,11 +162,13 @@ class BaseImage(Rule):
 
 
 def _several(value: Any) -> Any:
-    """``base: {…}`` as ``base: [{…}]``: one system for all cells needs no list."""
+    """``base: {…}`` as ``base: [{…}]``: one entry for all cells needs no list."""
     return value if isinstance(value, list) else [value]
 
 
 _Bases = Annotated[tuple[BaseImage, ...], Some]
+_Gpus = Annotated[tuple[Gpu, ...], Field(max_length=200)]
+Gpus = Annotated[_Gpus, BeforeValidator(_several, json_schema_input_type=Gpu | _Gpus)]
 Bases = Annotated[_Bases, BeforeValidator(_several, json_schema_input_type=BaseImage | _Bases)]
 
 
@@ -295,8 +300,8 @@ class File(Section):
     """Combinations of the axes that are not wanted, each with its reason."""
     include: Annotated[tuple[Include, ...], Field(max_length=1000)] = ()
     """Cells in addition to those of the axes."""
-    gpu: Gpu | None = None
-    """The GPUs that CUDA cells are for."""
+    gpu: Gpus = ()
+    """The GPUs that CUDA cells are for; of a list, the last entry that matches a cell counts."""
     base: Bases
     """What every image stands on: one system, or a list of which each cell has one."""
     packages: Annotated[tuple[Packages, ...], Field(max_length=200)] = ()

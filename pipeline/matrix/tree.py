@@ -74,8 +74,19 @@ class Tree:
     keys: dict[Loc, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def written(self, loc: Loc) -> Loc:
+        """The way to a value as the file has it: without an index where one entry stands for a list of it."""
+        value, written = self.value, tuple[str | int, ...]()
+        for part in loc:
+            if isinstance(part, int) and not isinstance(value, list):
+                continue
+            written = (*written, part)
+            value = _entry(value, part)
+        return written
+
     def place(self, loc: Loc) -> Place:
         """The place of this value, or of the nearest enclosing one that is in the file."""
+        loc = self.written(loc)
         while loc and loc not in self.places:
             loc = loc[:-1]
         return self.places.get(loc, TOP)
@@ -87,7 +98,7 @@ class Tree:
 
     def key(self, loc: Loc) -> Place:
         """The place of this value's key."""
-        return self.keys.get(loc, self.place(loc))
+        return self.keys.get(self.written(loc), self.place(loc))
 
     def without(self, wrong: set[Loc]) -> Tree:
         """The tree less these values; every other value keeps its place."""
@@ -108,6 +119,13 @@ class Tree:
             indexes = [index for index in range(len(value)) if (*loc, index) not in wrong]
             return [self._kept(value[i], wrong, (*loc, i), rest, (*target, n)) for n, i in enumerate(indexes)]
         return value
+
+
+def _entry(value: Any, part: str | int) -> Any:
+    """What stands there in a mapping or a list; None where there is nothing, or the value is neither."""
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def read(path: Path) -> Tree:

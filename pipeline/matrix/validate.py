@@ -30,7 +30,7 @@ class Validated:
 
 def validate(tree: Tree) -> Validated:
     """Check the shape. Faulty values are removed and missing ones added, so that the rest is judged too."""
-    file, errors = _parse(tree.value)
+    file, errors = _parse(tree)
     problems = (*tree.problems, *(problem for e in errors if (problem := _problem(e, tree))))
     faulty = {tree.top(problem.place) for problem in tree.problems}
     faulty |= {str(error["loc"][0]) for error in errors if error["loc"]}
@@ -39,35 +39,17 @@ def validate(tree: Tree) -> Validated:
         tree.value = _with_required(tree.value)
         if tree.value == before:
             break
-        file, errors = _parse(tree.value)
+        file, errors = _parse(tree)
     return Validated(file, tree, problems, frozenset(faulty))
 
 
-def _parse(value: Any) -> tuple[File | None, list[Any]]:
+def _parse(tree: Tree) -> tuple[File | None, list[Any]]:
     """The file, or pydantic's errors, without "too short" for lists whose entries are all wrong."""
     try:
-        return File.model_validate(value), []
+        return File.model_validate(tree.value), []
     except ValidationError as error:
-        errors = [{**e, "loc": _as_written(e["loc"], value)} for e in error.errors(include_url=False)]
+        errors = [{**e, "loc": tree.written(e["loc"])} for e in error.errors(include_url=False)]
         return None, [e for e in errors if not (e["type"] == "too_short" and e["input"])]
-
-
-def _as_written(loc: Loc, value: Any) -> Loc:
-    """The way to a value of the file: without an index where one entry stands in the place of a list."""
-    written: Loc = ()
-    for part in loc:
-        if isinstance(part, int) and not isinstance(value, list):
-            continue
-        written = (*written, part)
-        value = _entry(value, part)
-    return written
-
-
-def _entry(value: Any, part: str | int) -> Any:
-    """What stands there in a mapping or a list; None where there is nothing, or the value is neither."""
-    if isinstance(value, dict):
-        return value.get(part)
-    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def _with_required(rest: dict[str, Any]) -> dict[str, Any]:

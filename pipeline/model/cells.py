@@ -118,7 +118,10 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Spec:
-    """A cell and all its settings: the only input of lock and build."""
+    """A cell and all its settings: the only input of lock and build.
+
+    ``gpu_memory`` is the share of a GPU's memory that a server takes while it is proven.
+    """
 
     cell: Cell
     base: Base
@@ -130,6 +133,7 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
+    gpu_memory: float = 0.9
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
 
@@ -173,8 +177,8 @@ class Pruned:
 class Matrix:
     """The content of matrix.yaml.
 
-    ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is the
-    share of a GPU's memory that a server takes while it is proven.
+    ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is that
+    of a spec for what is no cell: an environment on this machine.
     """
 
     path: Path

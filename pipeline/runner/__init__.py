@@ -61,7 +61,7 @@ class Runner:
             services.ensure_local_registry()
         left = self._repair(spec) if goal is Goal.REPAIR else ()
         state = observe(services, spec, fresh=fresh and goal is Goal.BUILD)
-        self._require_tools(plan.stages(state, goal, fresh=fresh))
+        self._require_tools(spec.cell, plan.stages(state, goal, fresh=fresh))
         while stages := plan.stages(state, goal, fresh=fresh):
             state = self._take(stages[0], state)
         status = plan.status(state, *self._forecast(state))
@@ -106,12 +106,13 @@ class Runner:
             again = self._again(goal, spec.cell)
             return Status(spec.cell, State.INCONCLUSIVE, reasons=(reason,), again=again)
 
-    def _require_tools(self, stages: tuple[Stage, ...]) -> None:
+    def _require_tools(self, cell: Cell, stages: tuple[Stage, ...]) -> None:
         """What cannot sign, or cannot build, stops the work before any of it."""
         if {Stage.CERTIFY, Stage.REHEARSE, Stage.VERIFY} & {*stages}:
             _ = self.services.signing_key
         if {Stage.BASE, Stage.BUILD} & {*stages}:
             _ = self.services.builder
+            self.services.refuse_foreign(cell, makes_base=Stage.BASE in stages)
 
     def _take(self, stage: Stage, state: CellState) -> CellState:
         with self.reporter.timed(state.cell.id, stage) as seconds:

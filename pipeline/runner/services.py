@@ -17,7 +17,7 @@ from pipeline.adapters import buildx, files, gpu, host, local_registry, paths, s
 from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
 from pipeline.model import Conditions, Level
-from pipeline.model.errors import SigningError
+from pipeline.model.errors import EngineError, SigningError
 from pipeline.stages import attest, base, build
 from pipeline.stages import lock as locks
 from pipeline.suite import golden
@@ -166,12 +166,30 @@ class Services:
         """What the engine says of itself."""
         return self.engine.facts()
 
-    @cached_property
+    @property
     def builder(self) -> Facts:
         """The same of an engine that can build. Raises EngineError where it has no BuildKit."""
         facts = self.facts
-        buildx.check()
+        _ = self._platforms
         return facts
+
+    @cached_property
+    def _platforms(self) -> frozenset[str]:
+        return buildx.platforms()
+
+    def refuse_foreign(self, cell: Cell, *, makes_base: bool) -> None:
+        """Raise EngineError where no image for the cell's processor, or no base, can be made here."""
+        hint = (
+            f"run it on a machine that is {cell.machine}, or have this one emulate it (Debian and Ubuntu: "
+            "qemu-user-static binfmt-support arch-test)"
+        )
+        if self._platforms and cell.platform not in self._platforms:
+            mine = ", ".join(sorted(self._platforms))
+            what = f"{cell.id} is for {cell.platform}, and the builder of this engine builds for {mine}"
+            raise EngineError(what, hint=f"{hint}, or choose a builder for it: docker buildx create --use …")
+        if makes_base and not host.executes(cell.machine):
+            what = f"{cell.id}: its base is made by programs for {cell.platform}, which do not run here"
+            raise EngineError(what, hint=f"{hint}, or name an image for it under `base:`")
 
     @cached_property
     def here(self) -> Host:

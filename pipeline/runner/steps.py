@@ -268,7 +268,7 @@ def _trial(services: Services, state: CellState) -> Trial:
         expected=_expectations_of(state),
         model=services.model_of(state.cell),
         healthy_seconds=services.matrix.healthy_seconds,
-        gpu_memory=services.matrix.gpu_memory,
+        gpu_memory=state.spec.gpu_memory,
     )
 
 

@@ -66,6 +66,24 @@ def test_an_engine_without_buildkit_is_said_before_anything_is_done(user: User) 
     assert (user.files(), user.tags()) == before
 
 
+def test_a_platform_that_cannot_be_built_here_is_said_before_anything_is_fetched(user: User) -> None:
+    """Exit 3, the platform, what this builder is for, and what would build it."""
+    user.writes((MATRIX % (user.base, user.repository)).replace("vllm:", "platform: [linux/arm64]\nvllm:"))
+    docker = user.home / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho 'Platforms:        linux/amd64, linux/386'\n")
+    docker.chmod(0o755)
+    before = user.files(), user.tags()
+    done = user.types("build", PATH=f"{docker.parent}:{os.environ['PATH']}", **NO_INDEX)
+    assert done.returncode == MACHINE
+    assert (
+        "is for linux/arm64, and the builder of this engine builds for linux/386, linux/amd64" in done.stderr
+    )
+    assert "qemu-user-static" in done.stderr
+    assert (user.files(), user.tags()) == before
+    user.left_nothing()
+
+
 def test_a_port_taken_by_something_else_is_no_registry(user: User, index: Index) -> None:
     """Exit 3, what was asked and answered, and the option that names another."""
     done = user.types("publish", "--repository", f"127.0.0.1:{index.port}/team/vllm")

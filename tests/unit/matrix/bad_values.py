@@ -187,6 +187,14 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "constraints: [{pins: ['a @ https://example.org/a.whl'], reason: r}]\n",
         ["matrix.yaml:9:23: constraints.pins:", "is no requirement with a version"],
     ),
+    "architecture listed twice in a list": (
+        GOOD + "gpu:\n  - {archs: [sm_90]}\n  - {archs: [sm_80, sm_80], cells: '*-cu130-*'}\n",
+        ["matrix.yaml:11:21: gpu.archs: 'sm_80' is listed twice, first on line 11"],
+    ),
+    "GPUs for no cell": (
+        GOOD + "gpu:\n  - {archs: [sm_90]}\n  - {archs: [sm_80], cells: '*-arm64'}\n",
+        ["matrix.yaml:11:29: no cell matches '*-arm64'"],
+    ),
     "package pinned twice": (
         GOOD + "packages: [{pins: ['numpy==2.3.4']},\n  {pins: ['NumPy==2.3.5'], cells: '*-cpu-*'}]\n",
         [f"matrix.yaml:10:11: packages: numpy is already pinned for {CPU}, on line 9", "pin it once"],

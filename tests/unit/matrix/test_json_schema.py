@@ -50,6 +50,8 @@ SEEN_BY_NO_SCHEMA = {
     "glob that matches only excluded cells",
     "alias of an impossible cell",
     "architecture listed twice",
+    "architecture listed twice in a list",
+    "GPUs for no cell",
     "architectures without a CUDA cell",
     "memory of no GPU",
     "tag with an unknown word",

@@ -11,6 +11,7 @@ import pytest
 from pipeline import matrix
 from pipeline.model import JustifiedRequirement, Waiver
 from pipeline.model.errors import UsageError
+from pipeline.model.platforms import AMD64, ARM64
 from pipeline.stages.lock import inputs_of
 from tests.unit.matrix.samples import CPU, CUDA, GOOD, OLD_CPU, OLD_CUDA, ROOT, load
 
@@ -138,19 +139,41 @@ def test_a_glibc_without_a_named_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shipped_matrix_has_the_promised_cells() -> None:
-    """Two CPU cells with vLLM, one with PyTorch alone, three CUDA cells, and two aliases, on loopback."""
+    """Two CPU cells with vLLM, one with PyTorch alone, five CUDA cells, and two aliases, on loopback."""
     shipped = matrix.load(ROOT / "matrix.yaml")
     assert [cell.id for cell in shipped.cells] == [
         CPU,
         OLD_CPU,
         "torch2.13.0-cpu-py3.11",
         "vllm0.33.0-torch2.14.0-cu130-py3.11",
+        "vllm0.33.0-torch2.14.0-cu130-py3.13",
+        "vllm0.33.0-torch2.14.0-cu130-py3.11-arm64",
         CUDA,
         "vllm0.26.0-torch2.11.0-cu130-py3.11",
     ]
     assert shipped.repository.is_loopback
     assert dict(shipped.aliases) == {"cpu": CPU, "cu130": "vllm0.33.0-torch2.14.0-cu130-py3.11"}
     assert "HF_HUB_OFFLINE" not in dict(shipped.specs[0].env)
+
+
+def test_the_gpus_of_a_cell_are_those_of_the_last_entry_that_matches_it(tmp_path: Path) -> None:
+    """Other GPUs stand beside an ARM processor; one mapping is for all CUDA cells."""
+    gpus = "gpu: [{archs: [sm_90, sm_80], memory: 0.8}, {archs: [sm_121], cells: '*-arm64'}]\n"
+    arm = "include: [{torch: '2.14.0', cuda: cu130, python: '3.11', platform: linux/arm64}]\n"
+    archs = {spec.cell.id: spec.archs for spec in load(tmp_path, GOOD + gpus + arm).specs}
+    assert archs == {
+        CPU: (),
+        OLD_CPU: (),
+        CUDA: ("sm_80", "sm_90"),
+        OLD_CUDA: ("sm_80", "sm_90"),
+        "torch2.14.0-cu130-py3.11-arm64": ("sm_121",),
+    }
+    shares = "gpu: [{archs: [sm_90], memory: 0.8}, {memory: 0.85, cells: '*-arm64'}]\n"
+    loaded = load(tmp_path, GOOD + shares + arm)
+    assert {spec.cell.platform: spec.gpu_memory for spec in loaded.specs} == {AMD64: 0.8, ARM64: 0.85}
+    assert loaded.gpu_memory == 0.8
+    listed = load(tmp_path, GOOD + "gpu: [{archs: [sm_90]}]\n").specs
+    assert listed == load(tmp_path, GOOD + "gpu: {archs: [sm_90]}\n").specs
 
 
 def test_an_exception_is_for_the_cells_that_its_glob_matches_until_its_day(tmp_path: Path) -> None:

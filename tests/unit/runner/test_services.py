@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from pipeline import matrix
-from pipeline.adapters import gpu
+from pipeline.adapters import buildx, gpu, host
 from pipeline.model import Cell, Goal, Matrix, Policy, Repository
+from pipeline.model.errors import EngineError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner import Runner, Services, Settings
 from pipeline.suite import golden
@@ -60,6 +62,31 @@ def test_a_cpu_cell_needs_no_gpu() -> None:
 def test_another_processor_is_needed_for_another_platform() -> None:
     machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
     assert machine.why_not(Cell("2.13.0", "cpu", "3.11", "0.32.0", "linux/arm64")) == "needs linux/arm64"
+
+
+ARM = Cell("2.14.0", "cu130", "3.11", None, "linux/arm64")
+
+
+@pytest.mark.parametrize(
+    ("platforms", "emulated", "makes_base", "lack"),
+    [
+        ({"linux/amd64"}, False, False, "the builder of this engine builds for linux/amd64"),
+        ({"linux/amd64", "linux/arm64"}, False, True, "its base is made by programs for linux/arm64"),
+        ({"linux/amd64", "linux/arm64"}, False, False, ""),
+        ({"linux/amd64", "linux/arm64"}, True, True, ""),
+        (set(), True, True, ""),
+    ],
+)
+def test_a_builder_and_a_base_for_another_processor_are_needed(
+    platforms: set[str], emulated: bool, makes_base: bool, lack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A builder elsewhere may build the image; a base is made here. One that says nothing may try."""
+    monkeypatch.setattr(buildx, "platforms", lambda: frozenset(platforms))
+    monkeypatch.setattr(host, "executes", lambda machine: emulated or machine == "x86_64")
+    machine = Services(Settings(matrix.load(ROOT / "matrix.yaml")))
+    machine.refuse_foreign(CUDA, makes_base=True)
+    with pytest.raises(EngineError, match=lack) if lack else nullcontext():
+        machine.refuse_foreign(ARM, makes_base=makes_base)
 
 
 # -- the model ---------------------------------------------------------------------------------------
