@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import options, output
 from pipeline.cli.command import Command
-from pipeline.model import Outcome, to_json
+from pipeline.model import PARTS, Outcome, to_json
 from pipeline.model.errors import GOOD, MACHINE, REFUSED, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ def _add_options(parser: ArgumentParser) -> None:
         help="the environment of this interpreter, with vLLM or with PyTorch alone; may be given again",
     )
     parser.add_argument(
+        "--part",
+        dest="parts",
+        action="append",
+        choices=PARTS,
+        help="this part alone; may be given again; default: all",
+    )
+    parser.add_argument(
         "--folder", type=Path, metavar="DIR", help="where all of it is written; default: .state/gpu-day"
     )
     parser.add_argument(
@@ -54,7 +61,14 @@ def _run(given: Options) -> int:
     with context.opened(given, signs=True) as runner:
         folder = given.folder or runner.services.settings.state("gpu-day")
         subjects = list(_subjects(runner, images, given.python))
-        day = gpu_day.spend(runner.services, runner.reporter, subjects, folder, rehearse=given.rehearse)
+        day = gpu_day.spend(
+            runner.services,
+            runner.reporter,
+            subjects,
+            folder,
+            parts=given.parts or PARTS,
+            rehearse=given.rehearse,
+        )
     if given.json:
         output.print_json({"schema": SCHEMA, **to_json(day)})
     else:

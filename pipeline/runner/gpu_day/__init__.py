@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import files, gpu, signing_keys
 from pipeline.formats import dsse
-from pipeline.model import GpuDay, Outcome, Part, key_of, to_json, versions_of
+from pipeline.model import PARTS, GpuDay, Outcome, Part, key_of, to_json, versions_of
 from pipeline.model.errors import MachineError
 from pipeline.report import gpu_day as report
 from pipeline.runner.gpu_day.parts import DO
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pipeline.model import PartName
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.gpu_day.tasks import Task
     from pipeline.runner.services import Services
@@ -40,9 +41,10 @@ def spend(
     subjects: Sequence[Subject],
     folder: Path,
     *,
-    rehearse: bool,
+    parts: Sequence[PartName] = PARTS,
+    rehearse: bool = False,
 ) -> GpuDay:
-    """Do all parts that are not in ``folder`` yet; return them all.
+    """Do these parts, unless they are in ``folder`` already; return them all.
 
     With ``rehearse``, what needs a GPU is left out on a machine that has none. Raises MachineError where
     there is none and nothing is said of a rehearsal, SigningError where nothing can be signed.
@@ -55,7 +57,7 @@ def spend(
     key = services.key.public_key()
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / PUBLIC_KEY, signing_keys.public_pem(key))
-    tasks, left_out = planned(services, subjects)
+    tasks, left_out = planned(services, subjects, parts)
     remembered = [_remembered(services, task, folder) for task in tasks]
     _announce(reporter, [task for task, part in zip(tasks, remembered, strict=True) if part is None])
     day = GpuDay(services.here, (), left_out)

@@ -49,11 +49,11 @@ class Task:
 
 
 def planned(
-    services: Services, subjects: Sequence[Subject]
+    services: Services, subjects: Sequence[Subject], parts: Sequence[PartName]
 ) -> tuple[list[Task], tuple[tuple[str, str], ...]]:
     """What is to be done, and the titles of what cannot be done here, each with the reason."""
     tasks, left_out = [], []
-    for name in PARTS:
+    for name in sorted(parts, key=PARTS.index):
         for subject in subjects:
             saboteurs = tuple(saboteurs_of(subject.cell, takes_code=not subject.is_image))
             task = Task(name, subject, saboteurs)

@@ -3,71 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import sysconfig
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import matrix
-from pipeline.adapters import paths, wheel_cache
 from pipeline.model import Expectations, Outcome, Trial
-from pipeline.stages import fetch, lock, verify
+from pipeline.stages import verify
 from pipeline.suite import check_environment
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.trial_run import TrialRun
 from tests.system.suite.trials import left, prove, trial_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pipeline.model import Check, Lock, Spec
+    from pipeline.model import Check, Lock
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def _shipped(cell: str) -> Spec:
-    """A CPU cell of the shipped matrix, for the Python that runs us."""
-    spec = next(spec for spec in matrix.load(ROOT / "matrix.yaml").specs if spec.cell.id == cell)
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return replace(spec, cell=replace(spec.cell, python=running))
-
-
-def _install(spec: Spec, folder: Path) -> tuple[Path, Lock]:
-    """A virtual environment with exactly the packages of the cell's lock."""
-    folders = lock.folders_of(())
-    pins = lock.read(spec, ROOT / "locks") or lock.make(spec, builds={"torch": "cpu"}, folders=folders)
-    cache = paths.wheels()
-    fetch.fetch(
-        spec, pins.pins, cache, folders, lambda _: nullcontext(SimpleNamespace(advance=lambda _: None))
-    )
-    files = [str(wheel_cache.path_of(pin, cache)) for pin in pins.pins]
-    python = folder / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], check=True)
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
-    subprocess.run([*install, "--no-index", "--python", python, *files], check=True)
-    return python, pins
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
-    """An environment with vLLM."""
-    folder = tmp_path_factory.mktemp("environment")
-    yield _install(_shipped("vllm0.32.0-torch2.13.0-cpu-py3.11"), folder)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def pytorch_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Lock]]:
-    """An environment with PyTorch and what it requires, and nothing else."""
-    folder = tmp_path_factory.mktemp("pytorch")
-    yield _install(_shipped("torch2.13.0-cpu-py3.11"), folder)
-    shutil.rmtree(folder)
 
 
 def _patient(python: Path, pins: Lock, model: str, **changes: Any) -> Trial:
