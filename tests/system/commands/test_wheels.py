@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.adapters import wheel_cache
 from pipeline.model.errors import MACHINE
+from tests.system.commands.package_index import serving
 from tests.system.commands.user import BODY, CELL, MATRIX, NO_INDEX, TORCH, User, uv_wheel
 
 if TYPE_CHECKING:
@@ -64,6 +65,21 @@ def test_a_wheel_of_another_hash_is_refused_and_removed(user: User, index: Index
     assert f"locked is sha256:{TORCH.sha256}" in done.stderr
     assert [path for path in user.files() if path.name == TORCH.filename] == []
     assert not (user.cache / TORCH.sha256 / "half").exists()
+
+
+def test_a_wheel_that_vanished_since_it_was_locked_leaves_all_as_it_was(user: User) -> None:
+    """The index has everything else: exit 3, that wheel, both ways out; no file, no tag, the same lock."""
+    text = (user.checkout / "locks" / f"{CELL}.txt").read_bytes()
+    before = user.files(), user.tags()
+    with serving((uv_wheel(),)) as index:
+        done = user.types("build", **index.environment)
+    assert done.returncode == MACHINE
+    assert f"1 wheel found in no folder, and no index offered: {TORCH.filename}\n" in done.stderr
+    assert f"hint: lock again: python -m pipeline lock {CELL}, or name a folder" in done.stderr
+    uvs_own = {path for path in user.files() if "uv" in path.parts}
+    assert (user.files() - uvs_own, user.tags()) == before
+    assert (user.checkout / "locks" / f"{CELL}.txt").read_bytes() == text
+    user.left_nothing()
 
 
 def test_a_wheel_that_was_changed_in_the_cache_is_never_used(user: User) -> None:
