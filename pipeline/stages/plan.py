@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import count
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.formats.units import size
 from pipeline.model import (
@@ -262,7 +262,15 @@ def _tag_reasons(state: CellState) -> Iterator[Reason]:
 # -- rows for GitHub --------------------------------------------------------------------------------
 
 
-def github(statuses: Iterable[Status]) -> dict[str, Any]:
+Jobs = Literal["all", "build", "prove"]
+"""Which jobs of a workflow: those of every cell on a machine that can prove it, or of one both parts.
+
+``build``: every cell, on a machine without a GPU. ``prove``: what is left to a GPU, of images that are good
+as far as a machine without one can say.
+"""
+
+
+def github(statuses: Iterable[Status], jobs: Jobs = "all") -> dict[str, Any]:
     """An object for ``strategy.matrix``: one row for each cell that is possible, also one with nothing to do.
 
     (A job that finds nothing to do ends in seconds, and a cell that is always there can be a
@@ -270,8 +278,16 @@ def github(statuses: Iterable[Status]) -> dict[str, Any]:
     label or a list of labels. Beyond 256 cells a row holds several that share layers, so that what
     they share is fetched and built once, on one machine; a row never mixes kinds of runners.
     """
-    cells = [status.cell for status in statuses if status.state is not State.IMPOSSIBLE]
-    return {"include": [_row(group) for group in _grouped(cells)]}
+    possible = [status for status in statuses if status.state is not State.IMPOSSIBLE]
+    cells = [status.cell for status in possible if jobs != "prove" or _is_ready(status)]
+    return {"include": [_row(group, gpu=jobs != "build") for group in _grouped(cells)]}
+
+
+def _is_ready(status: Status) -> bool:
+    """Whether the cell needs a GPU, and its image is worth one: it was rehearsed, or proven already."""
+    has_passed = status.rehearsal is not None and status.rehearsal.has_passed
+    is_rehearsed = has_passed and Stage.VERIFY in status.steps and Stage.REHEARSE not in status.steps
+    return status.cell.needs_gpu and (is_rehearsed or status.state is State.PROVEN)
 
 
 def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -290,9 +306,9 @@ def _grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
     return [family[start : start + most] for family in families for start in range(0, len(family), most)]
 
 
-def _runner(cell: Cell) -> tuple[str, ...]:
+def _runner(cell: Cell, *, gpu: bool = True) -> tuple[str, ...]:
     arm = cell.platform == ARM64
-    if cell.needs_gpu:
+    if cell.needs_gpu and gpu:
         return ("self-hosted", "gpu", "arm64") if arm else ("self-hosted", "gpu")
     return ("ubuntu-24.04-arm",) if arm else ("ubuntu-latest",)
 
@@ -305,8 +321,8 @@ _SHARING: tuple[Callable[[Cell], tuple[str, ...]], ...] = (
 """What cells of one row have in common, the closest first: all but vLLM's layers, CUDA's, the machine."""
 
 
-def _row(group: Sequence[Cell]) -> dict[str, Any]:
-    runner = _runner(group[0])
+def _row(group: Sequence[Cell], *, gpu: bool) -> dict[str, Any]:
+    runner = _runner(group[0], gpu=gpu)
     more = f" and {len(group) - 1} more" if len(group) > 1 else ""
     return {
         "name": f"{group[0].id}{more}",

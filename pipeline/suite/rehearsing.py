@@ -18,7 +18,7 @@ from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.model import locate
 from pipeline.suite.serving import CONTEXT, SERVED
 from pipeline.suite.target import NOT_FOUND, ContainerTarget, interpreter
-from pipeline.suite.trial_run import TrialRun
+from pipeline.suite.trial_run import TrialRun, end_of
 
 if TYPE_CHECKING:
     from pipeline.adapters.engine import Container
@@ -150,18 +150,18 @@ class RehearsedTarget(ContainerTarget):
         """Compile the double in the image and mount it from now on."""
         if self._config.platform != trial.cell.platform:
             raise Mismatch(f"an image for {trial.cell.platform}", self._config.platform)
+        self._gpus = False
+        started = self.python("print('started')", seconds=_READY_SECONDS)
+        if "started" not in started.stdout:
+            raise Mismatch("Python that runs", end_of(started))
         answers = driver_double.Answers(devices=1, capability=_capability(trial.expected.archs))
         text = driver_double.source(trial.driver_symbols, answers)
-        try:
-            libraries = driver_double.compiled(self._engine, ref, text, run=trial.run)
-        except ProgramError as error:
-            raise Mismatch("Python starts in the image", error.what) from error
+        libraries = driver_double.compiled(self._engine, ref, text, run=trial.run)
         folder = Path(self._folder.name)
         driver_double.place(libraries, folder)
         path = ":".join(filter(None, (DRIVER, dict(self._config.env).get("LD_LIBRARY_PATH"))))
         self._env |= {"LD_LIBRARY_PATH": path}
         self._mounts |= {folder: DRIVER}
-        self._gpus = False
 
     def _run(self, launch: Launch, deadline: float) -> tuple[int | None, str]:
         """The exit code of a container, and its log."""

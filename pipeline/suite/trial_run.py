@@ -57,7 +57,7 @@ class TrialRun:
         done = self.target.python(probes.source(name), *args, seconds=seconds)
         answer = probes.result(done.stdout)
         if answer is None:
-            raise Mismatch(f"a result of the {name} probe within {seconds:g} s", _end_of(done))
+            raise Mismatch(f"a result of the {name} probe within {seconds:g} s", end_of(done))
         return answer
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class TrialRun:
         self.target.close()
 
 
-def _end_of(done: Completed) -> str:
+def end_of(done: Completed) -> str:
     """How a process ended, and its last line: for one that a signal ended, what it was doing just then."""
     if done.exit_code is None or not 0 <= done.exit_code <= _LAST_OWN_CODE:
         how = "no end" if done.exit_code is None else f"ended by a signal, exit code {done.exit_code}"

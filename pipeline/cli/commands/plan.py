@@ -20,7 +20,15 @@ def _add_options(parser: ArgumentParser) -> None:
     options.add_matrix(parser)
     options.add_repository(parser)
     options.add_json(parser)
-    parser.add_argument("--github", action="store_true", help="print a strategy.matrix for GitHub Actions")
+    parser.add_argument(
+        "--github",
+        nargs="?",
+        const="all",
+        choices=("all", "build", "prove"),
+        metavar="JOBS",
+        help="print a strategy.matrix for GitHub Actions; JOBS: all, build (without a GPU), prove (what is "
+        "left to a GPU)",
+    )
 
 
 def _run(given: Options) -> int:
@@ -33,7 +41,7 @@ def _run(given: Options) -> int:
         specs, pruned = matrix.survey(runner.services.matrix, given.select)
         statuses = runner.run(Goal.PLAN, specs)
     if given.github:
-        print(json.dumps(plan.github(statuses)))  # on one line, as GITHUB_OUTPUT takes it
+        print(json.dumps(plan.github(statuses, given.github)))  # on one line, as GITHUB_OUTPUT takes it
     elif given.json:
         output.print_statuses((*statuses, *map(plan.left_out, pruned)), as_json=True)
     else:
@@ -54,6 +62,7 @@ COMMAND = Command(
         ("plan", "all cells of matrix.yaml"),
         ("plan '*-cu130-*' --json", "the CUDA 13.0 cells, for a program"),
         ("plan --github --repository ghcr.io/example/vllm", "a job for each cell, of a workflow"),
+        ("plan --github=prove", "only those that wait for a GPU and were rehearsed"),
     ),
     add_options=_add_options,
     run=_run,

@@ -13,6 +13,7 @@ import mmap
 import os
 import re
 import sys
+import traceback
 from contextlib import suppress
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -61,13 +62,21 @@ def lacking() -> list[str]:
     return sorted(str(file) for file in listed if not file.exists())
 
 
+def importing(package: str) -> str:
+    """Import a package; the last line of its error, or nothing."""
+    try:
+        importlib.import_module(package)
+    except BaseException:  # noqa: BLE001 - the probe reports any failure
+        return traceback.format_exc().strip().splitlines()[-1]
+    return ""
+
+
 def main(*packages: str) -> None:
     """Print what does not load and what is gone, and exit at once, skipping atexit handlers."""
-    for package in packages:
-        importlib.import_module(package)
+    failed = {package: error for package in packages if (error := importing(package))}
     roots = {Path(path).resolve() for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
     files = sorted(file for root in roots if root.is_dir() for file in root.rglob("*.so") if importable(file))
-    failed = {str(file): error for file in files if (error := loading(file))}
+    failed |= {str(file): error for file in files if (error := loading(file))}
     results = {"count": len(files), "failed": failed, "lacking": lacking()}
     sys.stdout.write(f"\nprobe-result: {json.dumps(results)}\n")
     sys.stdout.flush()

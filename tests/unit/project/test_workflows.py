@@ -80,12 +80,26 @@ def test_ci_does_what_the_script_does() -> None:
     assert [step["run"] for step in steps(load(FOLDER / "ci.yml")) if "run" in step] == [".ci/run"]
 
 
-def test_the_key_reaches_only_the_steps_that_sign() -> None:
-    """The private key is in the environment of verify and publish, of no other step and no job."""
+def test_the_key_reaches_only_the_steps_that_sign_or_ask_what_it_signed() -> None:
+    """Of no job, and of no other step."""
     images = load(FOLDER / "images.yml")
     holders = [step["name"] for step in steps(images) if "TAGPROOF_KEY" in step.get("env", {})]
-    assert holders == ["Build and verify", "Publish"]
+    asks = "List what was rehearsed and waits for a GPU"
+    assert holders == ["Build and rehearse", "Verify", "Publish", asks, "Verify", "Publish"]
     assert (FOLDER / "images.yml").read_text().count("secrets.") == len(holders)
+
+
+def test_a_job_with_a_gpu_starts_only_on_what_was_rehearsed() -> None:
+    """Its rows are those of a plan that was made after every image was built and rehearsed without one."""
+    jobs = load(FOLDER / "images.yml")["jobs"]
+    commands = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert (jobs["image"]["needs"], jobs["rehearsed"]["needs"]) == ("plan", "image")
+    assert jobs["gpu"]["needs"] == "rehearsed"
+    assert jobs["gpu"]["strategy"]["matrix"] == "${{ fromJSON(needs.rehearsed.outputs.matrix) }}"
+    assert "--github=build" in commands["plan"]
+    assert "--github=prove" in commands["rehearsed"]
+    assert "./run build" in commands["image"]
+    assert "./run build" not in commands["gpu"]
 
 
 def test_new_facts_are_proposed_and_never_merged() -> None:

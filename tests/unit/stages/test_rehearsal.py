@@ -20,6 +20,7 @@ from pipeline.model import (
     Rehearsed,
     Stage,
     State,
+    Status,
 )
 from pipeline.stages import gate, plan
 from tests import builders
@@ -192,3 +193,33 @@ def test_a_refused_image_has_failed_and_waits_for_nothing(gpu: bool) -> None:
     status = plan.status(here(observed(CUDA), TODAYS, gpu=gpu))
     assert (status.state, status.waiting, status.steps) == (State.FAILED, "", ())
     assert status.rehearsal == TODAYS.rehearsed.rehearsal if TODAYS.rehearsed else False
+
+
+# -- jobs of a workflow -----------------------------------------------------------------------------
+
+ARM = replace(CUDA_CELL, platform="linux/arm64")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_worth_it"),
+    [
+        (UNBUILT, False),
+        (BUILT, False),
+        (DONE, True),
+        (here(observed(CUDA), replace(NO, rehearsed=OLD)), False),
+        (here(observed(CUDA), TODAYS), False),
+        (here(observed(CUDA), YES), True),
+        (here(observed(CUDA), NO, gpu=True), False),
+        (observed(builders.CPU_CELL), False),
+    ],
+)
+def test_a_gpu_is_taken_only_for_an_image_that_was_rehearsed(state: CellState, is_worth_it: bool) -> None:
+    """Or that is proven, and has only to get its tags."""
+    rows = plan.github([plan.status(state)], "prove")["include"]
+    assert [row["runner"] for row in rows] == ([["self-hosted", "gpu"]] if is_worth_it else [])
+
+
+def test_every_image_is_built_on_a_machine_without_a_gpu() -> None:
+    cells = (builders.CPU_CELL, CUDA_CELL, ARM)
+    rows = plan.github([Status(cell, State.UNBUILT) for cell in cells], "build")["include"]
+    assert [row["runner"] for row in rows] == ["ubuntu-latest", "ubuntu-latest", "ubuntu-24.04-arm"]
