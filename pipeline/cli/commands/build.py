@@ -40,8 +40,9 @@ COMMAND = Command(
     summary="build images into staging, and judge their files",
     description=(
         "Locks what has no lock, fetches the wheels by hash, builds without a network, pushes into the "
-        "staging repository, and signs a certificate of the image's files. An image whose inputs are "
-        "those of one in staging is not built again. Exit code 1 where a certificate refuses its image."
+        "staging repository, and signs a certificate of the image's files. Where a GPU is needed that is not "
+        "here, all that needs none is tried in the image, and signed. An image whose inputs are those of one "
+        "in staging is not built again. Exit code 1 where a certificate or a rehearsal refuses its image."
     ),
     examples=(
         ("build", "every cell of matrix.yaml"),

@@ -48,7 +48,8 @@ COMMAND = Command(
     summary="prove images by real inference, building what is missing",
     description=(
         "Builds what is missing, runs every check of the suite in that very image, and signs what it saw. "
-        "A cell that this machine cannot prove is pending: neither passed nor failed. With --python the "
+        "A cell that this machine cannot prove is pending: neither passed nor failed; if its image is there "
+        "and lacks but a GPU, all that needs none is rehearsed. With --python the "
         "same suite runs in an environment on this machine; its record never counts towards a tag. The "
         "report is written to .state/report."
     ),

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
 from pipeline.stages import attest
-from pipeline.stages.attest import certificates
-from tests.builders import IMAGE, certificate, record
+from pipeline.stages.attest import certificates, rehearsals
+from tests.builders import IMAGE, certificate, record, rehearsal
 from tests.fuzz.reader import Reader, put
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def payload(bundle: bytes) -> bytes:
     return base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
 
 
-BUNDLES = (attest.sign(record(), KEY), certificates.sign(certificate(), KEY))
+BUNDLES = (
+    attest.sign(record(), KEY),
+    certificates.sign(certificate(), KEY),
+    rehearsals.sign(rehearsal(), KEY),
+)
 
 
 READERS = (

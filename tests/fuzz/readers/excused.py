@@ -29,6 +29,8 @@ EXCUSED = {
             "stages.base:epoch",
             "adapters.local_registry:_address",
             "model.records:Record.age",
+            "model.rehearsals:Rehearsal.ended",
+            "stages.gate:_rehearsal_reasons",
             "stages.gate:_today_reasons",
             "formats.wheels:tags",
             "formats.wheels:_manylinux",
@@ -40,6 +42,7 @@ EXCUSED = {
             "suite.check_environment:_is_same_version",
             "suite.conftest:_check",
             "suite.conftest:trial",
+            "suite.rehearsing:_capability",
             "suite.tiny_model:Forward.generate",
             "suite.tiny_model:_tensor",
             "adapters.uv:platform_of",
@@ -48,6 +51,7 @@ EXCUSED = {
     ),
     **dict.fromkeys(
         (
+            "suite.probes.architecture:main",
             "suite.probes.compiled:made",
             "suite.probes.driver:host_facts",
             "suite.probes.driver:installations",
@@ -55,6 +59,7 @@ EXCUSED = {
             "suite.probes.facts:device_facts",
             "suite.probes.facts:mapped",
             "suite.probes.inference:Llama.__init__",
+            "suite.probes.network:counted",
             "suite.probes.inference:answers",
             "suite.probes.inference:main",
             "suite.probes.inference:read_weights",

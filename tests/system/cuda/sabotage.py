@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from pipeline.stages import build
 from tests.crafted import Item, pack, tar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.model import ImageRef
     from tests.system.cuda.cuda_image import Builder, CudaImage
 
@@ -55,8 +58,12 @@ def sabotaged(
     return good.repository.at(digest)
 
 
-def in_the_place_of(good: CudaImage, bad: ImageRef) -> Builder:
-    """The same builder with a repository whose staging has the bad image for the good one, and its base."""
+@contextmanager
+def in_the_place_of(good: CudaImage, bad: ImageRef) -> Iterator[Builder]:
+    """The same builder with a repository whose staging has the bad image for the good one, and its base.
+
+    After the block nothing is in it any more.
+    """
     repository = Repository(good.repository.host, f"{good.repository.path}-sabotaged")
     there, staging = good.image.ref.repository, Repository(repository.host, f"{repository.path}-staging")
     tag = build.home(good.image.build_key, staging).tag
@@ -66,7 +73,12 @@ def in_the_place_of(good: CudaImage, bad: ImageRef) -> Builder:
     for key, digest in ((key, bases.digest_of(key)) for key in keys):
         assert digest
         _copy(bases.repository.at(digest), Repository(staging.host, f"{staging.path}/base"), key)
-    return replace(good.builder, repository=repository)
+    try:
+        yield replace(good.builder, repository=repository)
+    finally:
+        for place in (Registry(staging), Registry(Repository(staging.host, f"{staging.path}/base"))):
+            for digest in filter(None, {place.digest_of(tag) for tag in place.tags()}):
+                place.delete_manifest(digest)
 
 
 def _copy(ref: ImageRef, place: Repository, tag: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters.engine import Engine
+from pipeline.adapters.registry import Registry
 from pipeline.model import ImageTarget, Trial
 from pipeline.model.errors import MachineError
 from pipeline.runner.expectations import expectations_of
@@ -71,6 +72,7 @@ class Bench:
         finally:
             if ref != self.good:
                 self.engine.release(ref)
+                Registry(ref.repository).delete_manifest(ref.digest)
 
     def refused(self, check: Callable[[Rehearsing], None], *items: Item, seconds: float = 300) -> str:
         """What a check of the rehearsal saw of the image with these files, which it refuses."""
@@ -286,13 +288,13 @@ def test_where_no_double_can_be_compiled_nothing_is_known(bench: Bench) -> None:
 def test_a_rehearsal_that_failed_refuses_the_image_before_any_gpu(cuda_image: CudaImage) -> None:
     """By exit code, state and reason; it is remembered, until it is asked for again."""
     bad = sabotaged(cuda_image.image.ref, file(ENTRYPOINT, "#!/bin/true\n"))
-    builder = in_the_place_of(cuda_image, bad)
-    done = builder.types("verify", CELL)
-    assert done.returncode == 1, done.stderr
-    assert "check entrypoint: failed\n  expected: an entrypoint that ends" in done.stderr
-    row = builder.status()
-    (reason, *_) = row["reasons"]
-    assert (row["state"], row["steps"], reason["code"]) == ("failed", [], "rehearsal-failed")
-    assert builder.types("gate", row["image"]["ref"]).returncode == 1
-    again = builder.types("verify", CELL)
-    assert (again.returncode, "took" in again.stderr) == (1, False), again.stderr
+    with in_the_place_of(cuda_image, bad) as builder:
+        done = builder.types("verify", CELL)
+        assert done.returncode == 1, done.stderr
+        assert "check entrypoint: failed\n  expected: an entrypoint that ends" in done.stderr
+        row = builder.status()
+        (reason, *_) = row["reasons"]
+        assert (row["state"], row["steps"], reason["code"]) == ("failed", [], "rehearsal-failed")
+        assert builder.types("gate", row["image"]["ref"]).returncode == 1
+        again = builder.types("verify", CELL)
+        assert (again.returncode, "took" in again.stderr) == (1, False), again.stderr

@@ -8,10 +8,12 @@ from typing import Any
 
 import docker
 import pytest
+from docker.errors import APIError
 
 from pipeline.adapters.engine import Engine, Launch
+from pipeline.adapters.engine.errors import map_errors
 from pipeline.model import ImageRef
-from pipeline.model.errors import EngineError
+from pipeline.model.errors import EngineError, ProgramError
 
 IMAGE = ImageRef.parse(f"127.0.0.1:5000/tagproof/vllm@sha256:{'a' * 64}")
 
@@ -39,6 +41,32 @@ def test_a_container_has_no_network_unless_it_serves() -> None:
     """A port is published for this machine alone."""
     assert given()["network_mode"] == "none"
     assert given(network="bridge", port=8000)["ports"] == {"8000/tcp": ("127.0.0.1", None)}
+
+
+def test_a_container_may_share_the_network_of_another_and_ask_it_for_names() -> None:
+    """So what it asks can be seen there; it is still connected to nothing."""
+    assert given(beside="watcher")["network_mode"] == "container:watcher"
+    assert (given()["dns"], given(dns="127.0.0.1")["dns"]) == (None, ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        ('exec: "python3": executable file not found in $PATH: unknown', ProgramError),
+        ('exec: "/etc/passwd": permission denied: unknown', ProgramError),
+        ('exec: "/x": stat /x: no such file or directory: unknown', ProgramError),
+        ("error running hook: exit status 1, nvidia-container-cli: initialization error", EngineError),
+        ("unable to find user x: no matching entries in passwd file", EngineError),
+    ],
+)
+def test_a_program_that_an_image_has_not_is_told_from_an_engine_that_fails(
+    why: str, kind: type[EngineError]
+) -> None:
+    """In the words of runc, which the engine hands on; the hook of a driver is the machine's trouble."""
+    said = f"failed to create task: OCI runtime create failed: unable to start container process: {why}"
+    with pytest.raises(EngineError) as raised, map_errors("start an image"):
+        raise APIError(said)
+    assert type(raised.value) is kind
 
 
 def test_a_container_gets_the_variables_that_were_chosen_for_it() -> None:
