@@ -125,13 +125,14 @@ class KnownBy:
 
 @dataclass(frozen=True)
 class Variants:
-    """The builds of one PyTorch minor on PyTorch's own index."""
+    """The builds of one PyTorch minor on PyTorch's own index; those ``unconfirmed`` may be there too."""
 
     torch: str
     variants: tuple[str, ...]
     confidence: Confidence
     source: Source
     note: str = ""
+    unconfirmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,11 @@ def variant(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
         yield Finding("variant", Level.UNKNOWN, text, torch.source("cuda"), f"only {torch.variant} is known")
         return
     listed = " ".join(rows.variants)
-    if cell.cuda not in rows.variants:
+    if cell.cuda not in (*rows.variants, *rows.unconfirmed):
         level = Level.UNKNOWN if rows.confidence == "unsure" else Level.IMPOSSIBLE
         text = f"PyTorch {minor(cell.torch)} is built for {listed}, not for {cell.cuda}"
         yield Finding("variant", level, text, rows.source, rows.note or f"take one of: {listed}")
-    elif rows.confidence == "unsure":
+    elif rows.confidence == "unsure" or cell.cuda in rows.unconfirmed:
         text = f"whether PyTorch's own index has torch {cell.torch}+{cell.cuda} is not confirmed"
         yield Finding("variant", Level.UNKNOWN, text, rows.source, rows.note)
     elif cell.machine == "aarch64" and facts.archs_of(cell.torch, cell.cuda, cell.machine)[0] is None:

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
 OLD_DRIVERS = "vllm0.26.0-torch2.11.0-cu129-py3.11"
 OTHER_MINOR = "vllm0.27.0-torch2.13.0-cu126-py3.11"
+NEWER = "vllm0.27.0-torch2.13.0-cu129-py3.11"
 DEFAULT = "vllm0.26.0-torch2.11.0-cu130-py3.11"
 MATRIX = """\
 schema: 1
 include:
   - {vllm: "0.26.0", torch: "2.11.0", cuda: cu129, python: "3.11"}
   - {vllm: "0.27.0", torch: "2.13.0", cuda: cu126, python: "3.11"}
+  - {vllm: "0.27.0", torch: "2.13.0", cuda: cu129, python: "3.11"}
   - {vllm: "0.26.0", torch: "2.11.0", cuda: cu130, python: "3.11"}
 base: {suite: bookworm, refresh: "2026-11-20"}
 publish: {repository: registry.example.org/team/vllm}
@@ -52,7 +54,11 @@ SHELVES = {
         ("vllm", "0.27.0", VLLM, ("torch==2.13.0", "six")),
         ("six", "1.0", "py3-none-any", ()),
     ),
-    "pytorch/cu129": (("torch", "2.11.0+cu129", TORCH, ()), ("six", "3.0", "py3-none-any", ())),
+    "pytorch/cu129": (
+        ("torch", "2.11.0+cu129", TORCH, ()),
+        ("torch", "2.13.0+cu129", TORCH, ()),
+        ("six", "3.0", "py3-none-any", ()),
+    ),
     "pytorch/cu126": (("torch", "2.13.0+cu126", TORCH, ()), ("vllm", "0.27.0+cu126", VLLM, ())),
     "vllm/0.26.0/cu129": (
         ("vllm", "0.26.0+cu129", VLLM, ("torch==2.11.0", "six")),
@@ -160,6 +166,7 @@ def fetched(spec: Spec, pins: tuple[Pin, ...], cache: Path) -> None:
     [
         (OLD_DRIVERS, {"torch": "2.11.0+cu129", "vllm": "0.26.0+cu129", "six": "1.0"}),
         (OTHER_MINOR, {"torch": "2.13.0+cu126", "vllm": "0.27.0+cu129", "six": "1.0"}),
+        (NEWER, {"torch": "2.13.0+cu129", "vllm": "0.27.0+cu129", "six": "1.0"}),
         (DEFAULT, {"torch": "2.11.0", "vllm": "0.26.0", "six": "1.0"}),
     ],
 )

@@ -147,6 +147,13 @@ def test_what_is_not_confirmed_is_unknown_whether_listed_or_not(cuda: str) -> No
     assert level("variant", replace(BARE, cuda=cuda), facts) is UNKNOWN
 
 
+def test_a_build_that_may_be_there_beside_those_that_are_documented_is_unknown() -> None:
+    """It is asked for by its name, and the lock finds out."""
+    facts = with_rows(variants=(Variants("2.13", ("cpu",), "documented", HERE, unconfirmed=("cu129",)),))
+    assert level("variant", replace(CELL, cuda="cu129"), facts) is UNKNOWN
+    assert level("variant", replace(CELL, cuda="cu126"), facts) is IMPOSSIBLE
+
+
 def test_builds_that_nobody_listed_are_unknown() -> None:
     assert level("variant", replace(BARE, torch="2.10.0", cuda="cu126")) is UNKNOWN
 
