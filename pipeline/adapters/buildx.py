@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.adapters import environ
 from pipeline.model import Digest, shown
-from pipeline.model.errors import EngineError
+from pipeline.model.errors import DiskError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +26,14 @@ if TYPE_CHECKING:
     from pipeline.model import TagRef
 
 _TAIL_LINES = 40
+_LETTING_GO = 10
+"""Seconds that BuildKit gets to let go of what it made."""
+_LOOKS = 3
+"""How often in a row it must list nothing: while it lets go, it may list none for a moment."""
 _STEP = re.compile(r"#\d+ \[(?P<step>\S+ \d+/\d+)\]")
+_NO_SPACE = os.strerror(errno.ENOSPC).lower()
+"""What the engine's disk says when it is full; said of a push, it is the registry's."""
+_RECORD = re.compile(r"[a-z0-9]{25}\*?")
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 Progress = Callable[[str], None]
@@ -66,15 +76,21 @@ def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, pro
     """Build and push to ``target``; returns the digest of the manifest that was pushed.
 
     With the containerd image store BuildKit exports zstd layers and pushes by itself; the classic
-    store takes gzip, and the digest is what its push answers. Raises EngineError with the last
-    lines of the build where it fails.
+    store takes gzip, and the digest is what its push answers. Raises EngineError with the last lines of the
+    build where it fails, DiskError where the engine's disk filled up; then what the build had left there of
+    its cache is given back.
     """
+    before = _cache_records()
     with tempfile.TemporaryDirectory() as scratch:
         metadata = Path(scratch) / "metadata.json"
         command = ["docker", "buildx", "build", *_options(recipe), "--metadata-file", str(metadata)]
         command += [] if cache else ["--no-cache"]
         command += ["--output", _output(target, snapshotter=snapshotter), str(recipe.context)]
-        _run(command, recipe, progress)
+        try:
+            _run(command, recipe, progress)
+        except DiskError:
+            _give_back(before)
+            raise
         if not snapshotter:
             return _push(target)
         return _built(metadata)
@@ -137,10 +153,36 @@ def _run(command: list[str], recipe: Recipe, progress: Progress) -> None:
             build.communicate()  # until it has ended: BuildKit stops the step that runs
             raise
     if build.returncode:
+        if any(_NO_SPACE in line and "push" not in line for line in tail):
+            raise DiskError(
+                f"the engine's disk filled up during the build of {recipe.dockerfile.name}: {_NO_SPACE}",
+                hint="no tag names what was pushed, and the cache of this build is given back; free some "
+                "room (`docker system df` says what takes it), then run it again",
+            )
         raise EngineError(
             f"the build of {recipe.dockerfile.name} failed:\n" + "\n".join(tail),
             hint="the lines above are the build's own; `docker info` tells whether the engine is well",
         )
+
+
+def _cache_records() -> frozenset[str]:
+    """The ids of the records of the engine's build cache; none where it does not tell them."""
+    lines = _docker("buildx", "du").stdout.splitlines()
+    words = [line.split() for line in lines]
+    return frozenset(row[0].rstrip("*") for row in words if row and _RECORD.fullmatch(row[0]))
+
+
+def _give_back(before: frozenset[str]) -> None:
+    """Remove what is not of before from the build cache, as far as nothing else uses it.
+
+    BuildKit lets go of a build's records only a moment after it has ended, and until then may list none.
+    """
+    deadline, empty = time.monotonic() + _LETTING_GO, 0
+    while empty < _LOOKS and time.monotonic() < deadline:
+        time.sleep(0.5)
+        if left := _cache_records() - before:
+            _docker("buildx", "prune", "--all", "--force", "--filter", f"id=^({'|'.join(sorted(left))})$")
+        empty = 0 if left else empty + 1
 
 
 def _push(target: TagRef) -> Digest:

@@ -21,6 +21,18 @@ _MIN_MINOR = 5
 _PLATFORM = re.compile(r"(?:manylinux_([0-9]{1,4})_([0-9]{1,4})|(manylinux[0-9]{1,4}))_(\w+)")
 
 
+_DATA = re.compile(r"[^/]+\.data/(?P<scheme>[^/]+)/(?P<path>.+)")
+_METADATA = re.compile(r"[^/]+\.(?:dist-info|data)/")
+
+
+def installed_path(member: str) -> str | None:
+    """Where a member of a wheel lies in the folder of packages; None for metadata, and what is elsewhere."""
+    match = _DATA.fullmatch(member)
+    if match:
+        return match["path"] if match["scheme"] in {"purelib", "platlib"} else None
+    return None if member.endswith("/") or _METADATA.match(member) else member
+
+
 def tags(python: str, machine: str, glibc: str) -> Iterator[Tag]:
     """The tags that this Python ("3.11") installs on this machine and glibc ("2.36"), best first."""
     version = tuple(int(part) for part in python.split("."))

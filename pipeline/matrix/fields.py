@@ -189,6 +189,9 @@ Requirement = Annotated[
 Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision")]
 SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
 Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
+InstalledGlob = Annotated[
+    str, Text(r"(?!/)[A-Za-z0-9_.*?\[\]!+/ -]{1,300}", "pattern for files of a package", "triton/**/*.a")
+]
 Alias = Annotated[
     str,
     Text(r"(?!sha256-)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "tag (letters, digits, . _ -)", "latest"),

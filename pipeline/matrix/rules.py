@@ -16,7 +16,7 @@ from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
 from pipeline.matrix.schema import Gpu
 from pipeline.matrix.tree import Problem
-from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Waiver, project_of
+from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Trim, Waiver, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ _VLLM_BUILD = re.compile(r"vllm==(?P<release>[^+]+)\+cu[0-9]{3}")
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by its location, the ids that it matches."""
 
-SECTIONS = ("gpu", "packages", "constraints", "overrides", "omit", "budgets", "exceptions")
+SECTIONS = ("gpu", "packages", "constraints", "overrides", "omit", "trim", "budgets", "exceptions")
 """The sections whose rules apply to the cells that a glob matches."""
 
 
@@ -162,6 +162,10 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
             JustifiedRequirement(canonicalize_name(name), rule.reason)
             for rule in mine("omit")
             for name in rule.packages
+        ),
+        trim=tuple(
+            Trim(tuple(canonicalize_name(name) for name in rule.packages), rule.files, rule.reason)
+            for rule in mine("trim")
         ),
         system=file.system,
         env=tuple(file.env.items()),

@@ -18,6 +18,7 @@ from pipeline.matrix.fields import (
     Glibc,
     Glob,
     ImageByDigest,
+    InstalledGlob,
     MemoryShare,
     Plain,
     Platform,
@@ -199,6 +200,17 @@ class Omit(Rule):
     """Why; the lock shows it."""
 
 
+class Trim(Rule):
+    """Files of packages that images do without: those that nothing loads, includes or runs there."""
+
+    packages: Annotated[tuple[Project, ...], Some]
+    """The packages whose files they are."""
+    files: Annotated[tuple[InstalledGlob, ...], Some]
+    """Globs over paths in the folder of the packages, as a wheel lists them; `*` matches `/` too."""
+    reason: Reason
+    """Why no image needs them."""
+
+
 class Budget(Rule):
     """How large the images of some cells may become. The last rule that matches a cell is its budget."""
 
@@ -312,6 +324,8 @@ class File(Section):
     """Requirements that replace what packages declare, each with its reason."""
     omit: Annotated[tuple[Omit, ...], Field(max_length=200)] = ()
     """Packages that are left out although something asks for them, each with its reason."""
+    trim: Annotated[tuple[Trim, ...], Field(max_length=200)] = ()
+    """Files of packages that images do without, each with its reason."""
     system: tuple[SystemPackage, ...] = ()
     """Packages of the distribution that are added to the base."""
     env: dict[Variable, EnvValue] = {}
@@ -338,6 +352,7 @@ SECTIONS: dict[str, type[Section]] = {
     "constraints": Bound,
     "overrides": Bound,
     "omit": Omit,
+    "trim": Trim,
     "publish": Publish,
     "verify": Verify,
     "budgets": Budget,

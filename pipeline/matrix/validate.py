@@ -101,6 +101,7 @@ _EXAMPLES = {
     "constraints.reason": "`reason: …`, which says why",
     "overrides.reason": "`reason: …`, which says why",
     "omit.reason": "`reason: …`, which says why",
+    "trim.reason": "`reason: …`, which says why",
 }
 
 

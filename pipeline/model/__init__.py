@@ -19,6 +19,7 @@ from pipeline.model.cells import (
     Policy,
     Pruned,
     Spec,
+    Trim,
     Waiver,
 )
 from pipeline.model.certificates import (
@@ -166,6 +167,7 @@ __all__ = [
     "Status",
     "TagRef",
     "Trial",
+    "Trim",
     "UntrustedText",
     "Verdict",
     "WaivedFinding",

@@ -75,6 +75,18 @@ class JustifiedRequirement:
 
 
 @dataclass(frozen=True)
+class Trim:
+    """Files of these packages that an image does without, and why.
+
+    ``files`` are globs over paths in the folder of the packages; ``*`` matches ``/`` too.
+    """
+
+    packages: tuple[str, ...]
+    files: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Base:
     """The operating system of every image: a distribution's suite, or an image of the user's."""
 
@@ -129,6 +141,7 @@ class Spec:
     constraints: tuple[JustifiedRequirement, ...] = ()
     overrides: tuple[JustifiedRequirement, ...] = ()
     omit: tuple[JustifiedRequirement, ...] = ()
+    trim: tuple[Trim, ...] = ()
     system: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()

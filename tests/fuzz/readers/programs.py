@@ -138,7 +138,7 @@ def read_uv(data: bytes, place: Path) -> object:
         for one in (*folder.rglob("tools/*"), folder / "tools"):
             one.unlink() if one.is_file() else one.rmdir()
     folder.mkdir(exist_ok=True)
-    return build._tool_folder(folder, CPU, ROOT / "images", put(place, "uv.whl", data))
+    return build._tool_folder(folder, builders.spec(CPU), ROOT / "images", put(place, "uv.whl", data))
 
 
 def read_double(data: bytes, _: Path) -> object:

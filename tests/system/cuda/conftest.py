@@ -19,7 +19,7 @@ def cuda_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaImage]:
     """The cell of ``tests/cuda_build.py``, built from its lock and certified.
 
     Whoever uses it says so: ``@pytest.mark.needs("engine", "registry", "mmdebstrap", "cuda-build")``. All of
-    it is gone before the tests of the next folder, because it takes 33 GB of the engine's disk.
+    it is gone before the tests of the next folder, because it takes 26 GB of the engine's disk.
     """
     with a_builder(tmp_path_factory.mktemp("cuda")) as builder:
         yield built(builder)

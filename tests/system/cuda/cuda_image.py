@@ -85,6 +85,19 @@ class CudaImage:
         beside = attest.Evidence(self.builder.trusted).attestations_of(staging, self.image.ref.digest)
         return beside.certificates[0].certificate
 
+    def prints(self, *words: str, mounted: Path | None = None) -> str:
+        """What its Python prints when it is started with these words, without any network.
+
+        ``mounted``: a file to have at the top of the container's files.
+        """
+        mount = ["--volume", f"{mounted}:/{mounted.name}:ro"] if mounted else []
+        run = ["docker", "run", "--rm", "--network=none", *mount, "--entrypoint=python"]
+        done = subprocess.run(
+            [*run, str(self.image.ref), *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
 
 def built(builder: Builder) -> CudaImage:
     """Build the cell, as far as there is anything left to do. Fails with what the command said."""

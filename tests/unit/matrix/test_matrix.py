@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import matrix
-from pipeline.model import JustifiedRequirement, Waiver
+from pipeline.model import JustifiedRequirement, Trim, Waiver
 from pipeline.model.errors import UsageError
 from pipeline.model.platforms import AMD64, ARM64
 from pipeline.stages.lock import inputs_of
@@ -49,6 +49,7 @@ def test_a_rule_is_for_the_cells_that_its_glob_matches(tmp_path: Path) -> None:
         "constraints: [{pins: ['nvidia-cuda-nvcc<13.1'], cells: '*-cu130-*', reason: as the runtime}]\n"
         "overrides: [{pins: ['cuda-python==13.0.0'], cells: '*0.31.0*-{cu126,cu130}-*', reason: one major}]\n"
         "omit: [{packages: [Torch_Vision], cells: '*-cpu-*', reason: 'a  CUDA build'}]\n"
+        "trim: [{packages: [Z3_Solver], files: ['z3/lib/*.so.*'], cells: '*-cpu-*', reason: a copy}]\n"
         "system: [libnuma1]\nenv: {B: '1', A: 'x y'}\nserve: ['--seed=0']\n"
     )
     first, _, _, last = load(tmp_path, text).specs
@@ -60,6 +61,8 @@ def test_a_rule_is_for_the_cells_that_its_glob_matches(tmp_path: Path) -> None:
     assert last.overrides == (JustifiedRequirement("cuda-python==13.0.0", "one major"),)
     assert first.omit == (JustifiedRequirement("torch-vision", "a CUDA build"),)
     assert last.omit == ()
+    assert first.trim == (Trim(("z3-solver",), ("z3/lib/*.so.*",), "a copy"),)
+    assert last.trim == ()
     assert (last.system, last.env, last.serve) == (("libnuma1",), (("B", "1"), ("A", "x y")), ("--seed=0",))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import characters, text
 
-from pipeline.model import Base, Cell, Digest, JustifiedRequirement, Lock, Pin, Repository, Spec
+from pipeline.model import Base, Cell, Digest, JustifiedRequirement, Lock, Pin, Repository, Spec, Trim
 from pipeline.stages import build
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "08782c38c0e7003fce5bdf4f78e6121ced4f1a80455270b628e7b0479ccf79cf"
+COMMITTED = "7109d8ffa88db35439344a59fdb03d134be11ab6fa8cf78c8ed33915bc7194dd"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
@@ -87,6 +87,26 @@ def test_other_default_arguments_are_another_image() -> None:
 def test_another_wheel_is_another_image() -> None:
     other = replace(LOCK.pins[0], sha256="b" * 64)
     assert key(lock=replace(LOCK, pins=(other,))) != key()
+
+
+TRIM = Trim(("torch",), ("torch/bin/*", "*.a"), "no image compiles")
+
+
+def test_other_files_that_are_left_out_are_another_image() -> None:
+    trimmed = replace(SPEC, trim=(TRIM,))
+    assert len({key(), key(trimmed), key(replace(SPEC, trim=(replace(TRIM, files=("*.a",)),)))}) == 3
+
+
+def test_why_and_by_which_rule_files_are_left_out_changes_no_image() -> None:
+    regrouped = tuple(replace(TRIM, files=(glob,), reason="nothing compiles there") for glob in TRIM.files)
+    assert key(replace(SPEC, trim=regrouped[::-1])) == key(replace(SPEC, trim=(TRIM,)))
+
+
+def test_another_program_that_leaves_files_out_is_no_other_image_where_none_are(tmp_path: Path) -> None:
+    images = shutil.copytree(IMAGES, tmp_path / "images")
+    (images / build.TRIM).write_text("changed\n")
+    assert key(images=images) == key()
+    assert key(replace(SPEC, trim=(TRIM,)), images=images) != key(replace(SPEC, trim=(TRIM,)))
 
 
 def test_another_driver_floor_is_another_image() -> None:

@@ -35,7 +35,7 @@ def limits(image: ImageModel) -> Iterator[ImageFinding]:
                 severity=Severity.ERROR,
                 text=f"its {what} size is {units.size(size)}, the budget is {units.size(limit)}",
                 why=f"every host pulls and keeps it; the largest: {_largest(now)}",
-                hint="leave out what is not needed (`omit:`), or raise the budget in matrix.yaml",
+                hint="leave out what is not needed (`omit:`, `trim:`), or raise the budget in matrix.yaml",
             )
 
 
