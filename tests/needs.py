@@ -23,6 +23,7 @@ import pytest
 from pipeline.adapters.package_index import Index
 from pipeline.model import Reason
 from pipeline.model.errors import TagproofError
+from pipeline.suite.device import numbers_are_the_drivers
 from tests import cuda_build
 
 if TYPE_CHECKING:
@@ -116,6 +117,13 @@ NEEDS = {
             "no mounts of one's own can be made (unshare --mount)",
         ),
         "run as root, or allow user namespaces",
+    ),
+    "pids": Need(
+        unless(
+            numbers_are_the_drivers,
+            "processes have other numbers here than for the machine's driver",
+        ),
+        "run outside of a container, or in one with --pid=host",
     ),
     "index": Need(
         unless(index_answers, "no package index answers"), "set UV_DEFAULT_INDEX, or pip's index-url"

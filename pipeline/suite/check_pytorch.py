@@ -38,11 +38,12 @@ def check_device(trial_run: Inference, note: Note) -> None:
     watch = device.Watch(trial_run.gpus)
     with watch.watching():
         trial_run.infer([trial_run.prompts], trial_run.dtype)
-    taken = watch.taken(trial_run.device_uuid())
+    uuid = trial_run.device_uuid()
+    taken = watch.taken(uuid)
     taken.note(note)
     note("process", device.expect_process(taken, own=None))
     device.expect_memory(taken, share=None, own=None)
-    note("memory-after", ", ".join(device.expect_given_back(trial_run.gpus, own=None)))
+    note("memory-after", device.expect_given_back(device.chosen(trial_run.gpus, uuid), own=None))
 
 
 def check_compile(trial_run: Inference) -> None:

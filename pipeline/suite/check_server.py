@@ -229,7 +229,8 @@ def check_shutdown(trial_run: Serving, healthy_server: LiveServer, note: Note) -
     )
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
     if trial_run.gpus:
-        note("memory-after", ", ".join(device.expect_given_back(trial_run.gpus, own)))
+        its = device.chosen(trial_run.gpus, trial_run.device_uuid())
+        note("memory-after", device.expect_given_back(its, own))
 
 
 def check_exact(trial_run: Serving, note: Note) -> None:

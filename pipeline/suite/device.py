@@ -49,6 +49,11 @@ def lost(before: tuple[Usage, ...]) -> str:
     return ""
 
 
+def chosen(before: tuple[Usage, ...], uuid: str | None) -> tuple[Usage, ...]:
+    """The GPU with this UUID; all of them where none has it."""
+    return tuple(device for device in before if device.uuid == uuid) or before
+
+
 def expect_room(before: tuple[Usage, ...], share: float) -> None:
     """Raise MachineError if no GPU has this share of its memory free: a server would not start for it."""
     free = [1 - device.used_bytes / device.total_bytes for device in before]
@@ -95,13 +100,13 @@ class Watch:
 
         Raises MachineError where the driver tells of no GPU.
         """
-        pairs = [Taken(device, self._most[device.uuid]) for device in self.before]
+        pairs = [Taken(device, self._most[device.uuid]) for device in chosen(self.before, uuid)]
         if not pairs:
             raise MachineError(
                 "the driver's management library (NVML) tells of no GPU here",
                 hint="see whether `nvidia-smi` lists one, on the machine that the suite runs on",
             )
-        return next((one for one in pairs if one.uuid == uuid), max(pairs, key=lambda one: one.bytes))
+        return max(pairs, key=lambda one: one.bytes)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def expect_process(taken: Taken, own: frozenset[int] | None) -> str:
     own a container sees numbers of another one or none, and there only the memory speaks. Raises Mismatch.
     """
     found = taken.pids if own is None else taken.pids & own
-    if not found and not _numbers_are_ours():
+    if not found and not numbers_are_the_drivers():
         return "not told in this namespace of processes"
     seen = f"only {sorted(taken.most.pids)}, beside {gib(taken.bytes)} that came into use"
     expect_that(f"a process of the environment on the GPU {taken.uuid}", bool(found), seen)
@@ -156,27 +161,27 @@ def expect_process(taken: Taken, own: frozenset[int] | None) -> str:
 def expect_memory(taken: Taken, share: float | None, own: frozenset[int] | None) -> None:
     """Memory came into use: this share of it, give or take; without one, at least what a process needs.
 
-    Raises MachineError where other processes came that may have taken it, Mismatch otherwise.
+    Raises MachineError where other processes are there that may have taken it, Mismatch otherwise.
     """
     least = CONTEXT_BYTES if share is None else int((share - BELOW) * taken.most.total_bytes)
     most = taken.most.total_bytes if share is None else int((share + ABOVE) * taken.most.total_bytes)
     if not least <= taken.bytes <= most:
-        _blame_others(taken.uuid, taken.pids, own)
+        _blame_others(taken.before, taken.most, own)
         what = f"between {gib(least)} and {gib(most)} that come into use on the GPU {taken.uuid}"
         raise Mismatch(what, gib(taken.bytes))
 
 
-def expect_given_back(before: tuple[Usage, ...], own: frozenset[int] | None) -> tuple[str, ...]:
+def expect_given_back(before: tuple[Usage, ...], own: frozenset[int] | None) -> str:
     """All memory that came into use is free again within some seconds; what is in use then, of each GPU.
 
-    Raises MachineError where other processes came that may have taken it, Mismatch otherwise.
+    Raises MachineError where other processes are there that may have taken it, Mismatch otherwise.
     """
     poll(SETTLE_SECONDS, lambda: not _kept(before))
     for device, seen in _kept(before):
-        _blame_others(seen.uuid, seen.pids - device.pids, own)
+        _blame_others(device, seen, own)
         what = f"memory of the GPU {seen.uuid} back at {gib(device.used_bytes)} within {SETTLE_SECONDS:g} s"
         raise Mismatch(what, gib(seen.used_bytes))
-    return tuple(gib(gpu.usage(device.uuid).used_bytes) for device in before)
+    return ", ".join(gib(gpu.usage(device.uuid).used_bytes) for device in before)
 
 
 def _kept(before: tuple[Usage, ...]) -> list[tuple[Usage, Usage]]:
@@ -185,16 +190,20 @@ def _kept(before: tuple[Usage, ...]) -> list[tuple[Usage, Usage]]:
     return [(old, new) for old, new in pairs if new.used_bytes > old.used_bytes + SPARE_BYTES]
 
 
-def _blame_others(uuid: str, pids: frozenset[int], own: frozenset[int] | None) -> None:
-    """Raise MachineError if a process came to this GPU that is none of the environment's."""
-    if own is not None and _numbers_are_ours() and (others := pids - own):
+def _blame_others(before: Usage, seen: Usage, own: frozenset[int] | None) -> None:
+    """Raise MachineError if a process is on this GPU that is none of the environment's.
+
+    Where those are not known, it is one that was there before.
+    """
+    others = before.pids if own is None else seen.pids - own
+    if others and numbers_are_the_drivers():
         raise MachineError(
-            f"other processes came to the GPU {uuid} meanwhile: {sorted(others)}",
+            f"other processes use the GPU {seen.uuid} meanwhile: {sorted(others)}",
             hint="nothing is known of its memory; run it again while nothing else uses the GPU",
         )
 
 
-def _numbers_are_ours() -> bool:
+def numbers_are_the_drivers() -> bool:
     """Whether processes have the same numbers here as for the driver."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino == _FIRST_NAMESPACE
