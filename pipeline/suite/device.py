@@ -231,14 +231,9 @@ def expect_cache(metrics: str, share: float) -> int:
     """The server has blocks for its cache on the GPU, in the share of memory that it was told; how many."""
     config = cache_config(metrics)
     told = config.get("gpu_memory_utilization", "none")
-    expect_that(f"gpu_memory_utilization {share:g} in /metrics", _number(told) == share, told)
+    is_told = re.fullmatch(r"[0-9]\.[0-9]{1,20}", told) is not None
+    expect_that(f"gpu_memory_utilization {share:g} in /metrics", is_told and float(told) == share, told)
     blocks = config.get("num_gpu_blocks", "none")
-    expect_that("blocks of the KV cache on the GPU", _number(blocks) > 0, blocks)
-    return int(_number(blocks))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0
+    are_there = re.fullmatch(r"[1-9][0-9]{0,15}", blocks) is not None
+    expect_that("blocks of the KV cache on the GPU", are_there, blocks)
+    return int(blocks)

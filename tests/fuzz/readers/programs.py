@@ -16,7 +16,8 @@ from pipeline.adapters import buildx, uv
 from pipeline.adapters.engine.ownership import is_orphan, owner
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.stages import build, lock, verify
-from pipeline.suite import check_environment, driver_double, probes
+from pipeline.suite import check_environment, device, driver_double, probes
+from pipeline.suite.expect import Mismatch
 from pipeline.suite.model import locate
 from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
@@ -155,6 +156,13 @@ def look_at_driver(data: bytes, _: Path) -> object:
     return check_environment._without_cuda(stage)
 
 
+def read_cache(data: bytes, _: Path) -> object:
+    """What a server's metrics say of its cache."""
+    return device.expect_cache(data.decode("utf-8", "replace"), 0.9)
+
+
+CACHE = b'vllm:cache_config_info{gpu_memory_utilization="0.9",num_gpu_blocks="27411"} 1.0\n'
+
 READERS = (
     Reader("pylock", read_pylock, (PYLOCK,)),
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
@@ -167,6 +175,7 @@ READERS = (
     Reader("probe", lambda data, _: probes.result(data.decode("utf-8", "replace")), (PROBED,)),
     Reader("driver", look_at_driver, (SEEN,)),
     Reader("double of the driver", read_double, (COMPILED,), refuses=(ValueError,)),
+    Reader("cache of a server", read_cache, (CACHE,), refuses=(Mismatch,)),
     Reader("revision of a model", read_revision, (b"0123abcd\n",)),
     Reader("name of a model", lambda data, _: locate(data.decode("utf-8", "surrogateescape")), ()),
     Reader("wheel of uv", read_uv, (zipped(uv__scripts__uv=b"program"),)),
