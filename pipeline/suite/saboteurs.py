@@ -51,6 +51,14 @@ _OF_GPUS: tuple[Saboteur, ...] = (
         env={"CUDA_VISIBLE_DEVICES": ""},
     ),
 )
+_OF_SERVERS_ON_GPUS = (
+    Saboteur(
+        "another_share",
+        "its server takes another share of the GPU's memory than it was told",
+        "device",
+        serve=("--gpu-memory-utilization", "0.3"),
+    ),
+)
 _OF_PYTORCH_ON_GPUS = (
     Saboteur(
         "no_code_for_gpu", "its build of PyTorch has code for sm_70 alone", "cuda", code=_BUILT_FOR_VOLTA
@@ -81,7 +89,5 @@ def saboteurs_of(cell: Cell, *, takes_code: bool) -> Iterator[Saboteur]:
     """Those that such a cell can be given; ``takes_code``: whether it is an environment on this machine."""
     possible = [*(_OF_SERVERS if cell.vllm else _OF_PYTORCH)]
     if cell.needs_gpu:
-        possible += _OF_GPUS
-    if cell.needs_gpu and not cell.vllm:
-        possible += _OF_PYTORCH_ON_GPUS
+        possible += [*_OF_GPUS, *(_OF_SERVERS_ON_GPUS if cell.vllm else _OF_PYTORCH_ON_GPUS)]
     return (saboteur for saboteur in possible if takes_code or not saboteur.code)
