@@ -42,8 +42,9 @@ def _remove_images(host: str) -> None:
 
 
 def _remove_build_cache(records: frozenset[str]) -> None:
+    """With those that share their bytes with an image that others have: the image keeps them."""
     if records:
-        _docker("buildx", "prune", "--force", "--filter", f"id=^({'|'.join(sorted(records))})$")
+        _docker("buildx", "prune", "--all", "--force", "--filter", f"id=^({'|'.join(sorted(records))})$")
 
 
 def _docker(*words: str) -> str:

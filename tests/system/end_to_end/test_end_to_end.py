@@ -22,6 +22,7 @@ import pytest
 from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
 from pipeline.model import Cell, ImageRef, Repository, canonical, checks_of
 from pipeline.model.errors import MACHINE
+from tests.system.engine_leftovers import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +84,9 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     environment = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
     port = _free_port()
     user = User(checkout, {**environment, **folders}, Repository.parse(f"127.0.0.1:{port}/end/to-end"))
-    yield user
+    with cleaned(user.repository.host):
+        yield user
     _end_registry(home / "data" / "tagproof" / "registry" / str(port))
-    _remove_images(user.repository.host)
     shutil.rmtree(home, ignore_errors=True)
 
 
@@ -101,15 +102,6 @@ def _end_registry(data: Path) -> None:
     from pipeline.adapters import local_registry  # noqa: PLC0415 - used nowhere else
 
     assert local_registry.stop(data)
-
-
-def _remove_images(host: str) -> None:
-    listed = ["docker", "images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]
-    lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
-    ours = {line.split()[1] for line in lines if line.startswith(host)}
-    subprocess.run(["docker", "image", "rm", "--force", *ours], capture_output=True, check=False)
-    if os.environ.get("CI") == "true":  # nobody else's build cache is in CI
-        subprocess.run(["docker", "buildx", "prune", "--force"], capture_output=True, check=False)
 
 
 def ended(done: subprocess.CompletedProcess[str], code: int) -> None:
