@@ -124,5 +124,7 @@ def a_builder(folder: Path) -> Iterator[Builder]:
         return
     homes = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
     own = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
-    with registry_server(folder / "registry") as server, cleaned(server.host):
+    data = folder / "registry"
+    data.mkdir()
+    with registry_server(data) as server, cleaned(server.host):
         yield Builder(checkout, {**own, **homes}, Repository(server.host, "cuda/image"))
