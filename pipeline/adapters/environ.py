@@ -69,10 +69,11 @@ def of(*kinds: Iterable[str]) -> dict[str, str]:
 def under_test(python: Path, home: Path) -> dict[str, str]:
     """What an environment on this machine is tried with: its own folder first on PATH, another home.
 
-    Nothing of the user's leads its Python elsewhere, and no cache of the user's is warm.
+    Nothing of the user's leads its Python elsewhere, and no cache of the user's is warm. What it leaves among
+    temporary files, as vLLM does its sockets, lies in that home too, and is gone with it.
     """
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return of(DEVICES) | {"HOME": str(home), "PATH": path}
+    return of(DEVICES) | {"HOME": str(home), "TMPDIR": str(home), "PATH": path}
 
 
 def take(name: str) -> str | None:

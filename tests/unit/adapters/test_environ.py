@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import environ
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 SECRETS = (
@@ -57,3 +59,12 @@ def test_what_reaches_the_engine_and_the_network_is_for_those_who_ask_them(
     monkeypatch.setenv("https_proxy", "http://user:password@proxy")
     assert not {"DOCKER_HOST", "https_proxy"} & environ.of(environ.DEVICES).keys()
     assert {"DOCKER_HOST", "https_proxy"} <= environ.of(environ.ENGINE, environ.NETWORK).keys()
+
+
+def test_what_an_environment_under_test_writes_for_a_moment_goes_with_its_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server of vLLM leaves sockets there; and a compiler's cache of yesterday would be warm."""
+    monkeypatch.setenv("TMPDIR", "/tmp")  # noqa: S108 - the user's, which it must not get
+    given = environ.under_test(tmp_path / "bin" / "python", tmp_path / "home")
+    assert (given["HOME"], given["TMPDIR"]) == (str(tmp_path / "home"),) * 2
