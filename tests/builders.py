@@ -23,6 +23,7 @@ from pipeline.model import (
     ImageRef,
     Lock,
     Outcome,
+    Part,
     Pin,
     Proof,
     Record,
@@ -156,6 +157,22 @@ def rehearsal(of: Image = IMAGE, **changes: Any) -> Rehearsal:
 def rehearsed(of: Image = IMAGE, **changes: Any) -> Rehearsed:
     """A signed rehearsal of this image, as it was read back."""
     return Rehearsed(rehearsal(of, **changes), "signer", Digest(f"sha256:{'9' * 64}"))
+
+
+def part(of: Image = IMAGE, **changes: Any) -> Part:
+    """One part of a day with a GPU, all of which passed."""
+    good = {
+        "schema": 1,
+        "name": "serving",
+        "cell": of.cell.id,
+        "digest": of.ref.digest.value,
+        "inputs": INPUTS,
+        "host": HOST,
+        "finished": FINISHED,
+        "seconds": 12.5,
+        "checks": passed(("serves",)),
+    }
+    return Part(**{**good, **changes})
 
 
 def proof(of: Image = IMAGE, **changes: Any) -> Proof:

@@ -133,12 +133,9 @@ def rehearse(services: Services, state: CellState, progress: Progress) -> CellSt
     trial = _trial(services, state).model_copy(
         update={"rehearses": True, "driver_symbols": _driver_symbols(state)}
     )
-    services.engine.reap()  # what an earlier run that was killed left behind
-    checks, log_tail = run_suite(services, trial, progress)
-    _release(services, image, progress)
-    state = replace(state, log_tail=log_tail)
-    if trouble := inconclusive(state.cell, checks):
-        return replace(state, refusals=(trouble,), is_inconclusive=True)
+    state, checks = _tried(services, state, trial, progress)
+    if state.is_inconclusive:
+        return state
     rehearsal = rehearsals.rehearsal(
         image,
         services.matrix.repository,
@@ -156,13 +153,9 @@ def rehearse(services: Services, state: CellState, progress: Progress) -> CellSt
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
     """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
     image, started, model = _image_of(state), now(), services.model_digest_of(state.cell)
-    trial = _trial(services, state)
-    services.engine.reap()  # what an earlier run that was killed left behind
-    checks, log_tail = run_suite(services, trial, progress)
-    _release(services, image, progress)
-    state = replace(state, log_tail=log_tail)
-    if trouble := inconclusive(state.cell, checks):
-        return replace(state, refusals=(trouble,), is_inconclusive=True)
+    state, checks = _tried(services, state, _trial(services, state), progress)
+    if state.is_inconclusive:
+        return state
     record = verify.record(
         image,
         services.matrix.repository,
@@ -230,6 +223,19 @@ def run_suite(services: Services, trial: Trial, progress: Progress) -> tuple[tup
     """Every check of a trial, and the last lines of its server's log."""
     log = services.settings.state("logs") / f"{trial.cell.id}.log"
     return verify.prove(trial, progress=progress, log=log)
+
+
+def _tried(
+    services: Services, state: CellState, trial: Trial, progress: Progress
+) -> tuple[CellState, tuple[Check, ...]]:
+    """Every check of a trial of the cell's image; the state is inconclusive where the machine failed."""
+    services.engine.reap()  # what an earlier run that was killed left behind
+    checks, log_tail = run_suite(services, trial, progress)
+    _release(services, _image_of(state), progress)
+    state = replace(state, log_tail=log_tail)
+    if trouble := inconclusive(state.cell, checks):
+        state = replace(state, refusals=(trouble,), is_inconclusive=True)
+    return state, checks
 
 
 def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:

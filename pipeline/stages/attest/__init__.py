@@ -4,6 +4,7 @@
     certificates  what the files say
     rehearsals    what was seen without the GPU that the image needs
     parts         what a day with a GPU showed; beside no image
+    predicates    statements of types of our own
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
     cleaning      what hides them, removed

@@ -5,20 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pipeline.formats.dsse import InvalidAttestationError
-from pipeline.model import Outcome, Part, Reason
+from pipeline.model import Outcome, Reason
 from pipeline.stages import attest
-from tests.builders import HOST, IMAGE, check, now, record
+from tests.builders import IMAGE, check, part, record
 from tests.unit.stages.attest.samples import KEY, STRANGER, TRUSTED
 
-PART = Part(
-    schema=1,
-    name="serving",
-    cell=IMAGE.cell.id,
-    digest=IMAGE.ref.digest.value,
-    inputs="0" * 64,
-    host=HOST,
-    finished=now(),
-    seconds=12.5,
+PART = part(
     checks=(check("serves"), check("gives_back", Outcome.FAILED)),
     facts=(("start, caches empty", "41.0 s"),),
 )
