@@ -2,7 +2,7 @@
 
 CDI is chosen when an engine starts, and its folders of specifications are one setting for all: so the engine
 that is here would have to be restarted, and its users' containers would see devices of ours. This one has its
-own containerd, data, socket and folder, no network, and ends with the block.
+own containerd, data, socket and folder, no container of it has a network, and it ends with the block.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.model import ImageRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "-n"]
 _SECONDS = 60
+_BRIDGE = Path("/sys/class/net/docker0")
+"""The bridge of the machine's engine: one that is told to have none removes it, whosever it is."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def own_engine(folder: Path) -> Iterator[OwnEngine]:
         "hosts": [f"unix://{engine}"],
         "group": grp.getgrgid(os.getgid()).gr_name,
         "containerd": str(containerd),
-        "bridge": "none",
+        "bridge": _BRIDGE.name if _BRIDGE.exists() else "none",
         "iptables": False,
         "ip6tables": False,
     }
