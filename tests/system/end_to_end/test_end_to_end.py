@@ -114,7 +114,8 @@ def test_every_cpu_cell_is_built_and_proven_by_inference(user: User) -> None:
     for cell in (FIRST, SECOND, PYTORCH):
         assert cells[cell]["state"] == "proven"
         checks = [(check["name"], check["outcome"]) for check in cells[cell]["record"]["checks"]]
-        assert checks == [(name, "passed") for name in checks_of(Cell(**cells[cell]["cell"]))]
+        axes = {name: value for name, value in cells[cell]["cell"].items() if name != "id"}
+        assert checks == [(name, "passed") for name in checks_of(Cell(**axes))]
     assert user.containers() == []
 
 
