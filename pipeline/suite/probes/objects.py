@@ -51,6 +51,18 @@ def loading(file: Path) -> str:
     return ""
 
 
+def show_symbols(folder: str) -> None:
+    """Have all that is loaded later see the symbols of the libraries that were loaded from such a folder.
+
+    An extension may take PyTorch's symbols from the process that has imported it, without naming a library:
+    cuda.core's bridge to its tensors does.
+    """
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    for file in {line.split(None, 5)[-1].strip() for line in lines if folder in line}:
+        if SHARED.search(file):
+            ctypes.CDLL(file, mode=os.RTLD_NOLOAD | os.RTLD_NOW | os.RTLD_GLOBAL)
+
+
 def lacking() -> list[str]:
     """The shared objects that packages have brought, by their own lists, and that are gone."""
     listed = (
@@ -74,6 +86,7 @@ def importing(package: str) -> str:
 def main(*packages: str) -> None:
     """Print what does not load and what is gone, and exit at once, skipping atexit handlers."""
     failed = {package: error for package in packages if (error := importing(package))}
+    show_symbols("/torch/lib/")
     roots = {Path(path).resolve() for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
     files = sorted(file for root in roots if root.is_dir() for file in root.rglob("*.so") if importable(file))
     failed |= {str(file): error for file in files if (error := loading(file))}
