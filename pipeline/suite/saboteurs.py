@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.model import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -20,12 +22,13 @@ class Saboteur:
     """One way to be broken, and the check that must notice.
 
     ``code`` is Python that the environment's interpreter runs at its start; only an environment on this
-    machine can be given it.
+    machine can be given it. ``outcome`` is what has to become of the check: of a fault of the host, inconclusive.
     """
 
     name: str
     says: str
     caught_by: CheckName
+    outcome: Outcome = Outcome.FAILED
     env: Mapping[str, str] = field(default_factory=dict)
     serve: tuple[str, ...] = ()
     code: str = ""
@@ -48,6 +51,7 @@ _OF_GPUS: tuple[Saboteur, ...] = (
         "hidden_gpu",
         "no GPU is given to it (CUDA_VISIBLE_DEVICES is empty)",
         "cuda",
+        Outcome.INCONCLUSIVE,
         env={"CUDA_VISIBLE_DEVICES": ""},
     ),
 )

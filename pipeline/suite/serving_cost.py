@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import gpu
 from pipeline.suite import large_model
+from pipeline.suite.device import SETTLE_SECONDS, SPARE_BYTES
 from pipeline.suite.expect import Mismatch, expect, poll
 from pipeline.suite.live_server import LiveServer
 
@@ -27,12 +28,8 @@ TOGETHER = 64
 _PROMPT = "Say which wheel was compiled for which CUDA. " * 4
 _STEPS = 256
 """Tokens of an answer."""
-_SETTLE_SECONDS = 20.0
-"""A driver takes a moment to give back the memory of a process that has ended."""
 _WEIGHTS_BYTES = 15_000_000_000
 """A little less than 8 billion parameters take in 16 bits each."""
-_SPARE_BYTES = 64 << 20
-"""By how much the memory in use on a GPU may differ before and after."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class ServingCost:
     @property
     def is_given_back(self) -> bool:
         """Whether no memory of a GPU was kept."""
-        return self.bytes_after <= self.bytes_before + _SPARE_BYTES
+        return self.bytes_after <= self.bytes_before + SPARE_BYTES
 
 
 def measure(trial: Trial, target: Target, log: Path) -> ServingCost:
@@ -82,7 +79,7 @@ def measure(trial: Trial, target: Target, log: Path) -> ServingCost:
         alone = _rate(live, 1, pool)
         together = _rate(live, TOGETHER, pool)
         loaded, choices = gpu.bytes_in_use(), live.choices()
-    poll(_SETTLE_SECONDS, lambda: gpu.bytes_in_use() <= before + _SPARE_BYTES)
+    poll(SETTLE_SECONDS, lambda: gpu.bytes_in_use() <= before + SPARE_BYTES)
     return ServingCost(cold, warm, alone, together, before, loaded, gpu.bytes_in_use(), choices)
 
 
