@@ -22,13 +22,13 @@ class Saboteur:
     """One way to be broken, and the check that must notice.
 
     ``code`` is Python that the environment's interpreter runs at its start; only an environment on this
-    machine can be given it. ``outcome`` is what has to become of the check: of a fault of the host, inconclusive.
+    machine can be given it. ``outcomes`` are what may become of the check.
     """
 
     name: str
     says: str
     caught_by: CheckName
-    outcome: Outcome = Outcome.FAILED
+    outcomes: tuple[Outcome, ...] = (Outcome.FAILED,)
     env: Mapping[str, str] = field(default_factory=dict)
     serve: tuple[str, ...] = ()
     code: str = ""
@@ -51,7 +51,7 @@ _OF_GPUS: tuple[Saboteur, ...] = (
         "hidden_gpu",
         "no GPU is given to it (CUDA_VISIBLE_DEVICES is empty)",
         "cuda",
-        Outcome.INCONCLUSIVE,
+        (Outcome.FAILED, Outcome.INCONCLUSIVE),  # the image's fault, or of an environment the host's
         env={"CUDA_VISIBLE_DEVICES": ""},
     ),
 )

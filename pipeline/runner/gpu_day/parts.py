@@ -116,9 +116,9 @@ def _refused(reporter: ProgressReporter, trial: Trial, saboteur: Saboteur, log: 
     outcome = Outcome.FAILED if by.outcome is Outcome.PASSED else by.outcome
     return Check(
         name=saboteur.name,
-        outcome=Outcome.PASSED if by.outcome is saboteur.outcome else outcome,
+        outcome=Outcome.PASSED if by.outcome in saboteur.outcomes else outcome,
         seconds=time.monotonic() - started,
-        expected=f"{by.name} {saboteur.outcome}",
+        expected=f"{by.name} {' or '.join(saboteur.outcomes)}",
         seen=f"{by.name} {by.outcome}: expected {by.expected}; saw {by.seen}",
     )
 
