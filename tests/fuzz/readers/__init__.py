@@ -5,7 +5,17 @@ A function that parses and that none of these samples brings to run must stand i
 
 from __future__ import annotations
 
-from tests.fuzz.readers import engine, evidence, facts, images, index, programs, registry, written
+from tests.fuzz.readers import (
+    engine,
+    environments,
+    evidence,
+    facts,
+    images,
+    index,
+    programs,
+    registry,
+    written,
+)
 from tests.fuzz.readers.excused import EXCUSED
 
 __all__ = ["EXCUSED", "READERS"]
@@ -19,4 +29,5 @@ READERS = (
     *programs.READERS,
     *engine.READERS,
     *registry.READERS,
+    *environments.READERS,
 )
