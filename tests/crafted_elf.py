@@ -49,6 +49,7 @@ class Symbol:
 class Crafted:
     """An object. Versions have flags: 2 where a needed one is weak, 1 where one is the object's own name.
 
+    ``stack`` are the flags of PT_GNU_STACK, which is left out for None.
     ``tables`` (bytes) and ``dynamic`` (numbers) are put behind all other entries of the dynamic section, and
     ``without`` are tags left out of it.
     """
@@ -69,11 +70,12 @@ class Crafted:
     dynamic: tuple[tuple[int, int], ...] = ()
     without: tuple[int, ...] = ()
     is_linked: bool = True
+    stack: int | None = None
     _bytes: bytearray = field(default_factory=bytearray, init=False, repr=False, compare=False)
 
     def build(self) -> bytes:
         """The bytes of it."""
-        self._bytes[:] = bytes(64 + 3 * 56)
+        self._bytes[:] = bytes(64 + 4 * 56)
         names = _Names()
         interpreter = self._put(self.interpreter.encode() + b"\0")
         dynamic, size = self._dynamic(names) if self.is_linked else (0, 0)
@@ -83,6 +85,10 @@ class Crafted:
             segments.append((2, dynamic, ADDRESS + dynamic, size))
         if self.interpreter:
             segments.append((3, interpreter, ADDRESS + interpreter, len(self.interpreter) + 1))
+        flags = [4] * len(segments)
+        if self.stack is not None:
+            segments.append((0x6474E551, 0, 0, 0))
+            flags.append(self.stack)
         header = pack(
             "<4sBBBB8xHHIQQQIHHHHHH",
             b"\x7fELF",
@@ -106,7 +112,7 @@ class Crafted:
         )
         self._bytes[: len(header)] = header
         for number, (kind, offset, address, length) in enumerate(segments):
-            entry = pack("<IIQQQQQQ", kind, 4, offset, address, address, length, length, 8)
+            entry = pack("<IIQQQQQQ", kind, flags[number], offset, address, address, length, length, 8)
             self._bytes[64 + 56 * number : 120 + 56 * number] = entry
         return bytes(self._bytes)
 

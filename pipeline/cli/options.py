@@ -29,6 +29,7 @@ class Options(Namespace):
     fresh: bool = False
     require_all: bool = False
     platform: str | None = None
+    arch: Sequence[str] = ()
 
 
 def add_cells(parser: ArgumentParser) -> None:
@@ -84,6 +85,17 @@ def add_platform(parser: ArgumentParser) -> None:
         type=lambda text: next(axes.meanings(text, axes.PLATFORM), text),
         metavar="OS/ARCH",
         help="of an image for several platforms, the one for this: linux/arm64; default: this machine's",
+    )
+
+
+def add_archs(parser: ArgumentParser) -> None:
+    """Which GPUs an image is asked to be for."""
+    parser.add_argument(
+        "--arch",
+        action="append",
+        default=[],
+        metavar="ARCH",
+        help="an architecture or a GPU that it must be for: sm_103, B300; may be given again",
     )
 
 

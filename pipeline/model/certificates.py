@@ -24,7 +24,10 @@ UntrustedText = Annotated[str, BeforeValidator(_clipped), Field(max_length=MAX_T
 """Text from an image: shortened and repaired, so that any image can get a certificate."""
 
 Reach = Literal["native", "PTX", "none"]
-"""How an image reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
+"""How a library reaches a GPU: by machine code, by PTX that the driver compiles, or not at all."""
+
+ImageReach = Literal["native", "PTX", "partly", "none"]
+"""How an image reaches a GPU: as its libraries do, or in part, where what compiles at run time does not."""
 
 
 DRIVER_SYMBOL = r"(?:cu|nvml)[A-Z][A-Za-z0-9_]{0,120}"
@@ -94,15 +97,22 @@ class LibraryReach(Frozen):
 class GpuReach(Frozen):
     """One GPU by name and architecture ("sm_89"), and how the image reaches it.
 
-    ``driver`` is the oldest that supports the GPU and runs what is inside, ``last_driver`` the newest branch
-    that supports the GPU ("580"), empty if its support has not ended.
+    ``lacks`` says what has no code for it although the core has: a package of kernels, or a compiler that is
+    called at run time. ``driver`` is the oldest that supports the GPU and runs what is inside,
+    ``last_driver`` the newest branch that supports the GPU ("580"), empty if its support has not ended.
     """
 
     name: UntrustedText
     arch: UntrustedText
-    reach: Reach
+    reach: ImageReach
+    lacks: UntrustedText = ""
     driver: UntrustedText = ""
     last_driver: UntrustedText = ""
+
+    @model_serializer(mode="wrap")
+    def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what certificates of before have not, where it is empty: it is written as it was signed."""
+        return {name: value for name, value in write(self).items() if name != "lacks" or value}
 
 
 class LayerSize(Frozen):

@@ -43,7 +43,8 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
     "closure": RuleFamily(
         asks="Every library that an object needs is where the loader looks, in a version that will do.",
         error="a program, a Python extension or a library that these load needs a library that nothing "
-        "provides, or a symbol version that its provider lacks",
+        "provides, a symbol version that its provider lacks, or an executable stack that the image's glibc "
+        "refuses",
         warning="a plugin that its package tries and does without",
     ),
     "symbols": RuleFamily(
@@ -57,10 +58,11 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
         warning="two minors are; a runtime is linked into a library",
     ),
     "device-code": RuleFamily(
-        asks="Libraries of kernels hold code for every GPU architecture that is asked for.",
-        error="a required architecture has no code in what every model runs, or a library that must have "
-        "device code has none",
-        warning="there is PTX only, with the driver that it needs",
+        asks="Libraries with device code hold some for every GPU architecture that is asked for.",
+        error="a required architecture has no code in what every model runs, or in any library of a package "
+        "that is loaded; a library that must have device code has none",
+        warning="there is PTX only, with the driver that it needs; a package that may open its libraries has "
+        "no code",
     ),
     "driver-floor": RuleFamily(
         asks="What the image says of the driver that it needs agrees with what is inside.",
@@ -68,10 +70,11 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
         warning="a compiler is older or newer than the runtime",
     ),
     "jit": RuleFamily(
-        asks="What run-time compilation calls is there, and its parts fit each other.",
-        error="a C compiler or Python.h is missing where vLLM is installed, which compiles at every start",
+        asks="What run-time compilation calls is there, makes code for the GPUs, and fits together.",
+        error="a C compiler or Python.h is missing where vLLM is installed, which compiles at every start; "
+        "Triton's ptxas makes no code for a required architecture",
         warning="the same with PyTorch alone; nvcc or cuobjdump is missing where FlashInfer or DeepGEMM may "
-        "call it",
+        "call it, or makes no code for a GPU that the image is for",
     ),
     "shadow": RuleFamily(
         asks="Nothing in the image hides the host's driver.",

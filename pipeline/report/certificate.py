@@ -15,15 +15,15 @@ from pipeline.report.text import counted, escaped, line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.model import Certificate, GpuReach, ImageFinding, LibraryReach, Reach, Verdict
+    from pipeline.model import Certificate, GpuReach, ImageFinding, ImageReach, LibraryReach, Verdict
 
 _MAX_PATHS = 3
 _MAX_NAMES = 3
 _MAX_PACKAGES = 3
 _MAX_ROWS = 12
 
-_WORDS = {"native": "native", "PTX": "PTX", "none": "not on"}
-_MARKS: dict[Reach, str] = {"native": "native", "PTX": "PTX", "none": "-"}
+_WORDS = {"native": "native", "PTX": "PTX", "partly": "partly", "none": "not on"}
+_MARKS: dict[ImageReach, str] = {"native": "native", "PTX": "PTX", "partly": "partly", "none": "-"}
 
 
 def verdict(certificate: Certificate) -> str:
@@ -72,7 +72,7 @@ def _facts(certificate: Certificate) -> Iterator[str]:
     else:
         yield "driver   none: nothing inside uses CUDA"
     for reach, label in _WORDS.items():
-        if gpus := ", ".join(_gpus(certificate, reach)):
+        if gpus := ("; " if reach == "partly" else ", ").join(_gpus(certificate, reach)):
             yield f"{label:8} {gpus}"
     yield f"size     {_sizes(certificate)}"
 
@@ -80,12 +80,14 @@ def _facts(certificate: Certificate) -> Iterator[str]:
 def _gpus(certificate: Certificate, reach: str) -> Iterator[str]:
     """The architectures that are reached so, each with names of GPUs."""
     by_arch: dict[str, list[str]] = {}
+    lacking: dict[str, str] = {}
     for gpu in certificate.gpus:
         if gpu.reach == reach:
             by_arch.setdefault(gpu.arch, []).append(gpu.name.removeprefix("GeForce "))
+            lacking[gpu.arch] = f": {line(gpu.lacks)}" if gpu.lacks else ""
     for arch, names in by_arch.items():
         ellipsis = " …" if len(names) > _MAX_NAMES else ""
-        yield f"{arch} ({', '.join(names[:_MAX_NAMES])}{ellipsis})"
+        yield f"{arch} ({', '.join(names[:_MAX_NAMES])}{ellipsis}){lacking[arch]}"
 
 
 def _drivers(certificate: Certificate) -> Iterator[str]:
@@ -213,7 +215,8 @@ def markdown(certificate: Certificate) -> str:
 
 def _of_gpu(gpu: GpuReach) -> tuple[str, ...]:
     last = f"R{gpu.last_driver}" if gpu.last_driver else "-"
-    return (gpu.name, gpu.arch, _MARKS[gpu.reach], gpu.driver or "-", last)
+    code = f"{_MARKS[gpu.reach]}: {gpu.lacks}" if gpu.lacks else _MARKS[gpu.reach]
+    return (gpu.name, gpu.arch, code, gpu.driver or "-", last)
 
 
 def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:

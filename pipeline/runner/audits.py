@@ -5,6 +5,7 @@ What surveys an image loads numpy and the engine's library, so whoever only plan
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,16 +34,20 @@ def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) 
         return _judged(files, expected, waivers)
 
 
-def of_image(reference: str, machine: Services | None, platform: str | None = None) -> Certificate:
+def of_image(
+    reference: str, machine: Services | None, platform: str | None = None, archs: tuple[str, ...] = ()
+) -> Certificate:
     """The certificate of an image, wherever it lies; of an index, that of its image for this platform.
 
     One that says it is a cell of the matrix is judged by the cell's lock and by what the matrix expects
-    of it; any other by what it says of itself. Raises UsageError, ImageError, RegistryError or EngineError
-    where it cannot be read.
+    of it; any other by what it says of itself. ``archs`` ("sm_103") must be reached besides. Raises
+    UsageError, ImageError, RegistryError or EngineError where it cannot be read.
     """
     with open_image(reference, platform=platform) as files:
         spec = _spec_of(files, machine)
-        return _judged(files, *_expected(spec, machine))
+        expected, waivers = _expected(spec, machine)
+        wanted = tuple(dict.fromkeys((*expected.archs, *archs)))
+        return _judged(files, replace(expected, archs=wanted), waivers)
 
 
 def of_folder(root: Path, expected: Expectations | None = None) -> Certificate:

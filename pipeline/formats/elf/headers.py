@@ -27,6 +27,11 @@ class Segment(IntEnum):
     LOAD = 1
     DYNAMIC = 2
     INTERPRETER = 3
+    STACK = 0x6474E551
+
+
+EXECUTABLE = 1
+"""The flag of a program header whose bytes may be executed."""
 
 
 class Tag(IntEnum):

@@ -24,7 +24,8 @@ class SharedObject:
     that it exports, both without versions. ``version_needs`` maps a soname to the versions
     asked of it (``GLIBC_2.34``), ``version_defines`` are those that it offers. ``device_code`` is None where
     there is no ``.nv_fatbin`` section, empty where there is one with nothing in it. ``compiled_by`` is the
-    toolkit named in it, if any ("13.0").
+    toolkit named in it, if any ("13.0"). ``executable_stack`` says that it asks for a stack whose bytes may
+    be executed.
     """
 
     path: str
@@ -40,6 +41,7 @@ class SharedObject:
     version_defines: tuple[str, ...]
     device_code: tuple[DeviceCode, ...] | None
     compiled_by: str = ""
+    executable_stack: bool = False
 
 
 @dataclass(frozen=True)

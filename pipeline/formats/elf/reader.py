@@ -42,6 +42,9 @@ _MACHINES = {
     247: "bpf",
     258: "loongarch",
 }
+_DEFAULT_IS_EXECUTABLE = frozenset({"x86_64"})
+"""Machines where an object that says nothing of its stack gets an executable one: glibc's
+DEFAULT_STACK_PERMS, in sysdeps/x86_64/stackinfo.h and sysdeps/aarch64/stackinfo.h."""
 _64_BITS, _LOWEST_FIRST, _LINUX = 2, 1, (0, 3)
 _IN_FILE = 1  # a section of another kind, such as those in a file of debug symbols, may have no bytes
 _VISIBLE = (0, 3)  # by default, and protected
@@ -85,7 +88,11 @@ def read_links(path: str, data: memoryview) -> SharedObject | None:
         return obj
     _, segments = _tables(data)
     mapped = Mapped(data, segments)
-    obj = replace(obj, interpreter=_interpreter(data, segments))
+    obj = replace(
+        obj,
+        interpreter=_interpreter(data, segments),
+        executable_stack=_asks_for_executable_stack(obj.machine, segments),
+    )
     return _with_links(obj, mapped) if mapped.is_linked else obj
 
 
@@ -119,6 +126,12 @@ def _interpreter(data: memoryview, segments: Records) -> str:
         what = "the interpreter's path"
         return Names(part(data, int(segment["offset"]), int(segment["size"]), what)).one(0, what)
     return ""
+
+
+def _asks_for_executable_stack(machine: str, segments: Records) -> bool:
+    """By its PT_GNU_STACK, the last of which counts for the loader; without one, by the machine's default."""
+    flags = segments["flags"][segments["kind"] == Segment.STACK]
+    return bool(flags[-1] & headers.EXECUTABLE) if len(flags) else machine in _DEFAULT_IS_EXECUTABLE
 
 
 def _section(data: memoryview, header: dict[str, int], name: bytes) -> memoryview | None:

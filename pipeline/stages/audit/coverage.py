@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.compat.drivers import numbers, older, window_of
 from pipeline.formats.gpu_arch import coverage, in_order
 from pipeline.model import DriverFloor, GpuReach, LibraryReach, Reach
 from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit.compilers import unfit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from pipeline.compat.facts import Gpu
     from pipeline.formats.elf.objects import SharedObject
     from pipeline.stages.audit.image_model import ImageModel
@@ -66,6 +70,19 @@ def gpus(image: ImageModel) -> tuple[GpuReach, ...]:
     return tuple(_on(gpu, image, deciding, floor) for gpu in image.facts.gpus)
 
 
+def native(image: ImageModel) -> tuple[str, ...]:
+    """The architectures of known GPUs for this machine that what decides has machine code for."""
+    deciding = _deciding(image)
+    gpus = [gpu for gpu in image.facts.gpus if gpu.machine in {None, image.machine}]
+    return in_order(
+        tuple(
+            gpu.sm
+            for gpu in gpus
+            if deciding and all(reach_of(obj, gpu.sm) == "native" for _, obj in deciding)
+        )
+    )
+
+
 def _on(
     gpu: Gpu, image: ImageModel, deciding: tuple[tuple[str, SharedObject], ...], floor: DriverFloor
 ) -> GpuReach:
@@ -73,11 +90,66 @@ def _on(
     row = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
     if how == "none":
         return row
+    lacking = tuple(package for package in packages_without(image, gpu.sm) if package.is_loaded)
+    if lacking:
+        return row.model_copy(
+            update={"reach": "none", "lacks": _joined(f"{one} has no code" for one in lacking)}
+        )
+    if compilers := unfit(image, gpu.sm):
+        lacks = _joined(f"{one} makes no code" for one in compilers)
+        row = row.model_copy(update={"reach": "partly", "lacks": lacks})
     oldest, window = _with_ptx(image, gpu.sm, floor).version, window_of(gpu.name, image.facts)
     if window:
         oldest = max(oldest, window.first, key=numbers)
     last = window.last if window else None
     return row.model_copy(update={"driver": oldest, "last_driver": last or ""})
+
+
+def _joined(clauses: Iterable[str]) -> str:
+    return "; ".join(f"{clause} for it" for clause in clauses)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The libraries with device code of one package: its name, their paths, and whether one is loaded.
+
+    What belongs to no package of Python is one by itself, named by its path.
+    """
+
+    package: str
+    paths: tuple[str, ...]
+    is_loaded: bool
+
+    def __str__(self) -> str:
+        return self.package
+
+
+def packages_without(image: ImageModel, arch: str) -> tuple[Kernels, ...]:
+    """The packages none of whose libraries reaches an architecture, but for PyTorch, vLLM and NVIDIA's own.
+
+    Of those the core decides; what they bring besides is for some programs only.
+    """
+    objects = image.inventory.objects
+    return tuple(
+        kernels
+        for kernels in _kernels(image)
+        if all(reach_of(objects[path], arch) == "none" for path in kernels.paths)
+    )
+
+
+def _kernels(image: ImageModel) -> Iterator[Kernels]:
+    paths_by_package: dict[str, list[str]] = {}
+    for path, _ in coding(image):
+        environment = image.environment_of(path)
+        paths_by_package.setdefault(environment.package(path) if environment else path, []).append(path)
+    for package, paths in paths_by_package.items():
+        if not any(is_core(path) or _is_nvidias(path) for path in paths):
+            yield Kernels(package, tuple(paths), any(path in image.in_use for path in paths))
+
+
+def _is_nvidias(path: str) -> bool:
+    """Whether it is a library of CUDA, wherever it lies; a copy that a wheel has grafted is too."""
+    return "/nvidia/" in path or path.rpartition("/")[2].startswith(("libcu", "libnv", "libnpp", "libnccl"))
 
 
 def _deciding(image: ImageModel) -> tuple[tuple[str, SharedObject], ...]:

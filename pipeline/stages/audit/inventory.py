@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.adapters.image_files.nodes import Layer, Node
+    from pipeline.formats.cuda_compilers import CudaCompiler
     from pipeline.formats.elf.objects import Cached, SharedObject
     from pipeline.formats.image_config import ImageConfig
 
@@ -45,5 +46,9 @@ class Inventory:
     texts: Mapping[str, str]
     linker_cache: tuple[Cached, ...] | None = None
     """The entries of ``/etc/ld.so.cache``, in its order; None if there is no cache."""
+    compilers: Mapping[str, CudaCompiler] = field(default_factory=dict)
+    """What NVIDIA's compilers (nvcc, ptxas) say of themselves, by path."""
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    """The program that each script starts with (``#!``), by the script's path."""
     unreadable: tuple[tuple[str, str], ...] = ()
     """Files that could not be parsed, such as malformed ELF files: path and reason."""

@@ -57,7 +57,7 @@ def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
     gpu_facts = facts.gpu(gpu)
     name = gpu_facts.name if gpu_facts else gpu
     row = next((row for row in certificate.gpus if name in {row.name, row.arch}), None)
-    if row and name == row.arch and row.reach == "native":
+    if row and name == row.arch and row.reach in {"native", "partly"}:
         return row.model_copy(update={"driver": ""})
     return row
 
@@ -68,8 +68,13 @@ def _reached(gpu: str, row: GpuReach | None, source: tuple[str, ...]) -> Finding
         return Finding("archs", Level.UNKNOWN, f"{gpu} is not in the certificate", source, hint)
     named = f"{gpu} ({row.arch})"
     if row.reach == "none":
-        text = f"no code for {named} is inside: no kernel image"
+        text = f"{named}: {row.lacks}" if row.lacks else f"no code for {named} is inside"
+        text = f"{text}: no kernel image"
         return Finding("archs", Level.IMPOSSIBLE, text, source, "take an image that was built for it")
+    if row.reach == "partly":
+        text = f"{named} has machine code inside, but {row.lacks}"
+        hint = "see the certificate's findings for what to set or to install"
+        return Finding("archs", Level.WARN, text, source, hint)
     if row.reach == "PTX":
         text = f"{named} is reached by PTX only, which the driver compiles"
         return Finding(

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from pipeline.adapters.image_files.links import Links
 from pipeline.adapters.image_files.nodes import Unreadable
+from pipeline.formats import cuda_compilers
 from pipeline.formats.elf import ld_cache, reader
 from pipeline.formats.numbers import whole
 from pipeline.model.errors import ImageError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
     from pipeline.adapters.image_files.nodes import FileSystem, Node
+    from pipeline.formats.cuda_compilers import CudaCompiler
     from pipeline.formats.elf.objects import Cached, SharedObject
 
 MAX_RECORD_BYTES = 16_000_000
@@ -54,6 +56,8 @@ _NAME_OVERHEAD = 100
 _MAGIC = b"\x7fELF"
 _MIN_ELF_BYTES = 64
 """Bytes of the header of a 64-bit ELF object: a smaller file is not one."""
+_MAX_SCRIPT_LINE = 255
+"""Bytes of a script's first line that Linux reads."""
 _INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 _METADATA = re.compile(r"(?P<info>.*\.dist-info)/(?P<file>METADATA|RECORD|INSTALLER)")
 
@@ -85,6 +89,8 @@ def survey(files: FileSystem) -> Inventory:
         distributions=distributions,
         texts=collector.texts,
         linker_cache=collector.cached(),
+        compilers=collector.compilers,
+        interpreters=collector.interpreters,
         unreadable=tuple(collector.unreadable),
     )
 
@@ -117,6 +123,8 @@ class _Collector:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each ``.dist-info``, by path, the texts of its METADATA, RECORD and INSTALLER."""
+    compilers: dict[str, CudaCompiler] = field(default_factory=dict)
+    interpreters: dict[str, str] = field(default_factory=dict)
     cache: bytes | None = None
     text_bytes: int = 0
     rows: int = 0
@@ -128,6 +136,8 @@ class _Collector:
         if node.path in self.nodes:
             self.objects.pop(node.path, None)
             self.texts.pop(node.path, None)
+            self.compilers.pop(node.path, None)
+            self.interpreters.pop(node.path, None)
             self.unreadable = [entry for entry in self.unreadable if entry[0] != node.path]
             info, _, file = node.path.rpartition("/")
             self.packages.get(info, {}).pop(file, None)
@@ -141,8 +151,9 @@ class _Collector:
             self.cache = bytes(data)
         elif bytes(data[: len(_MAGIC)]) == _MAGIC:
             self._read_object(node, data)
-        elif is_text_needed(node.path):
-            self.texts[node.path] = self._text(data)
+            self._read_compiler(node, data)
+        else:
+            self._read_text(node, data)
 
     def _text(self, data: memoryview) -> str:
         self.text_bytes += len(data)
@@ -165,6 +176,18 @@ class _Collector:
                         f"the names in its objects take more than {MAX_NAME_BYTES >> 20} MiB"
                     )
                 self.objects[node.path] = obj
+
+    def _read_compiler(self, node: Node, data: memoryview) -> None:
+        """What it is able to make, if by its name it is one of NVIDIA's compilers."""
+        if basename(node.path) in cuda_compilers.NAMES and (compiler := cuda_compilers.read(data)):
+            self.compilers[node.path] = compiler
+
+    def _read_text(self, node: Node, data: memoryview) -> None:
+        """The text of a file that a rule reads, and what a script is started with."""
+        if is_text_needed(node.path):
+            self.texts[node.path] = self._text(data)
+        if interpreter := _interpreter(data):
+            self.interpreters[node.path] = interpreter
 
     def cached(self) -> tuple[Cached, ...] | None:
         """The loader's cache, for the machine of most objects."""
@@ -237,6 +260,13 @@ def _name_and_version(metadata: Message, info: str) -> tuple[str, str]:
     names = (str(metadata.get("Name", "")).strip(), folder["name"] if folder else "")
     versions = (str(metadata.get("Version", "")).strip(), folder["version"] if folder else "")
     return canonicalize_name(next(filter(None, names), "")), next(filter(None, versions), "")
+
+
+def _interpreter(data: memoryview) -> str:
+    """The program that the kernel starts for a script; empty where it is none (execve(2))."""
+    head = bytes(data[:_MAX_SCRIPT_LINE])
+    words = head[2:].partition(b"\n")[0].split() if head.startswith(b"#!") else ()
+    return words[0].decode("utf-8", "replace") if words else ""
 
 
 def _weight(obj: SharedObject) -> int:

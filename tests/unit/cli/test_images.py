@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.cli import main as command_line
-from pipeline.model.errors import MACHINE, USAGE
+from pipeline.model import Expectations
+from pipeline.model.errors import GOOD, MACHINE, USAGE
+from pipeline.runner import audits
 from tests.crafted import Item, layout_files, stored, tar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.model import Digest
+    from pipeline.model import Certificate, Digest
 
 DIGEST = f"sha256:{'0' * 64}"
 
@@ -57,6 +59,31 @@ def test_a_platform_that_an_image_is_not_for_is_refused_with_those_that_there_ar
     err = capsys.readouterr().err
     assert "has no image for linux/s390x, but for: linux/amd64, linux/arm64" in err
     assert "hint: name one of these with --platform" in err
+
+
+@pytest.mark.parametrize("text", ["sm_103", "10.3", "B300", "b300", "sm_103a"])
+def test_an_architecture_can_be_asked_of_any_root(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Expectations | None] = []
+
+    def of_folder(root: Path, expected: Expectations | None = None) -> Certificate:
+        asked.append(expected)
+        return audits_of_folder(root, expected)
+
+    audits_of_folder = audits.of_folder
+    monkeypatch.setattr(audits, "of_folder", of_folder)
+    assert command_line.main(["certify", "--root", str(tmp_path), "--arch", text]) == GOOD
+    assert asked == [Expectations(archs=("sm_103",))]
+    assert "passed" in capsys.readouterr().out
+
+
+def test_what_is_no_architecture_and_no_gpu_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["certify", "--root", str(tmp_path), "--arch", "Hopper9000"]
+    assert command_line.main([*words, "--matrix", str(tmp_path / "none")]) == USAGE
+    assert "hint: write an architecture, --arch sm_103, or a GPU, --arch B300" in capsys.readouterr().err
 
 
 def test_an_unpacked_root_has_no_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

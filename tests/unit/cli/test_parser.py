@@ -160,6 +160,7 @@ ACTS = {
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},
     "--platform": {"explain", "certify"},
+    "--arch": {"certify"},
 }
 
 

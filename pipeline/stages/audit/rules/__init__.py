@@ -21,18 +21,19 @@ from pipeline.stages.audit.rules import (
     requirements,
     secrets,
     shadow,
+    stack,
     symbols,
 )
 
 Rule = Callable[[ImageModel], Iterator[ImageFinding]]
 
 FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
-    "closure": (closure.unreadable, closure.sonames, closure.versions),
+    "closure": (closure.unreadable, closure.sonames, closure.versions, stack.executable),
     "symbols": (symbols.undefined,),
     "one-cuda": (cuda.majors, cuda.minors),
     "device-code": (devices.empty, devices.reached),
     "driver-floor": (driver.label, driver.requirement, driver.compilers),
-    "jit": (jit.compiler, jit.headers, jit.ptxas, jit.toolkit, jit.host_compiler),
+    "jit": (jit.compiler, jit.headers, jit.ptxas, jit.fitness, jit.toolkit, jit.host_compiler),
     "shadow": (shadow.driver,),
     "contents": (
         contents.lock,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.model import ImageFinding, Severity
 from pipeline.stages.audit import known_libraries
-from pipeline.stages.audit.coverage import coding, is_core, reach_of
+from pipeline.stages.audit.coverage import coding, is_core, packages_without, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.formats.elf.objects import SharedObject
+    from pipeline.model import Reach
+    from pipeline.stages.audit.coverage import Kernels
     from pipeline.stages.audit.image_model import ImageModel
 
 _finding = partial(ImageFinding, rule="device-code")
@@ -65,30 +67,56 @@ def _empty_cache(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def reached(image: ImageModel) -> Iterator[ImageFinding]:
-    """Each requested architecture is reached by every library that all models run.
+    """Each requested architecture is reached by every library that all models run, and by every package.
 
-    For kernels of some models only it is a note. Other libraries are in the table only.
+    A package with code for other architectures only is useless there. Where another library of it reaches
+    the architecture, one that does not is for some models or functions, and a note.
     """
-    for path, obj in coding(image):
-        kernels = known_libraries.matching(known_libraries.KERNELS, path)
-        for arch in image.expected.archs if kernels else ():
-            how = reach_of(obj, arch)
-            if how == "none":
-                yield _finding(
-                    severity=Severity.ERROR if is_core(path) else Severity.NOTE,
-                    path=path,
-                    text=f"it has no code for {arch}",
-                    why="no kernel image is available for execution on the device"
-                    if is_core(path)
-                    else "models that need it do not run on this GPU; others do",
-                    hint="use a build that has it, or remove it from `gpu: archs:`",
-                )
-            elif how == "PTX" and is_core(path):
-                yield _finding(
-                    severity=Severity.WARNING,
-                    path=path,
-                    text=f"it reaches {arch} by PTX only",
-                    why="the driver compiles it at the first start, which takes minutes, and must be as new "
-                    "as the toolkit that compiled the PTX",
-                    hint=f"use a build with machine code for {arch}",
-                )
+    for arch in image.expected.archs:
+        useless = packages_without(image, arch)
+        yield from (_useless(kernels, arch) for kernels in useless)
+        reported = {path for kernels in useless for path in kernels.paths}
+        for path, obj in coding(image):
+            if path not in reported:
+                yield from _of_library(path, reach_of(obj, arch), arch)
+
+
+def _useless(kernels: Kernels, arch: str) -> ImageFinding:
+    several = f" in any of its {len(kernels.paths)} libraries" if len(kernels.paths) > 1 else ""
+    subject = kernels.package if kernels.package != kernels.paths[0] else "it"
+    return _finding(
+        severity=Severity.ERROR if kernels.is_loaded else Severity.WARNING,
+        path=kernels.paths[0],
+        text=f"{subject} has no code for {arch}{several}",
+        why="whatever calls it fails: no kernel image is available for execution on the device "
+        "(https://github.com/pytorch/FBGEMM/issues/6151)",
+        hint=f"use a build for {arch}, or remove it if nothing calls it",
+    )
+
+
+def _of_library(path: str, how: Reach, arch: str) -> Iterator[ImageFinding]:
+    if how == "none" and is_core(path):
+        yield _finding(
+            severity=Severity.ERROR,
+            path=path,
+            text=f"it has no code for {arch}",
+            why="no kernel image is available for execution on the device",
+            hint="use a build that has it, or remove it from `gpu: archs:`",
+        )
+    elif how == "none" and known_libraries.matching(known_libraries.KERNELS, path):
+        yield _finding(
+            severity=Severity.NOTE,
+            path=path,
+            text=f"it has no code for {arch}",
+            why="models that need it do not run on this GPU; others do",
+            hint="use a build that has it, or remove it from `gpu: archs:`",
+        )
+    elif how == "PTX" and is_core(path):
+        yield _finding(
+            severity=Severity.WARNING,
+            path=path,
+            text=f"it reaches {arch} by PTX only",
+            why="the driver compiles it at the first start, which takes minutes, and must be as new "
+            "as the toolkit that compiled the PTX",
+            hint=f"use a build with machine code for {arch}",
+        )

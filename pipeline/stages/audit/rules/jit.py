@@ -6,11 +6,26 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.compat.facts import version
 from pipeline.model import ImageFinding, Severity
+from pipeline.stages.audit.compilers import (
+    better_ptxas,
+    cuda_tool,
+    has_deep_gemm,
+    needed,
+    needs_nvcc,
+    nvcc_release,
+    tritons_ptxas,
+    unfit,
+)
+from pipeline.stages.audit.coverage import native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from packaging.version import Version
+
+    from pipeline.stages.audit.compilers import Unfit
     from pipeline.stages.audit.image_model import ImageModel
 
 _finding = partial(ImageFinding, rule="jit")
@@ -70,14 +85,7 @@ def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
     severity, main = _severity(image), image.main
     if severity is None or main is None or not image.uses_cuda or "triton" not in image.installed:
         return
-    places = (
-        image.env.get("TRITON_PTXAS_PATH", ""),
-        f"{main.site}/triton/backends/nvidia/bin/ptxas",
-        f"{main.site}/triton/common/../third_party/cuda/bin/ptxas",
-        "/usr/local/cuda/bin/ptxas",
-        "ptxas",
-    )
-    if not any(place and image.on_path(place) for place in places):
+    if tritons_ptxas(image, "") is None:
         yield _finding(
             severity=severity,
             path=f"{main.site}/triton/backends/nvidia/bin/ptxas",
@@ -87,19 +95,74 @@ def ptxas(image: ImageModel) -> Iterator[ImageFinding]:
         )
 
 
+def fitness(image: ImageModel) -> Iterator[ImageFinding]:
+    """What is called at run time makes code for every architecture that is asked for.
+
+    Where none is asked for, for those of which the core has machine code: people take the image for them.
+    """
+    archs_by_compiler: dict[Unfit, list[str]] = {}
+    for arch in image.expected.archs or native(image):
+        for compiler in unfit(image, arch):
+            archs_by_compiler.setdefault(compiler, []).append(arch)
+    for compiler, archs in archs_by_compiler.items():
+        yield _unfit(image, compiler, tuple(archs))
+
+
+def _unfit(image: ImageModel, compiler: Unfit, archs: tuple[str, ...]) -> ImageFinding:
+    """A compiler makes nothing for GPUs that the image is for."""
+    first = max((needed(image, arch, compiler.who) for arch in archs), key=_as_version, default="")
+    newer = f"CUDA {first} or newer" if first else "a newer CUDA"
+    if compiler.tool == "ptxas":
+        another = better_ptxas(image, archs)
+        why = (
+            "every kernel of Triton fails there, although PyTorch's own code runs: ptxas fatal: Value "
+            f"'{archs[0]}' is not defined for option 'gpu-name' "
+            "(https://github.com/triton-lang/triton/issues/8539)"
+        )
+        hint = f"set {compiler.variable} to {another or f'a ptxas of {newer}'}, or take a newer Triton"
+        severity = _severity(image) if image.expected.archs else Severity.WARNING
+    else:
+        why = f"{compiler.who} fails there at its first kernel" + (
+            ', and says that it "requires GPUs with sm75 or higher", which is wrong '
+            "(https://github.com/vllm-project/vllm/issues/50705)"
+            if compiler.who == "FlashInfer"
+            else ": nvcc fatal: Unsupported gpu architecture"
+        )
+        instead = (
+            "install flashinfer-jit-cache of its version"
+            if compiler.who == "FlashInfer"
+            else "serve with VLLM_USE_DEEP_GEMM=0"
+        )
+        hint = f"install nvcc of {newer} and set CUDA_HOME to it, or {instead}"
+        severity = Severity.WARNING
+    names = ", ".join(_named(image, arch) for arch in archs)
+    return _finding(
+        severity=severity or Severity.WARNING,
+        path=compiler.path,
+        text=f"{compiler} makes no code for {names}",
+        why=why,
+        hint=hint,
+    )
+
+
+def _named(image: ImageModel, arch: str) -> str:
+    gpus = [gpu.name for gpu in image.facts.gpus if gpu.sm == arch]
+    return f"{arch} ({gpus[0]})" if gpus else arch
+
+
+def _as_version(release: str) -> Version:
+    return version(release or "0")
+
+
 def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
     """If FlashInfer or DeepGEMM has no compiled kernels, nvcc and its companions are there."""
     if not image.uses_cuda:
         return
-    flashinfer = {"flashinfer-python", "flashinfer"} & image.installed.keys()
-    has_kernels = {"flashinfer-cubin", "flashinfer-jit-cache"} & image.installed.keys()
-    if flashinfer and not has_kernels and not _cuda_tool(image, "nvcc"):
-        yield _without(
-            image, "FlashInfer", "nvcc", "install flashinfer-cubin and flashinfer-jit-cache of its version"
-        )
-    if _has_deep_gemm(image):
+    if needs_nvcc(image) and not cuda_tool(image, "nvcc"):
+        yield _without(image, "FlashInfer", "nvcc", "install flashinfer-jit-cache of its version")
+    if has_deep_gemm(image):
         for tool in ("nvcc", "cuobjdump"):
-            if not _cuda_tool(image, tool):
+            if not cuda_tool(image, tool):
                 yield _without(image, "DeepGEMM", tool, "serve with VLLM_USE_DEEP_GEMM=0")
 
 
@@ -121,32 +184,18 @@ def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFindi
     )
 
 
-def _has_deep_gemm(image: ImageModel) -> bool:
-    site = image.main.site if image.main else ""
-    vendored = (f"{site}/vllm/third_party/deep_gemm", f"{site}/deep_gemm")
-    return "deep-gemm" in image.installed or any(folder in image.inventory.nodes for folder in vendored)
-
-
-def _cuda_tool(image: ImageModel, name: str) -> str | None:
-    """A tool of CUDA in CUDA_HOME, on PATH, or in the default folder."""
-    homes = (image.env.get("CUDA_HOME"), image.env.get("CUDA_PATH"), "/usr/local/cuda")
-    places = (name, *(f"{home}/bin/{name}" for home in homes if home))
-    return next((real for place in places if (real := image.on_path(place))), None)
-
-
 def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
     """The installed nvcc supports the gcc on PATH."""
-    if _cuda_tool(image, "nvcc") is None:
+    if cuda_tool(image, "nvcc") is None:
         return
-    versions = [version for what, version, _ in image.components if what == "nvcc"] or [image.cuda]
-    gcc, version = _gcc(image), versions[-1]
-    row = image.facts.compiler(version)
+    gcc, release = _gcc(image), nvcc_release(image) or image.cuda
+    row = image.facts.compiler(release)
     if gcc is None or row is None or row.max_gcc is None or gcc <= row.max_gcc:
         return
     yield _finding(
         severity=Severity.WARNING,
         path=image.on_path("gcc") or "",
-        text=f"gcc is of version {gcc}, nvcc of CUDA {version} supports up to {row.max_gcc}",
+        text=f"gcc is of version {gcc}, nvcc of CUDA {release} supports up to {row.max_gcc}",
         why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
         hint=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
     )

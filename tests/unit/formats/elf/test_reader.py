@@ -23,6 +23,7 @@ from tests.crafted_elf import (
     PTX,
     UNIQUE,
     WEAK,
+    X86_64,
     Crafted,
     Symbol,
     fatbin,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.formats.elf.objects import SharedObject
 
 NEEDED, SONAME, RPATH, RUNPATH = 1, 14, 15, 29
+EXECUTE, WRITE, READ = 1, 2, 4
 BOTH = (Symbol("there", section=0), Symbol("here"))
 
 
@@ -81,7 +83,24 @@ def test_objects_of_both_platforms_are_read(machine: int, name: str) -> None:
 )
 def test_of_any_other_object_only_the_machine_is_named(crafted: Crafted, name: str) -> None:
     seen = read(replace(crafted, symbols=BOTH, texts=((SONAME, "lib.so.1"),)))
-    assert seen == replace(read(Crafted(is_linked=False)), machine=name)
+    assert seen == replace(read(Crafted(is_linked=False)), machine=name, executable_stack=False)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "asks"),
+    [
+        (X86_64, READ | WRITE | EXECUTE, True),
+        (X86_64, READ | WRITE, False),
+        (X86_64, None, True),
+        (AARCH64, None, False),
+        (AARCH64, READ | WRITE | EXECUTE, True),
+    ],
+)
+def test_an_object_asks_for_an_executable_stack_by_its_header_or_by_the_machines_default(
+    machine: int, flags: int | None, asks: bool
+) -> None:
+    """Glibc's DEFAULT_STACK_PERMS: with PF_X in sysdeps/x86_64/stackinfo.h, without in sysdeps/aarch64."""
+    assert read(Crafted(machine=machine, stack=flags)).executable_stack is asks
 
 
 def test_the_mark_of_gnu_is_linux_too() -> None:

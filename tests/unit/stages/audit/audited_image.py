@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.image_files.nodes import Layer, Node
 from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
+from pipeline.formats.cuda_compilers import CudaCompiler
 from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
 from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Budget, Expectations, Waiver
@@ -186,6 +187,8 @@ class Image:
     history: tuple[str, ...] = ("COPY /layer /",)
     layers: tuple[Layer, ...] = (Layer("sha256:" + "1" * 64, 4_000_000_000, "COPY /layer /"),)
     cache: tuple[Cached, ...] | None = ()
+    compilers: dict[str, CudaCompiler] = field(default_factory=dict)
+    interpreters: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
     wanted: Expectations = field(
         default_factory=lambda: Expectations(
@@ -219,6 +222,15 @@ class Image:
     def folder(self, path: str, mode: int = 0o755, uid: int = 0) -> None:
         """Put a folder there."""
         self.put(Node(path, "directory", mode, uid, 0, 0, 0))
+
+    def compiler(self, path: str, release: str, *archs: str) -> None:
+        """Put one of NVIDIA's compilers there, of a release of CUDA, that makes code for these."""
+        self.file(path, mode=0o755)
+        self.compilers[path] = CudaCompiler(release, frozenset(archs))
+
+    def want(self, *archs: str) -> None:
+        """Ask for these architectures besides."""
+        self.wanted = replace(self.wanted, archs=(*self.wanted.archs, *archs))
 
     def add(self, one: SharedObject) -> None:
         """Put an object there, in place of one at the same path."""
@@ -264,6 +276,8 @@ class Image:
             distributions=tuple(self.distributions),
             texts=self.texts,
             linker_cache=self.cache,
+            compilers=self.compilers,
+            interpreters=self.interpreters,
             unreadable=self.unreadable,
         )
 

@@ -9,6 +9,7 @@ import pytest
 from isal import isal_zlib
 
 from pipeline.adapters.image_files.folder import Folder
+from pipeline.formats.cuda_compilers import CudaCompiler
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit import survey as room
 from pipeline.stages.audit.survey import survey
@@ -49,6 +50,22 @@ def test_objects_are_found_by_their_bytes_whatever_they_are_called() -> None:
     assert {one.path for one in seen.objects.values()} == set(seen.objects)
     assert seen.unreadable == ()
     assert "/usr/lib/libx.so.1" in seen.nodes
+
+
+def test_a_compiler_says_what_it_makes_and_a_script_what_it_is_started_with() -> None:
+    names = b"\0sm_90a\0Cuda compilation tools, release 12.8, V12.8.93\0"
+    seen = survey(
+        image(
+            tar(
+                Item("opt/bin/ptxas", content=ELF + names, mode=0o755),
+                Item("opt/bin/program", content=ELF + names, mode=0o755),
+                Item("opt/bin/serve", content=b"#! /root/venv/bin/python -I\n" + bytes(100), mode=0o755),
+                Item("opt/bin/odd", content=b"#!\n" + bytes(100), mode=0o755),
+            )
+        )
+    )
+    assert seen.compilers == {"/opt/bin/ptxas": CudaCompiler("12.8", frozenset({"sm_90a"}))}
+    assert seen.interpreters == {"/opt/bin/serve": "/root/venv/bin/python"}
 
 
 def test_a_damaged_object_is_listed_and_the_rest_is_read() -> None:

@@ -1,0 +1,244 @@
+"""What compiles at run time is asked for the GPUs that the image is for, and so is every package of kernels.
+
+Each case is a public report, or a relative of one; its healthy twin differs in the one thing that matters.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from pipeline.formats.elf.objects import DeviceCode
+from pipeline.model import Severity
+from tests.unit.stages.audit.audited_image import CUBINS, SITE, TORCH, VLLM, Image, library, module
+from tests.unit.stages.audit.sabotage import ERROR, NOTE, WARNING, Case, add_case, assert_only_its_rule_finds
+
+CASES: list[Case] = []
+breaks = partial(add_case, CASES)
+
+PTXAS = f"{SITE}/triton/backends/nvidia/bin/ptxas"
+SECOND = f"{SITE}/triton/backends/nvidia/bin/ptxas-blackwell"
+OF_128 = ("sm_80", "sm_90", "sm_90a", "sm_100", "sm_100a", "sm_120", "sm_120a")
+OF_129 = (*OF_128, "sm_103", "sm_103a", "sm_121", "sm_121a")
+OF_130 = (*OF_129, "sm_110", "sm_110a")
+NVCC = "/usr/local/cuda/bin/nvcc"
+
+
+def for_blackwell(image: Image, *archs: str) -> None:
+    """Let what every model runs have code for Blackwell, and ask for these architectures."""
+    code = (*CUBINS, *(DeviceCode("cubin", arch, 1) for arch in ("sm_100", "sm_110", "sm_120")))
+    for path in (f"{TORCH}/libtorch_cuda.so", f"{VLLM}/_C.abi3.so", f"{VLLM}/_moe_C.abi3.so"):
+        image.change(path, device_code=code)
+    image.want(*archs)
+
+
+# -- Triton's ptxas -----------------------------------------------------------------------------------
+
+
+@breaks("jit", ERROR, "Triton's ptxas of CUDA 12.8 makes no code for sm_121")
+def tritons_ptxas_knows_no_gb10(image: Image) -> None:
+    """https://github.com/triton-lang/triton/issues/8539, with Triton 3.5.0."""
+    for_blackwell(image, "sm_121")
+    image.compiler(PTXAS, "12.8", *OF_128)
+
+
+@breaks("jit", ERROR, "Triton's ptxas of CUDA 12.8 makes no code for sm_103, sm_110")
+def tritons_ptxas_knows_neither_b300_nor_thor(image: Image) -> None:
+    """One finding for one cause: https://github.com/vllm-project/vllm/issues/32575."""
+    for_blackwell(image, "sm_103", "sm_110")
+    image.compiler(PTXAS, "12.8", *OF_128)
+
+
+@breaks("jit", ERROR, "Triton's ptxas of CUDA 12.4 makes no code for sm_120")
+def tritons_ptxas_is_older_than_rtx_5090(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    image.compiler(PTXAS, "12.4", "sm_80", "sm_90", "sm_90a")
+
+
+@breaks("jit", ERROR, "Triton's ptxas of CUDA 12.9 makes no code for sm_110")
+def tritons_second_ptxas_knows_no_thor(image: Image) -> None:
+    """Triton 3.6.0 calls ptxas-blackwell, of CUDA 12.9, from capability 10.0 on."""
+    for_blackwell(image, "sm_110")
+    image.compiler(PTXAS, "12.8", *OF_128)
+    image.compiler(SECOND, "12.9", *OF_129)
+
+
+@breaks("jit", WARNING, "Triton's ptxas of CUDA 12.8 makes no code for sm_100")
+def what_nobody_asked_for_is_a_warning_where_the_core_has_code(image: Image) -> None:
+    for_blackwell(image)
+    image.wanted = type(image.wanted)(
+        cell=image.wanted.cell, pins=image.wanted.pins, labels=image.wanted.labels
+    )
+    image.compiler(PTXAS, "12.8", "sm_75", "sm_80", "sm_89", "sm_90", "sm_90a")
+
+
+def test_a_ptxas_of_cuda_13_serves_gb10() -> None:
+    image = Image()
+    for_blackwell(image, "sm_121", "sm_110")
+    image.compiler(PTXAS, "13.0", *OF_130)
+    assert not [one for one in image.judged().findings if one.rule == "jit"]
+
+
+def test_tritons_second_ptxas_serves_what_the_first_does_not() -> None:
+    image = Image()
+    for_blackwell(image, "sm_121")
+    image.compiler(PTXAS, "12.8", *OF_128)
+    image.compiler(SECOND, "13.1", *OF_130)
+    assert not [one for one in image.judged().findings if one.rule == "jit"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "second", "helps"),
+    [
+        ("TRITON_PTXAS_PATH", False, True),
+        ("TRITON_PTXAS_PATH", True, False),
+        ("TRITON_PTXAS_BLACKWELL_PATH", True, True),
+        ("TRITON_PTXAS_BLACKWELL_PATH", False, False),
+    ],
+)
+def test_a_variable_helps_where_triton_reads_it(variable: str, second: bool, helps: bool) -> None:
+    """``get_ptxas`` of Triton 3.6.0 does not read TRITON_PTXAS_PATH for Blackwell."""
+    image = Image()
+    for_blackwell(image, "sm_121")
+    image.compiler(PTXAS, "12.8", *OF_128)
+    if second:
+        image.compiler(SECOND, "12.8", *OF_128)
+    image.compiler("/usr/local/cuda-13.0/bin/ptxas", "13.0", *OF_130)
+    image.env[variable] = "/usr/local/cuda-13.0/bin/ptxas"
+    assert [one for one in image.judged().findings if one.rule == "jit"] != helps
+
+
+def test_the_remedy_names_the_variable_that_triton_reads_and_a_ptxas_that_is_there() -> None:
+    image = Image()
+    for_blackwell(image, "sm_121")
+    image.compiler(SECOND, "12.8", *OF_128)
+    image.compiler("/usr/local/cuda-13.0/bin/ptxas", "13.0", *OF_130)
+    (finding,) = (one for one in image.judged().findings if one.rule == "jit")
+    assert "set TRITON_PTXAS_BLACKWELL_PATH to /usr/local/cuda-13.0/bin/ptxas" in finding.hint
+
+
+def test_without_vllm_a_ptxas_that_is_too_old_is_a_warning() -> None:
+    """PyTorch calls Triton for torch.compile only."""
+    image = Image()
+    for_blackwell(image, "sm_121")
+    image.stranger()
+    image.want("sm_121")
+    image.distributions = [one for one in image.distributions if one.name != "vllm"]
+    image.compiler(PTXAS, "12.8", *OF_128)
+    severities = {one.severity for one in image.judged().findings if "makes no code" in one.text}
+    assert severities == {Severity.WARNING}
+
+
+# -- nvcc ---------------------------------------------------------------------------------------------
+
+
+@breaks("jit", WARNING, "nvcc of CUDA 12.8, which FlashInfer calls, makes no code for sm_120")
+def flashinfer_refuses_an_nvcc_that_knows_rtx_5090(image: Image) -> None:
+    """https://github.com/vllm-project/vllm/issues/50705: nvcc 12.8 knows sm_120, FlashInfer wants 12.9."""
+    for_blackwell(image, "sm_120")
+    image.install("flashinfer-python", "0.6.14")
+    image.compiler(NVCC, "12.8", *OF_128)
+
+
+@breaks("jit", WARNING, "nvcc of CUDA 12.9, which FlashInfer calls, makes no code for sm_110")
+def flashinfers_nvcc_knows_no_thor(image: Image) -> None:
+    for_blackwell(image, "sm_110")
+    image.install("flashinfer-python", "0.6.14")
+    image.compiler(NVCC, "12.9", *OF_129)
+
+
+@breaks("jit", WARNING, "nvcc of CUDA 12.4, which DeepGEMM calls, makes no code for sm_100")
+def deep_gemms_nvcc_knows_no_b200(image: Image) -> None:
+    for_blackwell(image, "sm_100")
+    image.folder(f"{VLLM}/third_party/deep_gemm")
+    image.file("/usr/local/cuda/bin/cuobjdump", mode=0o755)
+    image.compiler(NVCC, "12.4", "sm_80", "sm_90", "sm_90a")
+
+
+@pytest.mark.parametrize(("release", "archs"), [("12.9", OF_129), ("13.0", OF_130)])
+def test_an_nvcc_of_129_or_newer_serves_flashinfer_on_rtx_5090(release: str, archs: tuple[str, ...]) -> None:
+    image = Image()
+    for_blackwell(image, "sm_120")
+    image.install("flashinfer-python", "0.6.14")
+    image.compiler(NVCC, release, *archs)
+    assert not [one for one in image.judged().findings if "FlashInfer" in one.text]
+
+
+def test_compiled_kernels_of_its_version_do_without_nvcc() -> None:
+    image = Image()
+    for_blackwell(image, "sm_120")
+    image.install("flashinfer-python", "0.6.14")
+    image.install("flashinfer-jit-cache", "0.6.14+cu130")
+    image.add(library(f"{SITE}/flashinfer_jit_cache/jit_cache/silu/silu.so", device_code=CUBINS))
+    assert not [one for one in image.judged().findings if "FlashInfer compiles" in one.text]
+
+
+@pytest.mark.parametrize("package", ["flashinfer-cubin", "flashinfer-jit-cache"])
+def test_kernels_of_another_version_do_not_stand_for_nvcc(package: str) -> None:
+    """https://github.com/vllm-project/vllm/issues/49804; and cubins are what it downloads, not compiles."""
+    image = Image()
+    image.install("flashinfer-python", "0.6.14")
+    image.install(package, "0.6.13")
+    assert any("FlashInfer compiles at run time, and no nvcc" in one.text for one in image.judged().findings)
+
+
+# -- packages of kernels ------------------------------------------------------------------------------
+
+
+@breaks("device-code", ERROR, "fbgemm_gpu has no code for sm_103")
+def a_package_of_kernels_stops_at_b200(image: Image) -> None:
+    """https://github.com/pytorch/FBGEMM/issues/6151: sm_100a runs on 10.0 alone."""
+    for_blackwell(image, "sm_103")
+    code = tuple(DeviceCode("cubin", arch, 1) for arch in ("sm_80", "sm_90a", "sm_100a"))
+    for name in ("fbgemm_gpu_tbe_inference", "fbgemm_gpu_config"):
+        path = f"{SITE}/fbgemm_gpu/{name}.so"
+        image.add(library(path, "libc10.so", rpath=("$ORIGIN/../torch/lib",), device_code=code))
+
+
+@breaks("device-code", ERROR, "flash_attn_2_cuda has no code for sm_120")
+def flash_attention_was_built_for_ampere_and_hopper(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    path = f"{SITE}/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so"
+    image.add(module(path, "libc10.so", rpath=("$ORIGIN/torch/lib",), device_code=CUBINS))
+
+
+@breaks("device-code", WARNING, "bitsandbytes has no code for sm_120")
+def bitsandbytes_opens_a_library_without_blackwell(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    image.add(library(f"{SITE}/bitsandbytes/libbitsandbytes_cuda130.so", device_code=CUBINS))
+
+
+@breaks("device-code", ERROR, "/opt/app/libllama.so")
+def a_program_without_python_links_kernels(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    image.add(library("/opt/app/libllama.so", "libc.so.6", device_code=CUBINS))
+    image.change("/usr/bin/tini", needs=("libllama.so",), runpath=("/opt/app",))
+
+
+@breaks("device-code", NOTE, "it has no code for sm_120")
+def one_library_of_a_package_lacks_what_another_has(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    image.change(f"{VLLM}/_moe_C.abi3.so", device_code=CUBINS)
+
+
+def test_a_package_that_reaches_the_gpu_by_one_library_is_no_finding() -> None:
+    """SGLang has one library for Hopper and one for Blackwell."""
+    image = Image()
+    for_blackwell(image, "sm_100")
+    for folder, arch in (("sm90", "sm_90a"), ("sm100", "sm_100a")):
+        path = f"{SITE}/sgl_kernel/{folder}/ops.abi3.so"
+        code = (DeviceCode("cubin", "sm_80", 1), DeviceCode("cubin", arch, 1))
+        image.add(module(path, "libc10.so", rpath=("$ORIGIN/../../torch/lib",), device_code=code))
+    assert not [one for one in image.judged().findings if one.rule == "device-code"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.spoil.__name__)
+def test_sabotage_is_found_by_its_rule_and_by_no_other(case: Case) -> None:
+    if case.words.startswith("/"):
+        image = Image()
+        case.spoil(image)
+        (finding,) = (one for one in image.judged().findings if one.rule == case.rule)
+        assert (finding.path, finding.severity) == (case.words, case.severity)
+    else:
+        assert_only_its_rule_finds(case)
