@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pipeline.adapters.image_files.limits import MAX_FILE_BYTES, BrokenError, Meter
-from pipeline.adapters.image_files.nodes import Content, Kind, Layer, Node, Unreadable
+from pipeline.adapters.image_files.nodes import Content, Kind, Layer, Node, Unreadable, everywhere
 from pipeline.adapters.image_files.spool import IN_MEMORY_BYTES, mapped
 from pipeline.adapters.image_files.tar import text
 from pipeline.formats.image_config import ImageConfig
@@ -43,7 +43,9 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         """Nothing is held open between two nodes."""
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
+    def walk(
+        self, wants: Callable[[Node], bool], enters: Callable[[str], bool] = everywhere
+    ) -> Generator[tuple[Node, Content]]:
         """See :class:`FileSystem`."""
         meter = Meter()
         try:
@@ -53,7 +55,8 @@ class Folder:
             folders = [(root, os.fsencode(self._root))]
             while folders:
                 for listed in _list(*folders.pop(), meter):
-                    if listed.node.kind == "directory" and listed.device == top.st_dev:
+                    is_here = listed.node.kind == "directory" and listed.device == top.st_dev
+                    if is_here and enters(listed.node.path):
                         folders.append((listed.node, listed.real))
                     if listed.node.kind == "file" and wants(listed.node):
                         with _content(listed.real) as content:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline.adapters.image_files.contents import Contents
 from pipeline.adapters.image_files.limits import MAX_FILE_BYTES, BrokenError, Meter
-from pipeline.adapters.image_files.nodes import Node, Unreadable
+from pipeline.adapters.image_files.nodes import Node, Unreadable, everywhere
 from pipeline.adapters.image_files.overlay import Overlay
 from pipeline.adapters.image_files.spool import Spool
 from pipeline.adapters.image_files.stream import checked, prefetch, unpacked
@@ -78,7 +78,11 @@ class Layered:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
+    def walk(
+        self,
+        wants: Callable[[Node], bool],
+        enters: Callable[[str], bool] = everywhere,  # noqa: ARG002 - a layer is streamed whole
+    ) -> Generator[tuple[Node, Content]]:
         """See :class:`FileSystem`."""
         with Spool() as spool:
             walk = _Walk(wants, spool)

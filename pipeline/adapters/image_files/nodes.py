@@ -54,6 +54,11 @@ Content = memoryview | Unreadable | None
 """What comes with a node: the bytes of a wanted file, why they cannot be had, or nothing."""
 
 
+def everywhere(folder: str) -> bool:  # noqa: ARG001 - every one is entered, whatever its path
+    """Whether a walk enters a folder: it does."""
+    return True
+
+
 class FileSystem(Protocol):
     """The files of one image. Use it as a context manager."""
 
@@ -64,8 +69,13 @@ class FileSystem(Protocol):
     config: ImageConfig
     layers: tuple[Layer, ...]
 
-    def walk(self, wants: Callable[[Node], bool]) -> Generator[tuple[Node, Content]]:
+    def walk(
+        self, wants: Callable[[Node], bool], enters: Callable[[str], bool] = everywhere
+    ) -> Generator[tuple[Node, Content]]:
         """Every visible node, the root too, in no particular order; with its bytes where it is a wanted file.
+
+        ``enters`` is asked of a folder's path where listing it costs something: what is below one that is not
+        entered may be left out.
 
         ``wants`` is asked of visible files only. The bytes are valid until the next node is asked for. Where
         a path comes twice, as a layer may hold it, the later node counts; so does a folder that turns out to

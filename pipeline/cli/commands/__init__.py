@@ -17,6 +17,7 @@ from pipeline.cli.commands import (
     repair,
     report,
     verify,
+    which,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 GROUPS: Mapping[str, tuple[Command, ...]] = {
     "find out what can be had": (plan.COMMAND, explain.COMMAND),
     "make images": (lock.COMMAND, build.COMMAND),
-    "prove images": (certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
+    "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, gate.COMMAND, repair.COMMAND, report.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }

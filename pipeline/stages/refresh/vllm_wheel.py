@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.formats.cuda import runtime_of
+from pipeline.formats.torch_build import strings
 from pipeline.stages.refresh import reading
 from pipeline.stages.refresh.reading import Reading
-from pipeline.stages.refresh.torch_wheel import strings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

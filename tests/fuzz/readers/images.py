@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import compat
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.formats.elf import version_needs
 from pipeline.model import Certificate, Digest, Expectations
+from pipeline.stages import identify
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, config_of, image, layout, saved_files, stored, tar
@@ -87,6 +89,20 @@ def certified(*items: Item) -> Certificate:
     }
     with image(tar(*there.values())) as files:
         return judge(survey(files), EXPECTED, (), datetime.now(UTC))
+
+
+def identified(path: str) -> Callable[[bytes, Path], object]:
+    """Feeds an image with two Pythons, whose file of this path holds the bytes, to what tells its stack."""
+    there = (
+        *("usr/lib/python3.9/os.py", "usr/lib/python3.11/os.py", "usr/lib/libcudart.so.12.8.90"),
+        "usr/lib/python3/dist-packages/torch-2.6.0.dist-info/METADATA",
+    )
+
+    def feed(data: bytes, _: Path) -> object:
+        with image(tar(*(Item(name, content=b"x") for name in there), Item(path, content=data))) as files:
+            return identify.of_files("127.0.0.1:5000/a:b", files, compat.shipped())
+
+    return feed
 
 
 EXPECTED = Expectations(pins=(("torch", "2.13.0"), ("numpy", "2.0")), archs=("sm_80",))
@@ -176,6 +192,17 @@ READERS = (
     Reader("METADATA", file_of_image(f"{SITE}/torch-2.13.0.dist-info/METADATA"), (METADATA,)),
     Reader("RECORD", file_of_image(f"{SITE}/torch-2.13.0.dist-info/RECORD"),
            (b"torch/_C.so,sha256=abc,5\n../../../bin/f2py,sha256=x,9\n",)),
+    Reader("torch/version.py", identified(f"{SITE}/torch/version.py"),
+           (b"__version__ = '2.11.0+cu130'\ncuda: Optional[str] = '13.0'\n",)),
+    Reader("CUDAConfig.h", identified(f"{SITE}/torch/include/ATen/cuda/CUDAConfig.h"),
+           (b'#define NVCC_FLAGS_EXTRA "-gencode;arch=compute_90,code=sm_90"\n',)),
+    Reader("vllm/_version.py", identified(f"{SITE}/vllm/_version.py"),
+           (b"__version__ = version = '0.26.0'\n",)),
+    Reader("METADATA of a stack", identified(f"{SITE}/vllm-0.26.0.dist-info/METADATA"),
+           (b"Name: vllm\nVersion: 0.26.0\n",)),
+    Reader("pyvenv.cfg", identified("opt/venv/pyvenv.cfg"), (b"version_info = 3.11.7\n",)),
+    Reader("os-release of a stack", identified("etc/os-release"),
+           (b'NAME=Debian\nPRETTY_NAME="Debian 12"\n',)),
     Reader("os-release", file_of_image("etc/os-release"), (b"ID=debian\nVERSION_ID=12\n",)),
     Reader("passwd", file_of_image("etc/passwd"), (b"root:x:0:0:root:/root:/bin/sh\n",)),
     Reader("pip.conf", file_of_image("etc/pip.conf"), (b"[global]\nindex-url = https://u:p@x.example/\n",)),

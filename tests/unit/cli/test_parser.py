@@ -155,11 +155,11 @@ FOR_ALL_STAGES = {("lock", "--repository"), ("publish", "--find-links")}
 ACTS = {
     "--json": set(COMMANDS),
     "--matrix": set(COMMANDS),
-    "--repository": set(COMMANDS) - {"lock", "explain", "certify", "gpu-day", "refresh"},
+    "--repository": set(COMMANDS) - {"lock", "explain", "which", "certify", "gpu-day", "refresh"},
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},
-    "--platform": {"explain", "certify"},
+    "--platform": {"explain", "which", "certify"},
     "--arch": {"certify"},
 }
 

@@ -6,33 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.stages.refresh import compiler_wheel, sdist, torch_wheel
+from pipeline.stages.refresh import compiler_wheel, sdist
 from pipeline.stages.refresh.reading import capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.mark.parametrize(
-    ("source", "cuda"),
-    [
-        ("cuda = '11.7'", "11.7"),
-        ("from typing import Optional\ncuda: Optional[str] = '13.2'\nhip: Optional[str] = None", "13.2"),
-        ("cuda: Optional[str] = None", None),
-        ("print('cuda = 9.9')", None),
-    ],
-)
-def test_the_version_of_cuda_is_read_from_source_that_is_not_run(source: str, cuda: str | None) -> None:
-    assert torch_wheel.strings(source.encode()).get("cuda") == cuda
-
-
-def test_machine_code_and_ptx_are_told_apart_in_nvccs_flags() -> None:
-    flags = (
-        b'#define NVCC_FLAGS_EXTRA "-gencode;arch=compute_90a,code=sm_90a;-gencode;arch=compute_120,'
-        b'code=[sm_120,compute_120];-gencode;arch=compute_120,code=compute_120"\n'
-    )
-    assert torch_wheel.archs(flags) == ("sm_90a", "sm_120", "compute_120")
-    assert torch_wheel.archs(b"#pragma once\n") is None
 
 
 def test_a_build_scripts_architectures_are_named_as_nvcc_names_them() -> None:

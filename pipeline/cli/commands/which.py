@@ -1,0 +1,125 @@
+"""``which``: what an image really is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import report
+from pipeline.cli import options, output
+from pipeline.cli.command import Command
+from pipeline.model import to_json
+from pipeline.model.errors import GOOD, MACHINE, REFUSED, TagproofError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.cli.options import Options
+    from pipeline.model.identities import Identity
+
+_IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive, an OCI layout or a root"
+
+MAX_LIST_BYTES = 1 << 20
+"""Of a list of images."""
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=_IMAGES)
+    parser.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
+    parser.add_argument("--file", metavar="LIST", help="a file with an image on each line; - is stdin")
+    parser.add_argument("--labels", action="store_true", help="believe labels and tag: read no layer")
+    options.add_platform(parser)
+    options.add_matrix(parser)
+    options.add_json(parser)
+
+
+def _run(given: Options) -> int:
+    names = [*given.images, *_listed(given.file)]
+    if bool(names) is bool(given.root):
+        hint = f"see {output.MODULE} which --help"
+        raise UsageError("which takes images, a list of them by --file, or --root DIR", hint=hint)
+    if given.root and (given.platform or given.labels):
+        raise UsageError("--platform and --labels are of images, --root of none", hint="leave them out")
+    if given.root:
+        from pipeline.runner import identifying
+
+        return _told(given, [identifying.of_folder(given.root)], [])
+    return _told(given, *_identified(given, names))
+
+
+def _identified(
+    given: Options, names: Sequence[str]
+) -> tuple[list[Identity], list[tuple[str, TagproofError]]]:
+    """What each image is; of several, also which could not be read, and why."""
+    from pipeline.cli import context
+    from pipeline.runner import identifying
+
+    machine = context.services(given)
+    images, unread = [], []
+    for name in names:
+        try:
+            images.append(identifying.of_image(name, machine, given.platform, labels_only=given.labels))
+        except TagproofError as error:
+            if len(names) == 1:
+                raise
+            unread.append((name, error))
+    return images, unread
+
+
+def _told(given: Options, images: Sequence[Identity], unread: Sequence[tuple[str, TagproofError]]) -> int:
+    """Print it; 1 where an image is not what it says, or a fleet has no one stack; 3 where one is unread."""
+    from pipeline.compat.fleet import fleet_of
+    from pipeline.report import identified
+
+    fleet = fleet_of(images) if len(images) + len(unread) > 1 else None
+    if given.json:
+        rows = [{"name": name, "what": error.what, "hint": error.hint} for name, error in unread]
+        answer = {"images": to_json(tuple(images)), "unread": rows, "fleet": to_json(fleet)}
+        output.print_json({"schema": report.SCHEMA, **answer})
+    else:
+        why = [(name, f"{error.what}\n    hint: {error.hint}") for name, error in unread]
+        output.print_text(identified.text_of(images, fleet, why))
+    if any(image.contradictions for image in images) or (fleet and fleet.is_broken):
+        return REFUSED
+    return MACHINE if unread else GOOD
+
+
+def _listed(file: str | None) -> Iterator[str]:
+    """The images of a list: one a line, with comments after #. Raises UsageError where it cannot be read."""
+    if file is None:
+        return
+    try:
+        text = sys.stdin.read(MAX_LIST_BYTES) if file == "-" else _text(Path(file))
+    except (OSError, ValueError) as error:
+        what = f"the list {file} cannot be read: {error}"
+        raise UsageError(what, hint="name a text file with one image on each line, or - for stdin") from error
+    for line in text.splitlines():
+        yield from line.partition("#")[0].split()[:1]
+
+
+def _text(file: Path) -> str:
+    from pipeline.adapters import files
+
+    return files.read(file, MAX_LIST_BYTES).decode()
+
+
+COMMAND = Command(
+    "which",
+    summary="say what an image really is: PyTorch, CUDA, vLLM, Python, GPUs, driver, base",
+    description=(
+        "Says in one line what an image really is, ours or anyone's, by the certificate beside it, else by a "
+        "few small files inside it; what its tag, a label or a variable says and a file denies is named. "
+        "Of several images, by name or in a list, it also says what driver their hosts need, and which "
+        "of them are unlike the others. Exit code 1 where an image is not what it says of itself, or where "
+        "images differ in CUDA's major or in the GPUs that they reach; 3 where one could not be read."
+    ),
+    examples=(
+        ("which 127.0.0.1:5000/tagproof/vllm:cpu", "an image in a registry"),
+        ("which --root / --json", "the machine or container that this runs in"),
+        ("which --file images.txt", "a fleet: which of them is unlike the others"),
+    ),
+    add_options=_add_options,
+    run=_run,
+)
