@@ -279,8 +279,9 @@ def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts
     """What belongs to this cell: Pythons, how to install it, drivers, and the GPUs that it reaches."""
     pythons, level = _pythons(cell, facts), verdict.level
     rules = () if level is Level.OK else tuple(dict.fromkeys(finding.rule for finding in verdict.at(level)))
+    command = " ".join([install(cell, facts), *(f"{name}=={version}" for name, version in conditions.pins)])
     if cell.cuda_version is None:
-        return Option(cell, level, rules, pythons, install(cell, facts))
+        return Option(cell, level, rules, pythons, command)
     toolkit = facts.toolkit(cell.cuda_version)
     oldest, last = _drivers(cell.cuda_version, conditions, facts)
     return Option(
@@ -288,7 +289,7 @@ def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts
         level,
         rules,
         pythons,
-        install(cell, facts),
+        command,
         driver=oldest,
         last_driver=last,
         ptx_driver=toolkit.driver if toolkit else "",

@@ -1,14 +1,14 @@
-"""Packages that do not go together although no requirement of theirs says so, as three tables.
+"""Packages that do not go together although no requirement of theirs says so, as tables.
 
-``EQUALS`` must be of one release, ``CLASHES`` fail in these ranges, ``TWINS`` write the same files. Each row
-has its source; the functions look up what is installed and judge nothing else. What requirements do say is
-not here: METADATA is asked for that.
+``EQUALS`` must be of one release, ``CLASHES`` fail in these ranges, ``TWINS`` write the same files, and
+``UNDECLARED`` are compiled for a PyTorch that their METADATA does not name. Each row has its source; the
+functions look up what is installed and judge nothing else. What requirements do say is not here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -69,7 +69,16 @@ class Twins:
     @property
     def projects(self) -> tuple[str, ...]:
         """Their names, without ranges."""
-        return tuple(canonicalize_name(_requirement(name).name) for name in self.names)
+        return tuple(map(project, self.names))
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """A requirement that the releases in the range ``owner`` have, and that their METADATA does not state."""
+
+    owner: str
+    requirement: str
+    source: tuple[str, ...]
 
 
 EQUALS: tuple[Equal, ...] = (
@@ -217,6 +226,53 @@ TWINS: tuple[Twins, ...] = (
 )
 
 
+_CODEC = "https://github.com/meta-pytorch/torchcodec#installing-torchcodec"
+
+UNDECLARED: tuple[Undeclared, ...] = (
+    Undeclared("torchcodec>=0.1,<0.2", "torch>=2.5,<2.6", (_CODEC,)),
+    Undeclared("torchcodec>=0.2,<0.3", "torch>=2.6,<2.7", (_CODEC,)),
+    Undeclared("torchcodec>=0.3,<0.6", "torch>=2.7,<2.8", (_CODEC,)),
+    Undeclared("torchcodec>=0.6,<0.8", "torch>=2.8,<2.9", (_CODEC,)),
+    Undeclared("torchcodec>=0.8,<0.10", "torch>=2.9,<2.10", (_CODEC,)),
+    Undeclared("torchcodec>=0.10,<0.11", "torch>=2.10,<2.11", (_CODEC,)),
+    Undeclared(
+        "torchcodec>=0.11", "torch>=2.11", (_CODEC, "https://github.com/meta-pytorch/torchcodec/pull/1328")
+    ),
+    Undeclared(
+        "torchaudio>=2.11",
+        "torch>=2.11",
+        (
+            "https://github.com/pytorch/audio/pull/4212",
+            "https://github.com/vast-ai/base-image/pull/291",
+        ),
+    ),
+)
+
+
+DEFAULT_BUILDS: tuple[tuple[str, str, str], ...] = (
+    (
+        "torchcodec==0.11.0",
+        "cu130",
+        "torchcodec-0.11.0, x86_64 wheel: torchcodec/libtorchcodec_core4.so links libcudart.so.13",
+    ),
+    (
+        "torchcodec>=0.14",
+        "cu130",
+        "torchcodec-0.14.0 to 0.17.0, x86_64 wheels: torchcodec/libtorchcodec_core4.so links libcudart.so.13",
+    ),
+)
+"""Releases of which the default index has a build for this CUDA on x86-64, and where that was read."""
+
+
+CLASHING = frozenset(canonicalize_name(Requirement(row.other).name) for row in CLASHES)
+"""The packages that are known to fail beside some others."""
+
+
+def undeclared(package: str, version: str) -> Iterator[Undeclared]:
+    """The requirements that this release has beside those of its METADATA."""
+    return (row for row in UNDECLARED if holds(row.owner, {package: version}))
+
+
 def unequal(installed: Mapping[str, str]) -> Iterator[tuple[Equal, tuple[tuple[str, str], ...]]]:
     """The rows of EQUALS that are broken, each with the packages of it that are installed and their versions.
 
@@ -245,13 +301,12 @@ def twins(installed: Mapping[str, str]) -> Iterator[tuple[Twins, tuple[str, ...]
             yield row, here
 
 
-def holds(requirement: str, installed: Mapping[str, str]) -> bool:
-    """Whether the package of this requirement is installed, in its range; pre-releases count as releases.
+def holds(text: str, installed: Mapping[str, str]) -> bool:
+    """Whether the package of a requirement is installed, in its range; pre-releases count as releases.
 
     A version that is none (some distributions have such) is within no range.
     """
-    wanted = _requirement(requirement)
-    version = installed.get(canonicalize_name(wanted.name))
+    wanted, version = requirement(text), installed.get(project(text))
     if version is None:
         return False
     if not wanted.specifier:
@@ -266,10 +321,18 @@ def _public(version: str) -> str:
 
 
 @cache
-def _requirement(text: str) -> Requirement:
+def requirement(text: str) -> Requirement:
+    """A requirement of these tables, or one that was read before."""
     return Requirement(text)
 
 
+@cache
+def project(text: str) -> str:
+    """The package that such a requirement is about, by its normalised name."""
+    return canonicalize_name(requirement(text).name)
+
+
+@lru_cache(maxsize=4096)
 def _version(text: str) -> Version | None:
     try:
         return Version(text)

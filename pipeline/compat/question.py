@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
 from pipeline.formats import axes
 from pipeline.model import Cell, Conditions
 from pipeline.model.errors import UsageError
@@ -24,7 +27,20 @@ CONDITIONS = {
 }  # fmt: skip
 """The conditions that may be named, and what they are called in Conditions."""
 
-KEYS = (*AXES, *CONDITIONS)
+COMPANIONS = {
+    "transformers": "transformers", "tokenizers": "tokenizers", "torchvision": "torchvision",
+    "torchaudio": "torchaudio", "torchcodec": "torchcodec", "triton": "triton", "xformers": "xformers",
+    "flash-attn": "flash-attn", "flashinfer": "flashinfer-python", "numpy": "numpy",
+}  # fmt: skip
+"""The companions that may be named, and the packages that they are."""
+
+_FOR_GPUS = frozenset({"flash-attn", "flashinfer-python", "xformers"})
+"""The companions that nobody has without a GPU."""
+
+_SPELT = {canonicalize_name(package): key for key, package in COMPANIONS.items()}
+"""Other names of these keys: flash_attn, flashinfer-python."""
+
+KEYS = (*AXES, *CONDITIONS, *COMPANIONS)
 
 NONE = "none"
 """The vLLM of an image with PyTorch only."""
@@ -50,8 +66,9 @@ class Question:
     def is_of_gpus(self) -> bool:
         """Whether it is about a GPU, so that builds for a CPU are no answer."""
         conditions = self.conditions
+        named = {name for name, _ in conditions.pins} & _FOR_GPUS
         return self.cuda != "cpu" and any(
-            (conditions.gpus, conditions.archs, conditions.driver, conditions.compat)
+            (conditions.gpus, conditions.archs, conditions.driver, conditions.compat, named)
         )
 
     @property
@@ -96,6 +113,7 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
     values: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
+        key = _SPELT.get(canonicalize_name(key), key)
         if not equals or not value:
             raise UsageError(f"{word!r} is neither a cell nor key=value", hint=f"the keys: {', '.join(KEYS)}")
         if key not in _READERS:
@@ -108,6 +126,7 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
             raise UsageError(f"{word} is not understood", hint=str(error)) from error
         values[key] = (*values.get(key, ()), *read) if isinstance(read, tuple) else read
     conditions = {CONDITIONS[key]: value for key, value in values.items() if key in CONDITIONS}
+    conditions["pins"] = tuple((COMPANIONS[key], value) for key, value in values.items() if key in COMPANIONS)
     cell = {key: value for key, value in values.items() if key in AXES}
     machines = {gpu.machine for name in values.get("gpu", ()) if (gpu := facts.gpu(name))}
     if machines == {MACHINES[ARM64]}:  # such a GPU is built into its machine, as Grace's and Jetson's are
@@ -145,6 +164,14 @@ def _meant(value: str, spellings: axes.Spellings, example: str) -> str:
     for meaning in axes.meanings(value, spellings):
         return meaning
     raise ValueError(f"write it like {example}")
+
+
+def _release(value: str, _: Facts) -> str:
+    """A release of a companion, with its build if that is named."""
+    try:
+        return str(Version(value.removeprefix("=").strip()))
+    except InvalidVersion:
+        raise ValueError("write a release, as in transformers=4.57.6") from None
 
 
 def _gpus(value: str, facts: Facts) -> tuple[str, ...]:
@@ -191,4 +218,5 @@ _READERS: dict[str, _Reader] = {
     "glibc": _text(r"(?P<it>2\.[0-9]{1,2})", "glibc=2.36, as ldd --version shows it"),
     "gcc": _text(r"(?P<it>[0-9]{1,2})(?:\..*)?", "gcc=12"),
     "compat": _compat,
+    **dict.fromkeys(COMPANIONS, _release),
 }

@@ -107,9 +107,13 @@ class ReasonCode(StrEnum):
     EXCLUDED = "excluded", "`exclude` in the matrix names it."
     ARCHS = "archs", "A GPU's architecture is not among those that a wheel was compiled for."
     AUTO = "auto", "No release of vLLM pins this PyTorch for this CUDA."
-    COMPANIONS = "companions", "A pinned package does not fit this PyTorch or this vLLM."
+    CUDA_BUILD = (
+        "cuda-build",
+        "A library is built for another CUDA, or another PyTorch, than the one that is there.",
+    )
     CUDA_MAJOR = "cuda-major", "PyTorch and vLLM are built for different major versions of CUDA."
     DRIVER = "driver", "The driver is too old for this CUDA, or too new for the GPU."
+    EQUAL_VERSIONS = "equal-versions", "Packages that must be of one release are not."
     FORWARD_COMPATIBILITY = (
         "forward-compatibility",
         "CUDA's forward-compatibility package does not work with this GPU or this driver.",
@@ -119,7 +123,8 @@ class ReasonCode(StrEnum):
     PIN = "pin", "vLLM pins another PyTorch."
     PYTHON = "python", "There are no wheels for this Python."
     RELEASED = "released", "The release does not exist, or not for this platform."
-    TRANSFORMERS = "transformers", "The pinned Transformers does not fit this vLLM."
+    REQUIREMENT = "requirement", "A package asks for another version of one that is pinned beside it."
+    SAME_FILES = "same-files", "Packages that write the same files are installed together."
     VARIANT = "variant", "PyTorch has no build for this CUDA."
     WHOLE = "whole", "The wheel on the index is damaged."
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from pipeline import compat, matrix
 from pipeline.adapters import paths
 from pipeline.adapters.package_index import Index
+from pipeline.compat.companion_facts import COMPANIONS
 from pipeline.compat.facts import FACTS, OVERLAY, load
 from pipeline.formats.units import size
 from pipeline.model import Level
 from pipeline.model.errors import UsageError
 from pipeline.report.refreshed import summary
-from pipeline.stages.refresh import document, refresh
+from pipeline.stages.refresh import companions, document, refresh
 from pipeline.stages.refresh.journal import Journal
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ def update(
 ) -> Update:
     """Read what the index has and this file has not, and write it; say what that means for a matrix.
 
+    The file of this package has that of the companions beside it, which is brought up to date with it.
     Raises FactsError where the index or an artefact on it cannot be read; nothing is written then.
     """
     rows = document.read(path)
     before = _verdicts(path, matrix_file)
+    has_companions = path == FACTS
     with Index() as index:
         done = refresh(
             index,
@@ -51,10 +54,19 @@ def update(
             lambda text: narrator.note("", text),
             fresh=fresh,
         )
+        known = companions.read(COMPANIONS) if has_companions and not fresh else ()
+        released, unread = (
+            companions.refresh(index, known, lambda text: narrator.note("", text))
+            if has_companions and not done.problems
+            else ((), ())
+        )
     narrator.note("", f"asked the index {index.requests} times for {size(index.received)}")
-    if done.problems:
-        return Update(summary(done.before, done.before), done.problems)
-    document.write(path, done.rows, datetime.now(UTC).date().isoformat())
+    if problems := (*done.problems, *unread):
+        return Update(summary(done.before, done.before), problems)
+    today = datetime.now(UTC).date().isoformat()
+    document.write(path, done.rows, today)
+    if has_companions:
+        companions.write(COMPANIONS, released, today)
     return Update(summary(done.before, done.rows, tuple(_changed(before, _verdicts(path, matrix_file)))))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.compat.rules import cuda, devices, releases, system
+from pipeline.compat.rules import companions, cuda, devices, releases, system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,8 +46,8 @@ RULES: tuple[Rule, ...] = (
     Rule(system.glibc_of_vllm, ("vllm", "cuda", "platform")),
     Rule(system.libnuma, ("vllm", "cuda", "platform")),
     Rule(system.compiler, BUILD),
-    Rule(releases.companions, ALL),
-    Rule(releases.transformers, ALL),
+    Rule(companions.pinned, ALL),
+    Rule(companions.held_back, STACK),
     Rule(releases.known_bad, ALL),
 )
 """All rules, in the order in which they speak."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.compat.facts import minor, version
+from pipeline.compat.facts import minor
 from pipeline.formats import markers
 from pipeline.model import Finding, Level, project_of
 
@@ -173,46 +173,6 @@ def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact
         if torch:
             groups.setdefault(torch, []).append(row)
     return {torch: tuple(rows) for torch, rows in groups.items()}
-
-
-def transformers(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
-    """A Transformers that is pinned beside vLLM is within vLLM's range."""
-    if not conditions.pins:
-        return
-    vllm, pinned_version = vllm_of(cell, facts), dict(conditions.pins).get("transformers")
-    allowed = specifier(vllm, "transformers", cell.python) if vllm else None
-    if not vllm or not pinned_version or allowed is None:
-        return
-    fits = allowed.contains(pinned_version, prereleases=True)
-    text = f"vLLM {cell.vllm} takes transformers {allowed}, {pinned_version} is pinned"
-    level = Level.OK if fits else Level.IMPOSSIBLE
-    hint = "" if fits else "pin another one, or leave it to the lock"
-    yield Finding("transformers", level, text, vllm.source("pins"), hint)
-
-
-def companions(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
-    """A torchvision or torchaudio that is pinned is the one that was released for this PyTorch."""
-    if not conditions.pins:
-        return
-    vllm = vllm_of(cell, facts)
-    row = next((row for row in facts.pairs if row.torch == cell.torch), None)
-    for name in ("torchvision", "torchaudio"):
-        pinned_version = dict(conditions.pins).get(name)
-        if pinned_version is None:
-            continue
-        required = vllm and pinned(vllm, name, cell.python)
-        if required and vllm:
-            source, bad = vllm.source("pins"), Level.IMPOSSIBLE
-        elif row:
-            required, source, bad = getattr(row, name), row.source, Level.WARN
-        else:
-            text = f"which {name} belongs to torch {cell.torch} is not known; {pinned_version} is pinned"
-            yield Finding("companions", Level.UNKNOWN, text, (), "leave it to the lock")
-            continue
-        fits = version(required).public == version(pinned_version).public  # the local part is a build of it
-        text = f"{name} {required} belongs to torch {cell.torch}, {pinned_version} is pinned"
-        hint = "" if fits else f"pin {name}=={required}: another one's operators do not register"
-        yield Finding("companions", Level.OK if fits else bad, text, source, hint)
 
 
 # -- known to be bad --------------------------------------------------------------------------------

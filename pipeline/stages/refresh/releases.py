@@ -86,11 +86,11 @@ class _Wheel:
     @property
     def pythons(self) -> set[str]:
         """CPython as it is usually built, by minor: a free-threaded one is another ABI."""
-        return {_python(tag.interpreter) for tag in self.tags if tag.abi == tag.interpreter}
+        return {python_of(tag.interpreter) for tag in self.tags if tag.abi == tag.interpreter}
 
     @property
     def stable_abi(self) -> str | None:
-        return next((_python(tag.interpreter) for tag in self.tags if tag.abi == "abi3"), None)
+        return next((python_of(tag.interpreter) for tag in self.tags if tag.abi == "abi3"), None)
 
     @property
     def rank(self) -> tuple[bool, int, int, str]:
@@ -108,7 +108,7 @@ class _Wheel:
 
 def newest(files: Iterable[IndexFile]) -> Version | None:
     """The newest release that is neither a preview nor yanked, whatever files it has."""
-    versions = {version for file in files if not file.yanked and (version := _version(file.name))}
+    versions = {version for file in files if not file.yanked and (version := version_of(file.name))}
     return max((version for version in versions if not version.is_prerelease), default=None)
 
 
@@ -116,7 +116,7 @@ def offers(project: Project, files: Sequence[IndexFile], known: Mapping[str, obj
     """The releases of a project, oldest first. A wheel that is known goes on standing for its release."""
     releases: dict[Version, list[IndexFile]] = {}
     for file in files:
-        version = _version(file.name)
+        version = version_of(file.name)
         if version and not version.is_prerelease and version >= Version(project.oldest):
             releases.setdefault(version, []).append(file)
     if project.toolkit:
@@ -185,7 +185,7 @@ def _wheels(files: Iterable[IndexFile]) -> Iterator[_Wheel]:
             yield _Wheel(file, build, tags)
 
 
-def _version(name: str) -> Version | None:
+def version_of(name: str) -> Version | None:
     """The version in the name of a wheel or source archive; None for any other file and for odd names."""
     try:
         return parse_wheel_filename(name)[1] if name.endswith(".whl") else parse_sdist_filename(name)[1]
@@ -193,7 +193,8 @@ def _version(name: str) -> Version | None:
         return None
 
 
-def _python(interpreter: str) -> str:
+def python_of(interpreter: str) -> str:
+    """The Python of a tag's interpreter, ``3.11`` for ``cp311``; empty for others."""
     match = _CPYTHON.fullmatch(interpreter)
     return f"3.{match[1]}" if match else ""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.compat import pairs
+from pipeline.compat import companion_facts, pairs, shipped
+from pipeline.compat.companions import Place, Relations
+from pipeline.compat.remedies import hinted
 from tests.fuzz.reader import Reader
 
 if TYPE_CHECKING:
@@ -18,4 +20,28 @@ def read_pairs(data: bytes, _: Path) -> object:
     return list(pairs.clashes(installed)), list(pairs.unequal(installed)), list(pairs.twins(installed))
 
 
-READERS = (Reader("pairs", read_pairs, (b"0.11.0\n5.1.0\n0.6.14\n0.6.13\n11.5.3\n12.570.86\n",)),)
+def read_packages(data: bytes, _: Path) -> object:
+    """Feeds a requirement that torch has there, its version, and those of what is beside it."""
+    requirement, *versions = data.decode("utf-8", "replace").splitlines() or [""]
+    names = ("torch", "flash-attn", "torchvision", "transformers", "tokenizers", "torchaudio")
+    packages = dict(zip(names, versions, strict=False))
+    relations = Relations(
+        Place("3.12"), shipped(), companion_facts.shipped(), {"torch": (requirement,)}, packages
+    )
+    return [hinted(conflict, packages, relations) for conflict in relations.among(packages)]
+
+
+PACKAGES = b"""\
+transformers<5; python_version > '3'
+2.11.0
+2.8.3+cu12torch2.8cxx11abiTRUE
+0.25.0+cu129
+5.3.0
+0.19.1
+2.11.0
+"""
+
+READERS = (
+    Reader("pairs", read_pairs, (b"0.11.0\n5.1.0\n0.6.14\n0.6.13\n11.5.3\n12.570.86\n",)),
+    Reader("packages", read_packages, (PACKAGES,)),
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.compat import facts
-from pipeline.stages.refresh import document
+from pipeline.compat import companion_facts, facts
+from pipeline.stages.refresh import companions, document
 from pipeline.stages.refresh.journal import Journal
 from pipeline.stages.refresh.reading import Reading
 from tests.fuzz.reader import Reader, put
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ARTEFACT = next(row for row in compat.shipped().artefacts if row.package == "torch")
+RELEASES = json.dumps(
+    {"schema": 1, "read": "2026-11-26", "releases": [asdict(companion_facts.shipped().rows[0])]}
+).encode()
 FACTS = document.text([ARTEFACT], "2026-11-24").encode()
 SHA = "e" * 64
 
@@ -32,7 +36,14 @@ def read_journal(data: bytes, place: Path) -> object:
     return found.plain() if found else None
 
 
+def read_companions(data: bytes, place: Path) -> object:
+    path = put(place, "companions.json", data)
+    rows = companion_facts.load(path)
+    return rows.releases("transformers"), rows.release("transformers", "5.0.0"), companions.read(path)
+
+
 READERS = (
+    Reader("companions", read_companions, (RELEASES,)),
     Reader("facts", read_facts, (FACTS,)),
     Reader("facts to refresh", lambda data, place: document.read(put(place, "facts.json", data)), (FACTS,)),
     Reader("journal", read_journal, (json.dumps(Reading.of(ARTEFACT).plain()).encode(),)),

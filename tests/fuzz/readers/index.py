@@ -17,7 +17,7 @@ from pipeline.adapters.web.retries import RetryPolicy
 from pipeline.formats.elf import version_needs
 from pipeline.model import Reason
 from pipeline.model.errors import TagproofError
-from pipeline.stages.refresh import check, releases, sdist
+from pipeline.stages.refresh import check, companions, releases, sdist
 from pipeline.stages.refresh import readers as refresh_readers
 from tests.crafted import Item, pack, tar
 from tests.fuzz.answering import hosts_that_answer, http
@@ -171,7 +171,24 @@ def ask_index(data: bytes, _: Path) -> object:
         return index.files("torch")
 
 
+COMPANION = "transformers-5.3.0-py3-none-any.whl"
+
+
+def read_companion(data: bytes, _: Path) -> object:
+    """Feeds the METADATA of a companion's wheel, which its project's page lists alone."""
+    wheel = zipped(**{"transformers-5.3.0.dist-info__METADATA": data})
+    file = IndexFile(COMPANION, "https://x.example/x", SHA, None, None, "", yanked=False)
+    shelf = Shelf(file=wheel)
+    with standing_in(
+        pipeline__stages__refresh__companions__PROJECTS=(releases.Project("transformers"),),
+        tests__fuzz__readers__index__Shelf__files=lambda *_: (file,),
+    ):
+        return companions.refresh(shelf, (), lambda _: None)
+
+
 READERS = (
+    Reader("METADATA of a companion", read_companion,
+           (b"Name: transformers\nVersion: 5.3.0\nRequires-Python: >=3.10\nRequires-Dist: tokenizers<1\n",)),
     Reader("page of an index", read_page("json"), (PAGES["json"],)),
     Reader("page of an index in HTML", read_page("html"), (PAGES["html"],)),
     Reader("wheel of torch", on_index(TORCH, "torch"), (a_wheel(TORCH),)),

@@ -54,6 +54,7 @@ READERS = (
     Reader("matrix", lambda data, place: matrix.load(put(place, "matrix.yaml", data)), (MATRIX,),
            (MATRIX.replace(b'"2.13.0"', b"2.13").replace(b'"3.11"', b"3.10"),)),
     Reader("lock", read_lock, (LOCK,)),
-    Reader("question", ask, (b"torch=2.13.0 cuda=cu130 gpu=h100 driver=550.54.14 gcc=12 glibc=2.36",)),
+    Reader("question", ask,
+           (b"torch=2.13.0 cuda=cu130 gpu=h100 driver=550.54.14 gcc=12 glibc=2.36 triton=3.7.1",)),
     Reader("reference", read_reference, (b"127.0.0.1:5000/a@sha256:" + b"a" * 64,), refuses=(ValueError,)),
 )  # fmt: skip

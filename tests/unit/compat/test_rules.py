@@ -308,29 +308,33 @@ def test_a_compiler_that_was_not_read_is_warned_about() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pinned", "expected"), [("5.16.1", OK), ("5.20.0", IMPOSSIBLE), ("5.1", IMPOSSIBLE)]
+    ("pinned", "expected"), [("5.16.1", OK), ("5.20.0", IMPOSSIBLE), ("5.1.0", IMPOSSIBLE)]
 )
 def test_a_pinned_transformers_is_within_vllms_range(pinned: str, expected: Level) -> None:
-    assert level("transformers", pins=(("transformers", pinned),)) is expected
+    assert level("requirement", pins=(("transformers", pinned),)) is expected
 
 
 @pytest.mark.parametrize(
     ("cell", "pin", "expected"),
     [
         (CELL, ("torchvision", "0.28.0"), OK),
-        (CELL, ("torchvision", "0.28.0+cu126"), OK),
         (CELL, ("torchvision", "0.27.0"), IMPOSSIBLE),
         (CELL, ("torchaudio", "2.11.0"), OK),
-        (CELL, ("torchaudio", "2.10.0"), WARN),
-        (BARE, ("torchvision", "0.27.0"), WARN),
-        (replace(BARE, torch="2.10.0", cuda="cu128"), ("torchvision", "0.25.0"), UNKNOWN),
+        (CELL, ("torchaudio", "2.10.0"), IMPOSSIBLE),
+        (BARE, ("torchvision", "0.27.0"), IMPOSSIBLE),
+        (replace(BARE, torch="2.10.0", cuda="cu128"), ("torchvision", "0.25.0"), OK),
+        (BARE, ("torchvision", "99.0.0"), UNKNOWN),
     ],
 )
 def test_a_companion_is_the_one_released_for_this_pytorch(
     cell: Cell, pin: tuple[str, str], expected: Level
 ) -> None:
-    """What vLLM pins binds; what a table says is advice."""
-    assert level("companions", cell, pins=(pin,)) is expected
+    """Both say so: vLLM's requirements, and those of the companion."""
+    assert {one.level for one in of_rule("requirement", cell, pins=(pin,))} == {expected}
+
+
+def test_a_companion_for_another_cuda_is_none() -> None:
+    assert level("cuda-build", pins=(("torchvision", "0.28.0+cu126"),)) is IMPOSSIBLE
 
 
 BAD = KnownBad("trouble", "warn", "goes wrong", "take another", HERE)

@@ -177,7 +177,7 @@ def test_a_cell_is_judged_with_its_own_packages(tmp_path: Path) -> None:
     """A pin that is for one cell speaks against that one alone."""
     packages = "packages: [{pins: ['transformers==4.0.0'], cells: '*0.31.0*-cu130-*'}]"
     with pytest.raises(
-        UsageError, match=r"only cells that are impossible: vllm0\.31\.0-.*transformers: vLLM"
+        UsageError, match=r"only cells that are impossible: vllm0\.31\.0-.*requirement: vllm 0\.31\.0"
     ):
         load(tmp_path, f'vllm: ["0.32.0", "0.31.0"]\n{packages}')
 
