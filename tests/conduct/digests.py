@@ -38,7 +38,7 @@ COMMON = (
 OUTSIDE = ("pipeline.adapters.registry", "pipeline.adapters.engine")
 """Not followed from the audit: they hand over bytes, which the image's digest names."""
 
-NO_PART = frozenset({"facts.json", "overlay.json", "versions.json", "__init__.py"})
+NO_PART = frozenset({"facts.json", "companions.json", "overlay.json", "versions.json", "__init__.py"})
 """Data that are no part of a rule: a certificate names the day of its facts, and these digests themselves."""
 
 
