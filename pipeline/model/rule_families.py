@@ -74,12 +74,14 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
         error="a C compiler or Python.h is missing where vLLM is installed, which compiles at every start; "
         "Triton's ptxas makes no code for a required architecture",
         warning="the same with PyTorch alone; nvcc or cuobjdump is missing where FlashInfer or DeepGEMM may "
-        "call it, or makes no code for a GPU that the image is for",
+        "call it, or makes no code for a GPU that the image is for; headers, libraries or the driver are not "
+        "where the compiler and the linker look",
     ),
     "shadow": RuleFamily(
-        asks="Nothing in the image hides the host's driver.",
+        asks="Nothing in the image hides the host's driver, or a library that a package has of its own.",
         error="a stub or a CUDA compat directory hides the host's driver on the loader's path",
-        warning="one is in the image and not on that path",
+        warning="one is in the image and not on that path; another NCCL, cuDNN or cuBLAS is found before the "
+        "one of the packages",
     ),
     "contents": RuleFamily(
         asks="What is installed is what the lock, the labels and the packages say, and is there once.",
@@ -95,8 +97,10 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
     ),
     "config": RuleFamily(
         asks="The image starts, for its user, without secrets and without hiding GPUs.",
-        error="LD_PRELOAD is set; a secret is in the environment, the history or a file",
-        warning="only root can use it; devices are limited",
+        error="its user cannot get to a program, to Python or to a library that these need; a secret is in "
+        "the environment, the history or a file; all GPUs are hidden",
+        warning="LD_PRELOAD is set; only root can use it; a variable names what is not there; the driver is "
+        "not found where some platforms mount it",
     ),
     "budget": RuleFamily(
         asks="The image is no larger than it may be.",

@@ -32,19 +32,27 @@ class Links:
         start = self._folders[folder]
         return None if start is None else self._follow(start, name)
 
+    def entered(self, path: str) -> tuple[str, ...]:
+        """The folders that have to be entered to get to what this path names, links followed, in order."""
+        folders: dict[str, None] = {}
+        self._follow("/", path, folders)
+        return tuple(folders)
+
     def file(self, path: str) -> str | None:
         """The real path of the file that this path leads to; None where it leads to none."""
         node = self._nodes.get(self.real(path) or "")
         return node.path if node and node.kind == "file" else None
 
-    def _follow(self, place: str, path: str) -> str | None:
-        """From a real place along a path, its links and theirs."""
+    def _follow(self, place: str, path: str, entered: dict[str, None] | None = None) -> str | None:
+        """From a real place along a path, its links and theirs; the folders on the way into ``entered``."""
         followed, steps = 0, path.split("/")[::-1]
         while steps:
             step = steps.pop()
             if step == "..":
                 place = dirname(place)
             elif step not in ("", "."):
+                if entered is not None:
+                    entered[place] = None
                 target = join(place, step)
                 node = self._nodes.get(target)
                 if node is None or node.kind != "link":

@@ -131,10 +131,40 @@ def has_deep_gemm(image: ImageModel) -> bool:
     return "deep-gemm" in image.installed or any(folder in image.inventory.nodes for folder in vendored)
 
 
+def cuda_home(image: ImageModel) -> str:
+    """The folder of the toolkit: CUDA_HOME or CUDA_PATH, else that of the nvcc on PATH, else the default.
+
+    So torch.utils.cpp_extension and FlashInfer find it. What a variable names may not be there.
+    """
+    if named := named_home(image):
+        return image.env[named].rstrip("/")
+    nvcc = next((f"{folder}/nvcc" for folder in image.path if image.on_path(f"{folder}/nvcc")), "")
+    return nvcc.removesuffix("/bin/nvcc") or "/usr/local/cuda"
+
+
+def named_home(image: ImageModel) -> str | None:
+    """The variable that names the toolkit's folder, if one does."""
+    return next((name for name in ("CUDA_HOME", "CUDA_PATH") if image.env.get(name)), None)
+
+
+def is_home_missing(image: ImageModel) -> bool:
+    """Whether a variable names a folder of the toolkit that is not there."""
+    named = named_home(image)
+    return named is not None and not is_there(image, image.env[named])
+
+
+def is_there(image: ImageModel, place: str) -> bool:
+    """Whether there is something at this path; layers need not list the folders that their files are in."""
+    real = image.links.real(place.rstrip("/"))
+    nodes = image.inventory.nodes
+    return real in nodes or any(path.startswith(f"{real}/") for path in nodes)
+
+
 def cuda_tool(image: ImageModel, name: str) -> str | None:
-    """The real path of a tool of CUDA: in CUDA_HOME or CUDA_PATH, on PATH, or in the default folder."""
-    homes = (image.env.get("CUDA_HOME"), image.env.get("CUDA_PATH"), "/usr/local/cuda")
-    places = (name, *(f"{home}/bin/{name}" for home in homes if home))
+    """The real path of a tool of CUDA; where a variable names the toolkit's folder, only there."""
+    if named := named_home(image):
+        return image.on_path(f"{image.env[named].rstrip('/')}/bin/{name}")
+    places = (name, f"/usr/local/cuda/bin/{name}")
     return next((real for place in places if (real := image.on_path(place))), None)
 
 

@@ -44,13 +44,15 @@ class Load:
 
     ``order`` are the real paths in scope, the object itself first. ``names`` maps every soname that is loaded
     now to its real path; ``drivers`` are those of the driver, which the host provides. ``missing`` are the
-    sonames that nothing provides, each with the path of the object that needs it.
+    sonames that nothing provides, each with the path of the object that needs it. ``origins`` maps each real
+    path to the folder in which it was found, which links may lead out of.
     """
 
     order: tuple[str, ...]
     names: Mapping[str, str]
     drivers: frozenset[str]
     missing: tuple[tuple[str, str], ...]
+    origins: Mapping[str, str]
 
 
 class Loader:
@@ -112,7 +114,8 @@ class Loader:
                     drivers.add(need)
                 else:
                     missing.append((need, current.path))
-        return Load(tuple(order), names, frozenset(drivers), tuple(dict.fromkeys(missing)))
+        origins = {path: loaded.origin for path, loaded in order.items()}
+        return Load(tuple(order), names, frozenset(drivers), tuple(dict.fromkeys(missing)), origins)
 
     def _join(
         self,

@@ -10,19 +10,24 @@ from collections.abc import Callable, Iterator
 from pipeline.model import ImageFinding, RuleName
 from pipeline.stages.audit.image_model import ImageModel
 from pipeline.stages.audit.rules import (
+    access,
     budget,
     closure,
     config,
     contents,
     cuda,
     devices,
+    displaced,
     driver,
+    driver_folder,
+    environment,
     jit,
     requirements,
     secrets,
     shadow,
     stack,
     symbols,
+    toolkit,
 )
 
 Rule = Callable[[ImageModel], Iterator[ImageFinding]]
@@ -33,8 +38,19 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
     "one-cuda": (cuda.majors, cuda.minors),
     "device-code": (devices.empty, devices.reached),
     "driver-floor": (driver.label, driver.requirement, driver.compilers),
-    "jit": (jit.compiler, jit.headers, jit.ptxas, jit.fitness, jit.toolkit, jit.host_compiler),
-    "shadow": (shadow.driver,),
+    "jit": (
+        jit.compiler,
+        jit.headers,
+        jit.ptxas,
+        jit.fitness,
+        jit.toolkit,
+        jit.host_compiler,
+        toolkit.headers,
+        toolkit.links,
+        driver_folder.linker,
+        driver_folder.list_of_libraries,
+    ),
+    "shadow": (shadow.driver, displaced.by_name, displaced.siblings, displaced.by_path),
     "contents": (
         contents.lock,
         contents.claims,
@@ -48,9 +64,13 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
     "config": (
         config.preload,
         config.start,
-        config.access,
+        access.reachable,
+        access.home,
         config.writable,
         config.devices,
+        driver_folder.loader,
+        environment.places,
+        environment.architectures,
         secrets.settings,
         secrets.files,
     ),

@@ -6,31 +6,36 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.formats.image_config import ImageConfig
-from pipeline.formats.numbers import whole
 from pipeline.model import ImageFinding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.adapters.image_files.nodes import Node
     from pipeline.stages.audit.image_model import ImageModel
 
 _finding = partial(ImageFinding, rule="config")
 
 _STICKY = 0o1000
-_READ, _WRITE, _ENTER = 4, 2, 1
 
 
 def preload(image: ImageModel) -> Iterator[ImageFinding]:
     """Nothing is preloaded into every process, which includes the container toolkit's own."""
     words = image.env.get("LD_PRELOAD", "").replace(":", " ").split()
     for word in words:
-        is_there = "/" not in word or image.links.file(word) is not None
+        if not _is_found(image, word):
+            yield _finding(
+                severity=Severity.WARNING,
+                path=word if word.startswith("/") else "",
+                text=f"LD_PRELOAD names {word}, which is not there",
+                why="each program prints an error as it starts, and runs without what it would bring: object "
+                "from LD_PRELOAD cannot be preloaded",
+                hint="install the package that brings it, or take it out of LD_PRELOAD",
+            )
+            continue
         yield _finding(
             severity=Severity.WARNING,
             path=word if word.startswith("/") else "",
-            text=f"LD_PRELOAD loads {word} into every process"
-            + ("" if is_there else ", and it is not there"),
+            text=f"LD_PRELOAD loads {word} into every process",
             why="hooks of older container toolkits run with it outside the container (CVE-2025-23266), so "
             "GPU hosts refuse such images; and it may replace code that libraries were tested with",
             hint="set it in the entrypoint, only for the program that needs it",
@@ -43,6 +48,17 @@ def preload(image: ImageModel) -> Iterator[ImageFinding]:
             why="it may replace code that libraries were tested with",
             hint="remove the file",
         )
+
+
+def _is_found(image: ImageModel, word: str) -> bool:
+    """Whether the loader finds what is preloaded: a path, with tokens of its own, or a name."""
+    if "$" in word:
+        return True
+    if "/" in word:
+        return image.links.file(word) is not None
+    cached = {entry.soname for entry in image.inventory.linker_cache or ()}
+    folders = image.loader.folders(image.machine)
+    return word in cached or any(image.links.file(f"{folder}/{word}") for folder in folders)
 
 
 def start(image: ImageModel) -> Iterator[ImageFinding]:
@@ -60,7 +76,10 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
         )
         return
     first = words[0]
-    if image.on_path(first) or ("/" in first and not first.startswith("/")):
+    if real := image.on_path(first):
+        yield from _interpreter(image, first, real)
+        return
+    if "/" in first and not first.startswith("/"):
         return
     file = image.links.file(first) if first.startswith("/") else None
     yield _finding(
@@ -72,87 +91,17 @@ def start(image: ImageModel) -> Iterator[ImageFinding]:
     )
 
 
-def access(image: ImageModel) -> Iterator[ImageFinding]:
-    """The image's user can access what it starts and imports, and so can any user in group 0."""
-    config = image.inventory.config
-    if config == ImageConfig():
-        return
-    uid, gid = _user(image)
-    for what, path in _needed(image):
-        barrier = _barrier(image, path, uid, gid)
-        if barrier:
-            yield _finding(
-                severity=Severity.ERROR,
-                path=barrier,
-                text=f"user {config.user} cannot get to {what} through it",
-                why="the container does not start: permission denied",
-                hint=f"chmod a+rX {barrier}",
-            )
-        elif uid == 0 and (barrier := _barrier(image, path, _ANYBODY, 0)):
-            yield _finding(
-                severity=Severity.NOTE,
-                path=barrier,
-                text=f"only root gets to {what} through it",
-                why="platforms that give each container a user of its own (OpenShift) cannot run it",
-                hint=f"chmod a+rX {barrier}",
-            )
-    home = image.links.real(image.env.get("HOME", "")) if image.env.get("HOME") else None
-    node = image.inventory.nodes.get(home) if home else None
-    if node and uid != 0 and not _may(node, uid, gid, _WRITE):
+def _interpreter(image: ImageModel, first: str, real: str) -> Iterator[ImageFinding]:
+    """What a script is started with is there."""
+    interpreter = image.inventory.interpreters.get(real, "")
+    if interpreter.startswith("/") and not image.links.file(interpreter):
         yield _finding(
-            severity=Severity.WARNING,
-            path=node.path,
-            text=f"HOME is not writable for user {config.user}",
-            why="Triton, vLLM and the hub keep what they compile and download there",
-            hint=f"chown {config.user} {node.path}",
+            severity=Severity.ERROR,
+            path=real,
+            text=f"the image starts {first}, a script for {interpreter}, which is not there",
+            why="the container does not start: no such file or directory",
+            hint="install it anew in the environment where it is to run",
         )
-
-
-_ANYBODY = 1_000_670_000
-"""A user id that is in no image, like those of OpenShift."""
-
-
-def _user(image: ImageModel) -> tuple[int, int]:
-    """The image's user and group; a name that cannot be looked up counts as any user."""
-    user, _, group = image.inventory.config.user.partition(":")
-    rows = [row.split(":") for row in image.inventory.texts.get("/etc/passwd", "").splitlines()]
-    ids = {row[0]: (row[2], row[3]) for row in rows if len(row) > 3}  # noqa: PLR2004 - name, x, uid, gid
-    by_uid = dict(ids.values())
-    uid, gid = ids.get(user, (user or "0", by_uid.get(user or "0", "0")))
-    if user == "root":
-        uid, gid = "0", "0"
-    numbers = whole(uid), whole(gid if whole(group) is None else group)
-    return _ANYBODY if numbers[0] is None else numbers[0], _ANYBODY if numbers[1] is None else numbers[1]
-
-
-def _needed(image: ImageModel) -> Iterator[tuple[str, str]]:
-    config = image.inventory.config
-    for word in (*config.entrypoint, *config.command)[:1]:
-        if real := image.on_path(word):
-            yield word, real
-    if image.main:
-        yield "Python's packages", image.main.site
-        if image.main.python:
-            yield "Python", image.main.python
-
-
-def _barrier(image: ImageModel, path: str, uid: int, gid: int) -> str | None:
-    """The first folder on the path that this user may not enter, or the path itself if it is unreadable."""
-    if uid == 0:
-        return None
-    parts = path.strip("/").split("/")
-    for depth in range(1, len(parts) + 1):
-        folder = "/" + "/".join(parts[:depth])
-        node = image.inventory.nodes.get(folder)
-        needed = _READ if depth == len(parts) else _ENTER
-        if node and node.kind != "link" and not _may(node, uid, gid, needed):
-            return folder
-    return None
-
-
-def _may(node: Node, uid: int, gid: int, what: int) -> bool:
-    shift = 6 if node.uid == uid else 3 if node.gid == gid else 0
-    return bool(node.mode >> shift & what)
 
 
 def writable(image: ImageModel) -> Iterator[ImageFinding]:

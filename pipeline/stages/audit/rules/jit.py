@@ -12,6 +12,8 @@ from pipeline.stages.audit.compilers import (
     better_ptxas,
     cuda_tool,
     has_deep_gemm,
+    is_home_missing,
+    named_home,
     needed,
     needs_nvcc,
     nvcc_release,
@@ -32,6 +34,11 @@ _finding = partial(ImageFinding, rule="jit")
 
 C_COMPILERS = ("gcc", "clang", "cc")
 CXX_COMPILERS = ("g++", "clang++", "c++")
+_INSTEAD = {
+    "FlashInfer": "install flashinfer-jit-cache of its version",
+    "DeepGEMM": "serve with VLLM_USE_DEEP_GEMM=0",
+}
+"""What can be done for each of them where there is no compiler that fits."""
 
 
 def _severity(image: ImageModel) -> Severity | None:
@@ -128,12 +135,7 @@ def _unfit(image: ImageModel, compiler: Unfit, archs: tuple[str, ...]) -> ImageF
             if compiler.who == "FlashInfer"
             else ": nvcc fatal: Unsupported gpu architecture"
         )
-        instead = (
-            "install flashinfer-jit-cache of its version"
-            if compiler.who == "FlashInfer"
-            else "serve with VLLM_USE_DEEP_GEMM=0"
-        )
-        hint = f"install nvcc of {newer} and set CUDA_HOME to it, or {instead}"
+        hint = f"install nvcc of {newer} and set CUDA_HOME to it, or {_INSTEAD[compiler.who]}"
         severity = Severity.WARNING
     names = ", ".join(_named(image, arch) for arch in archs)
     return _finding(
@@ -155,18 +157,20 @@ def _as_version(release: str) -> Version:
 
 
 def toolkit(image: ImageModel) -> Iterator[ImageFinding]:
-    """If FlashInfer or DeepGEMM has no compiled kernels, nvcc and its companions are there."""
-    if not image.uses_cuda:
+    """If FlashInfer or DeepGEMM has no compiled kernels, nvcc and its companions are there.
+
+    Where a variable names a folder that is not there, the rule for that says so.
+    """
+    if not image.uses_cuda or is_home_missing(image):
         return
-    if needs_nvcc(image) and not cuda_tool(image, "nvcc"):
-        yield _without(image, "FlashInfer", "nvcc", "install flashinfer-jit-cache of its version")
-    if has_deep_gemm(image):
-        for tool in ("nvcc", "cuobjdump"):
-            if not cuda_tool(image, tool):
-                yield _without(image, "DeepGEMM", tool, "serve with VLLM_USE_DEEP_GEMM=0")
+    deep_gemm = ("DeepGEMM",) if has_deep_gemm(image) else ()
+    flashinfer = ("FlashInfer",) if needs_nvcc(image) else ()
+    for tool, users in (("nvcc", (*flashinfer, *deep_gemm)), ("cuobjdump", deep_gemm)):
+        if users and not cuda_tool(image, tool):
+            yield _without(image, users, tool)
 
 
-def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFinding:
+def _without(image: ImageModel, users: tuple[str, ...], tool: str) -> ImageFinding:
     """A tool is not where it is searched; it may be elsewhere, as in NVIDIA's wheels."""
     paths = (path for path in sorted(image.inventory.nodes) if path.endswith(f"/bin/{tool}"))
     hidden = next((path for path in paths if "/triton/" not in path), None)  # Triton's are for its own use
@@ -175,12 +179,16 @@ def _without(image: ImageModel, who: str, tool: str, instead: str) -> ImageFindi
         if hidden
         else f"CUDA_HOME, once {tool} is installed"
     )
+    who, named = " and ".join(users), named_home(image)
+    places = f"{named}={image.env[named]}" if named else "CUDA_HOME, PATH, /usr/local/cuda"
+    many = len(users) > 1
     return _finding(
         severity=Severity.WARNING,
         path=hidden or "",
-        text=f"{who} compiles at run time, and no {tool} is where it looks: CUDA_HOME, PATH, /usr/local/cuda",
-        why=f"models and GPUs that need {who} fail, or do without it, at their first request; others run",
-        hint=f"set {home}, or {instead}",
+        text=f"{who} {'compile' if many else 'compiles'} at run time, and no {tool} is where "
+        f"{'they look' if many else 'it looks'}: {places}",
+        why=f"models and GPUs that need {who} fail, or do without, at their first request; others run",
+        hint=f"set {home}; or {', and '.join(_INSTEAD[user] for user in users)}",
     )
 
 

@@ -144,6 +144,11 @@ FILES = {
     "/usr/local/bin/serve": 0o755,
     "/usr/include/python3.11/Python.h": 0o644,
     f"{SITE}/triton/backends/nvidia/bin/ptxas": 0o755,
+    "/sbin/ldconfig": 0o755,
+}
+TEXTS = {
+    "/etc/ld.so.conf": "include /etc/ld.so.conf.d/*.conf\n",
+    "/etc/ld.so.conf.d/nvidia.conf": "/usr/local/nvidia/lib64\n",
 }
 LINKS = {
     "/lib": "usr/lib",
@@ -177,7 +182,7 @@ class Image:
     objects: dict[str, SharedObject] = field(default_factory=lambda: {one.path: one for one in OBJECTS})
     nodes: dict[str, Node] = field(default_factory=dict)
     distributions: list[Distribution] = field(default_factory=lambda: [*DISTRIBUTIONS])
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=lambda: dict(TEXTS))
     env: dict[str, str] = field(
         default_factory=lambda: {"PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin", "HOME": "/home/app"}
     )

@@ -13,7 +13,7 @@ CASES: list[Case] = []
 breaks = partial(add_case, CASES)
 
 
-@breaks("config", WARNING, "LD_PRELOAD loads /usr/lib/libodd.so into every process, and it is not there")
+@breaks("config", WARNING, "LD_PRELOAD names /usr/lib/libodd.so, which is not there")
 def a_library_is_pushed_into_every_process(image: Image) -> None:
     image.env["LD_PRELOAD"] = "/usr/lib/libodd.so"
 

@@ -214,7 +214,7 @@ def gcc_is_newer_than_nvcc_takes(image: Image) -> None:
 @breaks("shadow", ERROR, "where the loader looks (/etc/ld.so.conf)")
 def a_compat_folder_is_in_the_loaders_configuration(image: Image) -> None:
     image.file("/usr/local/cuda-13.0/compat/libcuda.so.1")
-    image.file("/etc/ld.so.conf", text="/usr/local/cuda-13.0/compat\n")
+    image.file("/etc/ld.so.conf.d/compat.conf", text="/usr/local/cuda-13.0/compat\n")
 
 
 @breaks("shadow", ERROR, "where the loader looks (/etc/ld.so.cache)")

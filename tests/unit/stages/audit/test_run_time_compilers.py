@@ -106,7 +106,8 @@ def test_a_variable_helps_where_triton_reads_it(variable: str, second: bool, hel
         image.compiler(SECOND, "12.8", *OF_128)
     image.compiler("/usr/local/cuda-13.0/bin/ptxas", "13.0", *OF_130)
     image.env[variable] = "/usr/local/cuda-13.0/bin/ptxas"
-    assert [one for one in image.judged().findings if one.rule == "jit"] != helps
+    found = [one for one in image.judged().findings if one.rule == "jit"]
+    assert bool(found) is not helps
 
 
 def test_the_remedy_names_the_variable_that_triton_reads_and_a_ptxas_that_is_there() -> None:
@@ -162,7 +163,7 @@ def test_an_nvcc_of_129_or_newer_serves_flashinfer_on_rtx_5090(release: str, arc
     for_blackwell(image, "sm_120")
     image.install("flashinfer-python", "0.6.14")
     image.compiler(NVCC, release, *archs)
-    assert not [one for one in image.judged().findings if "FlashInfer" in one.text]
+    assert not [one for one in image.judged().findings if "makes no code" in one.text]
 
 
 def test_compiled_kernels_of_its_version_do_without_nvcc() -> None:
