@@ -196,6 +196,13 @@ def oracles(session: nox.Session) -> None:
 
 
 @nox.session
+def healthy(session: nox.Session) -> None:
+    """Certify environments that are in order: there is no error, and no warning without a reason."""
+    install(session, "test")
+    run(session, PYTHON, "-m", "pytest", "tests/healthy", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for files that the readers do not survive, for minutes instead of seconds."""
     install(session, "test")

@@ -99,6 +99,18 @@ def needed(roots: Iterable[str], packages: Packages) -> frozenset[str]:
     return frozenset(named & packages.installed.keys())
 
 
+def askers(packages: Packages) -> Mapping[str, frozenset[str]]:
+    """For each package that another one requires there, extras included, the names of those.
+
+    Raises TooManyError.
+    """
+    owners: dict[str, set[str]] = {}
+    for owner, requirement in _applying(packages, packages.installed):
+        if isinstance(requirement, Requirement):
+            owners.setdefault(canonicalize_name(requirement.name), set()).add(owner)
+    return {name: frozenset(names) for name, names in owners.items()}
+
+
 def pinned(name: str, owners: Sequence[str], packages: Packages) -> str | None:
     """The version of ``name`` that the first of these owners which requires it pins; None for any version."""
     for owner in owners:

@@ -45,11 +45,13 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
         error="a program, a Python extension or a library that these load needs a library that nothing "
         "provides, a symbol version that its provider lacks, or an executable stack that the image's glibc "
         "refuses",
-        warning="a plugin that its package tries and does without",
+        warning="a plugin that its package tries and does without; none of the builds that a package "
+        "chooses from can be loaded, which is an error where the server imports it at its start",
     ),
     "symbols": RuleFamily(
         asks="What an extension leaves undefined is defined by something that is loaded with it.",
-        error="an extension needs symbols that the installed PyTorch does not define",
+        error="an extension or a library that it loads needs symbols that nothing in its process defines; "
+        "the finding names the library that should",
         warning="",
     ),
     "one-cuda": RuleFamily(
@@ -85,13 +87,16 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
     ),
     "contents": RuleFamily(
         asks="What is installed is what the lock, the labels and the packages say, and is there once.",
-        error="the installed set is not the lock's, labels contradict files, a package is installed twice",
-        warning="a package's files differ from its RECORD",
+        error="the installed set is not the lock's, labels contradict files, a package is installed twice; "
+        "files of two packages are mixed, a .pth file or the start of a package is gone",
+        warning="a package's files differ from its RECORD; of two packages with the same files the wrong one "
+        "lies on top; a folder hides another package's module",
     ),
     "requirements": RuleFamily(
         asks="What the installed packages require of each other is installed, in versions that fit.",
-        error="a package that the server or torch imports requires another version than is installed; with "
-        "a lock, also where it is missing",
+        error="a package that the server or torch imports requires another version than is installed, or "
+        "what it imports at its start is missing (with a lock: whatever is missing); parts of one release "
+        "differ; a pair that is known to fail",
         warning="something else is missing; a contradiction in what no server imports, or with a library of "
         "NVIDIA's, whose files decide; a requirement that cannot be parsed",
     ),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.image_files.links import Links
 from pipeline.model.platforms import MACHINES
 from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit.installed import askers
 from pipeline.stages.audit.loader import Loaded, Loader
+from pipeline.stages.audit.owners import Owners
 from pipeline.stages.audit.python import environments, is_extension, site_of
 
 if TYPE_CHECKING:
@@ -114,6 +116,16 @@ class ImageModel:
             for distribution in self.distributions
             if site_of(distribution.path) == site
         }
+
+    @cached_property
+    def owners(self) -> Owners:
+        """Whose the files of the installed distributions are."""
+        return Owners(self.distributions, self.inventory.claims, self.inventory.nodes)
+
+    @cached_property
+    def askers(self) -> Mapping[str, tuple[str, ...]]:
+        """For each package that another one requires, the names of those."""
+        return askers(self)
 
     # -- what is loaded -----------------------------------------------------------------------------
 
@@ -270,6 +282,13 @@ class ImageModel:
         return {major: tuple(paths) for major, paths in sorted(paths_by_major.items())}
 
     @cached_property
+    def cuda_major(self) -> str:
+        """The CUDA major that torch's own libraries link; without torch that of most that link one."""
+        users = self.runtimes
+        torchs = [major for major, paths in users.items() if any("/torch/lib/" in path for path in paths)]
+        return max(torchs or users, key=lambda major: len(users[major]), default="")
+
+    @cached_property
     def components(self) -> tuple[tuple[str, str, str], ...]:
         """The installed parts of CUDA's toolkit: name, version ("13.0"), and where."""
         from_packages = (
@@ -291,10 +310,9 @@ class ImageModel:
 
     @cached_property
     def cuda(self) -> str:
-        """The version of the loaded CUDA runtime ("13.0", or "13" if the minor is unknown); else empty."""
+        """The version of the image's CUDA runtime ("13.0", or "13" if the minor is unknown); else empty."""
         if not self.uses_cuda:
             return ""
-        majors = list(self.runtimes) or [""]
         versions = [version for what, version, _ in self.components if what == "the runtime"]
         versions += [
             match[1]
@@ -308,9 +326,9 @@ class ImageModel:
         ):
             versions.append(f"{local[1]}.{local[2]}")
         fitting = [
-            version for version in versions if version.split(".")[0] == majors[-1] or not self.runtimes
+            version for version in versions if version.split(".")[0] == self.cuda_major or not self.runtimes
         ]
-        return next(iter(fitting), majors[-1])
+        return next(iter(fitting), self.cuda_major)
 
 
 def _minor(version: str) -> str:

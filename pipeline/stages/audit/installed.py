@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from pipeline.formats import markers
-from pipeline.formats.requirements import Packages
+from pipeline.formats.requirements import Fault, Packages, TooManyError, broken
+from pipeline.formats.requirements import askers as asking
 from pipeline.stages.audit.python import site_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,37 @@ def installed_per_environment(image: ImageModel) -> tuple[Installed, ...]:
     for distribution in image.distributions:
         by_site.setdefault(site_of(distribution.path) or "", []).append(distribution)
     return tuple(_of(image.environments[site], by_site, image) for site in sorted(by_site))
+
+
+def askers(image: ImageModel) -> Mapping[str, tuple[str, ...]]:
+    """For each package that another one of its environment requires, the names of those, in order."""
+    names: dict[str, set[str]] = {}
+    for installed in installed_per_environment(image):
+        for packages in installed.packages("0", image.machine):
+            try:
+                of_one = asking(packages)
+            except TooManyError:  # the rule on requirements reports it
+                continue
+            for name, owners in of_one.items():
+                names.setdefault(name, set()).update(owners)
+    return {name: tuple(sorted(owners)) for name, owners in names.items()}
+
+
+def requirement_on(package: Distribution, asker: Distribution, image: ImageModel) -> str:
+    """What one package asks of another whose version does not fit, as it writes it; empty if it fits."""
+    for installed in installed_per_environment(image):
+        if installed.distributions.get(asker.name) != asker:
+            continue
+        packages = installed.packages("0", image.machine)[0]
+        alone = Packages(packages.installed, {asker.name: asker.requires}, packages.markers)
+        try:
+            violations = broken(alone)
+        except TooManyError:  # the rule on requirements reports it
+            return ""
+        for violation in violations:
+            if violation.name == package.name and violation.fault is Fault.OTHER_VERSION:
+                return violation.requirement.partition(";")[0].strip()
+    return ""
 
 
 def _of(environment: Environment, by_site: Mapping[str, list[Distribution]], image: ImageModel) -> Installed:

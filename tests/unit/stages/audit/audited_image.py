@@ -13,7 +13,7 @@ from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
 from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Budget, Expectations, Waiver
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.inventory import Distribution, Inventory
+from pipeline.stages.audit.inventory import Claim, Distribution, Inventory
 from tests.builders import CUDA_CELL
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ LINKS = {
     "/usr/bin/gcc": "x86_64-linux-gnu-gcc-12",
 }
 DISTRIBUTIONS = tuple(
-    Distribution(name, version, "uv", f"{SITE}/{name.replace('-', '_')}-{version}.dist-info", (), size)
+    Distribution(name, version, "uv", f"{SITE}/{name.replace('-', '_')}-{version}.dist-info", size=size)
     for name, version, size in (
         ("torch", "2.13.0", 1_000_000_000),
         ("vllm", "0.32.0", 800_000_000),
@@ -195,6 +195,7 @@ class Image:
     compilers: dict[str, CudaCompiler] = field(default_factory=dict)
     interpreters: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
+    claims: dict[str, tuple[Claim, ...]] = field(default_factory=dict)
     wanted: Expectations = field(
         default_factory=lambda: Expectations(
             cell=CELL,
@@ -280,6 +281,7 @@ class Image:
             objects=self.objects,
             distributions=tuple(self.distributions),
             texts=self.texts,
+            claims=self.claims,
             linker_cache=self.cache,
             compilers=self.compilers,
             interpreters=self.interpreters,

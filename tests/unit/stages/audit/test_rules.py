@@ -54,9 +54,10 @@ def a_library_that_its_package_opens_misses_another(image: Image) -> None:
     image.add(library(f"{SITE}/odd/lib/libmine.so", "libodd.so"))
 
 
-@breaks("closure", NOTE, "libtbb.so.12 is nowhere in the image")
+@breaks("closure", NOTE, "libnvinfer.so.10 is nowhere in the image")
 def a_backend_that_is_optional_misses_its_library(image: Image) -> None:
-    image.add(module(f"{SITE}/numba/np/ufunc/tbbpool.cpython-311-x86_64-linux-gnu.so", "libtbb.so.12"))
+    providers = f"{SITE}/onnxruntime/capi/libonnxruntime_providers_tensorrt.so"
+    image.add(library(providers, "libnvinfer.so.10"))
 
 
 @breaks("closure", NOTE, "libodd.so is nowhere in the image")
@@ -309,9 +310,10 @@ def conda_and_pip_are_mixed(image: Image) -> None:
     image.file("/opt/venv/conda-meta/triton-3.7.1-py311_0.json")
 
 
-@breaks("contents", WARNING, "triton 3.7.1: 2 of its files differ from its RECORD: a.py, b.so")
-def files_of_a_package_were_overwritten(image: Image) -> None:
-    image.install("triton", "3.7.1", broken_files=("a.py", "b.so"))
+@breaks("contents", WARNING, "triton 3.7.1: 2 of its files are not as its RECORD says")
+def files_of_a_package_were_changed(image: Image) -> None:
+    changed = (f"{SITE}/triton/compiler.py", f"{SITE}/triton/_C/libtriton.so")
+    image.install("triton", "3.7.1", changed=changed)
 
 
 # -- requirements -----------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from isal import isal_zlib
 from pipeline.adapters.image_files.folder import Folder
 from pipeline.formats.cuda_compilers import CudaCompiler
 from pipeline.model.errors import ImageError
+from pipeline.stages.audit import records
 from pipeline.stages.audit import survey as room
 from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, folder, image, link, tar
@@ -18,6 +21,11 @@ from tests.crafted import Item, folder, image, link, tar
 SITE = "opt/venv/lib/python3.11/site-packages"
 ELF = Path(isal_zlib.__file__).read_bytes()
 """A library that is here in any case."""
+
+
+def sha256(content: bytes) -> str:
+    """As a RECORD writes it."""
+    return "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def package(name: str, record: str, site: str = SITE, metadata: str = "") -> list[Item]:
@@ -108,10 +116,11 @@ def test_texts_are_those_that_rules_read() -> None:
 
 def test_a_record_is_held_against_what_is_there() -> None:
     """Absent, of another size; fine is what has no size, what lies outside, and bytecode that is gone."""
-    record = """a/__init__.py,sha256=x,5
+    record = """a/__init__.py,,5
 a/data,sha256=x,5
+a/edited.py,sha256=x,5
 a/gone.py,sha256=x,5
-"a/with, comma.py",sha256=x,1
+"a/with, comma.py",,1
 a/__pycache__/__init__.cpython-311.pyc,,
 ../../../bin/a,sha256=x,2
 a-1.0.dist-info/RECORD,,
@@ -120,18 +129,53 @@ a-1.0.dist-info/RECORD,,
         *package("a", record),
         Item(f"{SITE}/a/__init__.py", content=b"x = 1"),
         Item(f"{SITE}/a/data", content=b"longer"),
+        Item(f"{SITE}/a/edited.py", content=b"x = 2"),
         Item(f"{SITE}/a/with, comma.py", content=b"x"),
         Item("opt/venv/bin/a", content=b"ok", mode=0o755),
     ]
     (one,) = survey(image(tar(*items))).distributions
     assert (one.name, one.version, one.installer, one.path) == ("a", "1.0", "uv", f"/{SITE}/a-1.0.dist-info")
-    assert one.broken_files == (f"/{SITE}/a/data", f"/{SITE}/a/gone.py")
-    assert one.size == 5 + 6 + 1 + 2 + len(record)
+    assert one.missing == (f"/{SITE}/a/gone.py",)
+    assert one.changed == (f"/{SITE}/a/data", f"/{SITE}/a/edited.py")
+    assert one.size == 5 + 6 + 5 + 1 + 2 + len(record)
+
+
+def test_what_conda_installs_has_its_prefix_written_into_it_so_only_sizes_count() -> None:
+    """https://docs.conda.io/projects/conda-build/en/stable/resources/make-relocatable.html."""
+    items = [*package("a", "a.py,sha256=x,5\n"), Item(f"{SITE}/a.py", content=b"x = 1")]
+    items[-2] = Item(f"{SITE}/a-1.0.dist-info/INSTALLER", content=b"conda\n")
+    (one,) = survey(image(tar(*items))).distributions
+    assert one.changed == ()
+
+
+def test_of_a_file_in_two_records_it_is_known_whose_it_is() -> None:
+    """By its hash where the sizes are equal; data is compared by size alone."""
+    ours, theirs = (f"a.py,{sha256(content)},5\ndata,,1\n" for content in (b"x = 1", b"x = 2"))
+    items = [
+        *package("ours", ours),
+        *package("theirs", theirs),
+        Item(f"{SITE}/a.py", content=b"x = 2"),
+        Item(f"{SITE}/data", content=b"1"),
+    ]
+    claims = survey(image(tar(*items))).claims
+    assert [(one.owner[-22:], one.holds) for one in claims[f"/{SITE}/a.py"]] == [
+        ("ages/ours-1.0.dist-info"[-22:], False),
+        ("es/theirs-1.0.dist-info"[-22:], True),
+    ]
+    assert [one.holds for one in claims[f"/{SITE}/data"]] == [True, True]
+
+
+def test_a_large_library_is_compared_by_its_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing gigabytes would cost more than all else that a certificate does."""
+    monkeypatch.setattr(records, "MAX_HASHED_BYTES", len(ELF) - 1)
+    items = [*package("a", f"a.so,sha256=x,{len(ELF)}\n"), Item(f"{SITE}/a.so", content=ELF)]
+    (one,) = survey(image(tar(*items))).distributions
+    assert one.changed == ()
 
 
 def test_a_record_may_name_files_through_a_link() -> None:
     """lib64 is one in every virtual environment."""
-    record = "../../../lib64/python3.11/site-packages/a.py,sha256=x,5"
+    record = f"../../../lib64/python3.11/site-packages/a.py,{sha256(b'x = 1')},5"
     items = [*package("a", record), Item(f"{SITE}/a.py", content=b"x = 1"), link("opt/venv/lib64", "lib")]
     (one,) = survey(image(tar(*items))).distributions
     assert (one.broken_files, one.size) == ((), 5)
@@ -191,7 +235,7 @@ def test_what_would_fill_the_memory_is_an_error(
     limit: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each file is within its own bounds; there are too many."""
-    monkeypatch.setattr(room, limit, 100)
+    monkeypatch.setattr(records if limit == "MAX_ROWS" else room, limit, 100)
     items = [*package("a", "x,,\n" * 200), Item("a.so", content=ELF)]
     with pytest.raises(ImageError, match=rf"an image cannot be surveyed: .*{says}"):
         survey(image(tar(*items)))
