@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.compat.companion_facts import Companions
-    from pipeline.compat.facts import Facts, Source
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Source
 
 Package = tuple[str, str]
 """A package by its normalised name, and its version with its local part."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
-    from pipeline.compat.facts import Facts, Source
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Source
     from pipeline.model import Conditions
 
 MINOR_VERSIONS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"

@@ -2,95 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.compat.drivers import judged, numbers, windows
+from pipeline.compat.answers import POSSIBLE, SAID, Answer, Nearest, nearby
+from pipeline.compat.cpu_builds import notes_on_distributions, of_own_build
+from pipeline.compat.drivers import judged, windows
 from pipeline.compat.facts import version
 from pipeline.compat.judge import judge
-from pipeline.compat.question import NONE, Question
-from pipeline.compat.rules import devices
+from pipeline.compat.options import Option, install, option_of, pythons_of
+from pipeline.compat.question import NONE
+from pipeline.compat.refusals import Refusal, level_of, of_no_candidate, refusals
 from pipeline.compat.rules.other_builds import other_vllm
-from pipeline.compat.rules.releases import distribution, pinned_by, torch_of, vllm_of
-from pipeline.compat.stacks import AXES, changed, nearest, stacks
-from pipeline.formats.gpu_arch import Coverage, coverage
-from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict, index_of
+from pipeline.compat.rules.releases import distribution, pinned_by, torch_of
+from pipeline.compat.stacks import nearest, nearest_to, stacks
+from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.compat.facts import Facts
-    from pipeline.model import Conditions
-
-POSSIBLE = (Level.OK, Level.WARN)
-
-
-@dataclass(frozen=True)
-class Option:
-    """One build and what belongs to it.
-
-    ``cell`` has the newest Python and vLLM that fit; ``rules`` are those that found its level, where
-    that is not ok. ``driver`` is the oldest for machine code on all GPUs that are asked for,
-    ``last_driver`` the last branch that knows them all, empty while there is none such;
-    ``ptx_driver`` is what PTX needs; all empty for a CPU. ``reach`` says, for each kind of
-    coverage, which GPUs of which architecture it reaches.
-    """
-
-    cell: Cell
-    level: Level
-    rules: tuple[str, ...]
-    pythons: tuple[str, ...]
-    install: str
-    driver: str = ""
-    last_driver: str = ""
-    ptx_driver: str = ""
-    reach: tuple[tuple[Coverage, tuple[tuple[str, tuple[str, ...]], ...]], ...] = ()
-
-    @property
-    def drivers(self) -> str:
-        """The drivers that run it, in words."""
-        return f"{self.driver} or newer" + (f", up to branch R{self.last_driver}" if self.last_driver else "")
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """A possible cell beside one that is not, and the values in which it differs."""
-
-    cell: Cell
-    changes: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A rule that speaks against builds, against how many, and what it says of the newest of them."""
-
-    rule: str
-    builds: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the facts say to a question.
-
-    Of one build ``verdict`` holds every finding; of several, the findings that all of them share.
-    ``options`` are the builds that fit, the newest first; ``refused`` says why others do not.
-    """
-
-    summary: str
-    level: Level
-    verdict: Verdict
-    read: str
-    options: tuple[Option, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-    nearest: tuple[Nearest, ...] = ()
-    is_of_one_build: bool = False
+    from pipeline.compat.question import Question
 
 
 def explain(question: Question, facts: Facts) -> Answer:
     """Answer a question from the facts."""
-    return _of_one(question, facts) if question.is_of_one_build else _of_many(question, facts)
+    if question.of_own_cpu_build:
+        answer = of_own_build(question, facts)
+    else:
+        answer = _of_one(question, facts) if question.is_of_one_build else _of_many(question, facts)
+    return replace(answer, notes=tuple(dict.fromkeys((*question.notes, *_notes(question, answer, facts)))))
 
 
 # -- one build --------------------------------------------------------------------------------------
@@ -101,22 +42,15 @@ def _of_one(question: Question, facts: Facts) -> Answer:
     verdict = judge(cell, question.conditions, facts)
     near: tuple[Nearest, ...] = ()
     options: tuple[Option, ...] = ()
-    if verdict.level is Level.IMPOSSIBLE:
-        near = tuple(_nearby(cell, candidate) for candidate in nearest(cell, question.conditions, facts))
-    else:
+    if verdict.level not in POSSIBLE:
+        found = nearest(cell, question.conditions, facts)
+        near = tuple(nearby(cell, candidate, facts) for candidate in found)
+    if verdict.level is not Level.IMPOSSIBLE:
         options = (option_of(cell, verdict, question.conditions, facts),)
-    summary = f"{words(cell)}: {_SAID[verdict.level]}"
-    if question.vllm is None and verdict.level in POSSIBLE:
+    summary = f"{words(cell)}: {SAID[verdict.level]}"
+    if question.vllm is None and verdict.level is not Level.IMPOSSIBLE:
         summary += f"; {_newest_vllm(question, cell, facts)}"
     return Answer(summary, verdict.level, verdict, facts.read, options, nearest=near, is_of_one_build=True)
-
-
-_SAID = {
-    Level.OK: "possible",
-    Level.WARN: "possible, with a warning",
-    Level.UNKNOWN: "not known to be possible",
-    Level.IMPOSSIBLE: "impossible",
-}
 
 
 def _completed(question: Question, facts: Facts) -> Cell:
@@ -125,7 +59,7 @@ def _completed(question: Question, facts: Facts) -> Cell:
     cell = Cell(question.torch or "", question.cuda or "", question.python or "3", vllm, question.platform)
     if question.python:
         return cell
-    cells = [replace(cell, python=python) for python in reversed(_pythons(cell, facts))]
+    cells = [replace(cell, python=python) for python in reversed(pythons_of(cell, facts))]
     return min(
         cells or [replace(cell, python=_SOME_PYTHON)],
         key=lambda candidate: _trouble(judge(candidate, question.conditions, facts)),
@@ -141,15 +75,6 @@ _SOME_PYTHON = "3.12"
 """Stands in where no part of a cell was read, so no Python can be chosen."""
 
 
-def _pythons(cell: Cell, facts: Facts) -> tuple[str, ...]:
-    """The Pythons that every part has wheels for and is built for, oldest first."""
-    parts = [part for part in (torch_of(cell, facts), vllm_of(cell, facts)) if part]
-    if not parts:
-        return ()
-    allowed = [set(part.pythons) & set(part.pythons_built or part.pythons) for part in parts]
-    return tuple(sorted(set.intersection(*allowed), key=version))
-
-
 def _newest_vllm(question: Question, cell: Cell, facts: Facts) -> str:
     """The newest vLLM that can be added to this build, in words."""
     rows = pinned_by(facts, distribution(cell), cell.machine).get(cell.torch, ())
@@ -158,22 +83,24 @@ def _newest_vllm(question: Question, cell: Cell, facts: Facts) -> str:
             with_it = replace(cell, vllm=row.version, python=python)
             if judge(with_it, question.conditions, facts).level in POSSIBLE:
                 return f"the newest vLLM for it is {row.version} ({distribution(cell)})"
-    why = f"none of {facts.read} pins torch {cell.torch}" if not rows else "those that pin it do not fit"
-    return f"no vLLM for it ({why})"
+    why = "those that pin it do not fit" if rows else f"none of {facts.read} pins torch {cell.torch}"
+    return f"no vLLM for it ({why}{_first_on_machine(cell, facts)})"
 
 
-def words(cell: Cell) -> str:
-    """A cell in words."""
-    parts = [f"vLLM {cell.vllm}"] if cell.vllm else []
+def _first_on_machine(cell: Cell, facts: Facts) -> str:
+    """The first vLLM for this machine with the PyTorch that it pins, where that is newer than this one."""
+    by_torch = pinned_by(facts, distribution(cell), cell.machine)
+    oldest = min(by_torch, key=version, default=None)
+    if oldest is None or version(oldest) <= version(cell.torch):
+        return ""
+    return f"; for {cell.machine} the first is {by_torch[oldest][0].version}, with torch {oldest}"
+
+
+def words(cell: Cell, vllm: str = "") -> str:
+    """A cell in words; ``vllm`` is the build of vLLM that it has, where that is told."""
+    parts = [f"vLLM {vllm.removeprefix('vllm ') or cell.vllm}"] if cell.vllm else []
     parts += [f"torch {cell.torch}", cell.cuda, f"Python {cell.python}"]
     return ", ".join([*parts, *([cell.platform] if cell.machine != "x86_64" else [])])
-
-
-def _nearby(wish: Cell, other: Cell) -> Nearest:
-    differing = changed(wish, other)
-    return Nearest(
-        other, tuple((axis, str(getattr(other, axis) or NONE)) for axis in AXES if axis in differing)
-    )
 
 
 # -- many builds ------------------------------------------------------------------------------------
@@ -193,21 +120,57 @@ def _of_many(question: Question, facts: Facts) -> Answer:
             best[build] = (cell, verdict)
     ranked = sorted(best.values(), key=lambda option: _rank(option[0], option[1], facts), reverse=True)
     options = tuple(option_of(cell, verdict, question.conditions, facts) for cell, verdict in ranked)
-    refused = _refusals([findings for build, findings in reasons.items() if build not in best])
-    shared = _shared([verdict for _, verdict in ranked])
-    nothing = Level.IMPOSSIBLE if refused else Level.UNKNOWN
-    level = min((option.level for option in options), key=lambda option: option.rank, default=nothing)
-    summary = _on_driver(question, shared, refused, facts) + _summary(question, options, facts)
-    return Answer(summary, level, shared, facts.read, options, refused)
+    against = {build: findings for build, findings in reasons.items() if build not in best}
+    if not (best or against):
+        return _of_none(question, facts)
+    refused = refusals(against.values())
+    decisive = _decisive(options, against)
+    answering = {option.cell for option in decisive}
+    shared = _shared([verdict for cell, verdict in ranked if cell in answering])
+    level = min((option.level for option in decisive), key=lambda level: level.rank, default=Level.IMPOSSIBLE)
+    summary = _on_driver(question, shared, refused, facts) + _summary(question, decisive, refused, facts)
+    near: tuple[Nearest, ...] = ()
+    if (question.cuda is None and not _is_served(decisive, facts)) or level not in POSSIBLE:
+        near = _near(question, facts, on_default_index=level in POSSIBLE)
+    return Answer(summary, level, shared, facts.read, options, refused, near)
 
 
-def _refusals(against: Sequence[Sequence[Finding]]) -> tuple[Refusal, ...]:
-    """Of what is against builds, newest first, a line for each rule, the busiest first."""
-    counts = Counter(rule for findings in against for rule in {finding.rule for finding in findings})
-    texts: dict[str, str] = {}
-    for finding in (finding for findings in against for finding in findings):
-        texts.setdefault(finding.rule, finding.text)
-    return tuple(Refusal(rule, count, texts[rule]) for rule, count in counts.most_common())
+def _decisive(options: Sequence[Option], against: Iterable[tuple[str, str]]) -> tuple[Option, ...]:
+    """The options that answer: those for GPUs, unless nothing that was looked at is for one."""
+    of_gpus = tuple(option for option in options if option.cell.needs_gpu)
+    is_of_gpus = bool(of_gpus) or any(cuda != "cpu" for _, cuda in against)
+    return of_gpus if is_of_gpus else tuple(options)
+
+
+def _is_served(options: Sequence[Option], facts: Facts) -> bool:
+    """Whether something is known to fit, and is on the default index."""
+    return any(option.level in POSSIBLE and other_vllm(option.cell, facts) is None for option in options)
+
+
+def _of_none(question: Question, facts: Facts) -> Answer:
+    """No build has all that is named: what each of the nearest lacks, and what fits instead."""
+    verdicts = of_no_candidate(question, facts)
+    refused = refusals([verdict.at(verdict.level) for verdict in verdicts])
+    summary = f"nothing fits: {refused[0].text}" if refused else "nothing that was read fits"
+    near = _near(question, facts)
+    return Answer(summary, level_of(verdicts), Verdict(()), facts.read, refused=refused, nearest=near)
+
+
+def _near(question: Question, facts: Facts, *, on_default_index: bool = False) -> tuple[Nearest, ...]:
+    """The nearest that are known to fit, and what in them is another than is asked for."""
+    if not (asked := question.asked):
+        return ()
+    found = nearest_to(
+        asked, question.platform, question.conditions, facts, on_default_index=on_default_index
+    )
+    return tuple(
+        Nearest(
+            cell,
+            tuple((axis, str(getattr(cell, axis) or NONE)) for axis in question.against(cell)),
+            install(cell, facts),
+        )
+        for cell in found
+    )
 
 
 def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal], facts: Facts) -> str:
@@ -231,12 +194,17 @@ def _is_better(one: tuple[Cell, Verdict], other: tuple[Cell, Verdict]) -> bool:
     return ours > theirs or (ours == theirs and _trouble(one[1]) < _trouble(other[1]))
 
 
-def _rank(cell: Cell, verdict: Verdict, facts: Facts) -> tuple[bool, bool, object, object, bool]:
-    """What stands first: known to be possible, with vLLM, the newest, on the default index's CUDA."""
-    torch = torch_of(cell, facts)
+def _rank(cell: Cell, verdict: Verdict, facts: Facts) -> tuple[object, ...]:
+    """What stands first: for a GPU, known to be possible, with vLLM, the newest, on the default index's CUDA.
+
+    A vLLM from an index of its own comes with the libraries that it was built for, or stands behind.
+    """
+    torch, other = torch_of(cell, facts), other_vllm(cell, facts)
     is_default = torch is not None and torch.variant == cell.cuda
     is_possible = verdict.level in POSSIBLE
-    return is_possible, bool(cell.vllm), version(cell.vllm or "0"), version(cell.torch), is_default
+    is_sound = other is None or other.build == cell.cuda
+    newest = version(cell.vllm or "0"), version(cell.torch)
+    return cell.needs_gpu, is_possible, is_sound, bool(cell.vllm), *newest, is_default
 
 
 def _shared(verdicts: Sequence[Verdict]) -> Verdict:
@@ -252,19 +220,17 @@ def _shared(verdicts: Sequence[Verdict]) -> Verdict:
     )
 
 
-def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str:
+def _summary(question: Question, options: Sequence[Option], refused: Sequence[Refusal], facts: Facts) -> str:
+    """What is recommended, or that there is nothing."""
     requested = question.torch and f"torch {question.torch}"
-    if not options and question.torch and not facts.knows("torch", question.torch):
-        return f"{requested} is not among the artefacts that were read on {facts.read}: unknown"
     if not options:
-        return "nothing that was read fits"
+        return f"nothing fits: {refused[0].text}" if refused else "nothing that was read fits"
     first = options[0]
     if first.level not in POSSIBLE:
-        return f"nothing is known to fit; not confirmed is {words(first.cell)}"
+        return f"nothing is known to fit; not confirmed is {words(first.cell, first.vllm)}"
     if first.cell.vllm:
-        return f"the newest that fits: {words(first.cell)}" + (
-            f", driver {first.drivers}" if first.driver else ""
-        )
+        driver = f", driver {first.drivers}" if first.driver else ""
+        return f"the newest that fits: {words(first.cell, first.vllm)}{driver}"
     if question.vllm == NONE:
         return f"the newest that fits: {words(first.cell)}"
     newest = next((one for one in stacks(facts, question.platform) if one.vllm), None)
@@ -272,76 +238,31 @@ def _summary(question: Question, options: Sequence[Option], facts: Facts) -> str
     return f"no vLLM for {requested or 'it'}, PyTorch alone: {words(first.cell)}{newest_pair}"
 
 
-# -- what belongs to a build ------------------------------------------------------------------------
+# -- what an answer should not be read without ------------------------------------------------------
 
 
-def option_of(cell: Cell, verdict: Verdict, conditions: Conditions, facts: Facts) -> Option:
-    """What belongs to this cell: Pythons, how to install it, drivers, and the GPUs that it reaches."""
-    pythons, level = _pythons(cell, facts), verdict.level
-    rules = () if level is Level.OK else tuple(dict.fromkeys(finding.rule for finding in verdict.at(level)))
-    command = " ".join([install(cell, facts), *(f"{name}=={version}" for name, version in conditions.pins)])
-    if cell.cuda_version is None:
-        return Option(cell, level, rules, pythons, command)
-    toolkit = facts.toolkit(cell.cuda_version)
-    oldest, last = _drivers(cell.cuda_version, conditions, facts)
-    return Option(
-        cell,
-        level,
-        rules,
-        pythons,
-        command,
-        driver=oldest,
-        last_driver=last,
-        ptx_driver=toolkit.driver if toolkit else "",
-        reach=_reach(cell, facts),
-    )
+def _notes(question: Question, answer: Answer, facts: Facts) -> Iterator[str]:
+    yield from _on_indexes(question, answer, facts)
+    if question.cuda == "cpu" and question.vllm not in (None, NONE) and not question.of_own_cpu_build:
+        yield from notes_on_distributions(question, facts)
+    if question.cuda is None and answer.options and not answer.options[-1].cell.needs_gpu:
+        cpu = next(option for option in answer.options if not option.cell.needs_gpu)
+        yield f"builds for a CPU are others, asked for by cuda=cpu: {cpu.install}"
 
 
-def _drivers(cuda: str, conditions: Conditions, facts: Facts) -> tuple[str, str]:
-    """The oldest driver that runs this CUDA on all GPUs that are asked for, and the last branch, if any."""
-    floor, windows_of_gpus = facts.floor(cuda), windows(conditions, facts)
-    firsts = [*([floor.driver] if floor else []), *(window.first for window in windows_of_gpus)]
-    lasts = [window.last for window in windows_of_gpus if window.last]
-    return max(firsts, key=numbers, default=""), min(lasts, key=numbers, default="")
-
-
-def install(cell: Cell, facts: Facts) -> str:
-    """The pip command for this cell, with the index that has its build.
-
-    A local version such as ``+cu126`` is on PyTorch's own index only; a plain version is on the default
-    one, which serves one build for each release and machine.
-    """
-    torch = torch_of(cell, facts)
-    is_default = torch is not None and torch.variant == cell.cuda
-    index = f"{VARIANT_INDEX}/{cell.cuda}"
-    if not cell.vllm:
-        packages = " ".join([f"torch=={cell.torch}", *_companions(cell, facts)])
-        return f"pip install {packages}" + ("" if is_default else f" --index-url {index}")
-    other = other_vllm(cell, facts)
-    packages = f"vllm=={other.version}" if other else f"{distribution(cell)}=={cell.vllm}"
-    indexes = f" --extra-index-url {index_of('vllm', other.version)}" if other else ""
-    if is_default:
-        return f"pip install {packages}{indexes}"
-    local = "" if cell.cuda == "cpu" else f" torch=={cell.torch}+{cell.cuda}"
-    return f"pip install {packages}{local}{indexes} --extra-index-url {index}"
-
-
-def _companions(cell: Cell, facts: Facts) -> Iterable[str]:
-    row = next((row for row in facts.pairs if row.torch == cell.torch), None)
-    return (f"torchvision=={row.torchvision}", f"torchaudio=={row.torchaudio}") if row else ()
-
-
-def _reach(cell: Cell, facts: Facts) -> tuple[tuple[Coverage, tuple[tuple[str, tuple[str, ...]], ...]], ...]:
-    """For each kind of coverage the architectures with their GPUs; nothing where a part's are not known."""
-    built = [archs for _, _, archs, _ in devices.parts(cell, facts)]
-    if not built or any(archs is None for archs in built):
-        return ()
-    kinds: dict[Coverage, dict[str, list[str]]] = {kind: {} for kind in Coverage}
-    for gpu in facts.gpus:
-        worst = max((coverage(archs or (), gpu.sm) for archs in built), key=list(Coverage).index)
-        kinds[worst].setdefault(gpu.sm, []).append(gpu.name)
-    return tuple(
-        (kind, tuple((sm, tuple(names)) for sm, names in by_arch.items()))
-        for kind, by_arch in kinds.items()
-        if by_arch
-    )
+def _on_indexes(question: Question, answer: Answer, facts: Facts) -> Iterator[str]:
+    """Where the first of what fits is not what the default index installs."""
+    first = answer.options[0].cell if answer.options else None
+    if first is None or not first.needs_gpu:
+        return
+    torch = torch_of(first, facts)
+    if other := other_vllm(first, facts, question.conditions.pins):
+        default = replace(first, cuda=torch.variant) if torch else first
+        against = judge(default, question.conditions, facts).at(Level.IMPOSSIBLE)
+        because = f" ({against[0].text})" if against else ""
+        yield f"vllm {other.version} is not the default index's build{because}: it is on {other.place}"
+    if torch and not torch.cuda:
+        yield (
+            f"the default index's torch {first.torch} for {first.machine} is a build for CPUs; "
+            f"the one for {first.cuda} is on {VARIANT_INDEX}/{first.cuda}"
+        )

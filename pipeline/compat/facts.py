@@ -9,179 +9,41 @@ known-bad row can only make a verdict worse.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from pipeline.formats.cuda import variant_of
+from pipeline.compat.rows import (
+    Artefact,
+    Branch,
+    Floor,
+    Gpu,
+    Jetson,
+    KnownBad,
+    KnownBy,
+    Pair,
+    System,
+    ToolkitArchs,
+    VariantArchs,
+    Variants,
+    VllmBuild,
+)
+from pipeline.formats.gpu_arch import in_order
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
 from pipeline.model.platforms import MACHINES
 
+if TYPE_CHECKING:
+    from pipeline.compat.rows import Source
+    from pipeline.model import Conditions
+
 FACTS = Path(__file__).with_name("facts.json")
 OVERLAY = Path(__file__).with_name("overlay.json")
-
-Source = tuple[str, ...]
-"""Where a row is from: addresses of pages, or an artefact and the member in it that was read."""
-
-Confidence = Literal["verified", "documented", "secondary", "unsure"]
-"""Read from the artefact; said by its makers; quoted by a third party; contradicted or not confirmed."""
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """One wheel of the default index, as it was read. None is "not known", an empty tuple "known to be none".
-
-    One wheel stands for a release on a machine (``x86_64`` or ``aarch64``): ``file`` is its name, ``size``
-    its bytes. ``released`` is the day of the release's first file, None where the index does not tell.
-    ``pythons`` are those that can install this release: what its wheels for this machine are tagged with,
-    within Requires-Python, and for the stable ABI within those of the torch that it pins; none where a
-    wheel holds nothing for Python. ``pythons_built`` are those that its own build names. ``cuda`` is the
-    version that it was compiled for, ``13.0``, or ``12`` where only the major is known; None for a build
-    without CUDA. ``archs`` are ``sm_90`` for machine code and ``compute_90`` for PTX. ``glibc`` is what
-    the file name's tag asks for, ``glibc_seen`` the newest symbol version seen inside, a lower bound.
-    ``needs`` are shared libraries that it links and does not bring, as far as they were seen. ``pins`` are
-    METADATA's requirements on what decides whether things fit, markers included. ``read_from`` says for
-    each fact which member it was read from. ``max_gcc`` is the newest gcc that a CUDA compiler accepts.
-    ``damaged`` says why this wheel cannot be unpacked: the index's own file is broken, by its own hash.
-    """
-
-    package: str
-    version: str
-    machine: str
-    file: str
-    sha256: str
-    size: int
-    released: str | None
-    yanked: bool
-    pythons: tuple[str, ...]
-    pythons_built: tuple[str, ...] | None
-    cuda: str | None
-    archs: tuple[str, ...] | None
-    glibc: str
-    glibc_seen: str | None
-    needs: tuple[str, ...] | None
-    pins: tuple[str, ...]
-    read_from: tuple[tuple[str, str], ...]
-    max_gcc: int | None = None
-    damaged: str | None = None
-
-    @property
-    def variant(self) -> str:
-        """``cu130`` or ``cpu``: what this build is called on PyTorch's own index."""
-        return variant_of(self.cuda)
-
-    def source(self, fact: str) -> Source:
-        """Where this fact of it was read."""
-        member = dict(self.read_from).get(fact)
-        return (f"{self.file}: {member}" if member else self.file,)
-
-
-@dataclass(frozen=True)
-class Floor:
-    """The oldest Linux driver for a CUDA major (minor-version compatibility), or for all of one toolkit."""
-
-    cuda: str
-    driver: str
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU by the name people know it by, and the machine that it is built into, where that is one only.
-
-    Forward compatibility is for data-centre GPUs only.
-    """
-
-    name: str
-    sm: str
-    architecture: str
-    data_center: bool
-    confidence: Confidence
-    source: Source
-    machine: Literal["x86_64", "aarch64"] | None = None
-
-
-@dataclass(frozen=True)
-class KnownBy:
-    """The Linux drivers that know a GPU or an architecture (``of`` is its name, ``sm_90``).
-
-    ``first`` is the oldest, ``last`` the newest branch, None while there is no end; ``cuda`` is the toolkit
-    that brought the architecture, where that is how the first driver is known.
-    """
-
-    of: str
-    first: str
-    confidence: Confidence
-    source: Source
-    last: str | None = None
-    cuda: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Variants:
-    """The builds of one PyTorch minor on PyTorch's own index; those ``unconfirmed`` may be there too."""
-
-    torch: str
-    variants: tuple[str, ...]
-    confidence: Confidence
-    source: Source
-    note: str = ""
-    unconfirmed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class VllmBuild:
-    """A build of these releases of vLLM for another CUDA, on an index of vLLM's own."""
-
-    vllm: str
-    build: str
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
-class VariantArchs:
-    """The architectures of one of those builds, where it is not the default index's too."""
-
-    torch: str
-    cuda: str
-    machine: str
-    archs: tuple[str, ...]
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The torchvision and torchaudio that were released for a PyTorch."""
-
-    torch: str
-    torchvision: str
-    torchaudio: str
-    confidence: Confidence
-    source: Source
-
-
-@dataclass(frozen=True)
-class KnownBad:
-    """A combination that goes wrong although nothing forbids it: where every range named here holds."""
-
-    name: str
-    level: Literal["warn", "impossible"]
-    text: str
-    hint: str
-    source: Source
-    torch: str | None = None
-    vllm: str | None = None
-    distribution: str | None = None
-    python: str | None = None
-    cuda: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +54,12 @@ class Facts:
     artefacts: tuple[Artefact, ...]
     driver_floors: tuple[Floor, ...] = ()
     toolkit_drivers: tuple[Floor, ...] = ()
+    driver_branches: tuple[Branch, ...] = ()
+    toolkit_archs: tuple[ToolkitArchs, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     known_by: tuple[KnownBy, ...] = ()
+    systems: tuple[System, ...] = ()
+    jetsons: tuple[Jetson, ...] = ()
     variants: tuple[Variants, ...] = ()
     variant_archs: tuple[VariantArchs, ...] = ()
     vllm_builds: tuple[VllmBuild, ...] = ()
@@ -223,9 +89,23 @@ class Facts:
             return own.archs, own.source("archs")
         return self._variant_archs.get((minor(torch), cuda, machine), (None, ()))
 
+    def cudas_on(self, torch: str, machine: str) -> tuple[str, ...]:
+        """The builds of this release whose architectures are known for this machine, the default's apart."""
+        rows = (row for row in self.variant_archs if (row.torch, row.machine) == (minor(torch), machine))
+        return tuple(row.cuda for row in rows)
+
+    def archs_asked(self, conditions: Conditions) -> tuple[str, ...]:
+        """The architectures asked for, by name or through GPUs, each once, from the oldest to the newest."""
+        of_gpus = (gpu.sm for name in conditions.gpus if (gpu := self.gpu(name)))
+        return in_order((*conditions.archs, *of_gpus))
+
     def floor(self, cuda: str) -> Floor | None:
         """The driver floor of minor-version compatibility for a CUDA version such as ``12.1``."""
         return next((row for row in self.driver_floors if row.cuda == cuda.partition(".")[0]), None)
+
+    def oldest_arch(self, cuda: str) -> ToolkitArchs | None:
+        """The oldest architecture that the compiler of this CUDA knows."""
+        return next((row for row in self.toolkit_archs if row.cuda == cuda.partition(".")[0]), None)
 
     def toolkit(self, cuda: str) -> Floor | None:
         """The driver that came with this toolkit, which PTX made by it needs."""
@@ -236,14 +116,39 @@ class Facts:
         return next((row for row in self.artefacts if row.max_gcc and row.cuda == cuda), None)
 
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of this name, however it is written ("rtx-5090"), or whose name alone holds it ("5090").
+        """The GPU of this name, however it is written ("rtx-5090"), or by some of its words ("5090").
 
-        Of several whose names begin alike the one without an addition is meant.
+        Of several whose names begin alike the one without an addition is meant. What nvidia-smi adds to a
+        name ("NVIDIA A100-SXM4-80GB") is left out.
         """
-        plain = plain_name(name)
-        holding = sorted((name for name in self._by_gpu if plain and plain in name), key=len)
-        is_one = all(name.startswith(holding[0]) for name in holding)
-        return self._by_gpu.get(plain) or (self._by_gpu[holding[0]] if holding and is_one else None)
+        words = _words(name)
+        while words:
+            plain = "".join(words)
+            if found := self._by_gpu.get(plain) or self._by_part.get(plain):
+                return found
+            if not _FORM.fullmatch(words[-1]):
+                return None
+            words = words[:-1]
+        return None
+
+    def jetson(self, sm: str) -> Jetson | None:
+        """The row of an architecture that only a JetPack's own builds serve."""
+        return next((row for row in self.jetsons if row.sm == sm), None)
+
+    def branch_showing(self, cuda: str) -> str | None:
+        """The branch of the drivers that show this CUDA in nvidia-smi (``550`` for ``12.4``)."""
+        own = next((row.branch for row in self.driver_branches if row.cuda == cuda), None)
+        toolkit = self.toolkit(cuda)
+        return own or (toolkit.driver.partition(".")[0] if toolkit else None)
+
+    @cached_property
+    def listed_gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs of a table of all of them."""
+        return tuple(gpu for gpu in self.gpus if gpu.listed)
+
+    def system(self, name: str) -> System | None:
+        """The distribution of this name, however it is written ("ubuntu-22.04"); None where it is unknown."""
+        return self._by_system.get(_system_name(name))
 
     def drivers_of(self, name: str) -> KnownBy | None:
         """The row on the drivers of this GPU, or of this architecture."""
@@ -271,7 +176,29 @@ class Facts:
 
     @cached_property
     def _by_gpu(self) -> dict[str, Gpu]:
-        return {plain_name(row.name): row for row in self.gpus}
+        return {plain_name(name): row for row in self.gpus for name in (row.name, *row.also)}
+
+    @cached_property
+    def _by_part(self) -> dict[str, Gpu]:
+        """The GPU that some words of its name stand for, where they stand for no other kind."""
+        holding: dict[str, dict[str, Gpu]] = {}
+        for plain, row in self._by_gpu.items():
+            for name in (row.name, *row.also):
+                words = _words(name)
+                for start, end in combinations(range(len(words) + 1), 2):
+                    holding.setdefault("".join(words[start:end]), {})[plain] = row
+        shortest = {part: min(rows, key=len) for part, rows in holding.items()}
+        return {
+            part: rows[shortest[part]]
+            for part, rows in holding.items()
+            if all(
+                plain.startswith(shortest[part]) or row is rows[shortest[part]] for plain, row in rows.items()
+            )
+        }
+
+    @cached_property
+    def _by_system(self) -> dict[str, System]:
+        return {_system_name(name): row for row in self.systems for name in (row.name, *row.also)}
 
 
 @cache
@@ -298,8 +225,12 @@ def _facts(read: Any, kept: Any) -> Facts:
     tables = {
         "driver_floors": Floor,
         "toolkit_drivers": Floor,
+        "driver_branches": Branch,
+        "toolkit_archs": ToolkitArchs,
         "gpus": Gpu,
         "known_by": KnownBy,
+        "systems": System,
+        "jetsons": Jetson,
         "variants": Variants,
         "variant_archs": VariantArchs,
         "vllm_builds": VllmBuild,
@@ -332,5 +263,22 @@ def minor(text: str) -> str:
 
 def plain_name(gpu: str) -> str:
     """A GPU's name as it is looked up: lower case, without blanks and the words that people leave out."""
-    words = gpu.lower().replace("(", " ").replace(")", " ").replace("-", " ").split()
-    return "".join(word for word in words if word not in {"nvidia", "geforce", "tesla"})
+    return "".join(_words(gpu))
+
+
+def _words(gpu: str) -> list[str]:
+    words = re.split(r"[\s()_/-]+", gpu.lower())
+    return [
+        word for word in words if word and word not in {"nvidia", "geforce", "tesla", "dgx", "hgx", "nvgpu"}
+    ]
+
+
+_FORM = re.compile(
+    r"sxm[0-9]?|pcie?|nvl[0-9]*|hbm[0-9]\w?|[0-9]{1,3}gb?|laptop|mobile|gpu|super|edition|workstation|q|max"
+)
+"""What is said of a GPU's form or memory beside its name."""
+
+
+def _system_name(name: str) -> str:
+    """A distribution's name as it is looked up: ``ubuntu22.04``."""
+    return re.sub(r"[\s:_-]+|linux|gnu", "", name.lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from pipeline.model.platforms import AMD64
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.compat.facts import Artefact, Facts
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Artefact
 
 AXES = ("torch", "cuda", "python", "vllm", "platform")
 
@@ -64,24 +66,65 @@ def nearest(
     """The possible cells that differ least from this one: in the fewest axes, then by the fewest releases.
 
     They keep the platform, have vLLM where the wish has it, and CUDA where it has that. Each differs in
-    another set of axes, so that there is a choice.
+    another set of axes, or is a newer release where another is an older one, so that there is a choice.
     """
-    available = facts or shipped()
-    places = _places(available, wish.platform)
-    kind = (bool(wish.vllm), wish.needs_gpu)
-    candidates = [
-        cell for cell in stacks(available, wish.platform) if (bool(cell.vllm), cell.needs_gpu) == kind
-    ]
-    chosen: dict[tuple[str, ...], Cell] = {}
-    for cell in sorted(candidates, key=lambda cell: _distance(wish, cell, places)):
-        axes = changed(wish, cell)
-        if axes in chosen or any(set(known_axes) <= set(axes) for known_axes in chosen):
+    asked = {axis: getattr(wish, axis) for axis in AXES}
+    return nearest_to(asked, wish.platform, conditions, facts or shipped(), most)
+
+
+def nearest_to(
+    asked: Asked,
+    platform: str,
+    conditions: Conditions,
+    facts: Facts,
+    most: int = 3,
+    *,
+    on_default_index: bool = False,
+) -> tuple[Cell, ...]:
+    """The same for a wish that names some axes only: the others are free, and the newest comes first.
+
+    What has all that is named is not near but the thing itself, and is left out. A vLLM from an
+    index of its own is near with the libraries that it was built for; ``on_default_index`` leaves that out.
+    """
+    places = _places(facts, platform)
+    candidates = (cell for cell in stacks(facts, platform) if is_of_kind(cell, asked))
+    chosen: dict[tuple[tuple[str, ...], bool], Cell] = {}
+    for cell in sorted(candidates, key=lambda cell: _distance(asked, cell, places, facts)):
+        other = other_vllm(cell, facts)
+        if other and (on_default_index or other.build != cell.cuda):
             continue
-        if judge(cell, conditions, available).level in {Level.OK, Level.WARN}:
-            chosen[axes] = cell
+        axes = _differing(asked, cell)
+        way = axes, _is_newer(asked, cell)
+        if not axes or way in chosen or any(set(known) < set(axes) for known, _ in chosen):
+            continue
+        if judge(cell, conditions, facts).level in {Level.OK, Level.WARN}:
+            chosen[way] = cell
         if len(chosen) == most:
             break
     return tuple(chosen.values())
+
+
+def _is_newer(asked: Asked, cell: Cell) -> bool:
+    """Whether its vLLM, or else its PyTorch, is a newer release than the one that is asked for."""
+    for release, wish in ((cell.vllm, asked.get("vllm")), (cell.torch, asked.get("torch"))):
+        if release and wish and release != wish:
+            return version(release) > version(wish)
+    return False
+
+
+Asked = Mapping[str, str | None]
+"""The axes that are named, with their values; a vLLM of None is that there is to be none."""
+
+
+def is_of_kind(cell: Cell, asked: Asked) -> bool:
+    """Whether it has CUDA unless a CPU is named, and vLLM where that is named."""
+    if cell.needs_gpu != (asked.get("cuda") != "cpu"):
+        return False
+    return "vllm" not in asked or bool(cell.vllm) == bool(asked["vllm"])
+
+
+def _differing(asked: Asked, cell: Cell) -> tuple[str, ...]:
+    return tuple(axis for axis, value in asked.items() if getattr(cell, axis) != value)
 
 
 def changed(wish: Cell, other: Cell) -> tuple[str, ...]:
@@ -104,15 +147,22 @@ def _places(facts: Facts, platform: str) -> dict[str, list[str]]:
     return ordered
 
 
-def _distance(wish: Cell, other: Cell, places: dict[str, list[str]]) -> tuple[int, int, tuple[int, ...]]:
-    """How far another cell is: axes changed, releases between, and the newer one first."""
-    steps = [abs(_at(wish, axis, places) - _at(other, axis, places)) for axis in changed(wish, other)]
-    newer_first = tuple(-_at(other, axis, places) for axis in AXES)
-    return len(steps), sum(steps), newer_first
+def _distance(
+    asked: Asked, cell: Cell, places: dict[str, list[str]], facts: Facts
+) -> tuple[int, int, int, tuple[int, ...]]:
+    """How far a cell is: axes changed, releases between; then what is usual, and the newer one first."""
+    steps = [
+        abs(_at(str(asked[axis]), axis, places) - _at(str(getattr(cell, axis)), axis, places))
+        for axis in _differing(asked, cell)
+    ]
+    torch = facts.artefact("torch", cell.torch, cell.machine)
+    is_of_default = torch is not None and torch.variant == cell.cuda
+    unusual = 4 * (not cell.vllm) + 2 * (other_vllm(cell, facts) is not None) + (not is_of_default)
+    newer_first = tuple(-_at(str(getattr(cell, axis)), axis, places) for axis in AXES)
+    return len(steps), sum(steps), unusual, newer_first
 
 
-def _at(cell: Cell, axis: str, places: dict[str, list[str]]) -> int:
-    value = str(getattr(cell, axis))
+def _at(value: str, axis: str, places: dict[str, list[str]]) -> int:
     row = places[axis]
     if value in row:
         return row.index(value)

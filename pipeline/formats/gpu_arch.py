@@ -84,6 +84,12 @@ def in_order(archs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(archs), key=_place))
 
 
+def is_older(arch: str, other: str) -> bool:
+    """Whether an architecture (``sm_70``) is before another one (``sm_75``); a name that is none is not."""
+    ours, theirs = _parsed(arch), _parsed(other)
+    return ours is not None and theirs is not None and ours.at < theirs.at
+
+
 def _place(name: str) -> tuple[Capability, str]:
     code = _parsed(name)
     return (code.at if code else (0, 0)), name

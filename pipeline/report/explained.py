@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pipeline.compat.rules.releases import span
@@ -12,7 +13,9 @@ from pipeline.report.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.compat.explain import Answer, Option, Refusal
+    from pipeline.compat.answers import Answer
+    from pipeline.compat.options import Option
+    from pipeline.compat.refusals import Refusal
     from pipeline.model import Cell, Finding, Verdict
 
 MAX_OPTIONS = 8
@@ -22,7 +25,7 @@ _COLUMNS = ("vLLM", "torch", "CUDA", "Python", "driver", "verdict")
 
 def text_of(answer: Answer, cells: Sequence[tuple[Cell, Verdict]] = ()) -> str:
     """The answer as lines of text; ``cells`` are those of the matrix that it is about, and their verdicts."""
-    parts = [[answer.summary]]
+    parts = [[answer.summary, *(f"note: {note}" for note in answer.notes)]]
     if answer.options:
         parts.append(list(_option(answer.options[0]) if answer.is_of_one_build else _table(answer.options)))
     if cells:
@@ -30,7 +33,8 @@ def text_of(answer: Answer, cells: Sequence[tuple[Cell, Verdict]] = ()) -> str:
     if answer.nearest:
         parts.append(["the nearest that are possible:", *_nearest(answer)])
     if answer.refused:
-        parts.append(["why others do not fit:", *map(_refusal, answer.refused)])
+        title = "why others do not fit:" if answer.options else "why nothing fits:"
+        parts.append([title, *chain.from_iterable(map(_refusal, answer.refused))])
     if answer.verdict.findings:
         title = "why:" if answer.is_of_one_build else "true of all of them:"
         parts.append([title, *_findings(answer.verdict.findings)])
@@ -69,7 +73,14 @@ def _row(option: Option) -> tuple[str, ...]:
     last = f", ≤ R{option.last_driver}" if option.last_driver else ""
     driver = f"≥ {option.driver}{last}" if option.driver else "-"
     verdict = f"{option.level}: {', '.join(option.rules)}" if option.rules else str(option.level)
-    return (cell.vllm or "-", cell.torch, cell.cuda, span(option.pythons), driver, verdict)
+    return (
+        option.vllm.removeprefix("vllm ") or "-",
+        cell.torch,
+        cell.cuda,
+        span(option.pythons),
+        driver,
+        verdict,
+    )
 
 
 def _cell(cell: Cell, verdict: Verdict) -> str:
@@ -81,10 +92,13 @@ def _cell(cell: Cell, verdict: Verdict) -> str:
 def _nearest(answer: Answer) -> Iterator[str]:
     for near in answer.nearest:
         yield f"  {near.cell.id}  with {', '.join(f'{axis} {value}' for axis, value in near.changes)}"
+        yield f"      {near.install}"
 
 
-def _refusal(refusal: Refusal) -> str:
-    return f"  {refusal.rule}: {counted(refusal.builds, 'build')}, the newest: {refusal.text}"
+def _refusal(refusal: Refusal) -> Iterator[str]:
+    yield f"  {refusal.rule}: {counted(refusal.builds, 'build')}, the newest: {refusal.text}"
+    if refusal.hint:
+        yield f"      hint: {refusal.hint}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from packaging.version import Version
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.compat.facts import Artefact
+    from pipeline.compat.rows import Artefact
 
     Changed = tuple[str, str, str]
     """A cell's id, its verdict before and its verdict now."""

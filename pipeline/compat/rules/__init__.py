@@ -31,6 +31,7 @@ ALL = (*STACK, "python")
 
 RULES: tuple[Rule, ...] = (
     Rule(releases.variant, BUILD),
+    Rule(releases.default_index, BUILD),
     Rule(releases.whole, STACK),
     Rule(releases.python_of_torch, ("torch", "platform", "python")),
     Rule(releases.python_of_vllm, ("vllm", "cuda", "platform", "python")),

@@ -46,15 +46,19 @@ def major(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]
 
 
 def _of_other(cell: Cell, other: OtherBuild) -> Finding:
-    """What is known of a build that is not the default index's: the CUDA in its name."""
+    """What is known of a build that is not the default index's: the CUDA in its name, and who names it."""
     ours, theirs = cell.cuda_version or "", other.cuda
     text = f"vLLM {other.version} is by its name compiled for CUDA {theirs}, PyTorch {cell.cuda} for {ours}"
-    if ours.partition(".")[0] == theirs.partition(".")[0]:
+    if ours.partition(".")[0] != theirs.partition(".")[0]:
+        hint = "pin another build of it under `packages:`, or none"
+        return Finding("cuda-major", Level.IMPOSSIBLE, f"{text}: the import fails", other.source, hint)
+    if not other.source:
         text = f"{text}; it is looked for {other.where}; {UNREAD}"
         hint = "`lock` fails where it is not there; the certificate says what is in it"
         return Finding("cuda-major", Level.UNKNOWN, text, other.source, hint)
-    hint = "pin another build of it under `packages:`, or none"
-    return Finding("cuda-major", Level.IMPOSSIBLE, f"{text}: the import fails", other.source, hint)
+    text = f"{text}; the default index does not have it: it is on {other.place}; {UNREAD}"
+    hint = "name that index: without it the build for another CUDA is installed, whose import fails"
+    return Finding("cuda-major", Level.WARN, text, other.source, hint)
 
 
 def _same_major(cell: Cell, facts: Facts, cuda_major: str) -> str:

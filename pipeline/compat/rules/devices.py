@@ -17,24 +17,19 @@ from pipeline.compat.drivers import (
 )
 from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.rules.releases import vllm_of
-from pipeline.formats.gpu_arch import Coverage, coverage, in_order
+from pipeline.formats.gpu_arch import Coverage, coverage, in_order, is_older
 from pipeline.model import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.drivers import Window
-    from pipeline.compat.facts import Facts, Floor, Source
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Floor, Source
     from pipeline.model import Cell, Conditions
 
 FORWARD = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html"
 SHADOWED = "https://github.com/vllm-project/vllm/issues/33447"
-
-
-def wanted_archs(facts: Facts, conditions: Conditions) -> tuple[str, ...]:
-    """The architectures asked for, by name or through GPUs."""
-    of_gpus = (gpu.sm for name in conditions.gpus if (gpu := facts.gpu(name)))
-    return in_order((*conditions.archs, *of_gpus))
 
 
 Pins = tuple[tuple[str, str], ...]
@@ -51,30 +46,50 @@ def parts(
     archs, source = facts.archs_of(cell.torch, cell.cuda, cell.machine)
     yield f"torch {cell.torch} ({cell.cuda})", ours, archs, source
     if other := other_vllm(cell, facts, pins):
-        yield f"vLLM {other.version}", other.cuda, None, other.source
+        yield f"vLLM {other.version}", other.cuda, other.archs, other.source
     elif vllm := vllm_of(cell, facts):
         yield f"vLLM {cell.vllm}", vllm.cuda or ours, vllm.archs, vllm.source("archs")
 
 
 def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """Each architecture asked for is reached by every part, by machine code or by PTX."""
-    archs = wanted_archs(facts, conditions) if cell.needs_gpu else ()
+    archs = facts.archs_asked(conditions) if cell.needs_gpu else ()
     for name, toolkit, built, source in parts(cell, facts, conditions.pins) if archs else ():
         if built is None:
-            text = f"for which architectures {name} is built is not known"
-            yield Finding(
-                "archs", Level.UNKNOWN, text, source, "ask the build itself: torch.cuda.get_arch_list()"
-            )
+            yield _unread(name, toolkit, archs, facts, source)
             continue
         reached = {arch: coverage(built, arch) for arch in archs}
         if missing := [arch for arch, how in reached.items() if how is Coverage.NONE]:
             text = f"{name} has no code for {' '.join(missing)}, only {' '.join(built)}: no kernel image"
-            hint = "take a build that names it, or drop it from `gpu: archs:`"
+            rows = [row for arch in missing if (row := facts.jetson(arch))]
+            hint = (
+                _JETPACK.format(rows[0])
+                if rows
+                else "take a build that names it, or drop it from `gpu: archs:`"
+            )
             yield Finding("archs", Level.IMPOSSIBLE, text, source, hint)
         if by_ptx := [arch for arch, how in reached.items() if how is Coverage.PTX]:
             yield _by_ptx(name, by_ptx, toolkit, facts, driver=_compiling(conditions, facts), source=source)
         if native := [arch for arch, how in reached.items() if how is Coverage.NATIVE]:
             yield Finding("archs", Level.OK, f"{name} has machine code for {' '.join(native)}", source)
+
+
+_DROP = "take a build that names it, or drop it from `gpu: archs:`"
+_JETPACK = "take a build for JetPack {0.jetpack}, from an index of its own: {0.index}"
+
+
+def _unread(name: str, toolkit: str, archs: tuple[str, ...], facts: Facts, source: Source) -> Finding:
+    """Nobody read this build; but what nobody can have built is known all the same."""
+    for row in filter(None, map(facts.jetson, archs)):
+        text = f"{name} is for servers: no such build has code for {row.sm}, and no other code runs there"
+        return Finding("archs", Level.IMPOSSIBLE, text, (*source, *row.source), _JETPACK.format(row))
+    oldest = facts.oldest_arch(toolkit)
+    if oldest and (dropped := [arch for arch in archs if is_older(arch, oldest.oldest)]):
+        begins = f"CUDA {oldest.cuda} compiles for {oldest.oldest} and newer"
+        text, hint = f"{name} has no code for {' '.join(dropped)}: {begins}", "take a build for an older CUDA"
+        return Finding("archs", Level.IMPOSSIBLE, text, (*source, *oldest.source), hint)
+    text = f"for which architectures {name} is built is not known"
+    return Finding("archs", Level.UNKNOWN, text, source, "ask the build itself: torch.cuda.get_arch_list()")
 
 
 def _compiling(conditions: Conditions, facts: Facts) -> str | None:

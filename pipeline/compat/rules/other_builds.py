@@ -1,7 +1,8 @@
-"""vLLM's builds for another CUDA than the default index's: which one a cell needs, and what is known of it.
+"""vLLM's builds beside those of the default index: which one a cell needs, and what is known of it.
 
-They are on an index of vLLM's own that nobody reads here. So their name tells which CUDA they are for, and
-nothing else is claimed of them: not that they are there, nor their architectures, nor their glibc.
+They are on an index of vLLM's own, or are files of its releases, which nobody reads here. That there is one,
+for which architectures and with which glibc, is what its makers' own pipeline and threads say; what they do
+not say is unknown.
 """
 
 from __future__ import annotations
@@ -14,22 +15,28 @@ from pipeline.formats.cuda import version_of
 from pipeline.model import index_of, project_of
 
 if TYPE_CHECKING:
-    from pipeline.compat.facts import Facts, Source
+    from collections.abc import Iterator
+
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Source, VllmBuild
     from pipeline.model import Cell
 
-UNREAD = "that index was not read: not verified here"
+UNREAD = "nobody has read it here"
 
 
 @dataclass(frozen=True)
 class OtherBuild:
     """A build of vLLM by its release and its local version, and who says that there is one.
 
-    Nobody does where the matrix pins it: then ``source`` is empty.
+    Nobody does where the matrix pins one that no row names: then ``source`` is empty.
     """
 
     release: str
     build: str
     source: Source = ()
+    archs: tuple[str, ...] | None = None
+    glibc: str | None = None
+    file: str = ""
 
     @property
     def version(self) -> str:
@@ -40,6 +47,11 @@ class OtherBuild:
     def cuda(self) -> str:
         """The CUDA that its name promises, ``12.9``."""
         return version_of(self.build)
+
+    @property
+    def place(self) -> str:
+        """The index that has it, or the address of the file that it is."""
+        return self.file or index_of("vllm", self.version)
 
     @property
     def where(self) -> str:
@@ -54,11 +66,33 @@ def other_vllm(cell: Cell, facts: Facts, pins: tuple[tuple[str, str], ...] = ())
     for name, version in pins:
         release, _, build = version.partition("+")
         if project_of(name) == "vllm" and release == cell.vllm and build.startswith("cu"):
-            return OtherBuild(release, build)
+            return _pinned(cell, build, facts)
     default, major = vllm_of(cell, facts), cell.cuda_version.partition(".")[0]
     if default is None or default.cuda is None or default.cuda.partition(".")[0] == major:
         return None
-    for row in facts.vllm_builds:
-        if version_of(row.build).partition(".")[0] == major and holds(row.vllm, cell.vllm):
-            return OtherBuild(cell.vllm, row.build, row.source)
-    return None
+    rows = (row for row in _rows(cell, facts) if row.build != "cpu")
+    return next((_of(row, cell) for row in rows if version_of(row.build).partition(".")[0] == major), None)
+
+
+def own_cpu_build(cell: Cell, facts: Facts) -> OtherBuild | None:
+    """The build for CPUs that vLLM's makers publish of this release; the community's is another one."""
+    if not cell.vllm or cell.cuda_version is not None:
+        return None
+    return next((_of(row, cell) for row in _rows(cell, facts) if row.build == "cpu"), None)
+
+
+def _pinned(cell: Cell, build: str, facts: Facts) -> OtherBuild:
+    known = (_of(row, cell) for row in _rows(cell, facts) if row.build == build)
+    return next(known, OtherBuild(cell.vllm or "", build))
+
+
+def _rows(cell: Cell, facts: Facts) -> Iterator[VllmBuild]:
+    """What is known of the builds of this cell's release, for its machine."""
+    of_machine = (row for row in facts.vllm_builds if row.machine == cell.machine)
+    return (row for row in of_machine if holds(row.vllm, cell.vllm))
+
+
+def _of(row: VllmBuild, cell: Cell) -> OtherBuild:
+    release = cell.vllm or ""
+    file = row.file.format(release=release)
+    return OtherBuild(release, row.build, row.source, row.archs, row.glibc, file)

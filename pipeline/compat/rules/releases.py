@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.compat.facts import minor
+from pipeline.compat.facts import minor, version
 from pipeline.formats import markers
 from pipeline.model import Finding, Level, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.compat.facts import Artefact, Facts, KnownBad
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Artefact, KnownBad
     from pipeline.model import Cell, Conditions
 
 REFRESH = "nox -s refresh reads what has been released since"
@@ -63,24 +64,39 @@ def variant(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
         text = f"whether PyTorch's own index has torch {cell.torch}+{cell.cuda} is not confirmed"
         yield Finding("variant", Level.UNKNOWN, text, rows.source, rows.note)
     elif cell.machine == "aarch64" and facts.archs_of(cell.torch, cell.cuda, cell.machine)[0] is None:
-        yield _unlisted_on_arm(cell, torch)
+        yield _unlisted_on_arm(cell, torch, facts)
     else:
-        text = f"PyTorch's own index has torch {cell.torch}+{cell.cuda}"
+        on_arm = " for aarch64" if cell.machine == "aarch64" else ""
+        text = f"PyTorch's own index has torch {cell.torch}+{cell.cuda}{on_arm}"
         yield Finding("variant", Level.OK, text, rows.source)
 
 
-def _unlisted_on_arm(cell: Cell, torch: Artefact) -> Finding:
-    """PyTorch's builds for aarch64 are fewer, and those of the default index had no CUDA before 2.11."""
+def _unlisted_on_arm(cell: Cell, torch: Artefact, facts: Facts) -> Finding:
+    """PyTorch's builds for aarch64 are fewer than those for x86-64."""
     if cell.cuda == "cpu":
         text = f"PyTorch's own index has torch {cell.torch}+cpu for every machine"
         return Finding("variant", Level.OK, text, torch.source("cuda"))
-    has = f"CUDA ({torch.variant})" if torch.cuda else "no CUDA"
+    known = sorted({*facts.cudas_on(cell.torch, cell.machine), *([torch.variant] if torch.cuda else [])})
+    text = f"whether there is a torch {cell.torch}+{cell.cuda} for aarch64 is not known"
+    hint = f"known there: {' '.join(known)}" if known else "the first that is known there is 2.7 (cu128)"
+    return Finding("variant", Level.UNKNOWN, text, torch.source("cuda"), hint)
+
+
+def default_index(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+    """Where the default index serves a build for CPUs, whoever installs without another index has no CUDA."""
+    torch = torch_of(cell, facts)
+    if torch is None or torch.cuda or not cell.needs_gpu:
+        return
+    first = next((row.version for row in facts.releases("torch", cell.machine) if row.cuda), "")
     text = (
-        f"the default index's torch {cell.torch} for aarch64 has {has}; of {cell.cuda} nothing is known there"
+        f"the default index's torch {cell.torch} for {cell.machine} is a build for CPUs, "
+        f"with which torch.cuda.is_available() is False; the first with CUDA there is {first}"
     )
-    return Finding(
-        "variant", Level.UNKNOWN, text, torch.source("cuda"), "PyTorch 2.11 and newer have CUDA there"
-    )
+    hint = "name PyTorch's own index in every install, or pip puts the build for CPUs in its place"
+    yield Finding("default-index", Level.OK, text, (*torch.source("cuda"), CPU_ON_ARM), hint)
+
+
+CPU_ON_ARM = "https://github.com/pytorch/pytorch/issues/160162"
 
 
 def whole(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
@@ -121,6 +137,8 @@ def triton(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     """Triton, without which torch.compile fails on a GPU, is asked for within a bound on Python."""
     torch = torch_of(cell, facts)
     if torch is None or not cell.needs_gpu or not any(project_of(pin) == "triton" for pin in torch.pins):
+        return
+    if torch.cuda is None:  # it is a build for CPUs, and what that asks for says nothing of the other
         return
     if specifier(torch, "triton", cell.python) is None:
         text = f"torch {cell.torch} asks for no Triton on Python {cell.python}: torch.compile fails there"
@@ -178,10 +196,11 @@ def pinned_by(facts: Facts, name: str, machine: str) -> dict[str, tuple[Artefact
 # -- known to be bad --------------------------------------------------------------------------------
 
 
-def known_bad(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
+def known_bad(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """Combinations that nothing forbids, and that go wrong all the same."""
+    archs = set(facts.archs_asked(conditions)) if cell.needs_gpu else set()
     for row in facts.known_bad:
-        if _is_within(cell, row):
+        if _is_within(cell, row) and (not row.archs or archs & set(row.archs)):
             yield Finding("known-bad", Level(row.level), f"{row.name}: {row.text}", row.source, row.hint)
 
 
@@ -204,14 +223,40 @@ def holds(constraint: str, value: str | None) -> bool:
 
 
 def unread(name: str, release: str, cell: Cell, facts: Facts) -> Finding:
-    """The finding that a release is not among the artefacts, or not for this machine."""
+    """The finding that a release is not among the artefacts, or not for this machine.
+
+    All final releases between the oldest and the newest were read, so one between them is not there.
+    """
+    index = (f"the index, read {facts.read}",)
+    rows = facts.releases(name, cell.machine)
     if facts.knows(name, release):
         text = f"{name} {release} has no wheel for {cell.machine}"
+        hint = f"the first that has one is {rows[0].version}" if rows else "take another platform"
+        return Finding("released", Level.IMPOSSIBLE, text, index, hint)
+    around = neighbours(rows, release)
+    if around.older and around.newer and not version(release).is_prerelease:
+        text = f"{name} {release} is not on the default index, as it was read on {facts.read}"
         return Finding(
-            "released", Level.IMPOSSIBLE, text, (f"the index, read {facts.read}",), "take another platform"
+            "released", Level.IMPOSSIBLE, text, index, f"beside it are {around.older} and {around.newer}"
         )
     text = f"{name} {release} is not among the artefacts that were read on {facts.read}"
-    return Finding("released", Level.UNKNOWN, text, (f"the index, read {facts.read}",), REFRESH)
+    near = around.older or around.newer
+    hint = f"the nearest that was is {near}; {REFRESH}" if near else REFRESH
+    return Finding("released", Level.UNKNOWN, text, index, hint)
+
+
+class Neighbours(NamedTuple):
+    """The releases before and after one; None where there is none."""
+
+    older: str | None
+    newer: str | None
+
+
+def neighbours(rows: tuple[Artefact, ...], release: str) -> Neighbours:
+    """What was read of releases beside this one; ``rows`` are the oldest first."""
+    before = [row.version for row in rows if version(row.version) < version(release)]
+    after = [row.version for row in rows if version(row.version) > version(release)]
+    return Neighbours(before[-1] if before else None, after[0] if after else None)
 
 
 @cache

@@ -12,7 +12,9 @@ from pipeline.model import Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.compat.facts import Artefact, Facts
+    from pipeline.compat.facts import Facts
+    from pipeline.compat.rows import Artefact
+    from pipeline.compat.rules.other_builds import OtherBuild
     from pipeline.model import Cell, Conditions
 
 
@@ -25,10 +27,28 @@ def glibc_of_torch(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator
 def glibc_of_vllm(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:
     """The base's glibc is as new as vLLM's wheel asks for."""
     if other := other_vllm(cell, facts, conditions.pins):
-        text = f"which glibc vllm {other.version} needs is not known: {UNREAD}"
-        yield Finding("glibc", Level.UNKNOWN, text, other.source, "a lock takes it only where the base fits")
+        yield from of_other_on_glibc(other, conditions.glibc)
     elif vllm := vllm_of(cell, facts):
         yield _on_glibc(vllm, conditions.glibc)
+
+
+def of_other_on_glibc(other: OtherBuild, base: str | None) -> Iterator[Finding]:
+    """What the sources say of a build that nobody read; nothing where neither side is known."""
+    named = f"vllm {other.version}"
+    if other.glibc is None and base is not None:
+        text = f"which glibc {named} needs is not known: {UNREAD}"
+        yield Finding("glibc", Level.UNKNOWN, text, other.source, "pip takes it only where the base fits")
+    elif other.glibc:
+        text = f"{named} needs glibc {other.glibc} (its makers say; {UNREAD})"
+        fits = base is None or version(other.glibc) <= version(base)
+        text = f"{text}, the base has {base}" if base else text
+        yield Finding(
+            "glibc",
+            *((Level.OK, text, other.source) if fits else (Level.IMPOSSIBLE, text, other.source, OLDER)),
+        )
+
+
+OLDER = "take a newer base (Debian 12 has 2.36, Ubuntu 22.04 has 2.35), or another release"
 
 
 def _on_glibc(part: Artefact, base: str | None) -> Finding:
@@ -43,8 +63,7 @@ def _on_glibc(part: Artefact, base: str | None) -> Finding:
     text = f"{text}, the base has {base}"
     if version(needed) <= version(base):
         return Finding("glibc", Level.OK, text, part.source(fact))
-    hint = "take a newer base (Debian 12 has 2.36, Ubuntu 22.04 has 2.35), or another release"
-    return Finding("glibc", Level.IMPOSSIBLE, text, part.source(fact), hint)
+    return Finding("glibc", Level.IMPOSSIBLE, text, part.source(fact), OLDER)
 
 
 def libnuma(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pipeline.stages.audit.compilers import unfit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pipeline.compat.facts import Gpu
+    from pipeline.compat.rows import Gpu
     from pipeline.formats.elf.objects import SharedObject
     from pipeline.stages.audit.image_model import ImageModel
 
@@ -44,7 +44,7 @@ def reach_of(obj: SharedObject, arch: str) -> Reach:
 
 def architectures(image: ImageModel) -> tuple[str, ...]:
     """The columns of the table: the requested architectures, and those of the known GPUs."""
-    return in_order((*image.expected.archs, *(gpu.sm for gpu in image.facts.gpus)))
+    return in_order((*image.expected.archs, *(gpu.sm for gpu in image.facts.listed_gpus)))
 
 
 def libraries(image: ImageModel) -> tuple[LibraryReach, ...]:
@@ -67,13 +67,13 @@ def gpus(image: ImageModel) -> tuple[GpuReach, ...]:
     deciding, floor = _deciding(image), driver_floor(image)
     if not deciding or floor is None:
         return ()
-    return tuple(_on(gpu, image, deciding, floor) for gpu in image.facts.gpus)
+    return tuple(_on(gpu, image, deciding, floor) for gpu in image.facts.listed_gpus)
 
 
 def native(image: ImageModel) -> tuple[str, ...]:
     """The architectures of known GPUs for this machine that what decides has machine code for."""
     deciding = _deciding(image)
-    gpus = [gpu for gpu in image.facts.gpus if gpu.machine in {None, image.machine}]
+    gpus = [gpu for gpu in image.facts.listed_gpus if gpu.machine in {None, image.machine}]
     return in_order(
         tuple(
             gpu.sm

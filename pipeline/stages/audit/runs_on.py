@@ -53,11 +53,16 @@ def _findings(
 
 
 def _row(certificate: Certificate, gpu: str, facts: Facts) -> GpuReach | None:
-    """The row of this GPU; for an architecture the first one, without its driver, which belongs to a GPU."""
-    gpu_facts = facts.gpu(gpu)
-    name = gpu_facts.name if gpu_facts else gpu
-    row = next((row for row in certificate.gpus if name in {row.name, row.arch}), None)
-    if row and name == row.arch and row.reach in {"native", "partly"}:
+    """The row of this GPU; for one without a row, and for an architecture, the first of its architecture.
+
+    That is without a driver, which belongs to a GPU.
+    """
+    known = facts.gpu(gpu)
+    name, arch = (known.name, known.sm) if known else (gpu, gpu)
+    if own := next((row for row in certificate.gpus if row.name == name), None):
+        return own
+    row = next((row for row in certificate.gpus if row.arch == arch), None)
+    if row and row.reach in {"native", "partly"}:
         return row.model_copy(update={"driver": ""})
     return row
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.adapters.package_index import Index, IndexFile
-    from pipeline.compat.facts import Artefact
+    from pipeline.compat.rows import Artefact
     from pipeline.stages.refresh.journal import Journal
     from pipeline.stages.refresh.readers import Progress
 

@@ -15,7 +15,7 @@ from pipeline.model import Reason, ReasonCode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pipeline.compat.facts import Artefact
+    from pipeline.compat.rows import Artefact
 
 _SOURCED = ("pythons_built", "cuda", "archs", "glibc_seen", "needs", "pins", "max_gcc", "damaged")
 """The facts that are read inside an artefact, and so must say where."""

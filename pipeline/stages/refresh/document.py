@@ -11,7 +11,7 @@ from packaging.version import Version
 from pydantic import TypeAdapter
 
 from pipeline.adapters import files
-from pipeline.compat.facts import Artefact
+from pipeline.compat.rows import Artefact
 from pipeline.model import shown
 from pipeline.model.errors import FactsError
 

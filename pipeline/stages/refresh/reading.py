@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pipeline.compat.facts import Artefact
+from pipeline.compat.rows import Artefact
 from pipeline.formats.elf import version_needs
 from pipeline.model import shown
 from pipeline.model.errors import FactsError

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pipeline.compat.facts import Artefact
+    from pipeline.compat.rows import Artefact
 
 
 BALLAST = secrets.token_bytes(3_000_000)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.compat.drivers import older
-from pipeline.compat.facts import Floor
+from pipeline.compat.rows import Floor
 from pipeline.model import Cell, Level
 from tests.unit.compat.test_rules import (
     BARE,

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pipeline.compat import question, shipped
 from pipeline.compat.drivers import branch, is_past, older, window_of, windows
 from pipeline.compat.explain import explain
-from pipeline.compat.facts import OVERLAY, Artefact, KnownBad, minor, version
+from pipeline.compat.facts import OVERLAY, minor, version
 from pipeline.compat.judge import judge
-from pipeline.compat.rules.releases import pinned
+from pipeline.compat.rules.other_builds import own_cpu_build
+from pipeline.compat.rules.releases import holds, pinned
 from pipeline.compat.stacks import stacks
 from pipeline.formats.cuda import variant_of
 from pipeline.formats.gpu_arch import in_order
@@ -24,13 +25,19 @@ from pipeline.model import Cell, Conditions, Level
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pipeline.compat.rows import Artefact, KnownBad
+
 FACTS = shipped()
 OF_MACHINE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 TABLES = (
     "driver_floors",
     "toolkit_drivers",
+    "driver_branches",
+    "toolkit_archs",
     "gpus",
     "known_by",
+    "systems",
+    "jetsons",
     "variants",
     "variant_archs",
     "vllm_builds",
@@ -79,17 +86,61 @@ def test_every_vllm_that_was_read_pins_a_pytorch_that_was_read(row: Artefact) ->
     assert pin.source[0].startswith(row.file)
 
 
-@pytest.mark.parametrize("row", FACTS.vllm_builds, ids=named)
-def test_every_other_build_of_vllm_is_a_way_for_an_older_driver(row: Any) -> None:
-    """Of releases whose build on the default index is for a newer CUDA; and nothing is claimed of it."""
-    found = {}
-    for release in (release for release in rows("vllm") if release.machine == "x86_64"):
+@pytest.mark.parametrize("row", [row for row in FACTS.vllm_builds if row.build != "cpu"], ids=named)
+def test_every_other_build_of_vllm_is_one_for_another_cuda_than_the_default_index_has(row: Any) -> None:
+    """It is said where it is, with a warning that nobody has read it."""
+    cited = {}
+    for release in (release for release in rows("vllm") if release.machine == row.machine):
         python = release.pythons[-1]
-        cell = Cell(pinned(release, "torch", python) or "", row.build, python, release.version)
-        (found[release.version],) = [one for one in judge(cell).findings if one.rule == "cuda-major"]
-    cited = {release: one.level for release, one in found.items() if set(row.source) <= set(one.source)}
-    assert set(cited.values()) == {Level.UNKNOWN}
-    assert all(version(release) >= version("0.20.0") for release in cited)
+        torch = pinned(release, "torch", python) or ""
+        cell = Cell(torch, row.build, python, release.version, OF_MACHINE[row.machine])
+        (found,) = [one for one in judge(cell).findings if one.rule == "cuda-major"]
+        if set(row.source) <= set(found.source):
+            cited[release.version] = found
+    assert {one.level for one in cited.values()} == {Level.WARN}
+    assert all(holds(row.vllm, release) for release in cited)
+
+
+@pytest.mark.parametrize("row", [row for row in FACTS.vllm_builds if row.build == "cpu"], ids=named)
+def test_every_build_of_vllms_own_for_cpus_is_found_by_its_release(row: Any) -> None:
+    machines = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+    of_row = [
+        own
+        for platform, machine in machines.items()
+        for release in FACTS.releases("vllm", machine)
+        if (own := own_cpu_build(Cell("2.13.0", "cpu", "3.12", release.version, platform), FACTS))
+        and (own.source, own.glibc, machine) == (row.source, row.glibc, row.machine)
+    ]
+    assert of_row
+    assert all(holds(row.vllm, own.release) for own in of_row)
+
+
+@pytest.mark.parametrize("row", FACTS.driver_branches, ids=named)
+def test_every_branch_of_its_own_shows_a_cuda_that_no_toolkit_came_with(row: Any) -> None:
+    assert FACTS.branch_showing(row.cuda) == row.branch
+    assert FACTS.toolkit(row.cuda) is None
+
+
+@pytest.mark.parametrize("row", FACTS.toolkit_archs, ids=named)
+def test_every_oldest_architecture_speaks_against_an_unread_build_for_an_older_gpu(row: Any) -> None:
+    cell = Cell("9.9.9", f"cu{row.cuda}0", "3.12", None)
+    found = [one for one in judge(cell, Conditions(archs=("sm_30",))).findings if one.rule == "archs"]
+    assert [one.level for one in found] == [Level.IMPOSSIBLE]
+    assert set(row.source) <= set(found[0].source)
+
+
+@pytest.mark.parametrize("row", FACTS.systems, ids=named)
+def test_every_distribution_can_be_named_in_the_place_of_its_glibc(row: Any) -> None:
+    for name in (row.name, *row.also):
+        assert question.parse([f"glibc={name}"], FACTS).conditions.glibc == row.glibc
+
+
+@pytest.mark.parametrize("row", FACTS.jetsons, ids=named)
+def test_every_jetson_is_served_by_no_build_for_servers(row: Any) -> None:
+    cell = Cell("9.9.9", "cu126", "3.12", None, "linux/arm64")
+    (found,) = [one for one in judge(cell, Conditions(archs=(row.sm,))).findings if one.rule == "archs"]
+    assert found.level is Level.IMPOSSIBLE
+    assert set(row.source) <= set(found.source)
 
 
 @pytest.mark.parametrize("row", [row for row in FACTS.artefacts if row.max_gcc], ids=named)
@@ -124,24 +175,30 @@ def test_every_driver_floor_is_the_one_of_its_major(row: Any) -> None:
 
 @pytest.mark.parametrize("row", FACTS.gpus, ids=named)
 def test_every_gpu_can_be_asked_for_and_has_an_answer(row: Any) -> None:
-    answer = explain(question.parse([f"gpu={row.name}"], FACTS), FACTS)
-    assert answer.options
+    """Those without a row in a table of all GPUs are of an architecture that is asked about elsewhere."""
+    asked = question.parse([f"gpu={row.name}"], FACTS)
+    assert asked.conditions.gpus == (row.name,)
+    if not row.listed:
+        return
+    answer = explain(asked, FACTS)
     reached = {
         name for one in answer.options for _, archs in one.reach for _, names in archs for name in names
     }
-    assert row.name in reached or answer.summary.startswith("nothing is known to fit")
+    assert row.name in reached or (answer.refused and answer.summary.startswith("nothing fits: "))
 
 
-JETSONS = {"Jetson AGX Orin"}
-"""Their drivers come with JetPack, under numbers of their own, which are not known."""
+OLD_JETSONS = {"sm_53", "sm_62", "sm_72"}
+"""Their drivers come with a JetPack, under numbers of their own, which are not known."""
+
+LAST = {"Kepler": "470", "Maxwell": "580", "Pascal": "580", "Volta": "580"}
 
 
 @pytest.mark.parametrize("row", FACTS.gpus, ids=named)
 def test_every_gpu_has_a_first_driver_and_the_last_branch_of_its_architecture(row: Any) -> None:
     window = window_of(row.name, FACTS)
-    assert (window is None) == (row.name in JETSONS)
+    assert (window is None) == (row.sm in OLD_JETSONS)
     if window:
-        assert window.last == {"Pascal": "580", "Volta": "580"}.get(row.architecture)
+        assert window.last == LAST.get(row.architecture)
         assert window.last is None or branch(window.first) <= int(window.last)
 
 
@@ -201,11 +258,19 @@ def test_every_pair_judges_a_companion_that_is_pinned(row: Any) -> None:
 
 @pytest.mark.parametrize("row", FACTS.known_bad, ids=named)
 def test_every_known_bad_row_speaks_of_some_stack(row: KnownBad) -> None:
-    assert any(row.name in one.text for cell in stacks(FACTS) for one in _known_bad(cell))
+    asked = Conditions(archs=row.archs)
+    assert any(row.name in one.text for cell in stacks(FACTS) for one in _known_bad(cell, asked))
 
 
-def _known_bad(cell: Cell) -> Iterable[Any]:
-    return (one for one in judge(cell).findings if one.rule == "known-bad")
+def _known_bad(cell: Cell, asked: Conditions) -> Iterable[Any]:
+    return (one for one in judge(cell, asked).findings if one.rule == "known-bad")
+
+
+def test_a_row_of_an_architecture_says_nothing_to_who_asks_of_another() -> None:
+    cell = Cell("2.9.1", "cu130", "3.12", None, "linux/arm64")
+    assert [*_known_bad(cell, Conditions(archs=("sm_121",)))]
+    assert not [*_known_bad(cell, Conditions(archs=("sm_90",)))]
+    assert not [*_known_bad(cell, Conditions())]
 
 
 # -- rows agree and have sources --------------------------------------------------------------------
@@ -216,7 +281,10 @@ def test_every_row_of_the_overlay_has_an_address_or_names_an_artefact() -> None:
     for name in TABLES:
         for row in tables[name]:
             assert row["source"], row
-            assert all(one.startswith("https://") or ".whl" in one or "wheel" in one for one in row["source"])
+            assert all(
+                one.startswith("https://") or ".whl" in one or ".tar.gz" in one or "wheel" in one
+                for one in row["source"]
+            )
 
 
 def test_every_artefact_says_where_each_fact_was_read() -> None:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.compat.facts import Facts, VllmBuild
+from pipeline.compat.rows import VllmBuild
 from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.stacks import newest_vllm
 from tests.unit.compat.test_rules import CELL, CPU, FACTS, HERE, IMPOSSIBLE, OK, UNKNOWN, WARN, of_rule
 
 if TYPE_CHECKING:
+    from pipeline.compat.facts import Facts
     from pipeline.model import Cell, Level
 
-WITH_BUILDS = replace(FACTS, vllm_builds=(VllmBuild(">=0.20", "cu129", "documented", HERE),))
+BUILD = VllmBuild(">=0.20", "cu129", "x86_64", "documented", HERE)
+WITH_BUILDS = replace(FACTS, vllm_builds=(BUILD,))
 OLD = replace(CELL, cuda="cu126")
 """A cell whose PyTorch is for CUDA 12, of a vLLM that the default index has for CUDA 13."""
 
@@ -41,7 +43,7 @@ def test_a_cell_for_another_major_has_the_build_for_that() -> None:
         (replace(OLD, vllm="9.9.9"), WITH_BUILDS),
         (replace(OLD, cuda="cu118"), WITH_BUILDS),
         (OLD, FACTS),
-        (OLD, replace(WITH_BUILDS, vllm_builds=(VllmBuild(">=0.33", "cu129", "documented", HERE),))),
+        (OLD, replace(WITH_BUILDS, vllm_builds=(replace(BUILD, vllm=">=0.33"),))),
     ],
 )
 def test_a_cell_has_no_other_build(cell: Cell, facts: Facts) -> None:
@@ -61,12 +63,35 @@ def found(rule: str, cell: Cell = OLD, **conditions: Any) -> tuple[Level, str]:
     return finding.level, finding.text
 
 
-def test_it_is_said_where_it_is_looked_for_and_that_nobody_verified_it() -> None:
+def test_what_its_makers_name_is_a_warning_that_says_where_it_is_and_that_nobody_read_it() -> None:
     level, text = found("cuda-major")
-    assert level is UNKNOWN
+    assert level is WARN
     assert "vLLM 0.32.0+cu129 is by its name compiled for CUDA 12.9" in text
-    assert "in a local folder, else on https://wheels.vllm.ai/0.32.0/cu129" in text
-    assert "not verified here" in text
+    assert "the default index does not have it: it is on https://wheels.vllm.ai/0.32.0/cu129" in text
+    assert "nobody has read it here" in text
+
+
+def test_what_nobody_names_but_the_matrix_is_unknown_and_it_is_said_where_a_lock_looks() -> None:
+    level, text = found("cuda-major", OLD, pins=(("vllm", "0.32.0+cu128"),))
+    assert level is UNKNOWN
+    assert "in a local folder, else on https://wheels.vllm.ai/0.32.0/cu128" in text
+
+
+def test_a_file_of_a_release_is_named_by_its_address() -> None:
+    file = "https://example.org/v{release}/vllm-{release}+cu129.whl"
+    (finding,) = of_rule("cuda-major", OLD, replace(FACTS, vllm_builds=(replace(BUILD, file=file),)))
+    assert "it is on https://example.org/v0.32.0/vllm-0.32.0+cu129.whl" in finding.text
+
+
+def test_what_its_makers_say_of_its_architectures_and_its_glibc_is_judged() -> None:
+    told = replace(FACTS, vllm_builds=(replace(BUILD, archs=("sm_80",), glibc="2.34"),))
+    assert [one.level for one in of_rule("archs", OLD, told, archs=("sm_90",))][-1] is IMPOSSIBLE
+    assert [one.level for one in of_rule("glibc", OLD, told, glibc="2.31")][-1] is IMPOSSIBLE
+    assert [one.level for one in of_rule("glibc", OLD, told, glibc="2.34")][-1] is OK
+
+
+def test_a_build_of_another_machine_is_none() -> None:
+    assert build(OLD, replace(FACTS, vllm_builds=(replace(BUILD, machine="aarch64"),))) is None
 
 
 def test_neither_its_architectures_nor_its_glibc_are_those_of_the_default_build() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBad, KnownBy, Pair, VariantArchs, Variants
+from pipeline.compat.facts import Facts
 from pipeline.compat.judge import judge
+from pipeline.compat.rows import Artefact, Floor, Gpu, KnownBad, KnownBy, Pair, VariantArchs, Variants
 from pipeline.model import Cell, Conditions, Finding, Level, Verdict
 from tests.builders import CPU_CELL, CUDA_CELL
 
@@ -177,7 +178,38 @@ def test_a_build_for_aarch64_of_which_nothing_was_read_is_unknown() -> None:
     assert level("variant", replace(cell, cuda="cpu"), facts) is OK
     (finding,) = of_rule("variant", cell, facts)
     assert finding.level is UNKNOWN
-    assert "has no CUDA" in finding.text
+    assert "whether there is a torch 2.13.0+cu130 for aarch64 is not known" in finding.text
+
+
+def test_where_the_default_index_has_a_build_for_cpus_alone_that_is_said() -> None:
+    arm = artefact("torch", "2.13.0", machine="aarch64", cuda=None, archs=(), file="arm.whl")
+    newer = artefact("torch", "2.14.0", machine="aarch64", file="newer.whl")
+    facts = replace(FACTS, artefacts=(*FACTS.artefacts, arm, newer))
+    cell = replace(BARE, platform="linux/arm64")
+    (finding,) = of_rule("default-index", cell, facts)
+    assert finding.level is OK
+    assert "is a build for CPUs" in finding.text
+    assert "the first with CUDA there is 2.14.0" in finding.text
+    assert not of_rule("default-index", replace(cell, cuda="cpu"), facts)
+    assert not of_rule("default-index", replace(cell, torch="2.14.0"), facts)
+
+
+@pytest.mark.parametrize(
+    ("release", "level", "hint"),
+    [
+        ("2.11.0", IMPOSSIBLE, "beside it are 2.10.0 and 2.13.0"),
+        ("2.99.0", UNKNOWN, "the nearest that was is 2.13.0"),
+        ("1.0.0", UNKNOWN, "the nearest that was is 2.10.0"),
+        ("2.12.0rc1", UNKNOWN, "the nearest that was is 2.10.0"),
+    ],
+)
+def test_a_release_between_those_that_were_read_does_not_exist_and_others_are_unknown(
+    release: str, level: Level, hint: str
+) -> None:
+    """The index is read whole, pre-releases apart."""
+    (finding,) = of_rule("released", replace(BARE, torch=release))
+    assert finding.level is level
+    assert hint in finding.hint
 
 
 def test_a_wheel_that_nobody_can_unpack_is_impossible() -> None:

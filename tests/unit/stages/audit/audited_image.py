@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.image_files.nodes import Layer, Node
-from pipeline.compat.facts import Artefact, Facts, Floor, Gpu, KnownBy
+from pipeline.compat.facts import Facts
+from pipeline.compat.rows import Artefact, Floor, Gpu, KnownBy
 from pipeline.formats.cuda_compilers import CudaCompiler
 from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
 from pipeline.formats.image_config import ImageConfig

@@ -10,7 +10,7 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from pipeline.compat.facts import Gpu, KnownBy
+from pipeline.compat.rows import Gpu, KnownBy
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.formats.gpu_arch import Coverage
 from pipeline.formats.image_config import ImageConfig

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.adapters.package_index import IndexFile
-from pipeline.compat.facts import Artefact
+from pipeline.compat.rows import Artefact
 
 TORCH = Artefact(
     package="torch",

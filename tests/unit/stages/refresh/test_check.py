@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.version import Version
 
-from pipeline.compat.facts import Artefact, shipped
+from pipeline.compat.facts import shipped
 from pipeline.stages.refresh import check
 from tests.unit.stages.refresh.artefacts import TORCH, VLLM
+
+if TYPE_CHECKING:
+    from pipeline.compat.rows import Artefact
 
 
 def codes(*rows: Artefact) -> list[str]:
