@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pipeline.adapters.image_files.links import Links
     from pipeline.formats.elf.objects import SharedObject
@@ -18,6 +18,7 @@ _SITE = re.compile(
     r"/(?:site-packages|dist-packages|lib-dynload))(?:/|$)"
 )
 _TAG = re.compile(r"\.(?:cpython|pypy)-?([0-9])([0-9]+)[a-z]*(?:-|\.)")
+_MAX_MINOR = 30
 _MINOR = re.compile(r"python(3\.[0-9]+)$")
 
 
@@ -52,17 +53,49 @@ def _environments_of(paths: Iterable[str], links: Links) -> Iterator[Environment
         if match is None or match["site"] in sites:
             continue
         sites.add(match["site"])
-        python = _interpreter(match["prefix"], match["version"], links)
+        python = _interpreter(match, links)
         minor = _MINOR.search(python)
         version = minor[1] if minor and match["version"] == "3" else match["version"]
         yield Environment(match["site"], match["prefix"], version, python)
 
 
-def _interpreter(prefix: str, version: str, links: Links) -> str:
-    """The real path of the environment's own interpreter, else of the system's."""
-    own = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
+def _interpreter(match: re.Match[str], links: Links) -> str:
+    """The real path of the environment's own interpreter, else of the system's; empty if there is none.
+
+    Folders called dist-packages are Debian's, whose Python is in /usr: https://wiki.debian.org/Python.
+    """
+    version, own = match["version"], _own(match["prefix"], match["version"], links)
     system = [f"{folder}/bin/python{version}" for folder in ("/usr/local", "/usr")]
-    return next((real for path in (*own, *system) if (real := links.file(path))), "")
+    debians = system[::-1] if match["site"].endswith("dist-packages") else []
+    return next((real for path in (*debians, *own, *system) if (real := links.file(path))), "")
+
+
+def _own(prefix: str, version: str, links: Links) -> list[str]:
+    """The interpreters of a prefix that are of this version, or whose names do not say which."""
+    paths = [f"{prefix}/bin/{name}" for name in (f"python{version}", "python3", "python")]
+    names = ((path, _MINOR.search(links.file(path) or "")) for path in paths)
+    return [path for path, named in names if named is None or version in {"3", named[1]}]
+
+
+def is_imported(environment: Environment, python_path: Collection[str], links: Links) -> bool:
+    """Whether a Python of the image imports from this folder by itself, or by PYTHONPATH.
+
+    By itself it imports from the folders of its own prefix, and from those of its user (``~/.local``);
+    Debian's from /usr/lib/python3/dist-packages and /usr/local/lib/python3.X/dist-packages, and not from any
+    site-packages: https://docs.python.org/3/library/site.html, https://wiki.debian.org/Python.
+    """
+    prefix, version, site = environment.prefix, environment.version, environment.site
+    if site in python_path or (prefix.endswith("/.local") and environment.python):
+        return True
+    minors = [f"3.{minor}" for minor in range(_MAX_MINOR)] if version == "3" else [version]
+    has_systems = any(links.file(f"/usr/bin/python{minor}") for minor in minors)
+    if site.endswith("dist-packages"):
+        return has_systems
+    is_debian = links.file("/etc/debian_version") is not None
+    if prefix == "/usr":
+        return not is_debian and has_systems
+    own = any(links.file(path) for path in _own(prefix, version, links))
+    return own or (prefix == "/usr/local" and not is_debian and has_systems)
 
 
 def site_of(path: str) -> str | None:

@@ -32,6 +32,7 @@ from pipeline.stages.audit.rules import (
     stack,
     symbols,
     toolkit,
+    unseen,
 )
 
 Rule = Callable[[ImageModel], Iterator[ImageFinding]]
@@ -72,6 +73,7 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
         recorded_files.as_installed,
         shared_files.contested,
         shared_files.hidden,
+        unseen.packages,
     ),
     "requirements": (requirements.hold, pairs.together),
     "config": (

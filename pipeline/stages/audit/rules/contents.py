@@ -15,6 +15,7 @@ from pipeline.stages.audit import known_libraries
 from pipeline.stages.audit.image_model import is_grafted
 from pipeline.stages.audit.installed import most_intact
 from pipeline.stages.audit.python import site_of
+from pipeline.stages.audit.rules import displaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +149,11 @@ def twice(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def copies(image: ImageModel) -> Iterator[ImageFinding]:
-    """The modules load one copy of each of CUDA's libraries."""
+    """The modules load one copy of each of CUDA's libraries.
+
+    Where another copy displaces the one of the image's Python, the rules for that say so.
+    """
+    displacing = displaced.paths(image)
     files: dict[str, set[str]] = {}
     for path, obj in image.inventory.objects.items():
         if any(fnmatchcase(obj.soname, glob) for glob in known_libraries.CUDA_FAMILY):
@@ -156,7 +161,7 @@ def copies(image: ImageModel) -> Iterator[ImageFinding]:
     loaded = {path for load in image.modules.values() for path in load.order}
     for soname, paths in sorted(files.items()):
         used, where = sorted(paths & loaded), ", ".join(sorted(paths))
-        if sum(not is_grafted(path) for path in used) > 1:
+        if sum(not is_grafted(path) for path in used) > 1 and not paths & displacing:
             yield _finding(
                 severity=Severity.WARNING,
                 path=used[0],
@@ -164,7 +169,7 @@ def copies(image: ImageModel) -> Iterator[ImageFinding]:
                 why="the first import decides which one a process gets; of two releases one is wrong",
                 hint="keep the one of the wheels, and remove the other from LD_LIBRARY_PATH and the image",
             )
-        elif len(paths) > 1:
+        elif len(paths) > 1 and not paths & displacing:
             yield _finding(
                 severity=Severity.NOTE,
                 path=min(paths - set(used), default=min(paths)),

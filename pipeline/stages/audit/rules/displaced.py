@@ -143,6 +143,11 @@ def by_path(image: ImageModel) -> Iterator[ImageFinding]:
         )
 
 
+def paths(image: ImageModel) -> frozenset[str]:
+    """The libraries that displace others."""
+    return frozenset(finding.path for rule in (by_name, by_path) for finding in rule(image))
+
+
 def _is_cudas(soname: str) -> bool:
     return any(fnmatchcase(soname, glob) for glob in known_libraries.CUDA_FAMILY)
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.compat.facts import version
+from pipeline.formats.numbers import whole
 from pipeline.model import ImageFinding, Severity
 from pipeline.stages.audit.compilers import (
     better_ptxas,
@@ -193,28 +194,41 @@ def _without(image: ImageModel, users: tuple[str, ...], tool: str) -> ImageFindi
 
 
 def host_compiler(image: ImageModel) -> Iterator[ImageFinding]:
-    """The installed nvcc supports the gcc on PATH."""
-    if cuda_tool(image, "nvcc") is None:
+    """The installed nvcc supports the gcc that it calls."""
+    flags = " ".join(image.env.get(name, "") for name in ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"))
+    if cuda_tool(image, "nvcc") is None or "allow-unsupported-compiler" in flags:
         return
-    gcc, release = _gcc(image), nvcc_release(image) or image.cuda
+    gcc, release = _gcc_of_nvcc(image, flags), nvcc_release(image) or image.cuda
+    version_of_gcc = _major(image, gcc) if gcc else None
     row = image.facts.compiler(release)
-    if gcc is None or row is None or row.max_gcc is None or gcc <= row.max_gcc:
+    if version_of_gcc is None or row is None or row.max_gcc is None or version_of_gcc <= row.max_gcc:
         return
     yield _finding(
         severity=Severity.WARNING,
-        path=image.on_path("gcc") or "",
-        text=f"gcc is of version {gcc}, nvcc of CUDA {release} supports up to {row.max_gcc}",
+        path=gcc or "",
+        text=f"gcc is of version {version_of_gcc}, nvcc of CUDA {release} supports up to {row.max_gcc}",
         why="every kernel that nvcc compiles at run time fails: unsupported GNU version",
         hint=f"install g++-{row.max_gcc} and set NVCC_PREPEND_FLAGS='-ccbin g++-{row.max_gcc}'",
     )
 
 
-def _gcc(image: ImageModel) -> int | None:
-    """The major of the gcc on PATH: by the name of its real file, else by the folder of its parts."""
-    real = image.on_path("gcc")
-    if real is None:
-        return None
-    if named := re.search(r"gcc-([0-9]+)$", real):
-        return int(named[1])
-    folders = (re.match(r"/usr/lib/gcc/[^/]+/([0-9]+)", path) for path in image.inventory.nodes)
-    return max((int(match[1]) for match in folders if match), default=None)
+def _gcc_of_nvcc(image: ImageModel, flags: str) -> str | None:
+    """The real path of the compiler that nvcc calls: by its flags, NVCC_CCBIN or CC, else the gcc on PATH.
+
+    FlashInfer hands CC to nvcc; a folder that is named has a gcc in it: nvcc --help, ``--compiler-bindir``.
+    """
+    flagged = re.search(r"(?:-ccbin|--compiler-bindir)[= ]+(\S+)", flags)
+    named = flagged[1] if flagged else image.env.get("NVCC_CCBIN") or image.env.get("CC") or "gcc"
+    name = (named.strip("'\"").split() or ["gcc"])[0]
+    return image.on_path(name) or image.on_path(f"{name}/gcc")
+
+
+def _major(image: ImageModel, gcc: str) -> int | None:
+    """The major of a gcc: by the name of its file ("gcc-12"), else by the folder of its parts."""
+    if named := re.search(r"(?:gcc|g\+\+)-([0-9]{1,3})$", gcc):
+        return whole(named[1])
+    lib = re.escape(gcc.rpartition("/bin/")[0])
+    folders = (
+        re.match(rf"{lib}/lib(?:exec)?/gcc/[^/]+/([0-9]{{1,3}})", path) for path in image.inventory.nodes
+    )
+    return max((whole(match[1]) or 0 for match in folders if match), default=None)

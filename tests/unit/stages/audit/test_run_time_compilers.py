@@ -6,13 +6,19 @@ Each case is a public report, or a relative of one; its healthy twin differs in 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.formats.elf.objects import DeviceCode
-from pipeline.model import Severity
-from tests.unit.stages.audit.audited_image import CUBINS, SITE, TORCH, VLLM, Image, library, module
+from pipeline.model import Level, Severity
+from pipeline.report.certificate import markdown, page
+from pipeline.stages.audit.runs_on import runs_on
+from tests.unit.stages.audit.audited_image import CUBINS, FACTS, SITE, TORCH, VLLM, Image, library, module
 from tests.unit.stages.audit.sabotage import ERROR, NOTE, WARNING, Case, add_case, assert_only_its_rule_finds
+
+if TYPE_CHECKING:
+    from pipeline.model import GpuReach
 
 CASES: list[Case] = []
 breaks = partial(add_case, CASES)
@@ -157,6 +163,43 @@ def deep_gemms_nvcc_knows_no_b200(image: Image) -> None:
     image.compiler(NVCC, "12.4", "sm_80", "sm_90", "sm_90a")
 
 
+def with_gcc(image: Image, name: str, **env: str) -> list[str]:
+    """What is said of nvcc of CUDA 13.0, which takes gcc up to 15, where this gcc is on PATH too."""
+    image.compiler(NVCC, "13.0", *OF_130)
+    image.file(f"/usr/bin/{name}", mode=0o755)
+    image.env |= env
+    return [one.text for one in image.judged().findings if "supports up to" in one.text]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"NVCC_PREPEND_FLAGS": "-ccbin g++-16"},
+        {"NVCC_APPEND_FLAGS": "--compiler-bindir=/usr/bin/g++-16"},
+        {"NVCC_CCBIN": "g++-16"},
+        {"CC": "g++-16"},
+    ],
+)
+def test_nvcc_calls_the_gcc_that_it_is_told_to(env: dict[str, str]) -> None:
+    assert with_gcc(Image(), "g++-16", **env) == ["gcc is of version 16, nvcc of CUDA 13.0 supports up to 15"]
+
+
+def test_nvcc_may_be_told_to_take_any() -> None:
+    env = {"NVCC_PREPEND_FLAGS": "-ccbin g++-16 -allow-unsupported-compiler"}
+    assert not with_gcc(Image(), "g++-16", **env)
+
+
+def test_a_newer_gcc_that_nvcc_does_not_call_is_no_finding() -> None:
+    assert not with_gcc(Image(), "gcc-16")
+
+
+def test_the_gcc_of_an_environment_of_conda_says_its_version_by_its_parts() -> None:
+    image = Image()
+    image.file("/opt/conda/lib/gcc/x86_64-conda-linux-gnu/16.1.0/cc1", mode=0o755)
+    image.file("/opt/conda/bin/x86_64-conda-linux-gnu-cc", mode=0o755)
+    assert with_gcc(image, "gcc-12", CC="/opt/conda/bin/x86_64-conda-linux-gnu-cc")
+
+
 @pytest.mark.parametrize(("release", "archs"), [("12.9", OF_129), ("13.0", OF_130)])
 def test_an_nvcc_of_129_or_newer_serves_flashinfer_on_rtx_5090(release: str, archs: tuple[str, ...]) -> None:
     image = Image()
@@ -232,6 +275,65 @@ def test_a_package_that_reaches_the_gpu_by_one_library_is_no_finding() -> None:
         code = (DeviceCode("cubin", "sm_80", 1), DeviceCode("cubin", arch, 1))
         image.add(module(path, "libc10.so", rpath=("$ORIGIN/../../torch/lib",), device_code=code))
     assert not [one for one in image.judged().findings if one.rule == "device-code"]
+
+
+# -- the table of GPUs --------------------------------------------------------------------------------
+
+
+def reach_of_b200(image: Image) -> GpuReach:
+    return next(row for row in image.judged().gpus if row.name == "B200")
+
+
+def test_the_table_says_native_where_all_of_it_is_for_the_gpu() -> None:
+    image = Image()
+    for_blackwell(image)
+    image.compiler(PTXAS, "12.8", *OF_128)
+    row = reach_of_b200(image)
+    assert (row.reach, row.lacks) == ("native", "")
+    assert "lacks" not in row.model_dump()
+
+
+def test_the_table_says_partly_where_tritons_ptxas_knows_no_such_gpu() -> None:
+    """It has a driver nevertheless: PyTorch's own code runs there."""
+    image = Image()
+    for_blackwell(image)
+    image.compiler(PTXAS, "12.4", "sm_80", "sm_90")
+    row = reach_of_b200(image)
+    assert (row.reach, row.driver) == ("partly", "580")
+    assert row.lacks == "Triton's ptxas of CUDA 12.4 makes no code for it"
+
+
+def test_the_table_says_none_where_a_package_of_kernels_has_no_code() -> None:
+    image = Image()
+    for_blackwell(image)
+    path = f"{SITE}/xformers/_C.so"
+    image.add(module(path, "libc10.so", rpath=("$ORIGIN/../torch/lib",), device_code=CUBINS))
+    row = reach_of_b200(image)
+    assert (row.reach, row.lacks) == ("none", "xformers has no code for it")
+
+
+@pytest.mark.parametrize(
+    ("archs", "level", "words"),
+    [(OF_128, Level.OK, "machine code for B200"), (("sm_90",), Level.WARN, "but Triton's ptxas")],
+)
+def test_a_question_is_answered_by_what_compiles_at_run_time_too(
+    archs: tuple[str, ...], level: Level, words: str
+) -> None:
+    image = Image()
+    for_blackwell(image)
+    image.compiler(PTXAS, "12.8", *archs)
+    (finding,) = (one for one in runs_on(image.judged(), "B200", None, FACTS).findings if one.rule == "archs")
+    assert (finding.level, words in finding.text) == (level, True)
+
+
+def test_the_page_names_what_is_lacking() -> None:
+    image = Image()
+    for_blackwell(image)
+    image.compiler(PTXAS, "12.4", "sm_80", "sm_89", "sm_90")
+    certificate = image.judged()
+    lacks = "Triton's ptxas of CUDA 12.4 makes no code for it"
+    assert f"partly   sm_100 (B200): {lacks}\n" in page(certificate)
+    assert f"| B200 | sm\\_100 | partly: {lacks} | 580 | - |" in markdown(certificate)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.spoil.__name__)
