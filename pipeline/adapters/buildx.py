@@ -72,6 +72,35 @@ def platforms() -> frozenset[str]:
     return frozenset(name.strip(" *") for names in listed for name in names.split(",") if name.strip())
 
 
+@dataclass(frozen=True)
+class Builder:
+    """What builds: its driver (``docker``, ``docker-container``), its status, and the platforms it says."""
+
+    driver: str
+    status: str
+    platforms: tuple[str, ...]
+
+
+def builder(seconds: float) -> Builder:
+    """The builder that would be used; nothing is started for it.
+
+    Raises EngineError where docker has no buildx, or it does not answer within these seconds.
+    """
+    done = _docker("buildx", "inspect", seconds=seconds)
+    if done.returncode:
+        raise EngineError(
+            f"docker has no BuildKit: {shown(done.stderr.strip() or done.stdout.strip())}",
+            hint="install its plugin: apt-get install docker-buildx (with Docker's own packages: "
+            "docker-buildx-plugin)",
+        )
+    fields = dict(_FIELD.findall(done.stdout))
+    platforms = (name.strip(" *") for name in fields.get("Platforms", "").split(","))
+    return Builder(fields.get("Driver", ""), fields.get("Status", ""), tuple(filter(None, platforms)))
+
+
+_FIELD = re.compile(r"^(Driver|Status|Platforms):[ \t]*(.*)$", re.MULTILINE)
+
+
 def build(recipe: Recipe, target: TagRef, *, snapshotter: bool, cache: bool, progress: Progress) -> Digest:
     """Build and push to ``target``; returns the digest of the manifest that was pushed.
 
@@ -195,11 +224,22 @@ def _push(target: TagRef) -> Digest:
     return Digest(digest[1])
 
 
-def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _docker(*arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["docker", *arguments], capture_output=True, text=True, check=False, env=_environment()
+            ["docker", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+            timeout=seconds,
         )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"`docker {' '.join(arguments)}` does not end within {seconds:.0f} s",
+            hint="`docker info` and the engine's own log tell whether it is well",
+        ) from error
     except FileNotFoundError as error:
         raise EngineError(
             "there is no `docker` command on PATH", hint="install Docker, or use ./run"

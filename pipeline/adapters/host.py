@@ -24,7 +24,7 @@ def here(engine_version: str = "") -> Host:
     kind = min(gpus, key=lambda device: device.capability).architecture if gpus else "cpu"
     return Host(
         hardware=f"{kind}-{platform.machine().lower()}",
-        system=_system(),
+        system=system(),
         cpu=_cpu(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         engine=engine_version,
@@ -60,7 +60,7 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in [path.absolute(), *path.absolute().parents] if folder.exists())
 
 
-def _system() -> str:
+def system() -> str:
     """The distribution and the kernel."""
     try:
         name = platform.freedesktop_os_release()["PRETTY_NAME"]

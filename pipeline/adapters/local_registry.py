@@ -70,6 +70,16 @@ def serves(repository: Repository, data: Path) -> bool:
     )
 
 
+def listens(repository: Repository) -> bool:
+    """Whether something listens where the registry of a repository on loopback would."""
+    return _listens(_address(repository))
+
+
+def program() -> str | None:
+    """The registry's program on this machine, which ``ensure`` starts; None where there is none."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 def ensure(repository: Repository, data: Path, log: Path) -> bool:
     """Have a writable registry answer for a repository on loopback; True where it had to be started.
 
@@ -137,8 +147,8 @@ def configuration(host: str, port: int, data: Path) -> str:
 
 
 def _start(address: tuple[str, int], data: Path, log: Path) -> None:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
+    server = program()
+    if server is None:
         raise RegistryError(
             f"no registry answers at {address[0]}:{address[1]}, and none is installed to start there",
             hint="install Distribution (Debian and Ubuntu: apt-get install docker-registry), "
@@ -150,7 +160,7 @@ def _start(address: tuple[str, int], data: Path, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [program, "serve", str(config)],
+                [server, "serve", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

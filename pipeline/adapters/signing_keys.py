@@ -73,8 +73,15 @@ def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
 
 
 def own_public() -> PublicKey | None:
-    """The public part of this user's key; None where none was made yet. Raises SigningError as ``load``."""
-    return load().public_key() if os.path.lexists(paths.signing_key()) else None
+    """The public part of this user's key; None where none was made yet. Raises SigningError as ``load``.
+
+    Nothing is written for whoever only asks.
+    """
+    path = paths.signing_key()
+    if not os.path.lexists(path):
+        return None
+    _refuse_open_folders(path.parent)
+    return _private(_secret(path), str(path)).public_key()
 
 
 def read_public(path: Path) -> PublicKey:

@@ -56,6 +56,8 @@ class Sight(Frozen):
 
 
 CauseName = Literal[
+    "no-torch",
+    "import-fails",
     "cpu-build",
     "mixed-installation",
     "no-driver-asked",
@@ -85,6 +87,11 @@ class Cause:
     hint: str
 
 
+def has_cuda(sight: Sight) -> bool:
+    """Whether PyTorch can use a GPU after all."""
+    return bool(sight.torch and sight.cuda and sight.devices) and sight.init == 0 and not sight.said
+
+
 def why_no_cuda(sight: Sight, *, is_image: bool) -> Cause:
     """The cause of what was seen in a container of an image, or else in an environment on a machine.
 
@@ -106,16 +113,36 @@ def why_no_cuda(sight: Sight, *, is_image: bool) -> Cause:
 
 
 def _of_the_build(sight: Sight, _: bool) -> Cause | None:
-    if sight.torch is None or sight.cuda:
+    if sight.torch is None:
+        return _of_the_import(sight)
+    if sight.cuda:
         return None
     if _is_mixed(sight):
         return _mixed(sight)
+    release = sight.torch.partition("+")[0]
     return Cause(
         "cpu-build",
         "image",
         f"torch {sight.torch} is a CPU build: torch.version.cuda is None",
-        "install the locked build again; a later `pip install` may have replaced it with one for the CPU",
+        f"install the build for CUDA again, from its lock or as `explain torch={release}` says it; a later "
+        "`pip install` may have replaced it with one for the CPU",
     )
+
+
+def _of_the_import(sight: Sight) -> Cause | None:
+    """Why PyTorch cannot be imported; not for want of a driver, which is judged by what there is of one."""
+    if not sight.torches and not sight.conda:
+        what = f"there is no PyTorch in this Python: {sight.said}"
+        hint = "install it there, or name the Python that has it (`which` looks for all of them)"
+        return Cause("no-torch", "image", what, hint)
+    if any(library in sight.said for library in _DRIVERS):
+        return None
+    hint = "install PyTorch and CUDA's libraries again, from one lock; `certify` says what is missing"
+    return Cause("import-fails", "image", f"PyTorch cannot be imported: {sight.said}", hint)
+
+
+_DRIVERS = ("libcuda.so", "libnvidia-ml.so")
+"""Whose absence keeps some builds from being imported where there is no driver."""
 
 
 def _is_mixed(sight: Sight) -> bool:

@@ -68,6 +68,18 @@ IMAGES = next(
 """The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
 
 
+def why_not_with(cell: Cell, archs: tuple[str, ...], driver: str) -> str:
+    """Why this machine cannot prove the cell if it has GPUs of these architectures, or nothing."""
+    if cell.machine != os.uname().machine:
+        return f"needs {cell.platform}"
+    if not cell.needs_gpu:
+        return ""
+    if not archs:
+        return "needs a GPU"
+    against = compat.judge(cell, Conditions(archs=archs, driver=driver or None)).at(Level.IMPOSSIBLE)
+    return "; ".join(finding.text for finding in against if finding.rule in {"archs", "driver"})
+
+
 class Services:
     """All outside of the stages that they work with."""
 
@@ -81,18 +93,9 @@ class Services:
 
     def why_not(self, cell: Cell) -> str:
         """Why this machine cannot prove the cell, or nothing."""
-        if cell.machine != os.uname().machine:
-            return f"needs {cell.platform}"
-        if not cell.needs_gpu:
-            return ""
-        here = gpu.gpus()
-        if not here:
-            return "needs a GPU"
-        conditions = Conditions(
-            archs=tuple(device.architecture for device in here), driver=gpu.driver() or None
-        )
-        against = compat.judge(cell, conditions).at(Level.IMPOSSIBLE)
-        return "; ".join(finding.text for finding in against if finding.rule in {"archs", "driver"})
+        if not cell.needs_gpu or cell.machine != os.uname().machine:
+            return why_not_with(cell, (), "")
+        return why_not_with(cell, tuple(device.architecture for device in gpu.gpus()), gpu.driver())
 
     def can_rehearse(self, cell: Cell) -> bool:
         """Whether this machine can do all of a cell that needs a GPU but the part that does."""

@@ -150,15 +150,20 @@ def estimate(lock: Lock, missing: int) -> Estimate:
     )
 
 
+def needed(lock: Lock, missing: int, disk: tuple[str, ...]) -> int:
+    """Bytes that a build needs on the disk where these of its places lie; ``missing`` is to be downloaded."""
+    needs = {WHEELS: missing, **{what: lock.size * times for what, times in _ROOM.items()}}
+    return sum(needs[what] for what in disk)
+
+
 def refuse_full_disk(lock: Lock, missing: int, free: Mapping[tuple[str, ...], int]) -> None:
     """Raise DiskError, with the numbers, where a disk has less room than the build needs there.
 
     ``missing`` is what has yet to be downloaded. ``free`` maps what lies on a disk to the bytes free
     there: ``{("wheels", "engine's data"): …, ("registry's data",): …}``.
     """
-    needs = {WHEELS: missing, **{what: lock.size * times for what, times in _ROOM.items()}}
     for disk, room in free.items():
-        need = sum(needs[what] for what in disk)
+        need = needed(lock, missing, disk)
         if room < need:
             named = " and the ".join(disk)
             raise DiskError(

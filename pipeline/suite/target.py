@@ -238,26 +238,8 @@ class ProcessTarget:
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source in a process of its own."""
-        process = subprocess.Popen(
-            [self._python, "-c", source, *args],
-            env=self._env,
-            cwd=self._home.name,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            _kill_group(process.pid)
-            return Completed(None, *process.communicate())
-        except BaseException:
-            _kill_group(process.pid)
-            process.communicate()
-            raise
-        return Completed(process.returncode, out, err)
+        folder = Path(self._home.name)
+        return run_python(self._python, source, *args, env=self._env, folder=folder, seconds=seconds)
 
     def serve(self, args: tuple[str, ...], log: Path | None = None) -> ProcessServer:
         """Start vLLM's OpenAI server as a module: its console script needs a distribution named vllm."""
@@ -284,6 +266,32 @@ class ProcessTarget:
         for server in self._servers:
             server.kill()
         self._home.cleanup()
+
+
+def run_python(
+    python: Path, source: str, *args: str, env: Mapping[str, str], folder: Path, seconds: float
+) -> Completed:
+    """Run this source with a Python of this machine, in a process group of its own, in this folder."""
+    process = subprocess.Popen(
+        [python, "-c", source, *args],
+        env=env,
+        cwd=folder,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _kill_group(process.pid)
+        return Completed(None, *process.communicate())
+    except BaseException:
+        _kill_group(process.pid)
+        process.communicate()
+        raise
+    return Completed(process.returncode, out, err)
 
 
 class ProcessServer:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+VERSION = b'{"ApiVersion": "1.44"}'
+"""What the engine answers when it is asked for its version."""
+
+
 @contextmanager
 def engine_that_answers(body: bytes, place: Path, *, saved: bytes = b"") -> Generator[Engine]:
     """An engine whose every answer is this body, but for its version and for the image that it saves."""
@@ -40,7 +44,9 @@ def _answer(listening: socket.socket, body: bytes, saved: bytes) -> None:
         while True:
             connection, _ = listening.accept()
             with connection, suppress(OSError), connection.makefile("rb") as asked:
-                target = asked.readline().split()[1]
+                if not (first := asked.readline()):  # it only looked whether somebody listens
+                    continue
+                target = first.split()[1]
                 length = 0
                 while (header := asked.readline()) not in (b"\r\n", b""):
                     name, _, value = header.partition(b":")
@@ -54,7 +60,7 @@ def _response(target: bytes, body: bytes, saved: bytes) -> bytes:
     if target.endswith(b"_ping"):
         body = b"OK"
     elif target.endswith(b"/version"):
-        body = b'{"ApiVersion": "1.44"}'
+        body = VERSION
     elif target.partition(b"?")[0].endswith(b"/get"):
         body, kind = saved, b"application/x-tar"
     return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (

@@ -1,5 +1,6 @@
 """The container engine: the only place that talks to Docker.
 
+reaching    whether something listens where an engine should
 errors      what Docker's client raises, as an EngineError
 facts       what the engine says of itself
 gpu_access  how it gives a container the GPUs, or what is missing

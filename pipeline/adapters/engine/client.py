@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ import docker
 from docker.errors import DockerException, NotFound
 from docker.types import LogConfig, Mount
 
+from pipeline.adapters.engine import reaching
 from pipeline.adapters.engine.containers import Container, Finished, remove
 from pipeline.adapters.engine.errors import HINT, map_errors
 from pipeline.adapters.engine.facts import Facts
@@ -32,9 +32,6 @@ _GPUS = (
     "try by hand whether a container gets a GPU: `docker run --rm --gpus all IMAGE nvidia-smi`, or with CDI "
     "`--device nvidia.com/gpu=all`"
 )
-_SOCKET = "unix:///var/run/docker.sock"
-"""Where Docker's client looks for an engine that nobody names."""
-
 _CHUNK = 1 << 20
 """Bytes of a saved image in memory at a time."""
 _SHARED_MEMORY = "1g"
@@ -53,8 +50,7 @@ class Engine:
 
         ``timeout``: seconds for any one answer. Raises EngineError where none answers.
         """
-        address = os.environ.get("DOCKER_HOST") or _SOCKET
-        with map_errors(f"reach the container engine at {shown(address)}", hint=_START):
+        with map_errors(f"reach the container engine at {shown(reaching.address())}", hint=_START):
             client = docker.from_env(timeout=int(timeout))
             try:
                 client.ping()
@@ -76,7 +72,7 @@ class Engine:
     def facts(self) -> Facts:
         """What the engine says of itself. Raises EngineError."""
         with map_errors("ask the engine about itself"):
-            return Facts.read(self._client.info())
+            return Facts.read(self._client.info(), self._client.version())
 
     def gpu_access(self) -> GpuAccess:
         """How it gives a container the GPUs. Raises EngineError, with the remedy, where it cannot."""
@@ -117,8 +113,13 @@ class Engine:
                     with contextlib.suppress(NotFound):
                         self._client.images.remove(name, force=True)
 
-    def config(self, ref: ImageRef) -> ImageConfig:
-        """What the pulled image says of how it is run. Raises EngineError."""
+    def identity_of(self, name: str) -> str:
+        """The id of an image of the engine's store (``sha256:…``). Raises EngineError."""
+        with map_errors(f"find {name}", hint="check the name with `docker images`, or pull the image first"):
+            return str(self._client.images.get(name).id)
+
+    def config(self, ref: ImageRef | str) -> ImageConfig:
+        """What an image of the engine's store, pulled or by id, says of how it is run. Raises EngineError."""
         with map_errors(f"inspect {ref}", hint="pull it first"):
             found = self._client.images.get(str(ref)).attrs
             platform = f"{found['Os']}/{found['Architecture']}"

@@ -27,13 +27,14 @@ _POLL_SECONDS = 0.1
 class Launch:
     """How to run an image: its own entrypoint unless another is given; folders are mounted read-only.
 
+    ``image`` is named by digest, or by its id in the engine's store.
     ``mounts`` maps a folder of this machine to its place in the container. ``port`` is the container's,
     published on a free port of 127.0.0.1. ``run`` names the run that the container belongs to. ``beside``
     names a container whose network it is in, whatever ``network`` says; ``dns`` is the server that it asks
     for names.
     """
 
-    image: ImageRef
+    image: ImageRef | str
     run: str
     command: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None

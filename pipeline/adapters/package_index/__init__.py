@@ -64,6 +64,18 @@ class Index:
         """Bytes that it sent."""
         return self._client.received
 
+    @property
+    def host(self) -> str:
+        """Where the index is, without a login that its address may hold. Raises FactsError for no address."""
+        try:
+            return httpx.URL(self._endpoint).host
+        except (httpx.InvalidURL, ValueError) as error:
+            raise FactsError("the index that is set is no address", hint="look at PIP_INDEX_URL") from error
+
+    def reach(self, url: str) -> None:
+        """Raise FactsError where an index of projects at this address does not answer."""
+        self._client.get(url, {}, url, most=pages.MAX_PAGE)
+
     def files(self, project: str) -> tuple[IndexFile, ...] | Reason:
         """The files of a project, or why its page cannot be believed.
 

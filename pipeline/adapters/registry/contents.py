@@ -200,6 +200,10 @@ class Contents:
         self._session.retry(upload)
         return Descriptor("application/octet-stream", digest, len(body))
 
+    def refuse_read_only(self) -> None:
+        """Raise RegistryError where nothing may be stored here; nothing is stored to see it."""
+        uploads.refuse_read_only(self._session)
+
     def mount(self, digest: Digest, source: Repository) -> bool:
         """Mount a blob of another repository of the same registry; False where the registry does not.
 

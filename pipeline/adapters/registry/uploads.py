@@ -94,6 +94,11 @@ def upload(session: Session, digest: Digest, body: bytes) -> None:
         raise
 
 
+def refuse_read_only(session: Session) -> None:
+    """Raise RegistryError where no upload can be begun; the one that is begun to see it is cancelled."""
+    cancel(session, session.retry(lambda: _begin(session)))
+
+
 def copy(session: Session, digest: Digest, source: Source) -> None:
     """A blob of any size, as its bytes come. Raises as ``upload`` does, and what is wrong with the source.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.cli.commands import (
     build,
     certify,
+    doctor,
     explain,
     gate,
     gpu_day,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.cli.command import Command
 
 GROUPS: Mapping[str, tuple[Command, ...]] = {
-    "find out what can be had": (plan.COMMAND, explain.COMMAND),
+    "find out what can be had": (plan.COMMAND, explain.COMMAND, doctor.COMMAND),
     "make images": (lock.COMMAND, build.COMMAND),
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, gate.COMMAND, repair.COMMAND, report.COMMAND),

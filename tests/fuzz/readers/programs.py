@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
+from pipeline import compat
 from pipeline.adapters import buildx, uv
 from pipeline.adapters.engine.ownership import is_orphan, owner
+from pipeline.compat import gpus_here
 from pipeline.model import Check, ImageTarget, Outcome, Repository
+from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, lock, verify
 from pipeline.suite import check_environment, device, driver_double, probes
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.model import locate
+from pipeline.suite.target import Completed
 from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
 from tests.fuzz.readers.evidence import DIGEST
@@ -163,7 +167,51 @@ def read_cache(data: bytes, _: Path) -> object:
 
 CACHE = b'vllm:cache_config_info{gpu_memory_utilization="0.9",num_gpu_blocks="27411"} 1.0\n'
 
+GPUS = json.dumps(
+    {
+        "nodes": ["nvidia0"],
+        "module": "580.65.06",
+        "cards": 2,
+        "card_drivers": ["nvidia"],
+        "switches": 4,
+        "has_fabric_manager": False,
+        "has_iommu": True,
+        "failure": None,
+        "said": "",
+        "library": "/l.so.1",
+        "driver": "580.65.06",
+        "cuda": 13000,
+        "peers": [[0, 1, 0, 5]],
+        "gpus": [
+            {
+                "name": "NVIDIA H100",
+                "capability": [9, 0],
+                "memory": 1 << 36,
+                "instances": 0,
+                "fabric": [2, 0],
+                "failure": None,
+            }
+        ],
+    }
+)
+"""What the probe of a host's GPUs prints."""
+
+
+def read_gpus(data: bytes, _: Path) -> object:
+    """How the GPUs of a host stand by what the probe prints."""
+    sight = machine.sight_in(data.decode("utf-8", "replace"))
+    return sight and gpus_here.aspects(sight, compat.shipped())
+
+
+def read_inside(data: bytes, _: Path) -> object:
+    """What an image's own Python says of the driver."""
+    done = Completed(0, data.decode("utf-8", "replace"), "")
+    return inside._told("an image", done, is_image=True, is_for_cpu=False)
+
+
 READERS = (
+    Reader("GPUs of a host", read_gpus, (f"{probes.MARK}{GPUS}\n".encode(),)),
+    Reader("inside of an image", read_inside, (SEEN,)),
     Reader("pylock", read_pylock, (PYLOCK,)),
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
     Reader("name of a wheel", resolve_from, (b"torch-2.13.0+cpu-cp311-cp311-linux_x86_64",)),

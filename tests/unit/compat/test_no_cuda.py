@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from pipeline.compat.no_cuda import CauseName, Sight, why_no_cuda
+from pipeline.compat.no_cuda import CauseName, Sight, has_cuda, why_no_cuda
 
 PAGE = Path(__file__).parents[3] / "docs" / "suite.md"
 INSIDE = {"library": "/usr/local/cuda-13.0/compat/libcuda.so.580.65.06", "is_on_root": True}
@@ -41,7 +41,19 @@ def sight(**changes: Any) -> Sight:
 
 NO_LIBRARY = {"library": "", "failure": "libcuda.so.1: cannot open shared object file", "init": None}
 
+NO_TORCH = {"torch": None, "cuda": None, "torches": (), "said": "No module named 'torch'"}
+NO_IMPORT = {"torch": None, "cuda": None, "said": "libcudnn.so.9: cannot open shared object file"}
+
 CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a Python without PyTorch": (NO_TORCH, "no-torch", "image"),
+    "a Python without PyTorch, and no driver": (NO_TORCH | NO_LIBRARY, "no-torch", "image"),
+    "a PyTorch that lacks a library of its own": (NO_IMPORT, "import-fails", "image"),
+    "the same without a driver": (NO_IMPORT | NO_LIBRARY, "import-fails", "image"),
+    "a PyTorch that wants the driver's library to be imported": (
+        NO_IMPORT | NO_LIBRARY | {"said": "libcuda.so.1: cannot open shared object file"},
+        "no-gpu-given",
+        "host",
+    ),
     "a build for the CPU": ({"torch": "2.11.0+cpu", "cuda": None}, "cpu-build", "image"),
     "pip's CPU build beside conda's PyTorch": (
         {"torch": "2.11.0+cpu", "cuda": None, "conda": ("pytorch-2.5.1-py3.11_cuda12.4",)},
@@ -192,3 +204,10 @@ def test_a_library_that_shadows_is_told_by_its_path() -> None:
 def test_a_version_that_is_none_ends_in_a_cause(cuda: str) -> None:
     """The environment under test may say anything."""
     assert why_no_cuda(sight(cuda=cuda, init=802, version=-5), is_image=True).name
+
+
+def test_cuda_is_there_where_pytorch_and_the_driver_both_say_so() -> None:
+    well = {"init": 0, "devices": 2, "said": ""}
+    assert has_cuda(sight(**well))
+    for trouble in ({"said": "CUDA error"}, {"devices": 0}, {"init": 802}, {"cuda": None}, {"torch": None}):
+        assert not has_cuda(sight(**well | trouble))
