@@ -16,7 +16,7 @@ from pipeline.compat.refusals import Refusal, level_of, of_no_candidate, refusal
 from pipeline.compat.rules.other_builds import other_vllm
 from pipeline.compat.rules.releases import distribution, pinned_by, torch_of
 from pipeline.compat.stacks import nearest, nearest_to, stacks
-from pipeline.model import VARIANT_INDEX, Cell, Finding, Level, Verdict
+from pipeline.model import VARIANT_INDEX, Cell, Conditions, Finding, Level, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -128,7 +128,9 @@ def _of_many(question: Question, facts: Facts) -> Answer:
     answering = {option.cell for option in decisive}
     shared = _shared([verdict for cell, verdict in ranked if cell in answering])
     level = min((option.level for option in decisive), key=lambda level: level.rank, default=Level.IMPOSSIBLE)
-    summary = _on_driver(question, shared, refused, facts) + _summary(question, decisive, refused, facts)
+    on_driver = _on_driver(question, shared, refused, facts)
+    recommended = "" if on_driver and not decisive else _summary(question, decisive, refused, facts)
+    summary = "; ".join(filter(None, (on_driver, recommended)))
     near: tuple[Nearest, ...] = ()
     if (question.cuda is None and not _is_served(decisive, facts)) or level not in POSSIBLE:
         near = _near(question, facts, on_default_index=level in POSSIBLE)
@@ -174,18 +176,18 @@ def _near(question: Question, facts: Facts, *, on_default_index: bool = False) -
 
 
 def _on_driver(question: Question, shared: Verdict, refused: Sequence[Refusal], facts: Facts) -> str:
-    """Yes or no, where it is asked whether a driver knows a GPU, and runs a CUDA."""
+    """No, where it is asked whether a driver knows a GPU, and it does not; or, with what fits, yes."""
     here = question.conditions.driver
     if here is None:
         return ""
     on_gpus = (judged(here, window) for window in windows(question.conditions, facts))
     if unknown := next((finding.text for finding in on_gpus if finding.level is Level.IMPOSSIBLE), None):
-        return f"no: {unknown}; "
+        return f"no: {unknown}"
     if question.cuda is None:
         return ""
     fits = next((finding.text for finding in shared.findings if finding.rule == "driver"), None)
     against = next((finding.text for finding in refused if finding.rule == "driver"), None)
-    return f"yes: {fits}; " if fits else f"no: {against}; " if against else ""
+    return f"yes: {fits}" if fits else f"no: {against}" if against else ""
 
 
 def _is_better(one: tuple[Cell, Verdict], other: tuple[Cell, Verdict]) -> bool:
@@ -221,10 +223,10 @@ def _shared(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _summary(question: Question, options: Sequence[Option], refused: Sequence[Refusal], facts: Facts) -> str:
-    """What is recommended, or that there is nothing."""
+    """What is recommended, or that there is nothing, and why."""
     requested = question.torch and f"torch {question.torch}"
     if not options:
-        return f"nothing fits: {refused[0].text}" if refused else "nothing that was read fits"
+        return f"nothing fits: {refused[0].text}"
     first = options[0]
     if first.level not in POSSIBLE:
         return f"nothing is known to fit; not confirmed is {words(first.cell, first.vllm)}"
@@ -235,7 +237,20 @@ def _summary(question: Question, options: Sequence[Option], refused: Sequence[Re
         return f"the newest that fits: {words(first.cell)}"
     newest = next((one for one in stacks(facts, question.platform) if one.vllm), None)
     newest_pair = f"; the newest pair is {words(newest)}" if newest and requested else ""
-    return f"no vLLM for {requested or 'it'}, PyTorch alone: {words(first.cell)}{newest_pair}"
+    because = _why_no_vllm(question, options, facts)
+    return f"no vLLM for {requested or 'it'}{because}, PyTorch alone: {words(first.cell)}{newest_pair}"
+
+
+def _why_no_vllm(question: Question, options: Sequence[Option], facts: Facts) -> str:
+    """What is against the newest vLLM for one of these builds under the conditions, in brackets."""
+    for option in options:
+        rows = pinned_by(facts, distribution(option.cell), option.cell.machine).get(option.cell.torch, ())
+        for row in reversed(rows):
+            cell = replace(option.cell, vllm=row.version, python=row.pythons[-1])
+            if judge(cell, Conditions(), facts).level in POSSIBLE:
+                against = judge(cell, question.conditions, facts).at(Level.IMPOSSIBLE)
+                return f" ({against[0].text})" if against else ""
+    return ""
 
 
 # -- what an answer should not be read without ------------------------------------------------------

@@ -21,24 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A rule that speaks against builds, against how many; what it says of the newest, and the remedy."""
+    """A rule that speaks against builds, against how many; what it says of them, and the remedy.
+
+    Where it says the same of each, ``is_of_all``; else the text is that of the newest.
+    """
 
     rule: str
     builds: int
     text: str
     hint: str = ""
+    is_of_all: bool = False
 
 
 def refusals(against: Iterable[Sequence[Finding]]) -> tuple[Refusal, ...]:
     """Of what is against builds, newest first, a line for each rule, the busiest first."""
     rows = list(against)
     counts = Counter(rule for findings in rows for rule in {finding.rule for finding in findings})
-    newest: dict[str, Finding] = {}
-    for finding in (finding for findings in rows for finding in findings):
-        newest.setdefault(finding.rule, finding)
-    return tuple(
-        Refusal(rule, count, newest[rule].text, newest[rule].hint) for rule, count in counts.most_common()
-    )
+    return tuple(_refusal(rule, count, rows) for rule, count in counts.most_common())
+
+
+def _refusal(rule: str, count: int, rows: Sequence[Sequence[Finding]]) -> Refusal:
+    """What the rule says of all of them, where it says the same of each; else what it says of the newest."""
+    of_rule = [[finding for finding in findings if finding.rule == rule] for findings in rows]
+    said = Counter(finding for findings in of_rule for finding in dict.fromkeys(findings))
+    of_all = next((finding for finding, times in said.items() if times == count), None)
+    finding = of_all or next(iter(said))
+    return Refusal(rule, count, finding.text, finding.hint, is_of_all=of_all is not None)
 
 
 def of_no_candidate(question: Question, facts: Facts) -> tuple[Verdict, ...]:

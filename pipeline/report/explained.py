@@ -96,7 +96,8 @@ def _nearest(answer: Answer) -> Iterator[str]:
 
 
 def _refusal(refusal: Refusal) -> Iterator[str]:
-    yield f"  {refusal.rule}: {counted(refusal.builds, 'build')}, the newest: {refusal.text}"
+    which = "" if refusal.is_of_all else ", the newest"
+    yield f"  {refusal.rule}: {counted(refusal.builds, 'build')}{which}: {refusal.text}"
     if refusal.hint:
         yield f"      hint: {refusal.hint}"
 

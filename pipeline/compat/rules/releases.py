@@ -59,7 +59,7 @@ def variant(cell: Cell, facts: Facts, _: Conditions) -> Iterator[Finding]:
     if cell.cuda not in (*rows.variants, *rows.unconfirmed):
         level = Level.UNKNOWN if rows.confidence == "unsure" else Level.IMPOSSIBLE
         text = f"PyTorch {minor(cell.torch)} is built for {listed}, not for {cell.cuda}"
-        yield Finding("variant", level, text, rows.source, rows.note or f"take one of: {listed}")
+        yield Finding("variant", level, text, rows.source, f"take one of: {listed}")
     elif rows.confidence == "unsure" or cell.cuda in rows.unconfirmed:
         text = f"whether PyTorch's own index has torch {cell.torch}+{cell.cuda} is not confirmed"
         yield Finding("variant", Level.UNKNOWN, text, rows.source, rows.note)

@@ -273,6 +273,22 @@ def test_three_that_go_together_in_pairs_and_not_at_once_have_a_reason() -> None
     assert answer.nearest
 
 
+def test_where_pytorch_fits_and_no_vllm_does_it_is_said_why() -> None:
+    """https://docs.vllm.ai/en/v0.9.0/getting_started/installation/gpu.html: vLLM begins with 7.0."""
+    answer = ask("gpu=P100")
+    assert first(answer) == (None, "2.14.1", "cu126")
+    assert "no vLLM for it (vLLM" in answer.summary
+    assert "has no code for sm_60" in answer.summary
+
+
+def test_what_is_said_of_all_builds_is_said_once_and_with_its_remedy() -> None:
+    answer = ask("gpu=B300", "driver=575.57.08")
+    assert answer.summary == "no: B300 needs driver 580.82.07 or newer; 575.57.08 is there"
+    (driver,) = [one for one in answer.refused if one.rule == "driver"]
+    assert driver.is_of_all
+    assert driver.hint == "update the driver to 580.82.07 or newer"
+
+
 # -- drivers ----------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from pipeline.compat.rows import Gpu, KnownBy
 from pipeline.formats.elf.objects import DeviceCode
 from pipeline.formats.gpu_arch import Coverage
 from pipeline.formats.image_config import ImageConfig
@@ -22,16 +21,12 @@ from pipeline.stages.audit.inventory import Inventory
 from pipeline.stages.audit.runs_on import runs_on
 from pipeline.stages.audit.text_globs import is_text_needed
 from tests.unit.stages.audit.audited_image import (
-    CUDART,
     FACTS,
-    HERE,
-    LIB,
     NOW,
     SITE,
     TORCH,
     VLLM,
     Image,
-    library,
     listing,
     module,
 )
@@ -212,83 +207,6 @@ def test_a_gpu_that_is_reached_by_ptx_is_warned_of() -> None:
     assert runs_on(certificate, "B200", "580.65.06", FACTS).level is Level.WARN
     assert runs_on(certificate, "B200", "580.50", FACTS).level is Level.IMPOSSIBLE
     assert runs_on(certificate, "B200", "580", FACTS).level is Level.WARN
-
-
-def of_cuda_12() -> Certificate:
-    """The certificate of an image for CUDA 12, with code for every GPU of the facts and an old one."""
-    image = Image()
-    image.stranger()
-    image.objects = {
-        path: replace(one, needs=tuple(need.replace("cudart.so.13", "cudart.so.12") for need in one.needs))
-        for path, one in image.objects.items()
-        if path != CUDART
-    }
-    image.add(library(f"{LIB}/libcudart.so.12", "libc.so.6", defined=frozenset({"cudaMalloc"})))
-    image.install("nvidia-cuda-runtime", "12.8.90")
-    image.install("nvidia-cuda-nvrtc", "12.8.90")
-    archs = ("sm_37", "sm_70", "sm_75", "sm_80", "sm_89", "sm_90", "sm_100")
-    for path in (f"{VLLM}/_C.abi3.so", f"{TORCH}/libtorch_cuda.so"):
-        image.change(path, device_code=tuple(DeviceCode("cubin", arch, 1) for arch in archs))
-    return judge(image.inventory(), Expectations(), (), NOW, WITH_OLD)
-
-
-WITH_OLD = replace(
-    FACTS,
-    gpus=(
-        Gpu("K80", "sm_37", "Kepler", True, "documented", HERE),
-        Gpu("V100", "sm_70", "Volta", True, "documented", HERE),
-        *FACTS.gpus,
-    ),
-    known_by=(
-        KnownBy("sm_37", "346.46", "documented", HERE, last="470"),
-        KnownBy("sm_70", "384.81", "documented", HERE, last="580"),
-        *FACTS.known_by,
-    ),
-)
-
-
-def test_each_gpu_has_the_oldest_driver_that_knows_it_and_runs_the_image_and_its_last_branch() -> None:
-    there = {one.name: (one.driver, one.last_driver) for one in of_cuda_12().gpus}
-    assert there["B200"] == ("570.133.20", "")
-    assert there["V100"] == ("525.60.13", "580")
-    assert there["L4"] == ("525.60.13", "")
-
-
-@pytest.mark.parametrize(
-    ("gpu", "driver", "level", "words"),
-    [
-        (
-            "B200",
-            "570.124.06",
-            Level.IMPOSSIBLE,
-            "driver 570.133.20 or newer; 570.124.06 is there",
-        ),
-        ("B200", "570.133.20", Level.OK, ""),
-        ("B200", "535.161.08", Level.IMPOSSIBLE, "535.161.08 is there"),
-        ("sm_100", "570.26", Level.OK, ""),
-        ("V100", "595.10", Level.IMPOSSIBLE, "none after branch R580; 595.10 is there"),
-        ("V100", "580.65.06", Level.OK, ""),
-        ("V100", "520.61.05", Level.IMPOSSIBLE, "it needs driver 525.60.13"),
-        ("K80", None, Level.IMPOSSIBLE, "no driver does both"),
-        ("K80", "470.82.01", Level.IMPOSSIBLE, "no driver does both"),
-    ],
-)
-def test_a_certificate_knows_which_drivers_know_a_gpu(
-    gpu: str, driver: str | None, level: Level, words: str
-) -> None:
-    verdict = runs_on(of_cuda_12(), gpu, driver, WITH_OLD)
-    assert verdict.level is level, answer(verdict)
-    assert words in answer(verdict)
-
-
-def test_a_certificate_made_before_anybody_knew_of_last_drivers_is_read_by_what_is_known_today() -> None:
-    old = of_cuda_12().model_dump(by_alias=True)
-    for gpu in old["gpus"]:
-        gpu["driver"] = "525.60.13"
-        del gpu["last_driver"]
-    certificate = Certificate.model_validate(old)
-    assert runs_on(certificate, "B200", "535.161.08", WITH_OLD).level is Level.IMPOSSIBLE
-    assert runs_on(certificate, "V100", "595.10", WITH_OLD).level is Level.IMPOSSIBLE
 
 
 def test_an_image_with_an_error_runs_on_nothing() -> None:
