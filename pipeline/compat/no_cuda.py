@@ -163,7 +163,7 @@ def _mixed(sight: Sight) -> Cause:
 
 # -- the driver's library -----------------------------------------------------------------------------
 
-_GIVE = "run it with `--gpus all`, or with `--device nvidia.com/gpu=all` where the engine uses CDI"
+GIVE_GPU = "run it with `--gpus all`, or with `--device nvidia.com/gpu=all` where the engine uses CDI"
 _HIDING = {CuResult.SYSTEM_DRIVER_MISMATCH, CuResult.COMPAT_NOT_SUPPORTED, CuResult.STUB_LIBRARY}
 """Answers of a library that is not the one of the host's driver."""
 
@@ -184,7 +184,7 @@ def _of_the_library(sight: Sight, is_image: bool) -> Cause | None:
         "no-gpu-given",
         "host",
         f"there is no driver here{beside}: {sight.failure or 'no libcuda.so.1'}",
-        f"{_GIVE}; on the host `nvidia-smi` must answer",
+        f"{GIVE_GPU}; on the host `nvidia-smi` must answer",
     )
 
 
@@ -252,7 +252,7 @@ def _of_the_devices(sight: Sight, is_image: bool) -> Cause | None:
         )
     if not sight.nodes:
         what = "the driver's library is here and no GPU: /dev has no nvidia*"
-        return Cause("no-gpu-given", "host", what, _GIVE)
+        return Cause("no-gpu-given", "host", what, GIVE_GPU)
     return Cause(
         "no-gpu-found",
         "host",
@@ -264,7 +264,7 @@ def _of_the_devices(sight: Sight, is_image: bool) -> Cause | None:
 
 # -- its answer ---------------------------------------------------------------------------------------
 
-_ANSWERS: dict[int, Cause] = {
+ANSWERS: dict[int, Cause] = {
     CuResult.SYSTEM_NOT_READY: Cause(
         "fabric-manager",
         "host",
@@ -295,7 +295,7 @@ _ANSWERS: dict[int, Cause] = {
         "container that lost its GPU by `systemctl daemon-reload` has to be started again",
     ),
 }
-_OTHER_ANSWER = Cause(
+OTHER_ANSWER = Cause(
     "driver-fails",
     "host",
     "the driver fails",
@@ -306,7 +306,7 @@ _OTHER_ANSWER = Cause(
 def _of_the_answer(sight: Sight, _: bool) -> Cause | None:
     if not sight.init:
         return None
-    cause = _ANSWERS.get(sight.init, _OTHER_ANSWER)
+    cause = ANSWERS.get(sight.init, OTHER_ANSWER)
     around = (
         f"library {sight.library}",
         f"kernel module {sight.module or 'unknown'}",

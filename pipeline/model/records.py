@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
+from pipeline.model.diagnoses import Diagnosis  # noqa: TC001 - pydantic reads it
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
 from pipeline.model.versions import CHECK_VERSIONS, FIRST_CHECKS, Name, Version, version_of
@@ -67,8 +68,9 @@ MAX_FACTS = 16
 class Check(Frozen):
     """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen.
 
-    ``facts`` are what it found out beside that, by name, such as the attention that a server chose. Checks of
-    before have none, and are written as they were signed.
+    ``facts`` are what it found out beside that, by name, such as the attention that a server chose.
+    ``diagnosis`` is what the server's log, or ``seen``, says of the cause of a failure, where that is
+    recognised. Checks of before have neither, and are written as they were signed.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -77,10 +79,12 @@ class Check(Frozen):
     expected: BoundedText = ""
     seen: BoundedText = ""
     facts: Annotated[dict[Name, BoundedText], Field(max_length=MAX_FACTS)] = Field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
 
     @model_serializer(mode="wrap")
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if name != "facts" or value}
+        later = {"facts", "diagnosis"}
+        return {name: value for name, value in write(self).items() if name not in later or value}
 
 
 class Host(Frozen):

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
 from pipeline.model import Outcome, ReasonCode, State, to_json
+from pipeline.report.diagnosed import brief as brief_diagnosis
 from pipeline.report.text import brief, escaped, line, printable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pipeline.model import Check, Status
+    from pipeline.model.diagnoses import Diagnosis
 
 SCHEMA = 1
 """The number of the JSON report's schema."""
@@ -109,6 +111,12 @@ def _failed_rehearsing(status: Status) -> tuple[Check, ...]:
     return status.rehearsal.not_passed if status.rehearsal and is_refused else ()
 
 
+def _diagnoses(status: Status) -> tuple[Diagnosis, ...]:
+    """The causes of its failures, each once: one server that does not come up fails many checks."""
+    checks = (*_failed_rehearsing(status), *_not_passed(status))
+    return tuple({check.diagnosis.id: check.diagnosis for check in checks if check.diagnosis}.values())
+
+
 # -- for machines -----------------------------------------------------------------------------------
 
 
@@ -161,7 +169,8 @@ def _check_case(suite: ET.Element, name: str, check: Check) -> None:
         return
     kind = "failure" if check.outcome is Outcome.FAILED else "error"
     element = ET.SubElement(case, kind, message=line(check.seen)[:500] or str(check.outcome))
-    element.text = printable(f"expected: {check.expected}\nseen: {check.seen}")
+    known = f"\n{brief_diagnosis(check.diagnosis)}" if check.diagnosis else ""
+    element.text = printable(f"expected: {check.expected}\nseen: {check.seen}{known}")
 
 
 def _skip(case: ET.Element, reason: str) -> None:
@@ -192,6 +201,7 @@ def failure(status: Status) -> str:
         parts.append(f"check {check.name}: {check.outcome}")
         parts.append(_indented("expected: ", check.expected) + "\n" + _indented("seen:     ", check.seen))
     parts += [_indented("", str(reason)) for reason in status.reasons]
+    parts += map(brief_diagnosis, _diagnoses(status))
     if status.log_tail.strip():
         lines = printable(status.log_tail).rstrip().splitlines()[-LOG_LINES:]
         parts.append("the server's log ended:\n" + "\n".join(f"  | {ending}" for ending in lines))

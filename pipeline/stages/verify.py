@@ -44,6 +44,7 @@ from pipeline.model import (
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.model.platforms import platform_of
 from pipeline.suite import probes
+from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ def _packages(python: Path) -> _Packages:
 def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[tuple[Check, ...], str]:
     """Run the suite. Returns every check of the cell, in order, and the last lines of its server's log.
 
+    A check that failed carries its diagnosis, where the log or what it saw is recognised.
+
     ``progress`` is told the name of each check that ended; the whole log goes into ``log``, which is
     empty where there is no server.
     A check that left no line has failed. On any way out, an interruption included, all that was
@@ -213,7 +216,8 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    return tuple(done.get(name, _absent(name)) for name in _names_of(trial)), _tail(log)
+    whole = tuple(done.get(name, _absent(name)) for name in _names_of(trial))
+    return diagnosed(whole, trial, log), _tail(log)
 
 
 def _names_of(trial: Trial) -> tuple[str, ...]:

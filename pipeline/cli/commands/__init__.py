@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.cli.commands import (
     build,
     certify,
+    diagnose,
     doctor,
     explain,
     gate,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUPS: Mapping[str, tuple[Command, ...]] = {
     "find out what can be had": (plan.COMMAND, explain.COMMAND, doctor.COMMAND),
+    "find out what went wrong": (diagnose.COMMAND,),
     "make images": (lock.COMMAND, build.COMMAND),
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, gate.COMMAND, repair.COMMAND, report.COMMAND),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from pipeline import compat
 from pipeline.adapters import buildx, uv
 from pipeline.adapters.engine.ownership import is_orphan, owner
-from pipeline.compat import gpus_here
+from pipeline.compat import diagnosis, gpus_here
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, lock, verify
@@ -209,9 +210,17 @@ def read_inside(data: bytes, _: Path) -> object:
     return inside._told("an image", done, is_image=True, is_for_cpu=False)
 
 
+LOG = b"""\
+2026-06-10T12:00:21.123456789Z stderr F (EngineCore pid=60) ERROR 06-10 12:00:21 [core.py:718] Traceback
+{"log": "The NVIDIA driver on your system is too old (found version 12040).\\n", "stream": "stderr"}
+| NVIDIA-SMI 550.54.14    Driver Version: 550.54.14    CUDA Version: 12.4 |
+RuntimeError: Engine core initialization failed. See root cause above.
+"""
+
 READERS = (
     Reader("GPUs of a host", read_gpus, (f"{probes.MARK}{GPUS}\n".encode(),)),
     Reader("inside of an image", read_inside, (SEEN,)),
+    Reader("log of a failure", lambda data, _: diagnosis.read(io.BytesIO(data)), (LOG,)),
     Reader("pylock", read_pylock, (PYLOCK,)),
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
     Reader("name of a wheel", resolve_from, (b"torch-2.13.0+cpu-cp311-cp311-linux_x86_64",)),

@@ -154,8 +154,8 @@ FOR_ALL_STAGES = {("lock", "--repository"), ("publish", "--find-links")}
 
 ACTS = {
     "--json": set(COMMANDS),
-    "--matrix": set(COMMANDS),
-    "--repository": set(COMMANDS) - {"lock", "explain", "which", "certify", "gpu-day", "refresh"},
+    "--matrix": set(COMMANDS) - {"diagnose"},
+    "--repository": set(COMMANDS) - {"lock", "explain", "which", "certify", "gpu-day", "refresh", "diagnose"},
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},

@@ -25,6 +25,7 @@ RECIPES = {
     "Add a family of rules to the certificate": QUOTED,
     "Add a check to the suite": f"{QUOTED}|check_{{}}",
     "Add a fact": QUOTED,
+    "Add a failure to what `diagnose` recognises": QUOTED,
     "Handle a quirk of a registry": "{}",
 }
 """How the example of each recipe is written where it stands."""

@@ -1,0 +1,37 @@
+"""The failures that are known by what they leave in a log: data by theme, each with its source."""
+
+from __future__ import annotations
+
+from pipeline.compat.signatures import (
+    compilers,
+    configuration,
+    driver,
+    gpu_access,
+    host,
+    installing,
+    kernels,
+    libraries,
+    memory,
+    model_files,
+    network,
+    packages,
+)
+from pipeline.compat.signatures.around import ABOUT, STARTED, WRAPPERS
+
+SIGNATURES = (
+    *driver.SIGNATURES,
+    *gpu_access.SIGNATURES,
+    *libraries.SIGNATURES,
+    *packages.SIGNATURES,
+    *kernels.SIGNATURES,
+    *compilers.SIGNATURES,
+    *memory.SIGNATURES,
+    *network.SIGNATURES,
+    *model_files.SIGNATURES,
+    *configuration.SIGNATURES,
+    *host.SIGNATURES,
+    *installing.SIGNATURES,
+)
+"""All of them; docs/diagnose.md lists them."""
+
+__all__ = ["ABOUT", "SIGNATURES", "STARTED", "WRAPPERS"]

@@ -1,0 +1,349 @@
+"""What is compiled when a server starts: Triton, torch.compile, FlashInfer; and extensions that are built."""
+
+from __future__ import annotations
+
+from pipeline.compat.signatures.signature import Signature
+from pipeline.model.diagnoses import Blame
+
+_OLD_GPUS = (
+    "Tesla V100", "V100-", "Tesla P100", "Tesla P40", "Tesla P4", "GTX 10", "TITAN V", "capability 7.0",
+    "capability 6.", "sm_70", "sm_61", "sm_60",
+)  # fmt: skip
+_NO_FLASHINFER = (
+    "FlashInfer requires GPUs with sm75 or higher",
+    "No supported CUDA architectures found for major versions",
+)
+
+SIGNATURES = (
+    Signature(
+        id="gpu-too-old-for-flashinfer",
+        blame=Blame.HOST,
+        cause="FlashInfer runs on GPUs of compute capability 7.5 and newer, and this one is older[: {gpu}]",
+        remedy="do without it: VLLM_USE_FLASHINFER_SAMPLER=0, and another attention backend; newer vLLMs "
+        "have no code for such GPUs at all",
+        seen=_NO_FLASHINFER,
+        needs=(_OLD_GPUS,),
+        explains=("nvcc-older-than-gpu",),
+        sources=("https://github.com/flashinfer-ai/flashinfer",),
+    ),
+    Signature(
+        id="nvcc-older-than-gpu",
+        blame=Blame.IMAGE,
+        cause="the image's nvcc[ {nvcc}] is older than the GPU[ ({gpu})]: FlashInfer leaves out what nvcc "
+        "cannot compile for, and nothing is left (12.x needs CUDA 12.9, 10.x CUDA 12.8)",
+        remedy="set CUDA_HOME to a CUDA of 12.9 or newer, or install flashinfer-jit-cache, which needs no "
+        "nvcc; VLLM_USE_FLASHINFER_SAMPLER=0 helps the sampler alone",
+        seen=(
+            *_NO_FLASHINFER,
+            "requires CUDA >= 12.9",
+            "requires CUDA >= 12.8",
+            "SM {}.x requires CUDA",
+        ),
+        unless=_OLD_GPUS,
+        contradicts="'FlashInfer requires GPUs with sm75 or higher' is wrong about itself: the GPU is too "
+        "new for nvcc, not too old",
+        explains=("compiler-fails",),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/50705",
+            "https://github.com/vllm-project/vllm/pull/31740",
+        ),
+    ),
+    Signature(
+        id="triton-assembler-too-old",
+        blame=Blame.IMAGE,
+        cause="Triton's own ptxas, {ptxas}, is older than the GPU: it does not know {sm}; the system's CUDA "
+        "has nothing to do with it",
+        remedy="set TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas of a CUDA that knows {sm}, or take a newer "
+        "Triton",
+        seen=(
+            "ptxas{} Value '{sm}' is not defined for option 'gpu-name'",
+            "Value '{sm}' is not defined for option 'gpu-name'",
+        ),
+        needs=(
+            ("Repro command: {ptxas:path}/ptxas", "{ptxas:path}/triton/backends/nvidia/bin/ptxas"),
+            ("triton/backends/nvidia/bin/ptxas",),
+        ),
+        contradicts="'Internal Triton PTX codegen error' is no error of Triton's code",
+        explains=("assembler-too-old", "triton-fails", "compiler-fails"),
+        sources=(
+            "https://github.com/triton-lang/triton/issues/8539",
+            "https://github.com/vllm-project/vllm/issues/32575",
+        ),
+    ),
+    Signature(
+        id="assembler-too-old",
+        blame=Blame.IMAGE,
+        cause="the ptxas that is used is older than the GPU: it does not know {sm}",
+        remedy="set TRITON_PTXAS_PATH to the ptxas of a CUDA that knows {sm} (12.8 for sm_120, 12.9 for "
+        "sm_121), or take a newer Triton; the line `Repro command` shows which one is used",
+        seen=(
+            "Value '{sm}' is not defined for option 'gpu-name'",
+            "LLVM ERROR: {} '{sm}' is not a recognized processor",
+            "nvrtc: error: invalid value for --gpu-architecture ({sm})",
+        ),
+        explains=("triton-fails", "compiler-fails"),
+        sources=(
+            "https://github.com/triton-lang/triton/issues/8539",
+            "https://github.com/vllm-project/vllm/pull/31338",
+        ),
+    ),
+    Signature(
+        id="nvrtc-older-than-gpu",
+        blame=Blame.IMAGE,
+        cause="CUDA's run-time compiler (libnvrtc) is older than the GPU",
+        remedy="take a PyTorch for a CUDA that knows the GPU: its nvidia-cuda-nvrtc comes with it",
+        seen=("nvrtc: error: invalid value for --gpu-architecture", "NVRTC_ERROR_INVALID_OPTION"),
+        explains=("assembler-too-old",),
+        sources=("https://docs.nvidia.com/cuda/nvrtc/index.html",),
+    ),
+    Signature(
+        id="assembler-older-than-code",
+        blame=Blame.IMAGE,
+        cause="the ptxas that is used is older than the compiler that made the PTX[: {has}]",
+        remedy="use the ptxas that came with that compiler: unset TRITON_PTXAS_PATH if it names an old "
+        "CUDA, else point it at a newer one",
+        seen=(
+            "ptxas{} Unsupported .version {wanted:v}; current version is '{has:v}'",
+            "Unsupported .version {wanted:v}; current version is '{has:v}'",
+            "ptxas{} Unsupported .version",
+        ),
+        explains=("triton-fails", "compiler-fails"),
+        sources=("https://docs.nvidia.com/cuda/parallel-thread-execution/index.html",),
+    ),
+    Signature(
+        id="kernel-uses-other-gpu",
+        blame=Blame.IMAGE,
+        cause="a kernel uses a feature that {sm} does not have: it was written for another branch of the "
+        "same generation",
+        remedy="switch that kernel off (another --moe-backend or attention backend, or the model in another "
+        "quantization), or take a vLLM in which it asks for the GPU first",
+        seen=("not supported on .target '{sm}'", "requires .target sm_{sm} or higher"),
+        explains=("triton-fails", "compiler-fails"),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/27542",
+            "https://github.com/sgl-project/sglang/issues/8879",
+        ),
+    ),
+    Signature(
+        id="nvcc-forgot-gpu",
+        blame=Blame.IMAGE,
+        cause="this nvcc no longer compiles for such an old GPU: CUDA 13 dropped Maxwell, Pascal and Volta",
+        remedy="take CUDA 12 for it, or leave {arch} out of TORCH_CUDA_ARCH_LIST",
+        seen=("Unsupported gpu architecture 'compute_{arch:n}'",),
+        needs=(tuple(f"gpu architecture 'compute_{arch}'" for arch in (50, 52, 53, 60, 61, 62, 70, 72)),),
+        explains=("nvcc-lacks-gpu", "compiler-fails"),
+        sources=("https://docs.nvidia.com/cuda/cuda-features-archive/index.html",),
+    ),
+    Signature(
+        id="nvcc-lacks-gpu",
+        blame=Blame.IMAGE,
+        cause="nvcc[ {nvcc}] cannot compile for {arch}: it is older than that architecture",
+        remedy="set CUDA_HOME to a newer CUDA (11.8 for compute_90, 12.8 for 100 and 120, 12.9 for 103 and "
+        "121, 13.0 for 110), or leave it out of TORCH_CUDA_ARCH_LIST or FLASHINFER_CUDA_ARCH_LIST",
+        seen=("Unsupported gpu architecture '{arch}'",),
+        explains=("compiler-fails",),
+        sources=(
+            "https://github.com/flashinfer-ai/flashinfer/issues/1658",
+            "https://github.com/dusty-nv/jetson-containers/issues/1186",
+            "https://github.com/vllm-project/vllm/issues/8665",
+        ),
+    ),
+    Signature(
+        id="nvcc-lacks-option",
+        blame=Blame.IMAGE,
+        cause="nvcc[ {nvcc}] is older than the code that calls it: it does not know an option[: {option}]",
+        remedy="set CUDA_HOME to a newer CUDA (12.8 for -static-global-template-stub), or install "
+        "FlashInfer's compiled kernels (flashinfer-jit-cache)",
+        seen=("nvcc fatal : Unknown option '{option:path}'", "nvcc fatal : Unknown option"),
+        explains=("compiler-fails",),
+        sources=("https://github.com/flashinfer-ai/flashinfer/issues/1532",),
+    ),
+    Signature(
+        id="c-compiler-missing",
+        blame=Blame.IMAGE,
+        cause="Triton and torch.compile compile C when a server starts, and the image has no compiler",
+        remedy="install gcc and libc6-dev (build-essential) in the image, or name a compiler by CC; "
+        "--enforce-eager does without torch.compile, and not without Triton",
+        seen=(
+            "Failed to find C compiler. Please specify via CC environment variable",
+            "No working C++ compiler found in",
+            "InvalidCxxCompiler",
+            "No such file or directory: 'gcc'",
+            "No such file or directory: 'g++'",
+            "No such file or directory: 'cc'",
+            "No such file or directory: '/usr/bin/gcc'",
+            "gcc: fatal error: cannot execute 'cc1",
+            "command 'gcc' failed: No such file or directory",
+            "unable to execute 'gcc'",
+        ),
+        explains=("triton-fails", "compiler-fails"),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/2997",
+            "https://github.com/vllm-project/vllm/issues/14075",
+            "https://github.com/sgl-project/sglang/issues/1067",
+        ),
+    ),
+    Signature(
+        id="python-headers-missing",
+        blame=Blame.IMAGE,
+        cause="Triton compiles against Python's headers, and the image has no Python.h",
+        remedy="install python3-dev (python3.X-dev of the very Python that runs)",
+        seen=("fatal error: Python.h: No such file or directory", "Python.h: No such file or directory"),
+        explains=("triton-fails", "compiler-fails"),
+        sources=("https://github.com/vllm-project/vllm/issues/2997",),
+    ),
+    Signature(
+        id="cuda-headers-missing",
+        blame=Blame.IMAGE,
+        cause="a kernel is compiled when the server starts, and CUDA's headers are not in the image: "
+        "{header}",
+        remedy="install the toolkit's headers for that CUDA (cuda-cudart-dev, libcublas-dev, cuda-cccl, or "
+        "the wheels nvidia-cuda-runtime and nvidia-cuda-cccl) and set CUDA_HOME, or install compiled "
+        "kernels (flashinfer-jit-cache)",
+        seen=tuple(
+            f"fatal error: {header}{{header}}: No such file or directory"
+            for header in (
+                "cuda",
+                "cublas",
+                "curand",
+                "cusparse",
+                "cusolver",
+                "nvrtc",
+                "nv/",
+                "thrust/",
+                "cub/",
+                "nvtx3/",
+            )
+        ),
+        explains=("compiler-fails",),
+        sources=("https://github.com/deepseek-ai/DeepGEMM/issues/236",),
+    ),
+    Signature(
+        id="nvcc-missing",
+        blame=Blame.IMAGE,
+        cause="FlashInfer or DeepGEMM compiles kernels when the server starts, and the image has no nvcc",
+        remedy="install nvcc and CUDA's headers and set CUDA_HOME, or flashinfer-cubin and "
+        "flashinfer-jit-cache of flashinfer's version; VLLM_USE_FLASHINFER_SAMPLER=0 does without for the "
+        "sampler",
+        seen=(
+            "Could not find nvcc",
+            "No such file or directory: 'nvcc'",
+            "No such file or directory: '/usr/local/cuda/bin/nvcc'",
+            "bin/nvcc: not found",
+            "nvcc: not found",
+            "NVCC not found",
+            "bin/nvcc: No such file or directory",
+        ),
+        explains=("compiler-fails", "cuda-home-missing"),
+        sources=(
+            "https://github.com/flashinfer-ai/flashinfer/issues/1919",
+            "https://github.com/vllm-project/vllm/issues/49497",
+        ),
+    ),
+    Signature(
+        id="ninja-missing",
+        blame=Blame.IMAGE,
+        cause="extensions are compiled by ninja, which is not in the image",
+        remedy="install it: `pip install ninja` in the same environment, with its bin folder on PATH",
+        seen=(
+            "Ninja is required to load C++ extensions",
+            "No such file or directory: 'ninja'",
+            "ninja: not found",
+        ),
+        explains=("compiler-fails",),
+        sources=("https://docs.pytorch.org/docs/stable/cpp_extension.html",),
+    ),
+    Signature(
+        id="driver-not-linkable",
+        blame=Blame.IMAGE,
+        cause="Triton links against libcuda, and the linker finds none, though the loader does[: it is in "
+        "{libcuda_in}]: ld reads neither LD_LIBRARY_PATH nor its cache from before the driver was mounted",
+        remedy="in the image: put the driver's folder (/usr/local/nvidia/lib64 on GKE and COS, /usr/lib64) "
+        "into /etc/ld.so.conf.d and run ldconfig, or set LIBRARY_PATH or TRITON_LIBCUDA_PATH to it; never "
+        "to a compat folder",
+        seen=(
+            "cannot find -l:libcuda.so.1",
+            "cannot find -lcuda",
+            "libcuda.so cannot found!",
+            "libcuda.so cannot be found!",
+        ),
+        contradicts="this does not say that there is no driver: PyTorch has loaded it by now",
+        explains=("triton-fails", "compiler-fails"),
+        sources=(
+            "https://github.com/llm-d/llm-d/issues/1063",
+            "https://github.com/llm-d/llm-d/pull/1147",
+            "https://github.com/vllm-project/vllm/issues/12505",
+        ),
+    ),
+    Signature(
+        id="gcc-too-new",
+        blame=Blame.IMAGE,
+        cause="nvcc[ {nvcc}] refuses the host compiler: it supports gcc up to {last}",
+        remedy="install gcc-{last} and g++-{last}, and point CC, CXX and CUDAHOSTCXX at them (for JIT: "
+        "NVCC_PREPEND_FLAGS='-ccbin g++-{last}'), or take a newer CUDA",
+        seen=("unsupported GNU version! gcc versions later than {last:n} are not supported",),
+        explains=("compiler-fails",),
+        sources=("https://docs.nvidia.com/cuda/cuda-installation-guide-linux/",),
+    ),
+    Signature(
+        id="cuda-home-missing",
+        blame=Blame.IMAGE,
+        cause="an extension is built, and no CUDA toolkit is found",
+        remedy="install the toolkit of torch's CUDA and set CUDA_HOME, build in a -devel image, or take a "
+        "wheel that is built",
+        seen=(
+            "CUDA_HOME environment variable is not set",
+            "Cannot find CUDA_HOME",
+            "Could not find CUDA installation",
+        ),
+        explains=("build-fails",),
+        sources=("https://docs.pytorch.org/docs/stable/cpp_extension.html",),
+    ),
+    Signature(
+        id="nvcc-of-other-cuda",
+        blame=Blame.IMAGE,
+        cause="the toolkit that would compile is CUDA {has}, and PyTorch is built for {wanted}",
+        remedy="set CUDA_HOME to a toolkit of CUDA {wanted}, or take the PyTorch for CUDA {has}",
+        seen=(
+            (
+                "The detected CUDA version ({has:v}) mismatches the version that was used to compile PyTorch "
+                "({wanted:v})"
+            ),
+        ),
+        explains=("build-fails",),
+        sources=("https://docs.pytorch.org/docs/stable/cpp_extension.html",),
+    ),
+    Signature(
+        id="compiler-killed",
+        blame=Blame.HOST,
+        cause="a compiler was killed: too many of them at once took all of the memory",
+        remedy="build with MAX_JOBS=2 (and NVCC_THREADS=1), or with more memory",
+        seen=("fatal error: Killed signal terminated program", "nvcc error : 'cicc' died due to signal 9"),
+        explains=("killed", "build-fails", "compiler-fails"),
+        sources=("https://docs.vllm.ai/en/latest/getting_started/installation/gpu/",),
+    ),
+    Signature(
+        id="triton-fails",
+        blame=Blame.IMAGE,
+        cause="Triton could not compile a kernel",
+        remedy="read what stands below `ptxas stderr` or above `InductorError`; --enforce-eager and another "
+        "attention backend show which kernel it is",
+        seen=("triton.runtime.errors.PTXASError", "PTXASError", "triton.compiler.errors.CompilationError"),
+        is_symptom=True,
+        sources=("https://github.com/triton-lang/triton",),
+    ),
+    Signature(
+        id="compiler-fails",
+        blame=Blame.IMAGE,
+        cause="a kernel is compiled when the server starts, and that failed",
+        remedy="read the compiler's first `error:` above it; an old cache may be at fault (remove "
+        "~/.cache/flashinfer, ~/.triton, ~/.cache/vllm)",
+        seen=(
+            "Error building extension '{name}'",
+            "Ninja build failed",
+            "ninja: build stopped: subcommand failed",
+        ),
+        is_symptom=True,
+        sources=("https://docs.pytorch.org/docs/stable/cpp_extension.html",),
+    ),
+)

