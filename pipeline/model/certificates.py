@@ -30,6 +30,9 @@ ImageReach = Literal["native", "PTX", "partly", "none"]
 """How an image reaches a GPU: as its libraries do, or in part, where what compiles at run time does not."""
 
 
+Origin = Literal["parent", "own"]
+"""Of a finding: the image that this one was made from has it too, or this one's own layers bring it."""
+
 DRIVER_SYMBOL = r"(?:cu|nvml)[A-Z][A-Za-z0-9_]{0,120}"
 """The name of a function of libcuda.so.1 or libnvidia-ml.so.1; the toolkit's own are as ``cudaMalloc``."""
 
@@ -55,6 +58,8 @@ class ImageFinding(Frozen):
 
     ``path`` is absolute in the image; empty for the image as a whole. Findings with the same ``text`` at
     several paths are one problem. In the JSON of certificates ``text`` is "what" and ``hint`` is "remedy".
+    ``origin`` tells of an image that was made from another one whether that one has the same fault; it is
+    empty where no parent is known, and then left out.
     """
 
     rule: RuleName
@@ -63,8 +68,13 @@ class ImageFinding(Frozen):
     text: UntrustedText = Field(validation_alias="what", serialization_alias="what")
     why: UntrustedText
     hint: UntrustedText = Field(validation_alias="remedy", serialization_alias="remedy")
+    origin: Origin | Literal[""] = ""
 
     model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
+
+    @model_serializer(mode="wrap")
+    def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name != "origin" or value}
 
 
 class WaivedFinding(Frozen):
@@ -150,6 +160,7 @@ class Certificate(Frozen):
     is None where nothing inside uses CUDA. ``libraries`` by ``architectures`` is the table of device code.
     ``driver_symbols`` are the functions of the driver's libraries without which objects inside do not load;
     certificates of before name none.
+    ``unlocked``: no lock was at hand, so that what is installed was held against none.
     ``facts`` is the day on which the facts of compatibility were read, ``created`` an RFC 3339 time in UTC.
     """
 
@@ -171,6 +182,7 @@ class Certificate(Frozen):
     libraries: tuple[LibraryReach, ...] = ()
     gpus: tuple[GpuReach, ...] = ()
     sizes: Sizes
+    unlocked: bool = False
     facts: UntrustedText
     tool: UntrustedText
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -180,7 +192,7 @@ class Certificate(Frozen):
     @model_serializer(mode="wrap")
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what certificates of before have not, where it is empty: it is written as it was signed."""
-        later = {"versions", "driver_symbols"}
+        later = {"versions", "driver_symbols", "unlocked"}
         return {name: value for name, value in write(self).items() if name not in later or value}
 
     def version_of(self, family: str) -> int:

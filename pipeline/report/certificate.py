@@ -23,6 +23,7 @@ _MAX_PACKAGES = 3
 _MAX_ROWS = 12
 
 _WORDS = {"native": "native", "PTX": "PTX", "partly": "partly", "none": "not on"}
+_ORIGINS = {"parent": "the image that it was made from", "own": "its own layers"}
 _MARKS: dict[ImageReach, str] = {"native": "native", "PTX": "PTX", "partly": "partly", "none": "-"}
 
 
@@ -31,9 +32,9 @@ def verdict(certificate: Certificate) -> str:
     counts = ", ".join(
         counted(len(findings), severity) for severity in Severity if (findings := certificate.at(severity))
     )
-    return f"{'passed' if certificate.passed else 'refused'}: {line(certificate.name)}" + (
-        f" ({counts})" if counts else ""
-    )
+    outcome = "passed" if certificate.passed else "refused"
+    against = ", held against no lock" if certificate.unlocked else ""
+    return f"{outcome}{against}: {line(certificate.name)}" + (f" ({counts})" if counts else "")
 
 
 # -- a page for a terminal --------------------------------------------------------------------------
@@ -114,8 +115,10 @@ def _sizes(certificate: Certificate) -> str:
 
 def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
     """Each finding once, with the paths that it is about."""
-    for (rule, text, why, hint), paths in _paths_by_finding(findings).items():
+    for (rule, text, why, hint, origin), paths in _paths_by_finding(findings).items():
         yield f"  {rule}: {line(text)}"
+        if origin:
+            yield f"    from {_ORIGINS[origin]}"
         if shown := [path for path in paths if path][:_MAX_PATHS]:
             rest = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
             yield f"    at {', '.join(map(line, shown))}{rest}"
@@ -123,10 +126,11 @@ def _entries(findings: Sequence[ImageFinding]) -> Iterator[str]:
         yield f"    hint: {line(hint)}"
 
 
-def _paths_by_finding(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str], list[str]]:
-    paths: dict[tuple[str, str, str, str], list[str]] = {}
+def _paths_by_finding(findings: Sequence[ImageFinding]) -> dict[tuple[str, str, str, str, str], list[str]]:
+    paths: dict[tuple[str, str, str, str, str], list[str]] = {}
     for finding in findings:
-        paths.setdefault((finding.rule, finding.text, finding.why, finding.hint), []).append(finding.path)
+        key = (finding.rule, finding.text, finding.why, finding.hint, finding.origin)
+        paths.setdefault(key, []).append(finding.path)
     return paths
 
 
@@ -220,9 +224,12 @@ def _of_gpu(gpu: GpuReach) -> tuple[str, ...]:
 
 
 def _markdown_findings(findings: Sequence[ImageFinding]) -> Iterator[str]:
-    yield "| rule | path | what | why | hint |\n|---|---|---|---|---|\n"
+    is_derived = any(finding.origin for finding in findings)
+    columns = ("rule", "path", "what", "why", "hint", *(("from",) if is_derived else ()))
+    yield _row(*columns) + "|---" * len(columns) + "|\n"
     for finding in findings:
-        yield _row(finding.rule, finding.path, finding.text, finding.why, finding.hint)
+        cells = (finding.rule, finding.path, finding.text, finding.why, finding.hint)
+        yield _row(*cells, *((_ORIGINS.get(finding.origin, ""),) if is_derived else ()))
 
 
 def _row(*cells: str) -> str:

@@ -5,6 +5,7 @@ What surveys an image loads numpy and the engine's library, so whoever only plan
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,15 +15,19 @@ from pipeline.adapters.image_files.folder import Folder
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.adapters.registry import Registry
 from pipeline.model import PROJECT, Digest, Expectations, Verdict
+from pipeline.model.errors import UsageError
 from pipeline.runner.expectations import expectations_of
+from pipeline.stages import build
 from pipeline.stages import lock as locks
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.runs_on import runs_on
 from pipeline.stages.audit.survey import survey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from pipeline.adapters.image_files.layered import Layered
     from pipeline.adapters.image_files.nodes import FileSystem
     from pipeline.model import Certificate, Conditions, ImageRef, Spec, Waiver
     from pipeline.runner.services import Services
@@ -35,19 +40,28 @@ def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) 
 
 
 def of_image(
-    reference: str, machine: Services | None, platform: str | None = None, archs: tuple[str, ...] = ()
+    reference: str,
+    machine: Services | None,
+    platform: str | None = None,
+    archs: tuple[str, ...] = (),
+    parent: str | None = None,
 ) -> Certificate:
     """The certificate of an image, wherever it lies; of an index, that of its image for this platform.
 
     One that says it is a cell of the matrix is judged by the cell's lock and by what the matrix expects
-    of it; any other by what it says of itself. ``archs`` ("sm_103") must be reached besides. Raises
-    UsageError, ImageError, RegistryError or EngineError where it cannot be read.
+    of it; any other by what it says of itself. ``archs`` ("sm_103") must be reached besides. ``parent`` is a
+    reference to the image that it was made from, which is known of one that was made from a cell's: then each
+    finding tells whose it is. Raises UsageError, ImageError, RegistryError or EngineError where one of them
+    cannot be read, and UsageError where it was not made from that parent.
     """
     with open_image(reference, platform=platform) as files:
         spec = _spec_of(files, machine)
         expected, waivers = _expected(spec, machine)
         wanted = tuple(dict.fromkeys((*expected.archs, *archs)))
-        return _judged(files, replace(expected, archs=wanted), waivers)
+        expected = replace(expected, archs=wanted)
+        with _parent_of(files, parent, platform) as its_files:
+            its = _judged(its_files, expected, waivers) if its_files else None
+        return _judged(files, expected, waivers, its)
 
 
 def of_folder(root: Path, expected: Expectations | None = None) -> Certificate:
@@ -79,8 +93,33 @@ def answer(certificate: Certificate, conditions: Conditions) -> Verdict:
     return Verdict(tuple(dict.fromkeys(finding for verdict in verdicts for finding in verdict.findings)))
 
 
-def _judged(files: FileSystem, expected: Expectations, waivers: tuple[Waiver, ...]) -> Certificate:
-    return judge(survey(files), expected, waivers, datetime.now(UTC))
+@contextmanager
+def _parent_of(files: Layered, named: str | None, platform: str | None) -> Iterator[Layered | None]:
+    """The image that this one was made from: the one that is named, or the layers of the recipe below others.
+
+    Raises UsageError where it was not made from the one that is named.
+    """
+    if named is None:
+        count = build.layers_of_recipe(files.layers)
+        yield files.lower(count) if 0 < count < len(files.layers) else None
+        return
+    with open_image(named, platform=platform) as parent:
+        below = files.layers[: len(parent.layers)]
+        if [layer.digest for layer in below] != [layer.digest for layer in parent.layers]:
+            raise UsageError(
+                f"{files.name} was not made from {parent.name}: its lowest layers are others",
+                hint="name it by the digest that it was built from; a pull and a push may pack layers anew",
+            )
+        yield parent
+
+
+def _judged(
+    files: FileSystem,
+    expected: Expectations,
+    waivers: tuple[Waiver, ...],
+    parent: Certificate | None = None,
+) -> Certificate:
+    return judge(survey(files), expected, waivers, datetime.now(UTC), parent=parent)
 
 
 def _spec_of(files: FileSystem, machine: Services | None) -> Spec | None:

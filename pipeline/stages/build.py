@@ -21,8 +21,9 @@ from pipeline.model import PROJECT, Cell, Estimate, Image, Lock, Pin, Repository
 from pipeline.model.errors import DiskError, UsageError, WheelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pipeline.adapters.image_files.nodes import Layer
     from pipeline.model import ImageRef
 
 _TORCHS_CUDA = (
@@ -43,6 +44,9 @@ _TORCHS_CUDA = (
 
 _COMPILERS = ("nvidia-cuda-nvcc*", "nvidia-cuda-crt*", "nvidia-cuda-cccl*", "nvidia-nvvm*")
 """What compiles CUDA's C++ at run time."""
+
+_INSTALLS = "/tools/install.sh"
+"""What each instruction of the recipe that installs wheels calls: their layers are uppermost in an image."""
 
 SCRIPTS = ("environment.sh", "install.sh")
 SERVE = "serve.py"
@@ -88,6 +92,17 @@ def _named_layer(name: str) -> str | None:
     """The layer that takes wheels of this name."""
     taking = (layer for layer, patterns in LAYERS if any(fnmatchcase(name, pattern) for pattern in patterns))
     return next(taking, None)
+
+
+def layers_of_recipe(layers: Sequence[Layer]) -> int:
+    """How many of an image's layers, from the lowest, end with the recipe; 0 where it was not made by it.
+
+    Those above were added to a cell's image by somebody else.
+    """
+    made = [layer.made_by for layer in layers]
+    last = max((number for number, command in enumerate(made) if _INSTALLS in command), default=-1)
+    above = made[last + 1 : last + 2]
+    return last + 1 + any(command.startswith("WORKDIR /home/app") for command in above) if last >= 0 else 0
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:

@@ -78,6 +78,11 @@ class Layered:
     def __exit__(self, *_: object) -> None:
         self._close()
 
+    def lower(self, count: int) -> Layered:
+        """The same image without what stands above its lowest layers; its blobs are this one's to close."""
+        layers = tuple(zip(self.layers, self.blobs, strict=True))[:count]
+        return Layered(f"the lowest {count} layers of {self.name}", "", self.config, layers)
+
     def walk(
         self,
         wants: Callable[[Node], bool],

@@ -22,6 +22,9 @@ _IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an a
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("image", nargs="?", metavar="IMAGE", help=_IMAGES)
     parser.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
+    parser.add_argument(
+        "--parent", metavar="IMAGE", help="the image that it was made from: findings tell whose they are"
+    )
     options.add_archs(parser)
     options.add_platform(parser)
     options.add_matrix(parser)
@@ -41,11 +44,15 @@ def _run(given: Options) -> int:
         raise UsageError("certify takes one image, or --root DIR", hint=f"see {output.MODULE} certify --help")
     if given.root and given.platform:
         raise UsageError("--platform is of an image, --root of none", hint="leave one of them out")
+    if given.root and given.parent:
+        raise UsageError("--parent is of an image, --root of none", hint="leave one of them out")
     archs = _archs(given.arch)
     if given.root:
         certificate = audits.of_folder(given.root, Expectations(archs=archs))
     else:
-        certificate = audits.of_image(given.image, context.services(given), given.platform, archs)
+        certificate = audits.of_image(
+            given.image, context.services(given), given.platform, archs, given.parent
+        )
     if given.sarif:
         files.write(given.sarif, sarif(certificate).encode())
     if given.json:

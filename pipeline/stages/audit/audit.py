@@ -33,12 +33,15 @@ def judge(
     waivers: Sequence[Waiver],
     now: datetime,
     facts: Facts | None = None,
+    *,
+    parent: Certificate | None = None,
 ) -> Certificate:
     """The certificate of an image: the findings of every rule, and where the image runs.
 
-    ``now`` is in UTC; its day decides which waivers are still valid.
+    ``now`` is in UTC; its day decides which waivers are still valid. ``parent`` is the certificate of the
+    image that this one was made from, judged by the same expectations: then each finding tells whose it is.
     """
-    image = ImageModel(inventory, expected, facts or shipped())
+    image = ImageModel(inventory, expected, facts or shipped(), is_derived=parent is not None)
     all_findings = sorted(
         (finding for rules in FAMILIES.values() for rule in rules for finding in rule(image)),
         key=lambda finding: (
@@ -55,7 +58,7 @@ def judge(
         versions=dict(RULE_VERSIONS),
         digest=inventory.digest,
         platform=inventory.config.platform,
-        findings=tuple(_bounded(findings)),
+        findings=tuple(_bounded(_with_origins(findings, parent))),
         waived=waived,
         cuda=image.cuda,
         driver=driver_floor(image),
@@ -64,10 +67,26 @@ def judge(
         libraries=libraries(image),
         gpus=gpus(image),
         sizes=sizes(inventory),
+        unlocked=expected.pins is None,
         facts=image.facts.read,
         tool=f"{PROJECT} {version(PROJECT)}",
         created=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
+
+
+def _with_origins(findings: Iterable[ImageFinding], parent: Certificate | None) -> Iterator[ImageFinding]:
+    """The findings; of an image that was made from another one each tells whether that one has it too."""
+    if parent is None:
+        yield from findings
+        return
+    its = {_identity(finding) for finding in parent.findings}
+    for finding in findings:
+        origin = "parent" if _identity(finding) in its else "own"
+        yield finding.model_copy(update={"origin": origin})
+
+
+def _identity(finding: ImageFinding) -> tuple[str, str, str, str]:
+    return finding.rule, finding.severity, finding.path, finding.text
 
 
 def _bounded(findings: Iterable[ImageFinding]) -> Iterator[ImageFinding]:

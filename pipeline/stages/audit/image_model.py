@@ -43,6 +43,8 @@ class ImageModel:
     inventory: Inventory
     expected: Expectations
     facts: Facts
+    is_derived: bool = False
+    """Whether it is known that the image was made from another one, which has a certificate of its own."""
 
     @cached_property
     def links(self) -> Links:

@@ -41,10 +41,13 @@ def lock(image: ImageModel) -> Iterator[ImageFinding]:
             continue
         if distribution is None:
             text = f"{name} {version} of the lock is not installed"
-        elif version is None:
-            text = f"{name} {distribution.version} is installed, and not in the lock"
-        else:
+        elif version is not None:
             text = f"{name} {distribution.version} is installed, the lock has {version}"
+        elif image.is_derived:
+            yield _addition(distribution)
+            continue
+        else:
+            text = f"{name} {distribution.version} is installed, and not in the lock"
         yield _finding(
             severity=Severity.ERROR,
             path=distribution.path if distribution else site,
@@ -52,6 +55,21 @@ def lock(image: ImageModel) -> Iterator[ImageFinding]:
             why="what runs is not what was resolved and reviewed",
             hint="build the image from the lock, and install nothing after that",
         )
+
+
+def _addition(distribution: Distribution) -> ImageFinding:
+    """A package that an image has on top of the cell's image that it was made from.
+
+    It is what that was done for. Whether it does harm, other rules say: it may overwrite files, contradict
+    requirements, or bring another CUDA.
+    """
+    return _finding(
+        severity=Severity.NOTE,
+        path=distribution.path,
+        text=f"{distribution} is installed on top of the cell's image, and not in its lock",
+        why="the cell's image was proven without it",
+        hint="name the package under packages: in matrix.yaml, and a cell with it is locked and proven",
+    )
 
 
 def claims(image: ImageModel) -> Iterator[ImageFinding]:

@@ -207,6 +207,7 @@ class Image:
         )
     )
     waivers: tuple[Waiver, ...] = ()
+    parent: Certificate | None = None
 
     def __post_init__(self) -> None:
         for path in ("/home/app", SITE, "/opt/venv/bin", "/usr/bin", "/usr/local/bin", LIB):
@@ -291,7 +292,7 @@ class Image:
 
     def judged(self) -> Certificate:
         """The certificate of the image as it is now."""
-        return judge(self.inventory(), self.wanted, self.waivers, NOW, FACTS)
+        return judge(self.inventory(), self.wanted, self.waivers, NOW, FACTS, parent=self.parent)
 
     def stranger(self) -> None:
         """Let it be somebody else's image, of which nothing is expected."""
