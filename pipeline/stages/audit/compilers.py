@@ -43,11 +43,12 @@ class Unfit:
     release: str
     variable: str
 
-    def __str__(self) -> str:
+    def fails(self, archs: str) -> str:
+        """What it cannot do, as a clause; ``archs`` are words for what it cannot do it for."""
         of = f" of CUDA {self.release}" if self.release else ""
         if self.tool == "ptxas":
-            return f"{self.who}'s ptxas{of}"
-        return f"nvcc{of}, which {self.who} calls,"
+            return f"{self.who}'s ptxas{of} makes no code for {archs}"
+        return f"nvcc{of} cannot compile {self.who}'s kernels for {archs}"
 
 
 def unfit(image: ImageModel, arch: str) -> tuple[Unfit, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from pipeline.stages.audit import known_libraries
 from pipeline.stages.audit.compilers import unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from pipeline.compat.rows import Gpu
     from pipeline.formats.elf.objects import SharedObject
     from pipeline.stages.audit.image_model import ImageModel
 
+_VARIANT = re.compile(r"_cuda([0-9]{3})\.so$")
 _WORST_LAST: tuple[Reach, ...] = ("native", "PTX", "none")
 
 
@@ -90,23 +92,18 @@ def _on(
     row = GpuReach(name=gpu.name, arch=gpu.sm, reach=how)
     if how == "none":
         return row
-    lacking = tuple(package for package in packages_without(image, gpu.sm) if package.is_loaded)
+    lacking = [kernels for kernels in packages_without(image, gpu.sm) if kernels.is_loaded]
     if lacking:
-        return row.model_copy(
-            update={"reach": "none", "lacks": _joined(f"{one} has no code" for one in lacking)}
-        )
+        lacks = f"{', '.join(kernels.package for kernels in lacking)} has no code for it"
+        return row.model_copy(update={"reach": "none", "lacks": lacks})
     if compilers := unfit(image, gpu.sm):
-        lacks = _joined(f"{one} makes no code" for one in compilers)
+        lacks = "; ".join(compiler.fails("it") for compiler in compilers)
         row = row.model_copy(update={"reach": "partly", "lacks": lacks})
     oldest, window = _with_ptx(image, gpu.sm, floor).version, window_of(gpu.name, image.facts)
     if window:
         oldest = max(oldest, window.first, key=numbers)
     last = window.last if window else None
     return row.model_copy(update={"driver": oldest, "last_driver": last or ""})
-
-
-def _joined(clauses: Iterable[str]) -> str:
-    return "; ".join(f"{clause} for it" for clause in clauses)
 
 
 @dataclass(frozen=True)
@@ -119,9 +116,6 @@ class Kernels:
     package: str
     paths: tuple[str, ...]
     is_loaded: bool
-
-    def __str__(self) -> str:
-        return self.package
 
 
 def packages_without(image: ImageModel, arch: str) -> tuple[Kernels, ...]:
@@ -139,12 +133,22 @@ def packages_without(image: ImageModel, arch: str) -> tuple[Kernels, ...]:
 
 def _kernels(image: ImageModel) -> Iterator[Kernels]:
     paths_by_package: dict[str, list[str]] = {}
-    for path, _ in coding(image):
+    for path in _chosen(image, [path for path, _ in coding(image)]):
         environment = image.environment_of(path)
         paths_by_package.setdefault(environment.package(path) if environment else path, []).append(path)
     for package, paths in paths_by_package.items():
         if not any(is_core(path) or _is_nvidias(path) for path in paths):
             yield Kernels(package, tuple(paths), any(path in image.in_use for path in paths))
+
+
+def _chosen(image: ImageModel, paths: list[str]) -> list[str]:
+    """The same without the variants for another CUDA, of which a package such as bitsandbytes opens one."""
+    own = image.cuda.replace(".", "")
+    variants = {path: match[1] for path in paths if (match := _VARIANT.search(path))}
+    folders = {path.rpartition("/")[0] for path, cuda in variants.items() if cuda == own}
+    return [
+        path for path in paths if path.rpartition("/")[0] not in folders or variants.get(path, own) == own
+    ]
 
 
 def _is_nvidias(path: str) -> bool:

@@ -56,6 +56,7 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
         jit.fitness,
         jit.toolkit,
         jit.host_compiler,
+        toolkit.parts,
         toolkit.headers,
         toolkit.links,
         driver_folder.linker,

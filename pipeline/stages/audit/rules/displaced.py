@@ -83,7 +83,7 @@ def _first(image: ImageModel, opener: _Opener, first: str, own: str) -> ImageFin
         text=f"who opens {opener.soname} by name gets {named[0]}, not the {named[1]} of its Python",
         why=f"{opener.package} opens it so: a function that the newer one has is missing in the older, "
         f"unless PyTorch has loaded its own before ({opener.source})",
-        hint=f"{set_it}remove {first} (apt: libnccl2), or take its folder out of {_where(image, first)}",
+        hint=f"{set_it}{_out_of_the_way(image, first)}",
     )
 
 
@@ -115,13 +115,15 @@ def siblings(image: ImageModel) -> Iterator[ImageFinding]:
                 "first convolution (https://github.com/pytorch/pytorch/issues/188892)"
                 if stem == "libcudnn"
                 else "parts of two releases in one process: run-time compilation fails",
-                hint=f"remove them, or take their folder out of {_where(image, mixed[0])}",
+                hint=_out_of_the_way(image, mixed[0]),
             )
 
 
 def by_path(image: ImageModel) -> Iterator[ImageFinding]:
     """LD_LIBRARY_PATH puts no other copy before the one that a module would find without it."""
     folders = {image.links.real(folder) for folder in image.loader.library_path}
+    if not folders:
+        return
     displaced: dict[str, str] = {}
     for load in image.modules.values():
         for soname, real in load.names.items():
@@ -139,7 +141,7 @@ def by_path(image: ImageModel) -> Iterator[ImageFinding]:
             text=f"LD_LIBRARY_PATH puts it before {own}, the one of the image's Python",
             why="PyTorch and what is built for it were tested with theirs; another release may lack a "
             "function or a kernel, and mixes with those parts that are found elsewhere",
-            hint=f"take {real.rpartition('/')[0]} out of LD_LIBRARY_PATH",
+            hint=_out_of_the_way(image, real),
         )
 
 
@@ -189,9 +191,11 @@ def _release(image: ImageModel, path: str) -> str:
     return numbered[1] if numbered else ""
 
 
-def _where(image: ImageModel, path: str) -> str:
-    """What makes the loader look in the folder of this path."""
+def _out_of_the_way(image: ImageModel, path: str) -> str:
+    """How the loader is kept from finding what lies there."""
     folder = path.rpartition("/")[0]
     if folder in {image.links.real(one) for one in image.loader.library_path}:
-        return "LD_LIBRARY_PATH"
-    return "/etc/ld.so.conf.d and run ldconfig"
+        return f"take {folder} out of LD_LIBRARY_PATH"
+    if folder in {image.links.real(one) for one in image.loader.default_folders(image.machine)}:
+        return f"remove {path}"
+    return f"remove {path}, or take its folder out of /etc/ld.so.conf.d and run ldconfig"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.formats import axes
+from pipeline.formats.gpu_arch import Coverage, coverage
+from pipeline.formats.numbers import whole
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit.compilers import is_there, needs_nvcc
+from pipeline.stages.audit.compilers import cuda_tool, is_there, needs_nvcc
 from pipeline.stages.audit.coverage import native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipeline.stages.audit.image_model import ImageModel
 
@@ -83,17 +85,36 @@ def places(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def architectures(image: ImageModel) -> Iterator[ImageFinding]:
-    """The architectures that FlashInfer is told to compile for include those that the image is for."""
-    value = image.env.get("FLASHINFER_CUDA_ARCH_LIST", "")
-    words = (word.rstrip("af") for word in value.replace(";", " ").split())  # 9.0a and 12.0f
-    listed = {arch for word in words for arch in axes.meanings(word, axes.ARCH)}
-    if not listed or not image.uses_cuda or not needs_nvcc(image):
-        return
-    lacking = [arch for arch in image.expected.archs or native(image) if arch not in listed]
-    if lacking:
-        yield _finding(
-            severity=Severity.WARNING,
-            text=f"FLASHINFER_CUDA_ARCH_LIST is {value!r}, without {', '.join(lacking)}",
-            why="FlashInfer compiles for what is listed, whatever GPU is there: no kernel image is available",
-            hint="leave it unset, so that it compiles for the GPU that is there, or list all",
-        )
+    """The architectures that a variable lists for run-time compilation reach what the image is for."""
+    for variable, is_read, suffixes, who in (
+        ("FLASHINFER_CUDA_ARCH_LIST", needs_nvcc(image), _FLASHINFERS, "FlashInfer"),
+        ("TORCH_CUDA_ARCH_LIST", bool(cuda_tool(image, "nvcc")), {}, "torch.utils.cpp_extension"),
+    ):
+        value = image.env.get(variable, "")
+        listed = tuple(_listed(value, suffixes))
+        asked = image.expected.archs or (native(image) if who == "FlashInfer" else ())
+        lacking = [arch for arch in asked if coverage(listed, arch) is Coverage.NONE]
+        if listed and lacking and is_read and image.uses_cuda:
+            yield _finding(
+                severity=Severity.WARNING,
+                text=f"{variable} is {value!r}, which has nothing for {', '.join(lacking)}",
+                why=f"{who} compiles for what is listed, whatever GPU is there: no kernel image is available",
+                hint="leave it unset, so that it compiles for the GPU that is there, or list all",
+            )
+
+
+_FLASHINFERS = {9: "a", 10: "a", 11: "a", 12: "f"}
+"""What FlashInfer adds to a number without a suffix, by its major: flashinfer/compilation_context.py."""
+
+_LISTED = re.compile(r"([0-9]{1,2})\.([0-9])([af]?)(\+PTX)?", re.IGNORECASE)
+
+
+def _listed(value: str, suffixes: Mapping[int, str]) -> Iterator[str]:
+    """The architectures of a list such as ``8.0 9.0a 12.0+PTX``; names of families are passed over."""
+    for match in map(_LISTED.fullmatch, value.replace(";", " ").split()):
+        if match:
+            major, minor, suffix, ptx = match.groups()
+            suffix = suffix.lower() or suffixes.get(whole(major) or 0, "")
+            yield f"sm_{major}{minor}{suffix}"
+            if ptx:
+                yield f"compute_{major}{minor}{suffix}"

@@ -142,7 +142,7 @@ def _unfit(image: ImageModel, compiler: Unfit, archs: tuple[str, ...]) -> ImageF
     return _finding(
         severity=severity or Severity.WARNING,
         path=compiler.path,
-        text=f"{compiler} makes no code for {names}",
+        text=compiler.fails(names),
         why=why,
         hint=hint,
     )

@@ -7,7 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit.compilers import cuda_home, cuda_tool, needs_nvcc, nvcc_release
+from pipeline.stages.audit.compilers import (
+    cuda_home,
+    cuda_tool,
+    has_deep_gemm,
+    needs_nvcc,
+    nvcc_release,
+)
 from pipeline.stages.audit.known_libraries import is_drivers
 from pipeline.stages.audit.linker import linker_folders
 
@@ -70,21 +76,45 @@ _INCLUDES = ("CPATH", "CPLUS_INCLUDE_PATH")
 """Variables with further folders of headers that gcc reads: https://gcc.gnu.org/onlinedocs/gcc."""
 
 
+_CALLED = {
+    "bin/cudafe++": "cuda-nvcc",
+    "nvvm/bin/cicc": "cuda-nvvm",
+    "bin/ptxas": "cuda-nvcc",
+    "bin/fatbinary": "cuda-nvcc",
+}
+"""What nvcc itself calls, below the folder of its bin, and the package that brings it: nvcc --dryrun. Until
+CUDA 12 NVIDIA's wheel of nvcc has all of it; since 13, cicc is in nvidia-nvvm."""
+
+
+def parts(image: ImageModel) -> Iterator[ImageFinding]:
+    """The nvcc that FlashInfer or DeepGEMM calls has beside it what it calls itself."""
+    nvcc = cuda_tool(image, "nvcc") if image.uses_cuda else None
+    if nvcc is None or not (needs_nvcc(image) or has_deep_gemm(image)):
+        return
+    top = nvcc.removesuffix("/bin/nvcc")
+    lacking = [part for part in _CALLED if not image.on_path(f"{top}/{part}")]
+    if lacking:
+        release = nvcc_release(image).replace(".", "-")
+        packages = dict.fromkeys(
+            f"{_CALLED[part]}-{release}" if release else _CALLED[part] for part in lacking
+        )
+        yield _finding(
+            severity=Severity.WARNING,
+            path=nvcc,
+            text=f"nvcc is there, and not what it calls: {', '.join(lacking)}",
+            why="every kernel that is compiled at run time fails: "
+            f"{lacking[0].rpartition('/')[2]}: not found",
+            hint=f"install {' '.join(packages)} (apt), or all of NVIDIA's wheels for it: since CUDA 13 "
+            "nvidia-nvvm is one of its own",
+        )
+
+
 def headers(image: ImageModel) -> Iterator[ImageFinding]:
     """The headers that FlashInfer's kernels include are where its nvcc looks."""
     home = _home(image)
     if home is None:
         return
-    folders = (
-        f"{home}/include",
-        f"{home}/include/cccl",
-        "/usr/include",
-        "/usr/local/include",
-        *(folder for name in _INCLUDES for folder in image.env.get(name, "").split(":") if folder),
-    )
-    lacking = [
-        part for part in _PARTS if not any(image.links.file(f"{folder}/{part.header}") for folder in folders)
-    ]
+    lacking = [part for part in _PARTS if _is_header_missing(image, home, part)]
     if lacking:
         names = ", ".join(part.header for part in lacking)
         yield _finding(
@@ -97,10 +127,22 @@ def headers(image: ImageModel) -> Iterator[ImageFinding]:
         )
 
 
+def _is_header_missing(image: ImageModel, home: str, part: _Part) -> bool:
+    folders = (
+        f"{home}/include",
+        f"{home}/include/cccl",
+        "/usr/include",
+        "/usr/local/include",
+        *(folder for name in _INCLUDES for folder in image.env.get(name, "").split(":") if folder),
+    )
+    return not any(image.links.file(f"{folder}/{part.header}") for folder in folders)
+
+
 def links(image: ImageModel) -> Iterator[ImageFinding]:
     """The linker finds what FlashInfer's modules are linked with, and a stub of the driver that is one.
 
     A wheel of NVIDIA's has libcudart.so.13 only, in a folder lib; the linker asks for libcudart.so, in lib64.
+    Of a part whose header is missing too, the rule for headers says so: the same package brings both.
     """
     home = _home(image)
     if home is None:
@@ -110,6 +152,7 @@ def links(image: ImageModel) -> Iterator[ImageFinding]:
         part
         for part in _PARTS
         if part.link
+        and not _is_header_missing(image, home, part)
         and not any(
             image.links.file(f"{folder}/lib{part.link}.{end}") for folder in folders for end in ("so", "a")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -66,19 +67,54 @@ def jemalloc_is_preloaded(image: Image) -> None:
     image.env["LD_PRELOAD"] = "libjemalloc.so.2"
 
 
-@breaks("config", WARNING, "FLASHINFER_CUDA_ARCH_LIST is '8.0 9.0a', without sm_89")
+@breaks("config", WARNING, "FLASHINFER_CUDA_ARCH_LIST is '9.0', which has nothing for sm_80, sm_89")
 def flashinfer_is_told_to_compile_for_other_gpus(image: Image) -> None:
     image.install("flashinfer-python", "0.6.14")
     image.install("flashinfer-cubin", "0.6.14")
     for path in (
-        "bin/nvcc",
+        *("bin/nvcc", "bin/cudafe++", "bin/ptxas", "bin/fatbinary", "nvvm/bin/cicc"),
         *(f"include/{name}.h" for name in ("cuda_runtime", "curand", "nvrtc", "cublasLt")),
     ):
         image.file(f"/usr/local/cuda/{path}", mode=0o755)
     for name in ("cudart", "nvrtc", "cublasLt"):
         image.file(f"/usr/local/cuda/lib64/lib{name}.so")
-    image.env["FLASHINFER_CUDA_ARCH_LIST"] = "8.0 9.0a"
+    image.env["FLASHINFER_CUDA_ARCH_LIST"] = "9.0"
     image.want("sm_89")
+
+
+@breaks("config", WARNING, "TORCH_CUDA_ARCH_LIST is '7.5;8.0', which has nothing for sm_90")
+def extensions_are_compiled_for_older_gpus(image: Image) -> None:
+    image.file("/usr/local/cuda/bin/nvcc", mode=0o755)
+    image.env["TORCH_CUDA_ARCH_LIST"] = "7.5;8.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "arch", "reaches"),
+    [
+        ("7.0 7.5 8.0 8.9 9.0 10.0 12.0", "sm_89", True),
+        ("8.0+PTX", "sm_121", True),
+        ("12.0", "sm_121", True),
+        ("9.0a", "sm_90", True),
+        ("10.0a", "sm_103", False),
+        ("Ampere", "sm_90", True),
+        ("8.6", "sm_80", False),
+    ],
+)
+def test_a_list_of_architectures_reaches_what_its_code_would(value: str, arch: str, reaches: bool) -> None:
+    image = Image()
+    image.file("/usr/local/cuda/bin/nvcc", mode=0o755)
+    image.env["TORCH_CUDA_ARCH_LIST"] = value
+    image.wanted = replace(image.wanted, archs=(arch,))
+    assert any("TORCH_CUDA_ARCH_LIST" in one.text for one in image.judged().findings) is not reaches
+
+
+@pytest.mark.parametrize(("arch", "reaches"), [("sm_103", False), ("sm_121", True), ("sm_100", True)])
+def test_flashinfer_ties_what_is_listed_to_an_architecture_or_to_a_family(arch: str, reaches: bool) -> None:
+    image = Image()
+    image.install("flashinfer-python", "0.6.14")
+    image.env["FLASHINFER_CUDA_ARCH_LIST"] = "10.0 12.0"
+    image.wanted = replace(image.wanted, archs=(arch,))
+    assert any("FLASHINFER_CUDA_ARCH_LIST" in one.text for one in image.judged().findings) is not reaches
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.spoil.__name__)

@@ -24,7 +24,8 @@ HEADERS = ("cuda_runtime.h", "curand.h", "nvrtc.h", "cublasLt.h")
 def flashinfer(image: Image, home: str = HOME) -> None:
     """Install FlashInfer, which compiles, and a whole toolkit for it."""
     image.install("flashinfer-python", "0.6.14")
-    image.file(f"{home}/bin/nvcc", mode=0o755)
+    for program in ("bin/nvcc", "bin/cudafe++", "bin/ptxas", "bin/fatbinary", "nvvm/bin/cicc"):
+        image.file(f"{home}/{program}", mode=0o755)
     for header in HEADERS:
         image.file(f"{home}/include/{header}")
     for name in ("cudart", "nvrtc", "cublasLt"):
@@ -48,6 +49,13 @@ def nvcc_came_without_the_headers_of_libraries(image: Image) -> None:
     """The CUDA *runtime* base and cuda-nvcc: https://github.com/vllm-project/vllm/issues/33833."""
     flashinfer(image)
     remove(image, *(f"{HOME}/include/{header}" for header in HEADERS[1:]))
+
+
+@breaks("jit", WARNING, "nvcc is there, and not what it calls: nvvm/bin/cicc")
+def nvcc_came_without_the_compiler_behind_it(image: Image) -> None:
+    """NVIDIA's wheels of CUDA 13 have it in a package of its own."""
+    flashinfer(image)
+    remove(image, f"{HOME}/nvvm/bin/cicc")
 
 
 @breaks("jit", WARNING, "has no curand.h to include")

@@ -140,7 +140,7 @@ def test_without_vllm_a_ptxas_that_is_too_old_is_a_warning() -> None:
 # -- nvcc ---------------------------------------------------------------------------------------------
 
 
-@breaks("jit", WARNING, "nvcc of CUDA 12.8, which FlashInfer calls, makes no code for sm_120")
+@breaks("jit", WARNING, "nvcc of CUDA 12.8 cannot compile FlashInfer's kernels for sm_120")
 def flashinfer_refuses_an_nvcc_that_knows_rtx_5090(image: Image) -> None:
     """https://github.com/vllm-project/vllm/issues/50705: nvcc 12.8 knows sm_120, FlashInfer wants 12.9."""
     for_blackwell(image, "sm_120")
@@ -148,14 +148,14 @@ def flashinfer_refuses_an_nvcc_that_knows_rtx_5090(image: Image) -> None:
     image.compiler(NVCC, "12.8", *OF_128)
 
 
-@breaks("jit", WARNING, "nvcc of CUDA 12.9, which FlashInfer calls, makes no code for sm_110")
+@breaks("jit", WARNING, "nvcc of CUDA 12.9 cannot compile FlashInfer's kernels for sm_110")
 def flashinfers_nvcc_knows_no_thor(image: Image) -> None:
     for_blackwell(image, "sm_110")
     image.install("flashinfer-python", "0.6.14")
     image.compiler(NVCC, "12.9", *OF_129)
 
 
-@breaks("jit", WARNING, "nvcc of CUDA 12.4, which DeepGEMM calls, makes no code for sm_100")
+@breaks("jit", WARNING, "nvcc of CUDA 12.4 cannot compile DeepGEMM's kernels for sm_100")
 def deep_gemms_nvcc_knows_no_b200(image: Image) -> None:
     for_blackwell(image, "sm_100")
     image.folder(f"{VLLM}/third_party/deep_gemm")
@@ -206,7 +206,9 @@ def test_an_nvcc_of_129_or_newer_serves_flashinfer_on_rtx_5090(release: str, arc
     for_blackwell(image, "sm_120")
     image.install("flashinfer-python", "0.6.14")
     image.compiler(NVCC, release, *archs)
-    assert not [one for one in image.judged().findings if "makes no code" in one.text]
+    assert not [
+        one for one in image.judged().findings if "makes no code" in one.text or "cannot compile" in one.text
+    ]
 
 
 def test_compiled_kernels_of_its_version_do_without_nvcc() -> None:
@@ -251,6 +253,14 @@ def flash_attention_was_built_for_ampere_and_hopper(image: Image) -> None:
 def bitsandbytes_opens_a_library_without_blackwell(image: Image) -> None:
     for_blackwell(image, "sm_120")
     image.add(library(f"{SITE}/bitsandbytes/libbitsandbytes_cuda130.so", device_code=CUBINS))
+
+
+@breaks("device-code", WARNING, "bitsandbytes has no code for sm_120")
+def the_variant_that_bitsandbytes_opens_lacks_what_another_has(image: Image) -> None:
+    for_blackwell(image, "sm_120")
+    newer = (*CUBINS, DeviceCode("cubin", "sm_120", 1))
+    image.add(library(f"{SITE}/bitsandbytes/libbitsandbytes_cuda130.so", device_code=CUBINS))
+    image.add(library(f"{SITE}/bitsandbytes/libbitsandbytes_cuda131.so", device_code=newer))
 
 
 @breaks("device-code", ERROR, "/opt/app/libllama.so")
