@@ -32,6 +32,8 @@ def hinted(conflict: Conflict, packages: Mapping[str, str], relations: Relations
         return replace(finding, hint=_other_build(conflict, packages, relations))
     if not conflict.wanted:
         return finding
+    if finding.rule == "equal-versions":
+        return replace(finding, hint=_equal(conflict, relations))
     requirement = pairs.requirement(conflict.wanted)
     target = canonicalize_name(requirement.name)
     newest = newest_within(requirement.specifier, relations.releases(target))
@@ -44,6 +46,15 @@ def hinted(conflict: Conflict, packages: Mapping[str, str], relations: Relations
     ):
         hints.append(f"{owner} {other}, which takes {target} {packages[target]}")
     return replace(finding, hint=", or ".join(hints))
+
+
+def _equal(conflict: Conflict, relations: Relations) -> str:
+    """What is not on the default index can only go."""
+    requirement = pairs.requirement(conflict.wanted)
+    target = canonicalize_name(requirement.name)
+    if newest_within(requirement.specifier, relations.releases(target)):
+        return f"take {conflict.wanted}"
+    return f"uninstall {target}, or take {conflict.wanted} from its makers: the default index has none"
 
 
 def _other_build(conflict: Conflict, packages: Mapping[str, str], relations: Relations) -> str:

@@ -37,7 +37,7 @@ def text_of(answer: Answer, cells: Sequence[tuple[Cell, Verdict]] = ()) -> str:
         parts.append([title, *chain.from_iterable(map(_refusal, answer.refused))])
     if answer.verdict.findings:
         title = "why:" if answer.is_of_one_build else "true of all of them:"
-        parts.append([title, *_findings(answer.verdict.findings)])
+        parts.append([title, *reasons(answer.verdict.findings)])
     parts.append([f"from artefacts read on {answer.read}"])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -102,7 +102,7 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
         yield f"      hint: {refusal.hint}"
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+def reasons(findings: Sequence[Finding]) -> Iterator[str]:
     """The worst first, each with the numbers of its sources, which follow."""
     distinct = dict.fromkeys(source for finding in findings for source in finding.source)
     sources = {source: number for number, source in enumerate(distinct, start=1)}

@@ -150,6 +150,11 @@ def environment(python: Path) -> Environment:
     )
 
 
+def installed(python: Path) -> requirements.Packages:
+    """What this interpreter's environment says of its packages. Raises UsageError where it cannot be run."""
+    return requirements.Packages.from_probe(_packages(python).model_dump())
+
+
 _Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]
 """It becomes a part of the name of a cell, and so of a file."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
@@ -27,17 +29,78 @@ _QUESTIONS = (
     "or an image, host/path@sha256:…, with gpu= arch= driver="
 )
 
+MAX_LIST_BYTES = 16 << 20
+"""Bytes of a list of packages that are read."""
+
+_BESIDE = frozenset({"python", "gpu", "arch", "driver", "glibc", "compat"})
+"""What may be asked of an environment: the rest is in it."""
+
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
+    parser.add_argument("words", nargs="*", metavar="CELL|IMAGE|KEY=VALUE", help=_QUESTIONS)
+    parser.add_argument(
+        "--file",
+        metavar="LIST",
+        help="what a list of packages holds: pip freeze, requirements, a lock, conda list; - is stdin",
+    )
+    parser.add_argument(
+        "--python", type=Path, metavar="PATH", help="what the environment of this interpreter holds"
+    )
     options.add_platform(parser)
     options.add_matrix(parser)
     options.add_json(parser)
 
 
 def _run(given: Options) -> int:
-    level = _explain_image(given) if "@" in given.words[0] else _explain_cells(given)
-    return _EXIT_CODES.get(level, GOOD)
+    return _EXIT_CODES.get(_answered(given), GOOD)
+
+
+def _answered(given: Options) -> Level:
+    if given.file and given.python:
+        raise UsageError("--file and --python are two environments", hint="ask for one of them")
+    if given.file or given.python:
+        return _explain_environment(given)
+    if not given.words:
+        raise UsageError("nothing is asked", hint=f"name a cell, KEY=VALUE, --file or --python: {_QUESTIONS}")
+    return _explain_image(given) if "@" in given.words[0] else _explain_cells(given)
+
+
+def _explain_environment(given: Options) -> Level:
+    """Answer from the facts of what is installed, or shall be."""
+    from pipeline import compat
+    from pipeline.compat import question
+    from pipeline.compat.environment import judge_environment
+    from pipeline.report import judged
+    from pipeline.runner import environments
+
+    if others := [word for word in given.words if word.partition("=")[0] not in _BESIDE]:
+        hint = f"what may be asked of it: {', '.join(sorted(_BESIDE))}"
+        raise UsageError(f"{others[0]!r} stands beside an environment, which says that itself", hint=hint)
+    query = question.parse(given.words, compat.shipped())
+    if given.python:
+        environment = environments.of_python(given.python)
+    else:
+        text = _list(given.file)
+        environment = environments.of_list(text, given.file, given.platform or query.platform, query.python)
+    judgement = judge_environment(environment, query.conditions, compat.shipped())
+    if given.json:
+        output.print_json({"schema": report.SCHEMA, **to_json(judgement)})
+    else:
+        output.print_text(judged.text_of(judgement))
+    return judgement.level
+
+
+def _list(file: str) -> str:
+    """The text of a list, or of what is piped in. Raises UsageError where it is none."""
+    from pipeline.adapters import files
+
+    try:
+        if file == "-":
+            return sys.stdin.read(MAX_LIST_BYTES)
+        return files.read(Path(file), MAX_LIST_BYTES).decode()
+    except (OSError, ValueError) as error:
+        what = f"the list {file} cannot be read: {error}"
+        raise UsageError(what, hint="name a text file, or - for stdin") from error
 
 
 def _explain_cells(given: Options) -> Level:
@@ -133,16 +196,20 @@ def _explain_image(given: Options) -> Level:
 
 COMMAND = Command(
     "explain",
-    summary="say what goes together, and why: for a cell, an image, or axis=value…",
+    summary="say what goes together, and why: for a cell, an image, an environment, or axis=value…",
     description=(
         "Answers from the facts, each with its source: which versions go together, how to install them, "
         "which driver they need, which GPUs they reach; for what is impossible also what is nearest. Of "
-        "an image it answers from the certificate that lies beside it. Exit code 1 where it is "
-        "impossible, 3 where the facts do not know."
+        "an image it answers from the certificate that lies beside it. Of an environment, or a list of "
+        "packages, it says what in it does not go together, and the smallest change that mends it. Exit "
+        "code 1 where it is impossible, 3 where the facts do not know."
     ),
     examples=(
         ("explain vllm0.32.0-torch2.13.0-cpu-py3.11", "a cell, of the matrix or not"),
         ("explain torch=2.13.0 gpu=h200 driver=550.54.14", "what there is for a GPU and its driver"),
+        ("explain vllm=0.17.1 transformers=5.3.0", "whether a companion goes with it"),
+        ("explain --file requirements.txt", "what in a list of packages does not go together; - is stdin"),
+        ("explain --python .venv/bin/python", "the same of an environment that is there"),
         ('explain "$IMAGE" gpu=h200', "whether an image, host/path@sha256:…, runs there"),
     ),
     add_options=_add_options,

@@ -46,6 +46,9 @@ PROJECTS = (
     Project("flashinfer-python", oldest="0.2.0"),
     Project("flashinfer-cubin"),
     Project("numba", oldest="0.57.0"),
+    Project("numpy", oldest="1.22.0"),
+    Project("huggingface-hub", oldest="0.16.4"),
+    Project("setuptools", oldest="65.0.0"),
 )
 """Those whose requirements decide whether a stack fits, from the first that goes with a release of ours."""
 

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat import companion_facts, pairs, shipped
 from pipeline.compat.companions import Place, Relations
+from pipeline.compat.environment import judge_environment
 from pipeline.compat.remedies import hinted
+from pipeline.model import Conditions
+from pipeline.report import judged
+from pipeline.runner import environments
 from tests.fuzz.reader import Reader
+from tests.unit.formats.test_environments import LISTS, REQUIREMENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +46,21 @@ transformers<5; python_version > '3'
 2.11.0
 """
 
+
+def read_list(data: bytes, _: Path) -> object:
+    """Feeds a list of packages, of whatever tool, and judges what is in it."""
+    environment = environments.of_list(data.decode("utf-8", "replace"), "a list", "linux/amd64", "3.12")
+    return judged.text_of(judge_environment(environment, Conditions(), shipped()))
+
+
+ADDRESSES = b"torch @ https://x.example/torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl\nvllm @ file:///vllm-0.tar.gz\n"
+
 READERS = (
+    Reader(
+        "list of packages",
+        read_list,
+        (ADDRESSES, REQUIREMENTS.encode(), *(text.encode() for text in LISTS.values())),
+    ),
     Reader("pairs", read_pairs, (b"0.11.0\n5.1.0\n0.6.14\n0.6.13\n11.5.3\n12.570.86\n",)),
     Reader("packages", read_packages, (PACKAGES,)),
 )

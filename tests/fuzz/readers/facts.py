@@ -38,8 +38,7 @@ def read_journal(data: bytes, place: Path) -> object:
 
 def read_companions(data: bytes, place: Path) -> object:
     path = put(place, "companions.json", data)
-    rows = companion_facts.load(path)
-    return rows.releases("transformers"), rows.release("transformers", "5.0.0"), companions.read(path)
+    return companion_facts.load(path).read, companions.read(path)
 
 
 READERS = (
