@@ -188,7 +188,8 @@ def _driver(sight: HostSight, facts: Facts) -> Aspect:
     """Which CUDA the driver serves, by itself and for machine code of the same major."""
     served = [floor for floor in facts.driver_floors if reaches(sight.driver, floor.driver) is Level.OK]
     majors = " and ".join(floor.cuda for floor in served) or "none that is known"
-    text = f"{sight.driver} serves CUDA {shown_version(sight.cuda)}; it runs builds for CUDA {majors}"
+    serves = f" serves CUDA {shown_version(sight.cuda)};" if sight.cuda else ":"
+    text = f"{sight.driver}{serves} it runs builds for CUDA {majors}"
     beyond = [floor for floor in facts.driver_floors if floor not in served]
     hint = f"CUDA {beyond[0].cuda} needs driver {beyond[0].driver} or newer" if beyond else ""
     return Aspect("driver", Standing.GOOD if not beyond else Standing.LIMITED, text, hint)

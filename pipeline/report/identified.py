@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.compat.fleet import Fleet, Split
     from pipeline.model.identities import Contradiction, Identity
 
-_COLUMNS = ("image", "vLLM", "torch", "CUDA", "Python", "platform", "GPUs", "driver", "base", "seen in")
+_COLUMNS = ("vLLM", "torch", "CUDA", "Python", "platform", "GPUs", "driver", "base", "seen in", "image")
 _NAMES = {"torch": "torch", "cuda": "CUDA", "python": "Python", "vllm": "vLLM", "platform": "platform"}
 
 
@@ -30,13 +30,12 @@ def text_of(
     if unread:
         parts.append(["could not be read:", *(f"  {name}: {why}" for name, why in unread)])
     if fleet:
-        parts.append(list(_fleet(fleet, images)))
+        parts.append(list(_fleet(fleet, len(images), len(unread))))
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _row(image: Identity) -> tuple[str, ...]:
     return (
-        image.name,
         image.vllm or "-",
         image.torch or "-",
         image.cuda or image.other or ("none" if image.torch else "-"),
@@ -46,6 +45,7 @@ def _row(image: Identity) -> tuple[str, ...]:
         f"≥ {image.driver}" if image.driver else "-",
         image.base or "-",
         "labels alone" if image.seen_in == "labels" else image.seen_in,
+        image.name,
     )
 
 
@@ -78,8 +78,8 @@ def _contradiction(contradiction: Contradiction, image: Identity) -> str:
     return f"{claim.where} says {name} {claim.value}, {where} {there}"
 
 
-def _fleet(fleet: Fleet, images: Sequence[Identity]) -> Iterator[str]:
-    yield f"the fleet of {counted(len(images), 'image')}:"
+def _fleet(fleet: Fleet, count: int, unread: int) -> Iterator[str]:
+    yield f"the fleet of {counted(count, 'image')}{f', without {unread} unread' if unread else ''}:"
     if fleet.driver:
         yield f"  every host needs driver {fleet.driver} or newer, for {', '.join(fleet.needed_by)}"
         yield f"  GPUs that all reach: {' '.join(fleet.architectures) or 'none, or not known'}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.adapters.image_files.folder import Folder
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.compat import shipped
 from pipeline.model import PROJECT, ImageRef
 from pipeline.stages import identify
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pipeline.adapters.image_files.layered import Layered
     from pipeline.model import Certificate
@@ -20,33 +19,31 @@ if TYPE_CHECKING:
 
 
 def of_image(
-    reference: str, machine: Services | None, platform: str | None = None, *, labels_only: bool = False
+    reference: str,
+    machine: Callable[[], Services | None],
+    platform: str | None = None,
+    *,
+    labels_only: bool = False,
 ) -> Identity:
     """What an image is, wherever it lies; of an index, the one for this platform.
 
-    With ``labels_only`` no layer is read, and it is what the image says of itself. Raises UsageError,
-    ImageError, RegistryError or EngineError where it cannot be read.
+    ``machine`` is asked only for an image of ours, which may have a certificate. With ``labels_only`` no
+    layer is read, and it is what the image says of itself. Raises UsageError, ImageError, RegistryError or
+    EngineError where it cannot be read.
     """
     with open_image(reference, platform=platform) as files:
-        certificate = _certificate_beside(files, machine)
-        if certificate:
-            base = _base_by_matrix(files, machine)
+        services = machine() if f"{PROJECT}.cell" in files.config.labels else None
+        certificate = _certificate_beside(files, services) if services else None
+        if services and certificate:
+            base = _base_by_matrix(files, services)
             return identify.of_certificate(reference, certificate, files.config, base)
         if labels_only:
             return identify.by_labels(reference, files.digest, files.config, shipped())
         return identify.of_files(reference, files, shipped())
 
 
-def of_folder(root: Path) -> Identity:
-    """What an unpacked root is. Raises UsageError or ImageError where it cannot be read."""
-    with Folder(root) as files:
-        return identify.of_files(str(root), files, shipped())
-
-
-def _certificate_beside(files: Layered, machine: Services | None) -> Certificate | None:
+def _certificate_beside(files: Layered, machine: Services) -> Certificate | None:
     """The newest certificate that lies beside the image and is signed by a key that is trusted here."""
-    if machine is None or f"{PROJECT}.cell" not in files.config.labels:
-        return None
     try:
         ref = ImageRef.parse(files.name)
     except ValueError:  # it is in no registry
@@ -57,9 +54,8 @@ def _certificate_beside(files: Layered, machine: Services | None) -> Certificate
     return certificates[0].certificate if certificates else None
 
 
-def _base_by_matrix(files: Layered, machine: Services | None) -> str:
+def _base_by_matrix(files: Layered, machine: Services) -> str:
     """The base of the cell that an image's label names."""
     named = files.config.labels.get(f"{PROJECT}.cell")
-    specs = machine.matrix.specs if machine else ()
-    base = next((spec.base for spec in specs if spec.cell.id == named), None)
+    base = next((spec.base for spec in machine.matrix.specs if spec.cell.id == named), None)
     return "" if base is None else str(base.image or base.suite)

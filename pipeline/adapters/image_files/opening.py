@@ -45,7 +45,7 @@ def open_image(reference: str, *, platform: str | None = None) -> Layered:
     except ValueError as error:
         raise UsageError(
             f"{reference!r} is no file or folder here, and no reference to an image: {error}",
-            hint="write host/path:tag or host/path@sha256:… for a registry, "
+            hint="write host/path:tag or host/path@sha256:… for a registry (docker.io/… for Docker Hub), "
             f"{ENGINE}NAME for the engine's store, or the path of an archive or an OCI layout",
         ) from error
     return open_remote(tagged.repository, tagged.tag, platform)

@@ -13,6 +13,12 @@ from pipeline.model.errors import RegistryError
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
 
+_HUB, _HUBS_API = ("docker.io", "index.docker.io"), "registry-1.docker.io"
+"""Docker Hub in the names of its images, and where its API is; no other registry has two names.
+
+https://github.com/distribution/reference/blob/main/normalize.go: defaultDomain, officialRepoPrefix
+"""
+
 MAX_URL_CHARACTERS = 8000
 """Of an address. Storage signs some of two thousand; httpx takes 65,536, six for one of ours."""
 
@@ -52,6 +58,13 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def endpoint(host: str, path: str) -> str:
+    """Where the API of a repository is: ``host/v2/path``."""
+    if host not in _HUB:
+        return f"{host}/v2/{path}"
+    return f"{_HUBS_API}/v2/{path if '/' in path else f'library/{path}'}"
 
 
 def resolve(text: str, base: httpx.URL, what: str) -> httpx.URL:

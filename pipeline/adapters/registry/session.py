@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from pipeline.adapters.registry.auth import Authorizer
-from pipeline.adapters.registry.origins import Origin, parse, resolve
+from pipeline.adapters.registry.origins import Origin, endpoint, parse, resolve
 from pipeline.adapters.registry.responses import ELSEWHERE, LOG_IN, NO_DETOUR, error_for
 from pipeline.adapters.registry.transport import CHUNK, Transport
 from pipeline.adapters.web.deadline import LIST_SECONDS, Deadline
@@ -55,7 +55,8 @@ class Session:
         default = PATIENCE_LOOPBACK if repository.is_loopback else PATIENCE
         self.retries = RetryPolicy(seconds=default if patience is None else patience)
         scheme = "http" if repository.is_loopback else "https"
-        root, self.home = parse(f"{scheme}://{repository.host}/v2/{repository.path}", f"{repository}")
+        address = f"{scheme}://{endpoint(repository.host, repository.path)}"
+        root, self.home = parse(address, f"{repository}")
         self.root = str(root)
         self._transport = Transport(repository.host)
         self._authorizer = Authorizer(repository, self.home, self._transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.model.identities import Identity
+    from pipeline.runner import Services
 
 _IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive, an OCI layout or a root"
 
@@ -43,20 +45,32 @@ def _run(given: Options) -> int:
     if given.root and (given.platform or given.labels):
         raise UsageError("--platform and --labels are of images, --root of none", hint="leave them out")
     if given.root:
-        from pipeline.runner import identifying
-
-        return _told(given, [identifying.of_folder(given.root)], [])
+        return _told(given, [_of_folder(given.root)], [])
     return _told(given, *_identified(given, names))
+
+
+def _of_folder(root: Path) -> Identity:
+    """What an unpacked root is; no registry is loaded for it. Raises UsageError or ImageError."""
+    from pipeline.adapters.image_files.folder import Folder
+    from pipeline.compat import shipped
+    from pipeline.stages import identify
+
+    with Folder(root) as files:
+        return identify.of_files(str(root), files, shipped())
 
 
 def _identified(
     given: Options, names: Sequence[str]
 ) -> tuple[list[Identity], list[tuple[str, TagproofError]]]:
     """What each image is; of several, also which could not be read, and why."""
-    from pipeline.cli import context
     from pipeline.runner import identifying
 
-    machine = context.services(given)
+    @cache
+    def machine() -> Services | None:
+        from pipeline.cli import context
+
+        return context.services(given)
+
     images, unread = [], []
     for name in names:
         try:

@@ -71,13 +71,21 @@ def nvml_facts() -> Any:
     try:
         nvml.nvmlInit()
         facts["driver"] = str(nvml.nvmlSystemGetDriverVersion())
-        facts["cuda"] = nvml.nvmlSystemGetCudaDriverVersion_v2()
+        facts["cuda"] = cuda_of(nvml)
         handles = [handle_of(nvml, index) for index in range(min(MAX_GPUS, nvml.nvmlDeviceGetCount()))]
         facts["gpus"] = [gpu_facts(nvml, handle) for handle in handles]
         facts["peers"] = peers(nvml, [handle for handle in handles if not isinstance(handle, int)])
     except nvml.NVMLError as error:
         facts |= {"failure": int(error.value), "said": str(error)}
     return facts | {"library": loaded()}
+
+
+def cuda_of(nvml: Any) -> int:
+    """The newest CUDA that the driver serves, as 13000; 0 where it does not say."""
+    try:
+        return int(nvml.nvmlSystemGetCudaDriverVersion_v2())
+    except nvml.NVMLError:
+        return 0
 
 
 def handle_of(nvml: Any, index: int) -> Any:

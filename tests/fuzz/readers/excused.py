@@ -66,6 +66,7 @@ EXCUSED = {
             "suite.probes.compiled:made",
             "suite.probes.driver:host_facts",
             "suite.probes.gpus:answer",
+            "suite.probes.gpus:cuda_of",
             "suite.probes.gpus:gpu_facts",
             "suite.probes.gpus:nvml_facts",
             "suite.probes.gpus:text_of",

@@ -40,7 +40,7 @@ def older(place: Path) -> Path:
 def test_an_image_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert which(newer(tmp_path)) == GOOD
     _, row = capsys.readouterr().out.splitlines()
-    assert row.split()[1:] == [
+    assert row.split()[:-1] == [
         *("0.26.0", "2.11.0+cu130", "13.0", "3.11", "linux/amd64"),
         *("8.0", "8.6", "8.9", "9.0", "12.0", "12.1"),
         *("≥", "580", "Debian", "GNU/Linux", "12", "(bookworm)", "files"),
@@ -150,3 +150,8 @@ def test_one_that_cannot_be_read_hides_none_of_the_others(
 )
 def test_what_makes_no_question_is_refused(words: tuple[str, ...]) -> None:
     assert which(*words) == USAGE
+
+
+def test_a_name_of_docker_hub_is_asked_for_with_its_host(capsys: pytest.CaptureFixture[str]) -> None:
+    assert which("vllm/vllm-openai:v0.11.0") == USAGE
+    assert "docker.io/… for Docker Hub" in capsys.readouterr().err
