@@ -19,6 +19,7 @@ _SITE = re.compile(
 )
 _TAG = re.compile(r"\.(?:cpython|pypy)-?([0-9])([0-9]+)[a-z]*(?:-|\.)")
 _MAX_MINOR = 30
+_SYSTEMS = ("bin/", "libexec/platform-")  # the second is that of Red Hat 8's own tools
 _MINOR = re.compile(r"python(3\.[0-9]+)$")
 
 
@@ -88,7 +89,8 @@ def is_imported(environment: Environment, python_path: Collection[str], links: L
     if site in python_path or (prefix.endswith("/.local") and environment.python):
         return True
     minors = [f"3.{minor}" for minor in range(_MAX_MINOR)] if version == "3" else [version]
-    has_systems = any(links.file(f"/usr/bin/python{minor}") for minor in minors)
+    systems = (f"/usr/{place}python{minor}" for place in _SYSTEMS for minor in minors)
+    has_systems = any(map(links.file, systems))
     if site.endswith("dist-packages"):
         return has_systems
     is_debian = links.file("/etc/debian_version") is not None

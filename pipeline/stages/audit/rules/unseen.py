@@ -29,7 +29,8 @@ def packages(image: ImageModel) -> Iterator[ImageFinding]:
     python_path = [folder.rstrip("/") for folder in image.env.get("PYTHONPATH", "").split(":")]
     for site, environment in image.environments.items():
         names = sorted(one.name for one in image.distributions if site_of(one.path) == site)
-        if names and not is_imported(environment, python_path, image.links):
+        is_of_a_python = _is_pythons(image, environment.prefix)
+        if names and is_of_a_python and not is_imported(environment, python_path, image.links):
             more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
             yield ImageFinding(
                 rule="contents",
@@ -41,6 +42,17 @@ def packages(image: ImageModel) -> Iterator[ImageFinding]:
                 hint="install the packages with the Python that is there; or set PYTHONPATH, if that is of "
                 "the same version",
             )
+
+
+def _is_pythons(image: ImageModel, prefix: str) -> bool:
+    """Whether a prefix is meant for a Python: a system's, or one with a python, if only a link to none.
+
+    Nix, Spack and Bazel give each package a prefix, and name them all when a program starts.
+    """
+    pythons = (f"{prefix}/bin/{name}" for name in ("python", "python3"))
+    venv = f"{prefix}/pyvenv.cfg"
+    nodes = image.inventory.nodes
+    return prefix in {"/usr", "/usr/local"} or venv in nodes or any(path in nodes for path in pythons)
 
 
 def _is_embedded(image: ImageModel, path: str) -> bool:

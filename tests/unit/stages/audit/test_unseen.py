@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.adapters.image_files.nodes import Node
 from pipeline.stages.audit.inventory import Distribution
 from tests.unit.stages.audit.audited_image import Image, library
 
@@ -49,7 +50,6 @@ def test_a_folder_that_debians_python_imports_from_is_no_finding(site: str) -> N
         "/usr/local/lib/python3.11/site-packages",
         "/usr/lib/python3.11/site-packages",
         "/opt/venv/lib/python3.12/site-packages",
-        "/install/lib/python3.11/site-packages",
     ],
 )
 def test_a_folder_that_no_python_imports_from_is_a_warning(site: str) -> None:
@@ -69,8 +69,25 @@ def test_elsewhere_the_systems_python_imports_from_usr_local() -> None:
     assert not unseen(with_package("/usr/local/lib/python3.11/site-packages", debian=False))
 
 
+def test_an_environment_whose_python_was_left_behind_is_a_warning() -> None:
+    image = with_package("/app/venv/lib/python3.12/site-packages")
+    image.put(Node("/app/venv/bin/python", "link", 0o777, 0, 0, 0, 0, "/usr/local/bin/python3.12"))
+    assert [one.path for one in unseen(image)] == ["/app/venv/lib/python3.12/site-packages"]
+
+
+def test_a_folder_that_is_no_pythons_may_be_named_when_a_program_starts() -> None:
+    """As Nix and Spack do it."""
+    assert not unseen(with_package("/nix/store/0a1-python3.12-requests/lib/python3.12/site-packages"))
+
+
+def test_the_python_of_red_hats_own_tools_counts() -> None:
+    image = with_package("/usr/lib/python3.6/site-packages", debian=False)
+    image.file("/usr/libexec/platform-python3.6", mode=0o755)
+    assert not unseen(image)
+
+
 def test_pythonpath_may_name_the_folder() -> None:
-    site = "/install/lib/python3.11/site-packages"
+    site = "/usr/local/lib/python3.11/site-packages"
     image = with_package(site)
     image.env["PYTHONPATH"] = f"/app:{site}/"
     assert not unseen(image)
