@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
+from pipeline.compat.spellings import READERS, Understood, cuda_of, release_of
 from pipeline.formats import axes
 from pipeline.model import Cell, Conditions
 from pipeline.model.errors import UsageError
@@ -74,7 +74,7 @@ class Question:
     notes: tuple[str, ...] = ()
     of_own_cpu_build: bool = False
 
-    @property
+    @cached_property
     def is_of_gpus(self) -> bool:
         """Whether it is about a GPU, so that builds for a CPU are no answer."""
         conditions = self.conditions
@@ -98,7 +98,7 @@ class Question:
         """The axes, of those that are named, in which this cell is another than the one that is asked for."""
         return tuple(axis for axis, value in self.asked.items() if value != getattr(cell, axis))
 
-    @property
+    @cached_property
     def asked(self) -> dict[str, str | None]:
         """The axes that are named, the platform apart; a vLLM of None is that there is to be none."""
         axes_given = {"torch": self.torch, "cuda": self.cuda, "python": self.python, "vllm": self.vllm}
@@ -126,6 +126,7 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
 
     Raises UsageError for an unknown key or value, with what was probably meant.
     """
+    readers = READERS | dict.fromkeys(COMPANIONS, release_of)
     values: dict[str, Any] = {}
     notes: list[str] = []
     for word in words:
@@ -133,12 +134,12 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
         key = _SPELT.get(canonicalize_name(key), key)
         if not equals or not value:
             raise UsageError(f"{word!r} is neither a cell nor key=value", hint=f"the keys: {', '.join(KEYS)}")
-        if key not in _READERS:
+        if key not in readers:
             meant = _SYNONYMS.get(key.lower()) or next(iter(get_close_matches(key.lower(), KEYS, n=1)), "")
             hint = f"did you mean {meant}=?" if meant else f"the keys: {', '.join(KEYS)}"
             raise UsageError(f"unknown key {key!r} in {word!r}", hint=hint)
         try:
-            read = _READERS[key](value.strip(), facts)
+            read = readers[key](value.strip(), facts)
         except ValueError as error:
             raise UsageError(f"{word} is not understood", hint=str(error)) from error
         if isinstance(read, Understood):
@@ -149,7 +150,7 @@ def parse(words: Sequence[str], facts: Facts) -> Question:
     pins = tuple((COMPANIONS[key], value) for key, value in values.items() if key in COMPANIONS)
     builds = _builds(words)
     if builds:
-        values.setdefault("cuda", _cuda(builds.get("torch") or builds["vllm"], facts))
+        values.setdefault("cuda", cuda_of(builds.get("torch") or builds["vllm"], facts))
     cell = {key: value for key, value in values.items() if key in AXES}
     own = builds.get("vllm", "")
     if own.startswith("cu") and own != default_vllm_build(cell, facts):
@@ -181,167 +182,3 @@ def default_vllm_build(cell: dict[str, Any], facts: Facts) -> str:
     """The variant that the default index serves of this vLLM; empty where it was not read."""
     row = facts.artefact("vllm", cell.get("vllm") or "", MACHINES[cell.get("platform") or AMD64])
     return row.variant if row else ""
-
-
-# -- values: each reader raises ValueError with the remedy ------------------------------------------
-
-_Reader = Callable[[str, "Facts"], Any]
-
-
-@dataclass(frozen=True)
-class Understood:
-    """A value that stands for another, and in words what it was understood as."""
-
-    value: str
-    note: str
-
-
-def _text(pattern: str, example: str) -> _Reader:
-    """Reads the part of a value that the pattern calls ``it``."""
-
-    def read(value: str, _: Facts) -> str:
-        match = re.fullmatch(pattern, value, re.IGNORECASE)
-        if match is None:
-            raise ValueError(f"write it like {example}")
-        return match["it"].lower()
-
-    return read
-
-
-def _spelt(spellings: axes.Spellings, example: str) -> _Reader:
-    """Reads a value that people write in several ways."""
-
-    def read(value: str, _: Facts) -> str:
-        return _meant(value, spellings, example)
-
-    return read
-
-
-def _meant(value: str, spellings: axes.Spellings, example: str) -> str:
-    for meaning in axes.meanings(value, spellings):
-        return meaning
-    raise ValueError(f"write it like {example}")
-
-
-def _release(value: str, _: Facts) -> str:
-    """A release of a companion, with its build if that is named."""
-    try:
-        return str(Version(value.removeprefix("=").strip()))
-    except InvalidVersion:
-        raise ValueError("write a release, as in transformers=4.57.6") from None
-
-
-def _torch(value: str, facts: Facts) -> str:
-    """All three numbers; where there are two, those that may be meant are named."""
-    if re.fullmatch(r"v?[0-9]+\.[0-9]+", value):
-        minor = value.removeprefix("v")
-        releases = [row.version for row in facts.releases("torch", MACHINES[AMD64])]
-        meant = [f"torch={release}" for release in releases if release.startswith(f"{minor}.")]
-        raise ValueError(f"all three numbers: {' or '.join(meant) or 'torch=2.13.0'}")
-    pattern = r"v?(?P<it>[0-9]+\.[0-9]+\.[0-9]+(?:\.?[a-z]+[0-9]+)*)(?:\+.*)?"
-    return str(_text(pattern, "torch=2.13.0, all three numbers")(value, facts))
-
-
-def _gpus(value: str, facts: Facts) -> tuple[str, ...]:
-    """Names as the facts have them, however they are written."""
-    return tuple(_gpu(name, facts) for name in _several(value))
-
-
-def _gpu(name: str, facts: Facts) -> str:
-    if gpu := facts.gpu(name):
-        return gpu.name
-    if _OTHER_MAKERS.search(name):
-        raise ValueError(f"{name} is no GPU of NVIDIA's: {_NO_OTHERS}")
-    names = {gpu.name.lower(): gpu.name for gpu in facts.gpus}
-    near = get_close_matches(name.lower(), names, n=3, cutoff=0.4)
-    meant = f"did you mean {' or '.join(names[name] for name in near)}? " if near else ""
-    raise ValueError(f"{meant}no GPU {name} is known; ask by its architecture: arch=sm_90")
-
-
-_OTHER_MAKERS = re.compile(
-    r"\b(?:mi[0-9]{2,3}\w*|instinct|radeon|rx ?[0-9]{4}\w*|gfx\w+|amd|intel|arc|gaudi|xpu|tpu|ascend)\b",
-    re.IGNORECASE,
-)
-_NO_OTHERS = (
-    "these facts are of CUDA and of CPUs. vLLM's builds for ROCm and XPU are others, "
-    "on indexes of their own: https://docs.vllm.ai/en/latest/getting_started/installation/gpu/"
-)
-
-
-def _cuda(value: str, facts: Facts) -> str:
-    """``cu121``, ``12.1`` or ``cpu``; what is another maker's is said to be so."""
-    if re.fullmatch(r"(?:rocm|hip|xpu|oneapi|sycl|mps|metal|hpu|tpu|npu)[ -]?[0-9.]*", value, re.IGNORECASE):
-        raise ValueError(f"{value} is no CUDA: {_NO_OTHERS}")
-    return str(_spelt(axes.CUDA, "cuda=cu121, cuda=12.1 or cuda=cpu")(value, facts))
-
-
-def _python(value: str, facts: Facts) -> str:
-    """``3.11``; of a free-threaded one it is said that vLLM's wheels are not for it."""
-    if match := re.fullmatch(
-        r"(?:py|python|cp)?(3\.?[0-9]{1,2})(?:t|-nogil|-freethreaded)", value, re.IGNORECASE
-    ):
-        raise ValueError(
-            f"no wheel of vLLM is for a free-threaded Python: they are for the stable ABI, which that one "
-            f"does not have (PEP 703). Ask for python={match[1]}"
-        )
-    return str(_spelt(axes.PYTHON, "python=3.11")(value, facts))
-
-
-def _driver(value: str, facts: Facts) -> str | Understood:
-    """A driver (``550.54.14``), its branch, or the CUDA that nvidia-smi shows with it (``12.4``)."""
-    if match := re.fullmatch(r"(?:cuda ?)?([0-9]{2}\.[0-9])", value, re.IGNORECASE):
-        cuda, branch = match[1], facts.branch_showing(match[1])
-        if branch is None:
-            known = " ".join(sorted({row.cuda for row in facts.toolkit_drivers if row.cuda.count(".") == 1}))
-            raise ValueError(f"no driver is known that shows CUDA {cuda}, but those of {known}")
-        note = f"the CUDA Version of nvidia-smi, the newest that the driver serves: one of branch R{branch}"
-        return Understood(branch, note)
-    return str(_text(r"r?(?P<it>[0-9]{3}(?:\.[0-9]{1,4}){0,2})", _DRIVER)(value, facts))
-
-
-_DRIVER = "driver=550.54.14, as nvidia-smi shows it, or driver=12.4 for its CUDA Version"
-
-
-def _glibc(value: str, facts: Facts) -> str | Understood:
-    """``2.36``, or the name of a distribution."""
-    if re.search(r"musl|alpine", value, re.IGNORECASE):
-        raise ValueError("Alpine has musl and no glibc: no wheel with CUDA, and none of vLLM, is for it")
-    if system := facts.system(value):
-        return Understood(system.glibc, f"glibc {system.glibc}, that of {system.name}")
-    return str(
-        _text(r"(?P<it>2\.[0-9]{1,2})", "glibc=2.36, as ldd --version shows it, or glibc=ubuntu22.04")(
-            value, facts
-        )
-    )
-
-
-def _archs(value: str, _: Facts) -> tuple[str, ...]:
-    return tuple(_meant(arch, axes.ARCH, "arch=sm_90") for arch in _several(value))
-
-
-def _compat(value: str, _: Facts) -> str:
-    """``13.0``, ``13-0`` and ``cuda-compat-13-0``."""
-    match = re.fullmatch(r"(?:cuda-compat-)?([0-9]{2})[-.]([0-9])", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError("write it like compat=13.0, the CUDA of the cuda-compat package")
-    return f"{match[1]}.{match[2]}"
-
-
-def _several(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-_READERS: dict[str, _Reader] = {
-    "torch": _torch,
-    "cuda": _cuda,
-    "python": _python,
-    "vllm": _text(r"v?(?P<it>[0-9]+\.[0-9]+[0-9a-z.]*|none)(?:\+.*)?", "vllm=0.32.0, or vllm=none"),
-    "platform": _spelt(axes.PLATFORM, f"platform={AMD64} or platform={ARM64}"),
-    "gpu": _gpus,
-    "arch": _archs,
-    "driver": _driver,
-    "glibc": _glibc,
-    "gcc": _text(r"(?P<it>[0-9]{1,2})(?:\..*)?", "gcc=12"),
-    "compat": _compat,
-    **dict.fromkeys(COMPANIONS, _release),
-}

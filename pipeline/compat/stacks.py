@@ -15,7 +15,7 @@ from pipeline.model import Cell, Conditions, Level
 from pipeline.model.platforms import AMD64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.compat.facts import Facts
     from pipeline.compat.rows import Artefact
@@ -49,15 +49,20 @@ def builds(facts: Facts, platform: str = AMD64) -> Iterator[tuple[Artefact, str]
             yield torch, cuda
 
 
-def stacks(facts: Facts, platform: str = AMD64) -> Iterator[Cell]:
+@cache
+def stacks(facts: Facts, platform: str = AMD64) -> tuple[Cell, ...]:
     """Every combination with every vLLM that pins it, and without one; on each Python that all parts have."""
+    return tuple(_stacks(facts, platform))
+
+
+def _stacks(facts: Facts, platform: str) -> Iterator[Cell]:
     for torch, cuda in builds(facts, platform):
         bare = Cell(torch.version, cuda, "3", None, platform)
         rows = pinned_by(facts, distribution(bare), torch.machine).get(torch.version, ())
         for vllm in (*reversed(rows), None):
             pythons = [python for python in torch.pythons if vllm is None or python in vllm.pythons]
             for python in sorted(pythons, key=version, reverse=True):
-                yield replace(bare, python=python, vllm=vllm.version if vllm else None)
+                yield Cell(torch.version, cuda, python, vllm.version if vllm else None, platform)
 
 
 def nearest(
@@ -87,9 +92,10 @@ def nearest_to(
     index of its own is near with the libraries that it was built for; ``on_default_index`` leaves that out.
     """
     places = _places(facts, platform)
+    wish = {axis: _place(str(value), axis, places[axis]) for axis, value in asked.items()}
     candidates = (cell for cell in stacks(facts, platform) if is_of_kind(cell, asked))
     chosen: dict[tuple[tuple[str, ...], bool], Cell] = {}
-    for cell in sorted(candidates, key=lambda cell: _distance(asked, cell, places, facts)):
+    for cell in sorted(candidates, key=lambda cell: _distance(_differing(asked, cell), wish, cell, facts)):
         other = other_vllm(cell, facts)
         if other and (on_default_index or other.build != cell.cuda):
             continue
@@ -133,39 +139,42 @@ def changed(wish: Cell, other: Cell) -> tuple[str, ...]:
 
 
 @cache
-def _places(facts: Facts, platform: str) -> dict[str, list[str]]:
-    """The values of each axis in their order."""
-    changes: dict[str, dict[str, None]] = {axis: {} for axis in AXES}
+def _places(facts: Facts, platform: str) -> dict[str, dict[str, int]]:
+    """The values of each axis with their places in its order; no vLLM stands behind every release."""
+    values: dict[str, dict[str, None]] = {axis: {} for axis in AXES}
     for cell in stacks(facts, platform):
         for axis in AXES:
-            changes[axis].setdefault(str(getattr(cell, axis)))
-    ordered = {
-        axis: sorted(values, key=lambda value: (value == "None", value)) for axis, values in changes.items()
-    }
-    for axis in ("torch", "python", "vllm"):
-        ordered[axis] = sorted((v for v in changes[axis] if v != "None"), key=version)
-    return ordered
+            values[axis].setdefault(str(getattr(cell, axis)))
+    return {axis: _in_order(axis, known) for axis, known in values.items()}
+
+
+def _in_order(axis: str, values: Iterable[str]) -> dict[str, int]:
+    releases = [value for value in values if value != "None"]
+    ordered = sorted(releases, key=version) if axis in _OF_RELEASES else sorted(releases)
+    return {value: place for place, value in enumerate([*ordered, "None"])}
+
+
+_OF_RELEASES = {"torch", "python", "vllm"}
+
+
+def _place(value: str, axis: str, places: dict[str, int]) -> int:
+    """Where a value stands in the order of its axis, or would stand if it were known."""
+    if value in places:
+        return places[value]
+    known = [one for one in places if one != "None"]
+    if axis in _OF_RELEASES:
+        return sum(version(earlier) < version(value) for earlier in known)
+    return sum(earlier < value for earlier in known)
 
 
 def _distance(
-    asked: Asked, cell: Cell, places: dict[str, list[str]], facts: Facts
+    differing: Sequence[str], wish: Mapping[str, int], cell: Cell, facts: Facts
 ) -> tuple[int, int, int, tuple[int, ...]]:
     """How far a cell is: axes changed, releases between; then what is usual, and the newer one first."""
-    steps = [
-        abs(_at(str(asked[axis]), axis, places) - _at(str(getattr(cell, axis)), axis, places))
-        for axis in _differing(asked, cell)
-    ]
+    places = _places(facts, cell.platform)
+    here = {axis: places[axis][str(getattr(cell, axis))] for axis in AXES}
     torch = facts.artefact("torch", cell.torch, cell.machine)
     is_of_default = torch is not None and torch.variant == cell.cuda
     unusual = 4 * (not cell.vllm) + 2 * (other_vllm(cell, facts) is not None) + (not is_of_default)
-    newer_first = tuple(-_at(str(getattr(cell, axis)), axis, places) for axis in AXES)
-    return len(steps), sum(steps), unusual, newer_first
-
-
-def _at(value: str, axis: str, places: dict[str, list[str]]) -> int:
-    row = places[axis]
-    if value in row:
-        return row.index(value)
-    if axis in {"torch", "vllm", "python"} and value != "None":
-        return sum(version(earlier) < version(value) for earlier in row)
-    return sum(earlier < value for earlier in row)
+    steps = sum(abs(wish[axis] - here[axis]) for axis in differing)
+    return len(differing), steps, unusual, tuple(-here[axis] for axis in AXES)

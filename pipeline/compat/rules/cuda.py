@@ -58,6 +58,8 @@ def _of_other(cell: Cell, other: OtherBuild) -> Finding:
         return Finding("cuda-major", Level.UNKNOWN, text, other.source, hint)
     text = f"{text}; the default index does not have it: it is on {other.place}; {UNREAD}"
     hint = "name that index: without it the build for another CUDA is installed, whose import fails"
+    if other.file:
+        hint = "install that file; for a lock put it into a local folder (`--find-links`)"
     return Finding("cuda-major", Level.WARN, text, other.source, hint)
 
 

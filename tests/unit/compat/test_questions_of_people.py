@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.compat import question
 from pipeline.model import Level
-from pipeline.model.errors import UsageError
 from pipeline.report.explained import text_of
 from tests.unit.compat.test_explain import ask, facts, first
 
@@ -343,30 +342,9 @@ def test_a_k80_has_code_in_no_build_whose_driver_still_knows_it() -> None:
     assert ask("gpu=K80", "driver=525.60.13").level is IMPOSSIBLE
 
 
-# -- what is asked by mistake -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "hint"),
-    [
-        ("cuda=rocm6.3", "ROCm and XPU"),
-        ("cuda=xpu", "ROCm and XPU"),
-        ("gpu=MI300X", "no GPU of NVIDIA's"),
-        ("gpu=Radeon RX 7900", "no GPU of NVIDIA's"),
-        ("gpu=Gaudi 3", "no GPU of NVIDIA's"),
-        ("python=3.13t", "free-threaded"),
-        ("glibc=alpine", "musl"),
-        ("torch=2.9", "torch=2.9.0 or torch=2.9.1"),
-        ("pytorch=2.9.0", "did you mean torch=?"),
-        ("os=ubuntu22.04", "did you mean glibc=?"),
-    ],
-)
-def test_what_is_asked_by_mistake_is_answered_with_what_is_meant(word: str, hint: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        question.parse([word], facts())
-    assert hint in caught.value.hint
-
-
-def test_a_build_and_a_cuda_that_contradict_are_refused() -> None:
-    with pytest.raises(UsageError, match="contradict"):
-        question.parse(["torch=2.11.0+cu128", "cuda=cu130"], facts())
+def test_the_builds_for_cuda_12_leave_out_two_gpus_of_today() -> None:
+    """https://github.com/vllm-project/vllm: their pipeline says so, vllm-0.32.0.tar.gz."""
+    for gpu in ("B300", "GB10"):
+        told = text_of(ask(f"gpu={gpu}", "vllm=0.26.0", "cuda=cu129"))
+        assert "leave 10.3 and 12.1 out" in told
+    assert "leave 10.3 and 12.1 out" not in text_of(ask("gpu=B200", "vllm=0.26.0", "cuda=cu129"))
