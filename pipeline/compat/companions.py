@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pipeline.compat import pairs
+from pipeline.compat.conflicts import Conflict, Package, flash_attention, unsaid
 from pipeline.compat.facts import version as of_release
 from pipeline.formats import markers
 from pipeline.formats.cuda import variant_of, version_of
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.compat.companion_facts import Companions
     from pipeline.compat.facts import Facts
-    from pipeline.compat.rows import Source
-
-Package = tuple[str, str]
-"""A package by its normalised name, and its version with its local part."""
+    from pipeline.compat.rows import Artefact, Source
 
 OF_TORCH = ("torchvision", "torchaudio", "torchcodec")
 """Those that have a build for each CUDA on PyTorch's own index, as PyTorch has."""
@@ -38,18 +36,6 @@ OF_TORCH = ("torchvision", "torchaudio", "torchcodec")
 SOME_PYTHON = "3.12"
 """Stands in for markers where the Python is not known; next to none of those that matter ask for it."""
 
-_FLASH_ATTENTION = re.compile(
-    r"cu(?P<cuda>[0-9]{2})[0-9]?torch(?P<torch>[0-9]+\.[0-9]+)cxx11abi.*", re.IGNORECASE
-)
-FLASH_ATTENTION = ("https://github.com/Dao-AILab/flash-attention/issues/1644",)
-"""Where it was seen that a wheel of it serves one PyTorch and one CUDA."""
-
-_NO_WHEELS = (
-    "https://github.com/Dao-AILab/flash-attention/issues/2299",
-    "https://github.com/Dao-AILab/flash-attention/issues/2425",
-    "https://github.com/Dao-AILab/flash-attention/issues/2442",
-)
-_FIRST_WITHOUT_WHEELS = Version("2.10")
 _MISMATCHED_BUILDS = {
     "vllm": "https://github.com/vllm-project/vllm/issues/44335",
     "torchvision": "https://github.com/vllm-project/vllm/issues/56829",
@@ -59,7 +45,12 @@ _MISMATCHED_BUILDS = {
 """Where it was seen what a library for another CUDA than PyTorch's does."""
 
 _CPU_TORCH = "https://github.com/tenstorrent/tt-forge/pull/890"
-_OF_CUDA = re.compile(r"nvidia-.+-cu(?P<major>[0-9]{2})")
+_OF_CUDA = re.compile(
+    r"nvidia-(?:cublas|cuda-cupti|cuda-nvrtc|cuda-runtime|cudnn|cufft|cufile|curand|cusolver|cusparse|cusparselt"
+    r"|nccl|nvjitlink|nvshmem|nvtx)-cu(?P<major>[0-9]{2})"
+)
+"""The libraries that PyTorch is linked with. Others bring theirs for several CUDA majors, and choose."""
+
 _NUMBERED_AS_CUDA = frozenset(
     {"cuda-toolkit", "nvidia-cuda-runtime", "nvidia-cuda-nvrtc", "nvidia-nvjitlink"}
 )
@@ -72,15 +63,6 @@ class Place:
 
     python: str | None = None
     machine: str = "x86_64"
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Packages of which at least one has to change, why, and the requirement that is broken, if it is one."""
-
-    finding: Finding
-    between: tuple[str, ...]
-    wanted: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +167,16 @@ class Relations:
                 return build, (source,)
         return self._with_torch(package) if name in {"torchvision", "torchaudio"} else (None, ())
 
+    def builds_of_vllm(self, release: str) -> tuple[str, ...]:
+        """The builds of a release of vLLM that its own index is said to have."""
+        return tuple(
+            row.build
+            for row in self.facts.vllm_builds
+            if row.machine == self.place.machine
+            and not row.file
+            and pairs.holds(f"vllm{row.vllm}", {"vllm": release})
+        )
+
     def admitting(self, owner: str, target: Package) -> str | None:
         """The newest release of the owner that asks for the target and takes it as it is."""
         if (owner, target) not in self._admitting:
@@ -201,11 +193,11 @@ class Relations:
     def _look(self, one: Package, other: Package) -> Iterator[Conflict]:
         yield from self._requirements(one, other)
         yield from self._requirements(other, one)
-        yield from _pairs(one, other)
+        yield from unsaid(one, other)
         for torch, beside in ((one, other), (other, one)):
             if torch[0] == "torch":
                 yield from self._builds(torch, beside)
-                yield from _flash_attention(torch, beside, self.build_of(torch)[0])
+                yield from flash_attention(torch, beside, self.build_of(torch)[0])
                 yield from self._majors(torch, beside)
 
     def _requirements(self, owner: Package, target: Package) -> Iterator[Conflict]:
@@ -277,9 +269,7 @@ class Relations:
             row = self.facts.artefact(name, version.partition("+")[0], self.place.machine)
             if row is None:
                 return None
-            is_default = self.build_of(package)[0] in {row.variant, None}
-            pins = row.pins if is_default else tuple(pin for pin in row.pins if not _of_toolkit(pin))
-            return pins, row.source("pins")
+            return tuple(_pins(row, self.build_of(package)[0])), row.source("pins")
         release = self.companions.release(name, version)
         return (release.requires, release.source) if release else None
 
@@ -290,54 +280,6 @@ class Relations:
                 row = self.facts.artefact("torch", torch, self.place.machine)
                 return (row.variant, row.source("cuda")) if row else (None, ())
         return None, ()
-
-
-def _pairs(one: Package, other: Package) -> Iterator[Conflict]:
-    """What no requirement says."""
-    both = dict((one, other))
-    for row, here in pairs.unequal(both):
-        (first, ours), (second, theirs) = here
-        text = f"{second} {theirs} beside {first} {ours}: {row.text}"
-        finding = Finding("equal-versions", Level.IMPOSSIBLE, text, row.source)
-        yield Conflict(finding, (first, second), f"{second}=={ours.partition('+')[0]}")
-    for clash in pairs.clashes(both):
-        owner = next(name for name in both if name != pairs.project(clash.other))
-        text = f"{clash.name}: {owner} {both[owner]} beside {clash.other}: {clash.text}"
-        yield Conflict(
-            Finding("known-bad", clash.level, text, clash.source), tuple(sorted(both)), clash.remedy
-        )
-    for twins, names in pairs.twins(both):
-        text = f"{' and '.join(names)} write the same files ({twins.files}): the last one unpacked is there"
-        finding = Finding("same-files", twins.level, text, twins.source, f"keep {twins.keep}")
-        yield Conflict(finding, names)
-
-
-def _flash_attention(torch: Package, beside: Package, build: str | None) -> Iterator[Conflict]:
-    """A wheel of flash-attn is for the PyTorch and the CUDA in its name; for newer ones there is none."""
-    if beside[0] != "flash-attn":
-        return
-    between = (torch[0], beside[0])
-    match = _FLASH_ATTENTION.fullmatch(beside[1].partition("+")[2])
-    try:
-        release = Version(torch[1])
-    except InvalidVersion:
-        return
-    minor = f"{release.major}.{release.minor}"
-    if match is None:
-        if release >= _FIRST_WITHOUT_WHEELS:
-            text = f"its makers have no wheel of flash-attn for torch {minor}: it is compiled on the spot"
-            yield Conflict(Finding("cuda-build", Level.WARN, text, _NO_WHEELS), between)
-        return
-    differs = match["torch"] != minor or (
-        build is not None and build != "cpu" and build[2:4] != match["cuda"]
-    )
-    if differs or build == "cpu":
-        text = (
-            f"flash-attn {beside[1]} is compiled for torch {match['torch']} and CUDA {match['cuda']}, "
-            f"not for torch {torch[1]}" + (f" of {build}" if build else "")
-        )
-        source = (*FLASH_ATTENTION, f"its version, {beside[1]}")
-        yield Conflict(Finding("cuda-build", Level.IMPOSSIBLE, text, source), between)
 
 
 # -- texts --------------------------------------------------------------------------------------------
@@ -372,8 +314,13 @@ def _applies(requirement: Requirement, here: dict[str, str]) -> bool:
         return True
 
 
-def _of_toolkit(pin: str) -> bool:
-    return pin.startswith(("nvidia-", "cuda-"))
+def _pins(row: Artefact, build: str | None) -> Iterator[str]:
+    """What another build of this release requires too: its toolkit is another, and a CPU has no Triton."""
+    is_default = build in {row.variant, None}
+    for pin in row.pins:
+        of_toolkit = pin.startswith(("nvidia-", "cuda-"))
+        if is_default or not (of_toolkit or (build == "cpu" and pin.startswith("triton"))):
+            yield pin
 
 
 def _first(specifier: SpecifierSet) -> str | None:

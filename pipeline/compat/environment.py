@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pipeline.compat import companion_facts
-from pipeline.compat.companions import OF_TORCH, Conflict, Place, Relations, contains
+from pipeline.compat.companions import OF_TORCH, Place, Relations, contains
+from pipeline.compat.conflicts import Conflict
 from pipeline.compat.judge import judge
 from pipeline.compat.mending import Change, commands, mended
 from pipeline.compat.remedies import hinted

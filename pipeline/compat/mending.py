@@ -138,8 +138,8 @@ class _Search:
             return list(dict.fromkeys([torch, ""] if torch else [""]))
         if name == "vllm":
             theirs = (self.packages.get("torch", "")).partition("+")[2]
-            other = [row.build for row in self.relations.facts.vllm_builds if row.build[:4] == theirs[:4]]
-            return ["", *dict.fromkeys(other)]
+            made = self.relations.builds_of_vllm(release)
+            return ["", *(build for build in made if build[:4] == theirs[:4])]
         return [local] if name == "flashinfer-jit-cache" and local else [""]
 
     def _is_of_other_cuda(self, torch: str) -> bool:

@@ -16,7 +16,8 @@ from pipeline.model import VARIANT_INDEX
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pipeline.compat.companions import Conflict, Relations
+    from pipeline.compat.companions import Relations
+    from pipeline.compat.conflicts import Conflict
     from pipeline.model import Finding
 
 _LINKS_NO_CUDA = SpecifierSet(">0.11.0,<0.14")
@@ -70,9 +71,9 @@ def _other_build(conflict: Conflict, packages: Mapping[str, str], relations: Rel
     if theirs == "cpu" or ours == "cpu":
         release = packages[torch].partition("+")[0]
         return f"take torch=={release}+{theirs} from {VARIANT_INDEX}/{theirs}"
-    return (
-        f"take PyTorch for CUDA {version_of(theirs or 'cu000').partition('.')[0]}, or vLLM's build for {ours}"
-    )
+    hint = f"take PyTorch for CUDA {version_of(theirs or 'cu000').partition('.')[0]}"
+    builds = relations.builds_of_vllm(packages[other].partition("+")[0])
+    return f"{hint}, or vLLM's build for {ours}" if ours in builds else hint
 
 
 def newest_within(specifier: SpecifierSet, versions: Iterable[str]) -> str | None:

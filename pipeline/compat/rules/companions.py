@@ -10,12 +10,12 @@ from packaging.version import Version
 
 from pipeline.compat import companion_facts, pairs
 from pipeline.compat.companions import (
-    FLASH_ATTENTION,
     OF_TORCH,
     Place,
     Relations,
     contains,
 )
+from pipeline.compat.conflicts import FLASH_ATTENTION
 from pipeline.compat.remedies import hinted
 from pipeline.compat.rules.releases import distribution, torch_of
 from pipeline.model import Finding, Level, project_of
@@ -60,7 +60,7 @@ def _fits(name: str, packages: Mapping[str, str], relations: Relations) -> Itera
         for wanted in relations.wanted(owner)
         if name in {owner[0], wanted.target} and wanted.target in packages
     ]
-    if relations.releases(name) and not relations.knows((name, version)):
+    if _asks(name, relations) and not relations.knows((name, version)):
         text = f"{name} {version} is not among the releases that were read on {relations.companions.read}"
         yield Finding("requirement", Level.UNKNOWN, text, ("the index",), "nox -s refresh reads newer ones")
     elif requires:
@@ -75,6 +75,11 @@ def _fits(name: str, packages: Mapping[str, str], relations: Relations) -> Itera
             f"nothing that was read asks for {name} here, and {version} is in no pair that is known to fail"
         )
         yield Finding("requirement", Level.OK, text, ("pipeline/compat/pairs.py",))
+
+
+def _asks(name: str, relations: Relations) -> bool:
+    """Whether releases of a package require anything here: then one that was not read may, too."""
+    return any(release.requires for release in relations.companions.releases(name))
 
 
 def held_back(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]:

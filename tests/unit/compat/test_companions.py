@@ -133,6 +133,7 @@ def test_vllm_of_the_default_index_is_not_for_a_pytorch_of_another_major() -> No
     """https://github.com/vllm-project/vllm/issues/44335."""
     (found,) = findings(vllm="0.22.0", torch="2.11.0+cu129")
     assert (found.rule, found.level) == ("cuda-build", Level.IMPOSSIBLE)
+    assert found.hint == "take PyTorch for CUDA 13, or vLLM's build for cu129"
     assert not findings(vllm="0.22.0+cu129", torch="2.11.0+cu129")
     assert findings(vllm="0.22.0+cu129", torch="2.11.0")
 
@@ -205,6 +206,20 @@ def test_a_build_for_another_cuda_is_not_held_to_the_default_builds_libraries() 
     assert not findings(torch="2.11.0+cu129", nvidia_nccl_cu12="2.28.9", nvidia_cudnn_cu12="9.17.1.4")
     (found,) = findings(torch="2.9.1", nvidia_nccl_cu12="2.28.9")
     assert (found.rule, found.level) == ("requirement", Level.WARN)
+
+
+def test_a_build_for_cpus_is_not_held_to_the_triton_of_the_default_one() -> None:
+    assert not findings(torch="2.13.0+cpu", triton="3.9.0")
+
+
+def test_a_package_that_brings_code_for_several_cudas_is_not_left_over() -> None:
+    """What vLLM 0.26.0 brings along."""
+    assert not findings(torch="2.11.0", nvidia_cutlass_dsl_libs_cu12="4.6.0")
+
+
+def test_a_release_that_asks_for_nothing_need_not_be_read() -> None:
+    """NumPy 2.4.0 was withdrawn."""
+    assert level_of("vllm=0.26.0", "torch=2.11.0", "cuda=cu130", "numpy=2.4.0") is Level.OK
 
 
 def test_a_companion_without_a_wheel_for_this_python_is_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from pipeline.compat.environment import Environment, Judgement, judge_environmen
 from pipeline.formats import markers
 from pipeline.formats.requirements import Packages
 from pipeline.model import Conditions, Level
+from pipeline.model.platforms import AMD64, ARM64
+from pipeline.runner.environments import of_list
 
 OK, WARN, UNKNOWN, IMPOSSIBLE = Level
 
@@ -154,6 +157,13 @@ def test_what_goes_together_is_said_to(lines: tuple[str, ...]) -> None:
     assert (judgement.level, judgement.changes) == (OK, ())
 
 
+def test_a_build_that_vllm_no_longer_makes_is_not_offered() -> None:
+    """Its release pipeline of 0.33.0 has none for CUDA 12.9."""
+    judgement = judged("vllm==0.33.0", "torch==2.14.0+cu126")
+    assert judgement.level is IMPOSSIBLE
+    assert not [change for change in judgement.changes if change.after == "0.33.0+cu129"]
+
+
 def test_each_change_that_is_offered_leaves_nothing_to_say_against_it() -> None:
     lines = ("vllm==0.17.1", "torch==2.9.1+cu128", "triton==3.6.0", "transformers==5.3.0", "numpy==2.2.6")
     judgement = judged(*lines)
@@ -162,6 +172,19 @@ def test_each_change_that_is_offered_leaves_nothing_to_say_against_it() -> None:
     again = judged(*(f"{name}=={version}" for name, version in packages.items()))
     assert not again.verdict.at(IMPOSSIBLE)
     assert len(judgement.changes) == 2
+
+
+LOCKS = sorted(Path(__file__).parents[3].joinpath("locks").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_nothing_is_said_against_what_is_locked_here(lock: Path) -> None:
+    """Each of these was installed, and served."""
+    platform = ARM64 if lock.stem.endswith("arm64") else AMD64
+    judgement = judge_environment(
+        of_list(lock.read_text("utf-8"), lock.name, platform, "3.11"), Conditions(), shipped()
+    )
+    assert not judgement.verdict.at(WARN, UNKNOWN, IMPOSSIBLE)
 
 
 # -- what is not pinned -------------------------------------------------------------------------------
