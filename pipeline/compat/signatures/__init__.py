@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pipeline.compat.signatures import (
+    architectures,
     compilers,
     configuration,
+    containers,
     driver,
     gpu_access,
-    host,
+    gpu_memory,
+    hardware,
     installing,
     kernels,
     libraries,
@@ -24,12 +27,15 @@ SIGNATURES = (
     *libraries.SIGNATURES,
     *packages.SIGNATURES,
     *kernels.SIGNATURES,
+    *architectures.SIGNATURES,
     *compilers.SIGNATURES,
+    *gpu_memory.SIGNATURES,
     *memory.SIGNATURES,
     *network.SIGNATURES,
     *model_files.SIGNATURES,
     *configuration.SIGNATURES,
-    *host.SIGNATURES,
+    *hardware.SIGNATURES,
+    *containers.SIGNATURES,
     *installing.SIGNATURES,
 )
 """All of them; docs/diagnose.md lists them."""

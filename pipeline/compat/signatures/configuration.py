@@ -166,17 +166,19 @@ SIGNATURES = (
         sources=("https://docs.vllm.ai/en/latest/usage/troubleshooting.html#python-multiprocessing",),
     ),
     Signature(
-        id="graphs-too-large",
+        id="capture-fails",
         blame=Blame.USAGE,
-        cause="capturing CUDA graphs took more memory than was left",
-        remedy="lower --gpu-memory-utilization or --max-num-seqs, or fewer sizes (--cuda-graph-sizes); "
-        "--enforce-eager does without",
+        cause="recording CUDA graphs failed: a kernel did what cannot be recorded, or memory ran out",
+        remedy="--enforce-eager does without graphs and shows the error itself; for memory a lower "
+        "--gpu-memory-utilization, --max-num-seqs or fewer sizes (--cuda-graph-sizes)",
         seen=(
             "CUDA out of memory{}during CUDA graph capture",
             "cudaErrorStreamCaptureInvalidated",
             "operation failed due to a previous error during capture",
+            "operation not permitted when stream is capturing",
+            "cudaErrorStreamCaptureUnsupported",
         ),
-        explains=("cuda-memory",),
+        is_symptom=True,
         sources=(VLLM_MEMORY,),
     ),
 )

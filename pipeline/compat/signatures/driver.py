@@ -195,6 +195,9 @@ SIGNATURES = (
         "reboot after an update of driver or kernel; what needs no GPU is started without --gpus",
         seen=(
             "nvml error: driver not loaded",
+            "nvml error: unable to load the nvml library",
+            "nvidia-container-cli: detection error: nvml error",
+            "nvidia-container-cli: initialization error: driver rpc error",
             "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver",
             "load library failed: libnvidia-ml.so.1: cannot open shared object file",
             "Failed to initialize NVML: Driver Not Loaded",

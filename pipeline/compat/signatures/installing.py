@@ -24,7 +24,7 @@ SIGNATURES = (
                 )
             ),
         ),
-        explains=("version-not-there", "no-solution"),
+        explains=("version-not-there", "no-solution", "wheel-for-other-python"),
         sources=("https://github.com/pytorch/pytorch/issues/170511", UV),
     ),
     Signature(
@@ -101,6 +101,7 @@ SIGNATURES = (
             "only has wheels for the following platform",
             "You're on {} but {} only has wheels for",
             "has no wheels for the following platform",
+            "only found wheels for {} on the following platform",
             "doesn't have a source distribution or wheel for the current platform",
         ),
         explains=("version-not-there", "no-solution"),
@@ -118,6 +119,7 @@ SIGNATURES = (
             "Ignored the following versions that require a different python version",
             "the requested Python version (",
             "only has wheels with the following Python ABI tag",
+            "only found wheels for {} with the following Python",
         ),
         explains=("version-not-there", "no-solution"),
         sources=(PIP,),
@@ -169,6 +171,7 @@ SIGNATURES = (
         remedy="take a version with a wheel for this Python and CUDA; else read the compiler's first error",
         seen=(
             "subprocess-exited-with-error",
+            "metadata-generation-failed",
             "Failed building wheel for {package}",
             "Failed to build '{package}'",
             "The build backend returned an error",

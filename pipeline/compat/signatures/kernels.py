@@ -68,12 +68,12 @@ SIGNATURES = (
             "the provided PTX was compiled with an unsupported toolchain",
             "cudaErrorUnsupportedPtxVersion",
             "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
-            "PTX JIT compiler library not found",
         ),
         explains=_CONTEXT,
         sources=(
             "https://github.com/vllm-project/vllm/pull/28305",
             "https://github.com/vllm-project/vllm/issues/31700",
+            "https://github.com/vllm-project/vllm/issues/47397",
         ),
     ),
     Signature(
@@ -140,6 +140,7 @@ SIGNATURES = (
         seen=(
             "No valid attention backend found for {} with {why:text}",
             "No valid attention backend found",
+            "Head size {size:n} is not supported by",
             "Selected backend {} is not valid for this configuration. Reason: {why:text}",
             "is not valid for this configuration. Reason:",
         ),
@@ -312,5 +313,63 @@ SIGNATURES = (
         seen=("CUDA error: unknown error", "cudaErrorContextIsDestroyed", "CUDA error: context is destroyed"),
         is_symptom=True,
         sources=(CUDA_ERRORS, XID),
+    ),
+    Signature(
+        id="jit-compiler-missing",
+        blame=Blame.HOST,
+        cause="the part of the driver that compiles PTX (libnvidia-ptxjitcompiler.so.1) was not brought "
+        "into the container",
+        remedy="on the host: install the driver whole, of one version, and the current container toolkit; "
+        "then start the container again (with CDI after `nvidia-ctk cdi generate`)",
+        seen=("PTX JIT compiler library not found", "cudaErrorJitCompilerNotFound"),
+        explains=_CONTEXT,
+        sources=("https://github.com/ollama/ollama/issues/6591", CUDA_ERRORS),
+    ),
+    Signature(
+        id="not-supported-here",
+        blame=Blame.HOST,
+        cause="the driver does not offer here what was asked for: a virtual GPU without unified memory or "
+        "peer access, WSL, a slice by MIG, or a container without the right",
+        remedy="do without what asks for it: unset expandable_segments in PYTORCH_CUDA_ALLOC_CONF, "
+        "--disable-custom-all-reduce, NCCL_CUMEM_ENABLE=0; for a vGPU its licence and unified memory",
+        seen=(
+            "CUDA error: operation not supported",
+            "cudaErrorNotSupported",
+            "CUDA_ERROR_NOT_SUPPORTED",
+            "pidfd_getfd: Operation not permitted",
+            "pidfd_getfd{} Operation not permitted",
+        ),
+        explains=_CONTEXT,
+        sources=(CUDA_ERRORS,),
+    ),
+    Signature(
+        id="no-quantized-kernel",
+        blame=Blame.MODEL,
+        cause="vLLM has no kernel for the model's quantization on this GPU[ ({gpu})]",
+        remedy="the message says what each kernel lacks: take the model in another form, another "
+        "--moe-backend, fewer GPUs if a shape does not fit, or a vLLM that has a kernel for this GPU",
+        seen=(
+            "Failed to find a kernel that can implement the",
+            "MoE backend supports the deployment configuration",
+            "No FP8 MoE backend supports",
+            "No NvFp4 MoE backend supports",
+            "No MXFP4 MoE backend",
+        ),
+        sources=("https://docs.vllm.ai/en/latest/features/quantization/supported_hardware/",),
+    ),
+    Signature(
+        id="cuda-set-up-fails",
+        blame=Blame.HOST,
+        cause="CUDA could not be set up in this process: it was used before a fork, or the GPU is in a bad "
+        "state",
+        remedy="VLLM_WORKER_MULTIPROC_METHOD=spawn; if a new process fails alike, look at `nvidia-smi` and "
+        "dmesg",
+        seen=(
+            "CUDA error: initialization error",
+            "cudaErrorInitializationError",
+            ("Error 3: initialization error"),
+        ),
+        is_symptom=True,
+        sources=(CUDA_ERRORS,),
     ),
 )

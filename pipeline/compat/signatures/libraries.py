@@ -341,4 +341,19 @@ SIGNATURES = (
         seen=("<jemalloc>: Unsupported system page size", "Unsupported system page size"),
         sources=("https://github.com/jemalloc/jemalloc/issues/467",),
     ),
+    Signature(
+        id="vllm-built-in-part",
+        blame=Blame.IMAGE,
+        cause="vLLM's extension calls a kernel of its own ({symbol}) that was not compiled into it: it was "
+        "built for a list of architectures that leaves this one out",
+        remedy="build vLLM again with the GPU's architecture in TORCH_CUDA_ARCH_LIST and a CUDA that knows "
+        "it, in an empty build folder; or take the released wheel",
+        seen=(
+            "undefined symbol: _Z20cutlass{symbol:symbol}",
+            "undefined symbol: _Z{digits:n}cutlass{symbol:symbol}",
+            "undefined symbol: _Z{digits:n}marlin{symbol:symbol}",
+        ),
+        explains=("vllm-of-other-torch", "extension-of-other-torch", *_FOLLOWS),
+        sources=("https://github.com/guqiong96/Lvllm/issues/14",),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Memory: the GPU's, the machine's, and what processes share."""
+"""Memory of the machine and of its containers, and what processes share; limits that the kernel keeps."""
 
 from __future__ import annotations
 
@@ -6,127 +6,7 @@ from pipeline.compat.signatures.signature import Signature
 from pipeline.compat.signatures.sources import KUBERNETES, NCCL, VLLM, VLLM_MEMORY
 from pipeline.model.diagnoses import Blame
 
-_CUDA_MEMORY = (
-    (
-        "CUDA out of memory. Tried to allocate {asked:text} GPU {gpu_number:n} has a total capacity of "
-        "{total:v} {unit} of which {free:v}"
-    ),
-    "CUDA out of memory. Tried to allocate {asked:v} {unit}",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "cudaErrorMemoryAllocation",
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "torch.OutOfMemoryError",
-    "OutOfMemoryError: CUDA",
-)
-
 SIGNATURES = (
-    Signature(
-        id="gpu-shared",
-        blame=Blame.HOST,
-        cause="another process uses the GPU: when vLLM started, {free} of {total} GiB were free, and it was "
-        "told to take {wanted}",
-        remedy="end what `nvidia-smi` lists (an earlier server that has not quite ended, another "
-        "container), or lower --gpu-memory-utilization to what is free",
-        seen=(
-            (
-                "Free memory on device {} ({free:v}/{total:v} GiB) on startup is less than desired GPU "
-                "memory utilization ({share:v}, {wanted:v} GiB)"
-            ),
-            (
-                "Free memory on device ({free:v}/{total:v} GiB) on startup is less than desired GPU memory "
-                "utilization ({share:v}, {wanted:v} GiB)"
-            ),
-        ),
-        explains=("cuda-memory",),
-        sources=(
-            "https://github.com/vllm-project/vllm/issues/20305",
-            "https://github.com/pytorch/pytorch/issues/175666",
-        ),
-    ),
-    Signature(
-        id="gpu-changed-meanwhile",
-        blame=Blame.HOST,
-        cause="another process took or gave back memory of the GPU while vLLM measured it",
-        remedy="start one server after the other on a GPU, or give each its share "
-        "(--gpu-memory-utilization) with a pause between them",
-        seen=("Error in memory profiling. Initial free memory", "Error in memory profiling."),
-        sources=("https://github.com/vllm-project/vllm/issues/20305",),
-    ),
-    Signature(
-        id="memory-at-warm-up",
-        blame=Blame.USAGE,
-        cause="the GPU's memory is full before a first request: vLLM tries the largest batch ({sequences} "
-        "sequences) when it starts",
-        remedy="lower --max-num-seqs or --gpu-memory-utilization",
-        seen=("CUDA out of memory occurred when warming up sampler with {sequences:n} dummy requests",),
-        explains=("cuda-memory",),
-        sources=(VLLM_MEMORY,),
-    ),
-    Signature(
-        id="cache-too-small",
-        blame=Blame.USAGE,
-        cause="one request of the longest length ({length} tokens) does not fit into the GPU's memory that "
-        "is left for the KV cache[: it needs {needed} GiB, {left} are there][; {tokens} tokens fit]",
-        remedy="lower --max-model-len[ to {fits} or less], raise --gpu-memory-utilization, take "
-        "--kv-cache-dtype fp8, or more GPUs (--tensor-parallel-size)",
-        seen=(
-            (
-                "max seq len ({length:n}), ({needed:v} GiB KV cache is needed, which is larger than the "
-                "available KV cache memory ({left:v} GiB). Based on the available memory, the estimated "
-                "maximum model length is {fits:n}"
-            ),
-            (
-                "max seq len ({length:n}), {needed:v} GiB KV cache is needed, which is larger than the "
-                "available KV cache memory ({left:v} GiB). Based on the available memory, the estimated "
-                "maximum model length is {fits:n}"
-            ),
-            (
-                "max seq len ({length:n}), ({needed:v} GiB KV cache is needed, which is larger than the "
-                "available KV cache memory ({left:v} GiB)"
-            ),
-            "max seq len ({length:n}), {needed:v} GiB KV cache is needed",
-            (
-                "max seq len ({length:n}) is larger than the maximum number of tokens that can be stored in "
-                "KV cache ({tokens:n})"
-            ),
-        ),
-        explains=("no-cache-left",),
-        sources=(
-            "https://github.com/vllm-project/vllm/issues/16118",
-            "https://github.com/vllm-project/vllm/issues/2418",
-            "https://github.com/kaito-project/kaito/issues/2132",
-        ),
-    ),
-    Signature(
-        id="no-cache-left",
-        blame=Blame.USAGE,
-        cause="the model alone fills the share of memory that vLLM may take: nothing is left for the KV "
-        "cache",
-        remedy="raise --gpu-memory-utilization (on a CPU VLLM_CPU_KVCACHE_SPACE), lower "
-        "--max-num-batched-tokens, --enforce-eager, a smaller or quantized model, or more GPUs",
-        seen=(
-            "No available memory for the cache blocks",
-            "Available KV cache memory: -",
-            "num_gpu_blocks must be greater than 0",
-        ),
-        sources=(
-            "https://github.com/vllm-project/vllm/issues/2248",
-            "https://github.com/vllm-project/vllm/issues/17431",
-        ),
-    ),
-    Signature(
-        id="cuda-memory",
-        blame=Blame.USAGE,
-        cause="the GPU's memory is full[: {asked} {unit} more were asked for][, {free} of {total} {unit} "
-        "were free]",
-        remedy="a smaller or quantized model, a shorter --max-model-len, fewer --max-num-seqs, more GPUs "
-        "(--tensor-parallel-size); while it serves: a lower --gpu-memory-utilization",
-        seen=_CUDA_MEMORY,
-        decides="`nvidia-smi` shows whether another process holds the memory: then it is the machine's",
-        explains=("illegal-access", "cuda-library-start", "broken-context"),
-        sources=(VLLM, VLLM_MEMORY),
-    ),
     Signature(
         id="host-memory-limit",
         blame=Blame.HOST,
@@ -135,12 +15,17 @@ SIGNATURES = (
         remedy="raise the memory limit of the container or pod: loading takes about the size of the "
         "weights; fewer workers; on a CPU a smaller VLLM_CPU_KVCACHE_SPACE",
         seen=(
-            "OOMKilled",
+            "Reason: OOMKilled",
+            "reason': 'OOMKilled'",
+            "OOMKilled': true",
+            "OOMKilled: true",
+            "OOMKilled=true",
+            " OOMKilled {restarts:n} ",
+            "The node was low on resource: memory",
             "Out of memory: Killed process",
             "Memory cgroup out of memory: Killed process",
             "oom-kill:constraint",
             "oom_reaper: reaped process",
-            "Reason: OOMKilled",
             "raylet{} Workers (tasks / actors) killed due to memory pressure",
             "ray.exceptions.OutOfMemoryError",
             "A process of this unit has been killed by the OOM killer",
@@ -171,7 +56,7 @@ SIGNATURES = (
                 "Killing",
             ),
         ),
-        unless=("OOMKilled",),
+        unless=("Reason: OOMKilled", "OOMKilled': true"),
         explains=("killed",),
         sources=("https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/",),
     ),
@@ -191,7 +76,7 @@ SIGNATURES = (
             "ExitCode': 137",
             "exitCode: 137",
             "echo $? 137",
-            "was killed by signal: Killed",
+            "killed by signal: Killed",
             "terminated by signal SIGKILL",
             "died due to signal 9",
             "exit code -9",
@@ -253,17 +138,19 @@ SIGNATURES = (
         "at /dev/shm",
         seen=(
             "Error while creating shared memory segment",
+            "Error while attaching to shared memory segment",
             "Error: failed to extend /dev/shm/nccl",
             "Call to posix_fallocate failed",
             "ncclShmOpen",
             "unable to open shared memory object </torch_",
             "unable to write to file </torch_",
+            "unable to mmap {size:n} bytes from file </torch_",
             "unable to allocate shared memory(shm) for file",
             "It is possible that dataloader's workers are out of shared memory",
             "No space left on device: '/psm_",
             "No space left on device: '/dev/shm",
         ),
-        explains=("disk-full", "nccl-error", "bus-error"),
+        explains=("disk-full", "nccl-error", "bus-error", "host-memory"),
         sources=(
             "https://github.com/NVIDIA/nccl/issues/342",
             "https://github.com/vllm-project/vllm/issues/1710",

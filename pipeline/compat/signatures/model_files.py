@@ -144,6 +144,7 @@ SIGNATURES = (
             "LocalEntryNotFoundError",
             "HTTPSConnectionPool(host='huggingface.co'",
             "HTTPSConnectionPool(host='cdn-lfs",
+            "Data processing error: CAS service error",
         ),
         explains=("config-missing", "model-not-there"),
         sources=(HUB_VARIABLES, "https://github.com/huggingface/huggingface_hub/issues/4487"),
@@ -257,7 +258,7 @@ SIGNATURES = (
             "Tokenizer class {name} does not exist or is not currently imported",
             "Exception: unknown variant '{name}', expected one of",
         ),
-        sources=("https://github.com/huggingface/tokenizers/issues/1366",),
+        sources=("https://github.com/allenai/open-instruct/issues/738",),
     ),
     Signature(
         id="tokenizer-package",
@@ -304,5 +305,30 @@ SIGNATURES = (
             "assert param_data.shape == loaded_weight.shape",
         ),
         sources=(VLLM,),
+    ),
+    Signature(
+        id="fast-download-missing",
+        blame=Blame.IMAGE,
+        cause="HF_HUB_ENABLE_HF_TRANSFER is set, and the package hf_transfer is not installed",
+        remedy="unset the variable (newer releases of huggingface_hub download by hf_xet), or install "
+        "hf_transfer",
+        seen=("HF_HUB_ENABLE_HF_TRANSFER=1) but 'hf_transfer' package is not available",),
+        explains=("hub-unreachable", "model-not-there", "config-missing"),
+        sources=(HUB_VARIABLES,),
+    ),
+    Signature(
+        id="tokenizer-file-broken",
+        blame=Blame.MODEL,
+        cause="a file of the tokenizer is not what its name says: most often a pointer of Git LFS or a "
+        "broken download in its place",
+        remedy="look at its size (`ls -l`; a pointer has some 135 bytes) and fetch it again: `git lfs "
+        "pull`, or `hf download MODEL --force-download`",
+        seen=(
+            "Exception: expected value at line 1 column 1",
+            "could not parse ModelProto from",
+            "Error parsing line b'version https://git-lfs",
+        ),
+        unless=("https://git-lfs.github.com/spec",),
+        sources=("https://github.com/huggingface/transformers/issues/22389",),
     ),
 )

@@ -103,10 +103,10 @@ class Phrase:
 
 
 def _literal(text: str) -> str:
-    """The text between two gaps as an expression."""
+    """The text between two gaps as an expression; after a colon there may be no blank, as in JSON."""
     marked = re.sub(r"['`\"]", "\0", text)
     words = [re.escape(word).replace("\\\x00", _QUOTES).replace("\0", _QUOTES) for word in marked.split(" ")]
-    return r"\s+".join(words)
+    return r"\s+".join(words).replace(r":\s+", r":\s*")
 
 
 def _gap(name: str, kind: str, after: str) -> str:
