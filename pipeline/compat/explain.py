@@ -97,8 +97,9 @@ def _first_on_machine(cell: Cell, facts: Facts) -> str:
 
 
 def words(cell: Cell, vllm: str = "") -> str:
-    """A cell in words; ``vllm`` is the build of vLLM that it has, where that is told."""
-    parts = [f"vLLM {vllm.removeprefix('vllm ') or cell.vllm}"] if cell.vllm else []
+    """A cell in words; ``vllm`` is distribution and version of the vLLM that it has, where that is told."""
+    named = vllm.replace("vllm ", "vLLM ") or f"vLLM {cell.vllm}"
+    parts = [named] if cell.vllm else []
     parts += [f"torch {cell.torch}", cell.cuda, f"Python {cell.python}"]
     return ", ".join([*parts, *([cell.platform] if cell.machine != "x86_64" else [])])
 
@@ -273,7 +274,8 @@ def _on_indexes(question: Question, answer: Answer, facts: Facts) -> Iterator[st
     torch = torch_of(first, facts)
     if other := other_vllm(first, facts, question.conditions.pins):
         default = replace(first, cuda=torch.variant) if torch else first
-        against = judge(default, question.conditions, facts).at(Level.IMPOSSIBLE)
+        is_named = any(name == "vllm" for name, _ in question.conditions.pins)
+        against = () if is_named else judge(default, question.conditions, facts).at(Level.IMPOSSIBLE)
         because = f" ({against[0].text})" if against else ""
         yield f"vllm {other.version} is not the default index's build{because}: it is on {other.place}"
     if torch and not torch.cuda:

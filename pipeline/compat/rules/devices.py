@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.compat.drivers import Window
     from pipeline.compat.facts import Facts
-    from pipeline.compat.rows import Floor, Source
+    from pipeline.compat.rows import Floor, Jetson, Source
     from pipeline.model import Cell, Conditions
 
 FORWARD = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html"
@@ -61,28 +61,40 @@ def archs(cell: Cell, facts: Facts, conditions: Conditions) -> Iterator[Finding]
         reached = {arch: coverage(built, arch) for arch in archs}
         if missing := [arch for arch, how in reached.items() if how is Coverage.NONE]:
             text = f"{name} has no code for {' '.join(missing)}, only {' '.join(built)}: no kernel image"
-            rows = [row for arch in missing if (row := facts.jetson(arch))]
-            hint = (
-                _JETPACK.format(rows[0])
-                if rows
-                else "take a build that names it, or drop it from `gpu: archs:`"
-            )
-            yield Finding("archs", Level.IMPOSSIBLE, text, source, hint)
+            yield Finding("archs", Level.IMPOSSIBLE, text, source, _instead(cell, name, missing, facts))
         if by_ptx := [arch for arch, how in reached.items() if how is Coverage.PTX]:
             yield _by_ptx(name, by_ptx, toolkit, facts, driver=_compiling(conditions, facts), source=source)
         if native := [arch for arch, how in reached.items() if how is Coverage.NATIVE]:
             yield Finding("archs", Level.OK, f"{name} has machine code for {' '.join(native)}", source)
 
 
-_DROP = "take a build that names it, or drop it from `gpu: archs:`"
-_JETPACK = "take a build for JetPack {0.jetpack}, from an index of its own: {0.index}"
+_DROP = "take a build that names it; in a matrix, or drop it from `gpu: archs:`"
+
+
+def _instead(cell: Cell, name: str, missing: list[str], facts: Facts) -> str:
+    """Where code for these architectures is: in a JetPack's builds, or in this PyTorch's for another CUDA."""
+    if jetson := next((row for arch in missing if (row := facts.jetson(arch))), None):
+        return _jetpack(jetson)
+    listed = facts.variants_of(cell.torch) if name.startswith("torch") else None
+    having = [
+        cuda
+        for cuda in (listed.variants if listed else ())
+        if (archs := facts.archs_of(cell.torch, cuda, cell.machine)[0])
+        and not any(coverage(archs, arch) is Coverage.NONE for arch in missing)
+    ]
+    return f"torch {cell.torch} has it in its build for {' and '.join(having)}" if having else _DROP
+
+
+def _jetpack(row: Jetson) -> str:
+    where = f", from an index of its own: {row.index}" if row.index else ""
+    return f"take a build for JetPack {row.jetpack}{where}"
 
 
 def _unread(name: str, toolkit: str, archs: tuple[str, ...], facts: Facts, source: Source) -> Finding:
     """Nobody read this build; but what nobody can have built is known all the same."""
     for row in filter(None, map(facts.jetson, archs)):
         text = f"{name} is for servers: no such build has code for {row.sm}, and no other code runs there"
-        return Finding("archs", Level.IMPOSSIBLE, text, (*source, *row.source), _JETPACK.format(row))
+        return Finding("archs", Level.IMPOSSIBLE, text, (*source, *row.source), _jetpack(row))
     oldest = facts.oldest_arch(toolkit)
     if oldest and (dropped := [arch for arch in archs if is_older(arch, oldest.oldest)]):
         begins = f"CUDA {oldest.cuda} compiles for {oldest.oldest} and newer"

