@@ -9,7 +9,8 @@ from pipeline import matrix
 from pipeline.adapters import files
 from pipeline.cli.options import Options
 from pipeline.report.progress import ProgressReporter
-from pipeline.runner import Runner, Services, Settings
+from pipeline.runner.running import Runner
+from pipeline.runner.services import Services, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from pipeline.adapters.image_files.layered import Layered
     from pipeline.model import Certificate
     from pipeline.model.identities import Identity
-    from pipeline.runner.services import Services
+    from pipeline.runner.trusting import Trust
 
 
 def of_image(
     reference: str,
-    machine: Callable[[], Services | None],
+    trusting: Callable[[], Trust | None],
     platform: str | None = None,
     *,
     labels_only: bool = False,
 ) -> Identity:
     """What an image is, wherever it lies; of an index, the one for this platform.
 
-    ``machine`` is asked only for an image of ours, which may have a certificate. With ``labels_only`` no
+    ``trusting`` is asked only for an image of ours, which may have a certificate. With ``labels_only`` no
     layer is read, and it is what the image says of itself. Raises UsageError, ImageError, RegistryError or
     EngineError where it cannot be read.
     """
     with open_image(reference, platform=platform) as files:
-        services = machine() if f"{PROJECT}.cell" in files.config.labels else None
-        certificate = _certificate_beside(files, services) if services else None
-        if services and certificate:
-            base = _base_by_matrix(files, services)
+        trust = trusting() if f"{PROJECT}.cell" in files.config.labels else None
+        certificate = _certificate_beside(files, trust) if trust else None
+        if trust and certificate:
+            base = _base_by_matrix(files, trust)
             return identify.of_certificate(reference, certificate, files.config, base)
         if labels_only:
             return identify.by_labels(reference, files.digest, files.config, shipped())
         return identify.of_files(reference, files, shipped())
 
 
-def _certificate_beside(files: Layered, machine: Services) -> Certificate | None:
+def _certificate_beside(files: Layered, trust: Trust) -> Certificate | None:
     """The newest certificate that lies beside the image and is signed by a key that is trusted here."""
     try:
         ref = ImageRef.parse(files.name)
@@ -50,12 +50,12 @@ def _certificate_beside(files: Layered, machine: Services) -> Certificate | None
         return None
     from pipeline.adapters.registry import Registry  # noqa: PLC0415 - a folder's identity needs none
 
-    certificates = machine.evidence.attestations_of(Registry(ref.repository), ref.digest).certificates
+    certificates = trust.evidence.attestations_of(Registry(ref.repository), ref.digest).certificates
     return certificates[0].certificate if certificates else None
 
 
-def _base_by_matrix(files: Layered, machine: Services) -> str:
+def _base_by_matrix(files: Layered, trust: Trust) -> str:
     """The base of the cell that an image's label names."""
     named = files.config.labels.get(f"{PROJECT}.cell")
-    base = next((spec.base for spec in machine.matrix.specs if spec.cell.id == named), None)
+    base = next((spec.base for spec in trust.matrix.specs if spec.cell.id == named), None)
     return "" if base is None else str(base.image or base.suite)

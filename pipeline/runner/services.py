@@ -18,7 +18,8 @@ from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
 from pipeline.model import Conditions, Level
 from pipeline.model.errors import EngineError, SigningError
-from pipeline.stages import attest, base, build
+from pipeline.runner.trusting import Trust
+from pipeline.stages import base, build
 from pipeline.stages import lock as locks
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of, locate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.engine import Engine, Facts
     from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
+    from pipeline.stages import attest
 
 
 @dataclass(frozen=True)
@@ -232,22 +234,18 @@ class Services:
             hint=f"give a signer's key in {signing_keys.VARIABLE}, or add the public key of this one there",
         )
 
-    @cached_property
+    @property
     def _signers(self) -> Mapping[str, dsse.PublicKey]:
-        """The public keys that the matrix names. Raises SigningError where one cannot be read."""
-        return signing_keys.trusted(signing_keys.read_public(path) for path in self.matrix.policy.signers)
+        return self._trust.signers
 
     @property
     def evidence(self) -> attest.Evidence:
-        """The records that count: by the matrix's signers, or, where it names none, by this machine's key.
+        """The attestations that count here. Raises SigningError."""
+        return self._trust.evidence
 
-        Where it has none yet, nobody's; none is made for whoever only reads. Raises SigningError.
-        """
-        if self._signers:
-            return attest.Evidence(self._signers)
-        has_key = self.settings.key_pem is not None or self._key is not None
-        own = self.key.public_key() if has_key else signing_keys.own_public()
-        return attest.Evidence(signing_keys.trusted([own] if own else []))
+    @cached_property
+    def _trust(self) -> Trust:
+        return Trust(self.matrix, self.settings.key_pem)
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.model import GpuDay, ImageRef
-    from pipeline.runner import Runner
+    from pipeline.runner.running import Runner
     from pipeline.runner.subjects import Subject
 
 

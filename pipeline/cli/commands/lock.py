@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.model import Lock, Spec
-    from pipeline.runner import Runner
+    from pipeline.runner.running import Runner
 
 
 def _add_options(parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.model.identities import Identity
-    from pipeline.runner import Services
+    from pipeline.runner.trusting import Trust
 
 _IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive, an OCI layout or a root"
 
@@ -66,15 +66,16 @@ def _identified(
     from pipeline.runner import identifying
 
     @cache
-    def machine() -> Services | None:
-        from pipeline.cli import context
+    def trusting() -> Trust | None:
+        from pipeline import matrix
+        from pipeline.runner.trusting import Trust
 
-        return context.services(given)
+        return Trust(matrix.load(given.matrix), given.key_pem) if given.matrix.is_file() else None
 
     images, unread = [], []
     for name in names:
         try:
-            images.append(identifying.of_image(name, machine, given.platform, labels_only=given.labels))
+            images.append(identifying.of_image(name, trusting, given.platform, labels_only=given.labels))
         except TagproofError as error:
             if len(names) == 1:
                 raise

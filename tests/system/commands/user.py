@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pipeline import matrix
 from pipeline.adapters.registry import Registry
 from pipeline.model import ImageRef, Lock, Pin, Repository
-from pipeline.runner import IMAGES
+from pipeline.runner.services import IMAGES
 from pipeline.stages import build, lock
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.runner import IMAGES
+from pipeline.runner.services import IMAGES
 from pipeline.stages import build
 from tests.builders import spec
 

@@ -30,9 +30,9 @@ from pipeline.model import (
 )
 from pipeline.model.errors import TagproofError
 from pipeline.report.progress import ProgressReporter
-from pipeline.runner import Runner, Services, Settings
 from pipeline.runner.expectations import expectations_of
-from pipeline.runner.services import IMAGES
+from pipeline.runner.running import Runner
+from pipeline.runner.services import IMAGES, Services, Settings
 from pipeline.stages import attest, audit, build
 from pipeline.stages import lock as locks
 from tests.builders import certificate, now, passed, record, rfc3339

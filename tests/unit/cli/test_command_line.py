@@ -18,7 +18,7 @@ from pipeline import matrix
 from pipeline.cli import main as command_line
 from pipeline.model import PROJECT
 from pipeline.model.errors import GOOD, INTERRUPTED, MACHINE, REFUSED, USAGE
-from pipeline.runner import Settings
+from pipeline.runner.services import Settings
 from tests.crafted import Item, layout, tar
 
 if TYPE_CHECKING:

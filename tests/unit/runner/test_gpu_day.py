@@ -13,8 +13,9 @@ from pipeline.adapters import gpu
 from pipeline.model import Digest, Expectations, Outcome, PythonTarget, Trial
 from pipeline.model.errors import MachineError
 from pipeline.report.progress import ProgressReporter
-from pipeline.runner import Services, Settings, gpu_day
+from pipeline.runner import gpu_day
 from pipeline.runner.gpu_day import parts
+from pipeline.runner.services import Services, Settings
 from pipeline.runner.subjects import Subject
 from tests.builders import CPU_CELL, CUDA_CELL, check
 

@@ -13,7 +13,8 @@ from pipeline.adapters import buildx, gpu, host
 from pipeline.model import Cell, Goal, Matrix, Policy, Repository
 from pipeline.model.errors import EngineError
 from pipeline.report.progress import ProgressReporter
-from pipeline.runner import Runner, Services, Settings
+from pipeline.runner.running import Runner
+from pipeline.runner.services import Services, Settings
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of
 from tests.builders import CPU_CELL, CUDA_CELL

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import matrix
-from pipeline.runner import Services, Settings, subjects
+from pipeline.runner import subjects
+from pipeline.runner.services import Services, Settings
 
 ROOT = Path(__file__).parents[3]
 

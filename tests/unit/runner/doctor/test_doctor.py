@@ -14,9 +14,10 @@ from pipeline.adapters import host, signing_keys
 from pipeline.compat.gpus_here import HostSight
 from pipeline.model import Repository
 from pipeline.model.examinations import Aspect, Standing
-from pipeline.runner import Services, Settings, doctor
+from pipeline.runner import doctor
 from pipeline.runner.doctor import engines, keys, machine, sources, storage
 from pipeline.runner.doctor.bounded import LateError, Look
+from pipeline.runner.services import Services, Settings
 from tests.unit.compat.test_gpus_here import H100
 
 if TYPE_CHECKING:
