@@ -62,7 +62,7 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
         driver_folder.linker,
         driver_folder.list_of_libraries,
     ),
-    "shadow": (shadow.driver, displaced.by_name, displaced.siblings, displaced.by_path),
+    "shadow": (shadow.driver, displaced.by_name, displaced.siblings, displaced.by_path, displaced.in_folders),
     "contents": (
         contents.lock,
         contents.claims,

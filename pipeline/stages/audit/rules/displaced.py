@@ -47,6 +47,7 @@ _OPENERS = (
     _Opener("verl", "libnccl.so.2", "", "https://github.com/verl-project/verl/pull/6621"),
 )
 
+_MAX_NAMES = 3
 _SIBLINGS = {"libcudnn": "libcudnn_", "libnvrtc": "libnvrtc-builtins"}
 """Libraries of NVIDIA's that open others of their own release by name, and how those are called. cuDNN does
 not go on with others: https://github.com/pytorch/pytorch/issues/188892."""
@@ -109,8 +110,8 @@ def siblings(image: ImageModel) -> Iterator[ImageFinding]:
             yield _finding(
                 severity=Severity.WARNING,
                 path=path,
-                text=f"it opens {', '.join(mixed[:3])} in place of its own"
-                + (f" and {len(mixed) - 3} more" if len(mixed) > 3 else ""),  # noqa: PLR2004 - enough to see
+                text=f"it opens {', '.join(mixed[:_MAX_NAMES])} in place of its own"
+                + (f" and {len(mixed) - _MAX_NAMES} more" if len(mixed) > _MAX_NAMES else ""),
                 why="parts of two releases in one process: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH at the "
                 "first convolution (https://github.com/pytorch/pytorch/issues/188892)"
                 if stem == "libcudnn"
@@ -145,8 +146,47 @@ def by_path(image: ImageModel) -> Iterator[ImageFinding]:
         )
 
 
+def in_folders(image: ImageModel) -> Iterator[ImageFinding]:
+    """The folders of LD_LIBRARY_PATH have no other releases than the packages, though nothing takes them yet.
+
+    PyTorch's own libraries have an RPATH, which goes before the variable; not all that is built for it has.
+    """
+    displacing = _paths(image)
+    for folder in dict.fromkeys(image.links.real(one) or "" for one in image.loader.library_path):
+        others = dict(_other_releases(image, folder))
+        if others and displacing.isdisjoint(others):
+            names = list(others.values())
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            yield _finding(
+                severity=Severity.WARNING,
+                path=folder,
+                text="LD_LIBRARY_PATH has it, with other releases than the packages of the image's Python: "
+                f"{', '.join(names[:_MAX_NAMES])}{more}",
+                why="what has no RPATH, or opens one of them by name, gets these, and PyTorch its own: parts "
+                "of two releases in one process (https://github.com/pytorch/pytorch/issues/80637)",
+                hint=f"take {folder} out of LD_LIBRARY_PATH",
+            )
+
+
+def _other_releases(image: ImageModel, folder: str) -> Iterator[tuple[str, str]]:
+    """The libraries in a folder of which the packages have another release: path, and words for both."""
+    site = f"{image.main.site}/" if image.main else ""
+    for path, obj in sorted(image.inventory.objects.items()):
+        is_there = path.rpartition("/")[0] == folder and not path.startswith(site)
+        own = _own(image, obj.soname) if is_there and _is_cudas(obj.soname) else None
+        releases = [_release(image, one) for one in (path, own) if one]
+        if len(set(releases)) == len(releases) > 1 and all(releases):
+            yield path, f"{obj.soname} ({releases[0]}, not {releases[1]})"
+
+
 def paths(image: ImageModel) -> frozenset[str]:
-    """The libraries that displace others."""
+    """The libraries that displace others, or would."""
+    folders = {image.links.real(folder) or "" for folder in image.loader.library_path}
+    others = (path for folder in folders for path, _ in _other_releases(image, folder))
+    return _paths(image) | frozenset(others)
+
+
+def _paths(image: ImageModel) -> frozenset[str]:
     return frozenset(finding.path for rule in (by_name, by_path) for finding in rule(image))
 
 
@@ -181,13 +221,15 @@ def _called(image: ImageModel, opener: str) -> list[str]:
 def _release(image: ImageModel, path: str) -> str:
     """The release of a library of NVIDIA's: of its package if it is in one, else by its own file's name."""
     name = path.rpartition("/")[2]
-    stem = name.partition(".so")[0].partition("_")[0].removeprefix("lib")
+    stem = name.partition(".so")[0].partition("_")[0].removeprefix("lib").lower().removesuffix("lt")
     if image.main and path.startswith(f"{image.main.site}/"):
         packages = [
-            one for key, one in image.installed.items() if re.fullmatch(f"nvidia-{stem}(-cu[0-9]+)?", key)
+            one
+            for key, one in image.installed.items()
+            if re.fullmatch(f"nvidia-(cuda-)?{stem}(-cu[0-9]+)?", key)
         ]
         return ".".join(packages[0].version.split(".")[:3]) if len(packages) == 1 else ""
-    numbered = re.search(r"\.so\.([0-9]+\.[0-9]+\.[0-9]+)$", name)
+    numbered = re.search(r"\.so\.([0-9]+\.[0-9]+\.[0-9]+)(\.[0-9]+)?$", name)
     return numbered[1] if numbered else ""
 
 
