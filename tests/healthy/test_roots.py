@@ -9,13 +9,19 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
 
+from pipeline import matrix
+from pipeline.adapters import paths, wheel_cache
+from pipeline.stages import fetch, lock
+
 pytestmark = pytest.mark.needs("index")
 
+PROJECT = Path(__file__).parents[2]
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 SITE = f"usr/local/lib/python{MINOR}/site-packages"
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
@@ -27,20 +33,34 @@ SLIM = (
 )
 """What a slim image of Debian has, and no more: nothing for windows, databases or terminals."""
 
+
+class Silent:
+    """A progress bar that nobody watches."""
+
+    def advance(self, amount: int) -> None:
+        """Say nothing."""
+
+
 ROOTS: dict[str, tuple[str, ...]] = {
     "numbers": ("numpy", "scipy", "pandas", "pyarrow"),
     "pictures": ("opencv-python-headless", "pillow", "numpy"),
     "transformers": ("transformers", "tokenizers", "safetensors", "sentencepiece"),
     "onnxruntime": ("onnxruntime",),
     "jax": ("jax[cpu]",),
-    "pytorch": ("torch", "transformers"),
+    "pytorch": ("transformers", "numpy"),
 }
+WITH_PYTORCH = frozenset({"pytorch"})
+"""The roots that have the PyTorch of this cell too, without CUDA."""
+
+CELL = "torch2.13.0-cpu-py3.11"
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "pytorch": (
-        "no compiler for C is on PATH",  # true: torch.compile needs one, and a slim image has none
+        "no compiler for C++ is on PATH",
+        "Python.h of Python",
     ),
 }
-"""Words of the warnings that a healthy root may have, each with what it says that is true."""
+"""Words of the warnings that a healthy root may have: ``torch.compile`` needs a compiler and headers, which a
+slim image has not."""
 
 
 def of_python(root: Path) -> None:
@@ -101,8 +121,9 @@ def test_a_healthy_environment_has_no_error_and_no_warning_without_an_explanatio
     root = tmp_path / "root"
     shutil.copytree(slim, root, symlinks=True)
     ours = certified(slim)
+    wanted = (*ROOTS[name], *(_pytorch() if name in WITH_PYTORCH else ()))
     target = ["--target", str(root / SITE), "--python-version", MINOR]
-    subprocess.run([find_uv_bin(), "pip", "install", "--quiet", *target, *_wanted(name)], check=True)
+    subprocess.run([find_uv_bin(), "pip", "install", "--quiet", *target, *wanted], check=True)
     told = certified(root)
     assert told["error"] == []
     known = EXPLAINED.get(name, ())
@@ -110,6 +131,11 @@ def test_a_healthy_environment_has_no_error_and_no_warning_without_an_explanatio
     assert [text for text in new if not any(words in text for words in known)] == []
 
 
-def _wanted(name: str) -> tuple[str, ...]:
-    """The packages of a root; of PyTorch the build without CUDA."""
-    return (*(f"{one}" for one in ROOTS[name]), *(("--torch-backend", "cpu") if name == "pytorch" else ()))
+def _pytorch() -> list[str]:
+    """The wheels of the cell with PyTorch alone, from the cache or where its lock's hashes are found."""
+    (spec,) = matrix.select(matrix.load(PROJECT / "matrix.yaml"), [CELL])
+    locked = lock.read(spec, PROJECT / "locks")
+    assert locked
+    cache = paths.wheels()
+    fetch.fetch(spec, locked.pins, cache, lock.folders_of(()), lambda _: nullcontext(Silent()))
+    return [str(wheel_cache.path_of(pin, cache)) for pin in locked.pins]

@@ -71,7 +71,7 @@ def _failure_of_all(
     ]
     if common:
         where = "is where it does not look" if common[0] in providers(image) else "is nowhere in the image"
-        return f"all need {' and '.join(common)}, and {common[0]} {where}", _remedy(common), False
+        return f"all need {', '.join(common)}, and {common[0]} {where}", _remedy(common), False
     complete = sorted(path for path, missing in lacks.items() if not missing)
     if not complete:
         reason = f"each is for another {family.differ_by}, and none of those is there"
