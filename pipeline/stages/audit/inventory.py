@@ -66,6 +66,8 @@ class Inventory:
     texts: Mapping[str, str]
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
     """For each file that is in a RECORD, and is there, those that claim it."""
+    path_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each ``.pth`` file of a folder of packages, the folders that it adds to Python's path."""
     linker_cache: tuple[Cached, ...] | None = None
     """The entries of ``/etc/ld.so.cache``, in its order; None if there is no cache."""
     compilers: Mapping[str, CudaCompiler] = field(default_factory=dict)

@@ -72,6 +72,16 @@ def hash_of(data: memoryview) -> str:
     return urlsafe_b64encode(sha256(data).digest()).rstrip(b"=").decode()
 
 
+def path_file(path: str, text: str) -> tuple[str, ...]:
+    """The folders that a ``.pth`` file adds to Python's path; its lines of code, which import, add none.
+
+    https://docs.python.org/3/library/site.html.
+    """
+    lines = (line.rstrip() for line in text.splitlines())
+    named = (line for line in lines if line and not line.startswith(("#", "import ", "import\t")))
+    return tuple(normpath(join(path.rpartition("/")[0], line)) for line in named)
+
+
 class Records:
     """Compares RECORDs with the files of one image, and remembers who claims which file."""
 

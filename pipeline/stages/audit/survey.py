@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
-from posixpath import basename
+from posixpath import basename, dirname
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -23,7 +23,8 @@ from pipeline.formats import cuda_compilers
 from pipeline.formats.elf import ld_cache, reader
 from pipeline.model.errors import ImageError
 from pipeline.stages.audit.inventory import Distribution, Inventory
-from pipeline.stages.audit.records import Records, TooManyRowsError, hash_of, is_hashed, is_module
+from pipeline.stages.audit.python import site_of
+from pipeline.stages.audit.records import Records, TooManyRowsError, hash_of, is_hashed, is_module, path_file
 from pipeline.stages.audit.text_globs import MAX_TEXT_BYTES, is_text_needed
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def survey(files: FileSystem) -> Inventory:
         distributions=distributions,
         texts=collector.texts,
         claims=records.claims,
+        path_files=collector.path_files,
         linker_cache=collector.cached(),
         compilers=collector.compilers,
         interpreters=collector.interpreters,
@@ -124,6 +126,7 @@ class _Collector:
     """For each ``.dist-info``, by path, the texts of its METADATA, RECORD and INSTALLER."""
     compilers: dict[str, CudaCompiler] = field(default_factory=dict)
     interpreters: dict[str, str] = field(default_factory=dict)
+    path_files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     """The sha256 of the files of packages whose content matters, as a RECORD writes it."""
     cache: bytes | None = None
@@ -139,6 +142,7 @@ class _Collector:
             self.compilers.pop(node.path, None)
             self.interpreters.pop(node.path, None)
             self.hashes.pop(node.path, None)
+            self.path_files.pop(node.path, None)
             self.unreadable = [entry for entry in self.unreadable if entry[0] != node.path]
             info, _, file = node.path.rpartition("/")
             self.packages.get(info, {}).pop(file, None)
@@ -157,6 +161,7 @@ class _Collector:
         else:
             if is_module(node):
                 self._hash(node, data)
+                self._read_path_file(node, data)
             self._read_text(node, data)
 
     def _hash(self, node: Node, data: memoryview) -> None:
@@ -189,6 +194,10 @@ class _Collector:
         """What it is able to make, if by its name it is one of NVIDIA's compilers."""
         if basename(node.path) in cuda_compilers.NAMES and (compiler := cuda_compilers.read(data)):
             self.compilers[node.path] = compiler
+
+    def _read_path_file(self, node: Node, data: memoryview) -> None:
+        if node.path.endswith(".pth") and site_of(node.path) == dirname(node.path):
+            self.path_files[node.path] = path_file(node.path, self._text(data))
 
     def _read_text(self, node: Node, data: memoryview) -> None:
         """The text of a file that a rule reads, and what a script is started with."""

@@ -72,6 +72,7 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
         contents.conda,
         recorded_files.present,
         recorded_files.as_installed,
+        recorded_files.on_the_path,
         shared_files.contested,
         shared_files.hidden,
         unseen.packages,

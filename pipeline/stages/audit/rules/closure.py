@@ -99,7 +99,7 @@ def _finding_of(missing: _Missing, image: ImageModel) -> ImageFinding:
         path=missing.path,
         text=str(missing),
         why=why,
-        hint=_reinstall(image, missing.unread[0]) if missing.unread else _remedy(missing.sonames[0]),
+        hint=_reinstall(image, missing.unread[0]) if missing.unread else _remedy(missing.sonames[0], image),
     )
 
 
@@ -129,7 +129,13 @@ def _severity(missing: _Missing, image: ImageModel) -> Severity:
     return Severity.NOTE
 
 
-def _remedy(soname: str) -> str:
+def _remedy(soname: str, image: ImageModel) -> str:
+    for distribution in image.distributions:
+        if any(path.endswith(f"/{soname}") for path in distribution.missing):
+            return (
+                f"install {distribution.name}=={distribution.version} again: its RECORD has {soname}, which "
+                "is gone, as after the uninstallation of another package with the same file"
+            )
     if major := known_libraries.cuda_major(soname):
         return f"install the build for the CUDA of the image, or the libraries of CUDA {major}"
     return f"install the package that brings {soname}, or remove what needs it"

@@ -70,6 +70,27 @@ _CHANGED = (
 _REPLACED = "data, such as a list of certificate authorities, was replaced after it was installed"
 
 
+def on_the_path(image: ImageModel) -> Iterator[ImageFinding]:
+    """The folders that ``.pth`` files add to Python's path are there."""
+    for path, folders in sorted(image.inventory.path_files.items()):
+        site = dirname(path)
+        for folder in folders:
+            if image.links.real(folder) in image.inventory.nodes:
+                continue
+            is_inside = folder.startswith(f"{site}/")
+            yield _finding(
+                severity=Severity.ERROR if is_inside else Severity.WARNING,
+                path=path,
+                text=f"it puts {folder} on Python's path, which is not there",
+                why="what was installed there cannot be imported"
+                if is_inside
+                else "what was installed from there, editable, cannot be imported unless it is mounted",
+                hint="install the package again"
+                if is_inside
+                else "install it into the image: pip install DIR",
+            )
+
+
 def _in_order(image: ImageModel) -> Sequence[Distribution]:
     return sorted(image.distributions, key=lambda distribution: distribution.path)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.model import Severity
-from tests.unit.stages.audit.made_root import LONG, Root
+from tests.unit.stages.audit.made_root import LONG, PYTHON, Root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ERROR, WARNING, NOTE = Severity
 
 PACKAGE = {
+    "a/packages/b/__init__.py": LONG,
     "a/__init__.py": LONG,
     "a/more.py": LONG,
     "a/_C.so": LONG,
@@ -42,6 +43,36 @@ def test_a_lost_pth_file_is_an_error(root: Root) -> None:
     (finding,) = root.findings()
     assert (finding.severity, finding.text) == (ERROR, "a.pth of a 1.0 is gone")
     assert "cannot be imported" in finding.why
+
+
+def test_a_folder_that_a_pth_file_names_has_to_be_there(root: Root) -> None:
+    """The other half of the same fault."""
+    root.remove("a/packages/b/__init__.py")
+    (root.site / "a/packages/b").rmdir()
+    (root.site / "a/packages").rmdir()
+    texts = [one.text for one in root.findings() if one.severity is ERROR]
+    assert texts == [
+        f"it puts /opt/venv/lib/{PYTHON}/site-packages/a/packages on Python's path, which is not there"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "severities"),
+    [
+        ("/src/mine", [WARNING]),
+        ("/opt/venv", []),
+        ("import os; os.nothing", []),
+        ("# /src/mine", []),
+        ("", []),
+        ("../../../..", []),
+    ],
+)
+def test_an_editable_package_whose_sources_are_elsewhere_is_a_warning(
+    line: str, severities: list[Severity], root: Root
+) -> None:
+    """They are on the machine that built the image; lines of code and of comment name no folder."""
+    (root.site / "__editable__.mine-1.0.pth").write_text(f"{line}\n")
+    assert root.severities() == severities
 
 
 def test_a_pth_file_that_puts_nothing_on_the_path_is_a_warning(root: Root) -> None:

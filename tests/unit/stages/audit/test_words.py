@@ -144,6 +144,18 @@ def test_a_library_that_was_cut_off_is_damaged_and_not_nowhere() -> None:
     assert all("install torch==2.13.0 again" in one.hint for one in errors)
 
 
+def test_a_library_that_went_with_its_twin_is_installed_again() -> None:
+    """https://github.com/pytorch/pytorch/issues/186591: who uninstalls one NCCL removes the file of both."""
+    image = Image()
+    path = f"{SITE}/nvidia/nccl/lib/libnccl.so.2"
+    image.install("nvidia-nccl-cu13", "2.29.7", missing=(path,))
+    torch = image.objects[f"{TORCH}/libtorch_cuda.so"]
+    image.change(torch.path, needs=(*torch.needs, "libnccl.so.2"))
+    hints = {one.hint for one in image.judged().findings if one.text.startswith("libnccl.so.2 is nowhere")}
+    assert len(hints) == 1
+    assert hints.pop().startswith("install nvidia-nccl-cu13==2.29.7 again: its RECORD has libnccl.so.2")
+
+
 # -- what refuses no image --------------------------------------------------------------------------
 
 
