@@ -42,10 +42,10 @@ def refusals(against: Iterable[Sequence[Finding]]) -> tuple[Refusal, ...]:
 
 def _refusal(rule: str, count: int, rows: Sequence[Sequence[Finding]]) -> Refusal:
     """What the rule says of all of them, where it says the same of each; else what it says of the newest."""
-    of_rule = [[finding for finding in findings if finding.rule == rule] for findings in rows]
-    said = Counter(finding for findings in of_rule for finding in dict.fromkeys(findings))
-    of_all = next((finding for finding, times in said.items() if times == count), None)
-    finding = of_all or next(iter(said))
+    of_rule = [finding for findings in rows for finding in findings if finding.rule == rule]
+    said = Counter(text for findings in rows for text in {one.text for one in findings if one.rule == rule})
+    of_all = next((finding for finding in of_rule if said[finding.text] == count), None)
+    finding = of_all or of_rule[0]
     return Refusal(rule, count, finding.text, finding.hint, is_of_all=of_all is not None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
@@ -78,4 +79,10 @@ def _other_build(conflict: Conflict, packages: Mapping[str, str], relations: Rel
 
 def newest_within(specifier: SpecifierSet, versions: Iterable[str]) -> str | None:
     """The newest of these versions, oldest first, that is within this range."""
-    return next((version for version in reversed(tuple(versions)) if contains(specifier, version)), None)
+    return _newest_within(str(specifier), tuple(versions))
+
+
+@cache
+def _newest_within(text: str, versions: tuple[str, ...]) -> str | None:
+    specifier = SpecifierSet(text)
+    return next((version for version in reversed(versions) if contains(specifier, version)), None)

@@ -8,9 +8,10 @@ not say is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
-from pipeline.compat.rules.releases import holds, vllm_of
+from pipeline.compat.rules.releases import holds
 from pipeline.formats.cuda import version_of
 from pipeline.model import index_of, project_of
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.facts import Facts
-    from pipeline.compat.rows import Source, VllmBuild
+    from pipeline.compat.rows import Source
     from pipeline.model import Cell
 
 UNREAD = "nobody has read it here"
@@ -63,36 +64,37 @@ def other_vllm(cell: Cell, facts: Facts, pins: tuple[tuple[str, str], ...] = ())
     """The build that a CUDA cell has in the place of the default index's; None where it has that one."""
     if not cell.vllm or cell.cuda_version is None:
         return None
+    return _other(cell.vllm, cell.cuda_version.partition(".")[0], cell.machine, facts, pins)
+
+
+@cache
+def _other(
+    release: str, major: str, machine: str, facts: Facts, pins: tuple[tuple[str, str], ...]
+) -> OtherBuild | None:
+    """The build of a release for a major of CUDA, where the default index's is for another; or as pinned."""
+    known = tuple(_builds(release, machine, facts))
     for name, version in pins:
-        release, _, build = version.partition("+")
-        if project_of(name) == "vllm" and release == cell.vllm and build.startswith("cu"):
-            return _pinned(cell, build, facts)
-    default, major = vllm_of(cell, facts), cell.cuda_version.partition(".")[0]
+        pinned, _, build = version.partition("+")
+        if project_of(name) == "vllm" and pinned == release and build.startswith("cu"):
+            return next((one for one in known if one.build == build), OtherBuild(release, build))
+    default = facts.artefact("vllm", release, machine)
     if default is None or default.cuda is None or default.cuda.partition(".")[0] == major:
         return None
-    rows = (row for row in _rows(cell, facts) if row.build != "cpu")
-    return next((_of(row, cell) for row in rows if version_of(row.build).partition(".")[0] == major), None)
+    with_cuda = (one for one in known if one.build != "cpu")
+    return next((one for one in with_cuda if one.cuda.partition(".")[0] == major), None)
 
 
 def own_cpu_build(cell: Cell, facts: Facts) -> OtherBuild | None:
     """The build for CPUs that vLLM's makers publish of this release; the community's is another one."""
     if not cell.vllm or cell.cuda_version is not None:
         return None
-    return next((_of(row, cell) for row in _rows(cell, facts) if row.build == "cpu"), None)
+    known = _builds(cell.vllm, cell.machine, facts)
+    return next((one for one in known if one.build == "cpu"), None)
 
 
-def _pinned(cell: Cell, build: str, facts: Facts) -> OtherBuild:
-    known = (_of(row, cell) for row in _rows(cell, facts) if row.build == build)
-    return next(known, OtherBuild(cell.vllm or "", build))
-
-
-def _rows(cell: Cell, facts: Facts) -> Iterator[VllmBuild]:
-    """What is known of the builds of this cell's release, for its machine."""
-    of_machine = (row for row in facts.vllm_builds if row.machine == cell.machine)
-    return (row for row in of_machine if holds(row.vllm, cell.vllm))
-
-
-def _of(row: VllmBuild, cell: Cell) -> OtherBuild:
-    release = cell.vllm or ""
-    file = row.file.format(release=release)
-    return OtherBuild(release, row.build, row.source, row.archs, row.glibc, file)
+def _builds(release: str, machine: str, facts: Facts) -> Iterator[OtherBuild]:
+    """What is known of the builds of a release for a machine."""
+    for row in facts.vllm_builds:
+        if row.machine == machine and holds(row.vllm, release):
+            file = row.file.format(release=release)
+            yield OtherBuild(release, row.build, row.source, row.archs, row.glibc, file)
