@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pipeline.compat import pairs
-from pipeline.compat.conflicts import Conflict, Package, flash_attention, unsaid
+from pipeline.compat.conflicts import Conflict, Package, named_builds, unsaid
 from pipeline.compat.facts import version as of_release
 from pipeline.formats import markers
 from pipeline.formats.cuda import variant_of, version_of
@@ -197,7 +197,7 @@ class Relations:
         for torch, beside in ((one, other), (other, one)):
             if torch[0] == "torch":
                 yield from self._builds(torch, beside)
-                yield from flash_attention(torch, beside, self.build_of(torch)[0])
+                yield from named_builds(torch, beside, self.build_of(torch)[0])
                 yield from self._majors(torch, beside)
 
     def _requirements(self, owner: Package, target: Package) -> Iterator[Conflict]:

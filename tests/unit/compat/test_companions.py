@@ -175,6 +175,26 @@ def test_a_wheel_of_flash_attention_names_what_it_is_for(torch: str, wheel: str,
     assert bool([one for one in found if one.level is Level.IMPOSSIBLE]) is is_broken
 
 
+@pytest.mark.parametrize(
+    ("package", "version", "is_broken"),
+    [
+        ("flashinfer_python", "0.2.2.post1+cu124torch2.6", True),
+        ("mamba_ssm", "2.2.4+cu12torch2.5cxx11abiFALSE", True),
+        ("causal_conv1d", "1.5.0.post8+cu12torch2.8cxx11abiTRUE", False),
+        ("torch_scatter", "2.1.2+pt26cu124", True),
+        ("torch_scatter", "2.1.2+pt28cu128", False),
+        ("torch_sparse", "0.6.18+pt28cpu", False),
+        ("torch_sparse", "0.6.18+pt211cu130", True),
+    ],
+)
+def test_whatever_names_the_pytorch_that_it_is_compiled_for_is_held_to_it(
+    package: str, version: str, is_broken: bool
+) -> None:
+    """As https://github.com/Dao-AILab/flash-attention/issues/1644 for flash-attn."""
+    found = findings(torch="2.8.0", **{package: version})
+    assert [one.rule for one in found if one.level is Level.IMPOSSIBLE] == ["cuda-build"] * is_broken
+
+
 def test_what_transformers_checks_at_its_import_is_asked() -> None:
     (found,) = findings(transformers="4.40.0", tokenizers="0.23.1")
     assert found.hint == "take tokenizers 0.19.1, or transformers 5.24.0, which takes tokenizers 0.23.1"

@@ -209,7 +209,9 @@ def test_vllm_that_is_not_pinned_is_the_newest_for_the_pytorch_that_is() -> None
 
 
 def test_a_range_without_a_release_that_fits_is_impossible() -> None:
-    (found,) = judged("vllm==0.17.1", "torch==2.10.0", "transformers>=5").verdict.at(IMPOSSIBLE)
+    judgement = judged("vllm==0.17.1", "torch==2.10.0", "transformers>=5")
+    (found,) = judgement.verdict.at(IMPOSSIBLE)
+    assert judgement.commands == ("pip install transformers==4.57.6",)
     assert found.text.startswith("no release of transformers>=5 goes with what is pinned")
     assert "vllm 0.17.1 asks for transformers<5,>=4.56.0" in found.text
 
@@ -249,6 +251,12 @@ def test_glibc_and_gpus_are_asked_as_of_a_cell() -> None:
     conditions = Conditions(gpus=("V100",))
     found = judged("vllm==0.26.0", "torch==2.11.0", conditions=conditions).verdict.at(IMPOSSIBLE)
     assert {finding.rule for finding in found} >= {"archs"}
+
+
+@pytest.mark.parametrize(("glibc", "expected"), [("2.35", IMPOSSIBLE), ("2.39", UNKNOWN)])
+def test_vllms_own_build_for_cpus_is_never_ok(glibc: str, expected: Level) -> None:
+    """https://github.com/vllm-project/vllm/issues/58270."""
+    assert judged("vllm==0.30.0+cpu", "torch==2.13.0+cpu", glibc=glibc).level is expected
 
 
 # -- what is not known ----------------------------------------------------------------------------------
@@ -305,15 +313,23 @@ def there(installed: dict[str, str], requires: dict[str, list[str]]) -> Judgemen
 def test_what_is_imported_at_start_and_lacks_a_requirement_is_an_error() -> None:
     judgement = there({"torch": "2.11.0"}, {"torch": ["typing-extensions>=4.10"]})
     (found,) = judgement.verdict.at(IMPOSSIBLE)
-    assert found.text == "torch asks for typing-extensions>=4.10: not installed"
-    assert found.hint == "install typing-extensions>=4.10"
+    assert found.text == "torch asks for typing-extensions>=4.10 (not installed)"
+    assert judgement.commands == ("pip install 'typing-extensions>=4.10'",)
+
+
+def test_one_package_that_lacks_many_is_one_finding() -> None:
+    judgement = there(
+        {"torch": "2.11.0", "transformers": "4.57.6"}, {"transformers": ["regex", "tqdm>=4.27"]}
+    )
+    (found,) = judgement.verdict.at(IMPOSSIBLE)
+    assert found.text == "transformers asks for regex (not installed), tqdm>=4.27 (not installed)"
 
 
 def test_what_something_else_lacks_is_a_warning() -> None:
     judgement = there({"torch": "2.11.0", "datasets": "4.0"}, {"datasets": ["pandas"], "torch": []})
     assert (judgement.level, judgement.verdict.at(WARN)[0].text) == (
         WARN,
-        "datasets asks for pandas: not installed",
+        "datasets asks for pandas (not installed)",
     )
 
 
