@@ -100,35 +100,46 @@ def judge_environment(environment: Environment, conditions: Conditions, facts: F
     ]
     verdict = Verdict(tuple(dict.fromkeys(findings)))
     changes: tuple[Change, ...] = ()
-
-    def is_possible(wish: Mapping[str, str]) -> bool:
-        return _is_possible(wish, environment, conditions, facts)
-
-    is_broken = choice.stuck or any(one.finding.level is Level.IMPOSSIBLE for one in conflicts)
-    if is_broken or not is_possible(stack):
-        found = mended({**stack, **choice.stuck}, relations, is_possible)
-        changes = tuple(
-            replace(change, before=environment.ranges.get(change.name) or change.before) for change in found
-        )
-    known = tuple(
-        (name, version)
-        for name, version in sorted(packages.items())
-        if (name in FIRST or relations.releases(name)) and relations.knows((name, version))
-    )
-    named = {*environment.packages, *environment.ranges}
+    if verdict.at(Level.IMPOSSIBLE):
+        changes = _changes({**stack, **choice.stuck}, environment, conditions, relations)
+    known = _known(packages, relations)
     return Judgement(
         _summary(environment, verdict, known),
         verdict.level if known else Level.UNKNOWN,
         verdict,
         facts.read,
         known,
-        tuple(
-            (name, bounds) for name, bounds in sorted(environment.ranges.items()) if name in choice.releases
-        ),
+        tuple((name, environment.ranges[name]) for name in sorted(choice.releases)),
         environment.unread,
-        0 if environment.own else len(named - {name for name, _ in known}),
+        0 if environment.own else len({*environment.packages, *environment.ranges} - dict(known).keys()),
         changes,
         (*commands(changes, environment.packages, environment.tool), *lacks.commands),
+    )
+
+
+def _known(packages: Mapping[str, str], relations: Relations) -> tuple[tuple[str, str], ...]:
+    """Those of which the facts have this very release."""
+    return tuple(
+        (name, version)
+        for name, version in sorted(packages.items())
+        if (name in FIRST or relations.releases(name)) and relations.knows((name, version))
+    )
+
+
+def _changes(
+    stack: Mapping[str, str], environment: Environment, conditions: Conditions, relations: Relations
+) -> tuple[Change, ...]:
+    """The smallest change that mends these packages; none where nothing but what is missing is wrong."""
+
+    def is_possible(wish: Mapping[str, str]) -> bool:
+        return _is_possible(wish, environment, conditions, relations.facts)
+
+    conflicts = relations.among(stack)
+    if all(one.finding.level is not Level.IMPOSSIBLE for one in conflicts) and is_possible(stack):
+        return ()
+    return tuple(
+        replace(change, before=environment.ranges.get(change.name) or change.before)
+        for change in mended(stack, relations, is_possible)
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def text_of(judgement: Judgement) -> str:
     """The judgement as lines of text."""
     parts = [[judgement.summary]]
-    if judgement.changes:
+    if judgement.commands:
         parts.append(list(_mending(judgement)))
     elif judgement.level is Level.IMPOSSIBLE:
         parts.append(["no change of a few packages was found that mends it: make a new environment"])
@@ -30,7 +30,8 @@ def text_of(judgement: Judgement) -> str:
 
 
 def _mending(judgement: Judgement) -> Iterator[str]:
-    yield f"the smallest change that mends it, {counted(len(judgement.changes), 'package')}:"
+    what = f", {counted(len(judgement.changes), 'package')}" if judgement.changes else ""
+    yield f"the smallest change that mends it{what}:"
     yield from map(_change, judgement.changes)
     yield from (f"  $ {command}" for command in judgement.commands)
 
