@@ -15,7 +15,7 @@ from pipeline.model.errors import GOOD, MACHINE, REFUSED, TagproofError, UsageEr
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.cli.options import Options
     from pipeline.model.identities import Identity
@@ -62,8 +62,7 @@ def _of_folder(root: Path) -> Identity:
 def _identified(
     given: Options, names: Sequence[str]
 ) -> tuple[list[Identity], list[tuple[str, TagproofError]]]:
-    """What each image is; of several, also which could not be read, and why."""
-    from pipeline.runner import identifying
+    """What each image, or root, is; of several, also which could not be read, and why."""
 
     @cache
     def trusting() -> Trust | None:
@@ -75,12 +74,26 @@ def _identified(
     images, unread = [], []
     for name in names:
         try:
-            images.append(identifying.of_image(name, trusting, given.platform, labels_only=given.labels))
+            images.append(_identity(given, name, trusting))
         except TagproofError as error:
             if len(names) == 1:
                 raise
             unread.append((name, error))
     return images, unread
+
+
+def _identity(given: Options, name: str, trusting: Callable[[], Trust | None]) -> Identity:
+    """What one is. Raises TagproofError where it cannot be read."""
+    folder = Path(name)
+    if folder.is_dir() and not any((folder / mark).exists() for mark in _LAYOUT):
+        return _of_folder(folder)
+    from pipeline.runner import identifying
+
+    return identifying.of_image(name, trusting, given.platform, labels_only=given.labels)
+
+
+_LAYOUT = ("oci-layout", "index.json", "manifest.json")
+"""What the folder of an image has that is packed in layers; any other folder is an unpacked root."""
 
 
 def _told(given: Options, images: Sequence[Identity], unread: Sequence[tuple[str, TagproofError]]) -> int:

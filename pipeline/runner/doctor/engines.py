@@ -74,6 +74,10 @@ def _absent(name: str) -> Aspect:
     others = reaching.others()
     if os.environ.get("DOCKER_HOST"):
         return _broken(f"DOCKER_HOST names {name}, and nothing is there", "unset DOCKER_HOST")
+    if context := shown(reaching.context()):
+        what = f"no engine is at {name}, and the docker command uses the context {context}"
+        host = f"docker context inspect {context} --format '{{{{.Endpoints.docker.Host}}}}'"
+        return _broken(what, f'export DOCKER_HOST="$({host})"')
     if others:
         what = f"no engine is at {name}, and one of this user is at {others[0]}"
         return _broken(what, f"export DOCKER_HOST={others[0]}")
@@ -90,10 +94,19 @@ def _broken(what: str, hint: str) -> Aspect:
 def _aspects(address: str, facts: Facts) -> tuple[Aspect, ...]:
     """The engine, its store, its mirrors, and what builds."""
     kind = f"{facts.product} {facts.version}{', rootless' if facts.is_rootless else ''}"
-    answering = Aspect("engine", Standing.GOOD, f"{kind} at {shown(address)}")
+    answering = _by_context(f"{kind} at {shown(address)}")
     mirrors = ", ".join(map(shown, facts.mirrors))
     pulling = [Aspect("mirrors", Standing.GOOD, f"of Docker Hub: {mirrors}")] if mirrors else []
     return (answering, _store(facts), *pulling, _build_kit(facts))
+
+
+def _by_context(text: str) -> Aspect:
+    """The engine that answers; images are built by another where the command line's context names one."""
+    context = shown(reaching.context())
+    if not context:
+        return Aspect("engine", Standing.GOOD, text)
+    what = f"{text}; the docker command, which builds, uses the engine of the context {context}"
+    return Aspect("engine", Standing.LIMITED, what, "docker context use default")
 
 
 def _store(facts: Facts) -> Aspect:

@@ -96,6 +96,7 @@ EXCUSED = {
             "adapters.gpu:bytes_in_use",
             "suite.serving_cost:_answer",
             "adapters.host:_model",
+            "adapters.engine.reaching:_current",
             "runner.doctor.machine:_text",
             "runner.doctor.machine:memory",
             "suite.target:ProcessServer.log",

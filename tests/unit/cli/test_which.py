@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli import main as command_line
 from pipeline.model.errors import GOOD, MACHINE, REFUSED, USAGE
 from tests.crafted import Item, layout, layout_files, stored, tar
+from tests.fuzz.answering import hosts_that_answer, http
 from tests.unit.stages.identify.crafted_stacks import DEBIAN, python, torch, vllm
 
 if TYPE_CHECKING:
@@ -54,6 +55,20 @@ def test_a_root_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (tmp_path / item.path).write_bytes(item.content)
     assert which("--root", tmp_path) == GOOD
     assert "2.11.0+cu130  13.0  3.11" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_layout_is_a_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for item in (python(".venv"), *torch(".venv")):
+        (tmp_path / item.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / item.path).write_bytes(item.content)
+    assert which(tmp_path / ".venv") == GOOD
+    assert "2.11.0+cu130  13.0  3.11" in capsys.readouterr().out
+
+
+def test_a_registry_that_wants_a_login_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    with hosts_that_answer(http(401, b"", WWW_Authenticate='Basic realm="x"')):
+        assert which("127.0.0.1:50995/private/vllm:1") == MACHINE
+    assert "docker login 127.0.0.1:50995" in capsys.readouterr().err
 
 
 def test_a_label_that_is_not_so_is_named_and_refused(

@@ -37,7 +37,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(reaching, "DEFAULT", f"unix://{tmp_path}/engine.sock")
     monkeypatch.setattr(engines, "ANSWER_SECONDS", 1.0)
 
@@ -113,6 +115,32 @@ def test_an_engine_without_root_is_found_where_it_listens(name: str, tmp_path: P
     with listening(tmp_path / name):
         assert engine().standing is Standing.BROKEN
         assert engine().hint == f"export DOCKER_HOST=unix://{tmp_path}/{name}"
+
+
+@pytest.mark.parametrize("is_by_variable", [True, False])
+def test_a_context_of_the_docker_command_is_no_engine_of_ours(
+    is_by_variable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_by_variable:
+        monkeypatch.setenv("DOCKER_CONTEXT", "colima")
+    else:
+        (tmp_path / "config.json").write_text('{"currentContext": "colima"}')
+    assert engine().text.endswith("and the docker command uses the context colima")
+    assert engine().hint.startswith('export DOCKER_HOST="$(docker context inspect colima --format')
+
+
+def test_an_engine_beside_another_context_is_not_the_one_that_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaching, "context", lambda: "remote")
+    seen = answered(tmp_path, INFO)["engine"]
+    assert (seen.standing, seen.hint) == (Standing.LIMITED, "docker context use default")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"currentContext": "default"}', '{"currentContext": null}'])
+def test_a_configuration_without_a_context_names_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert reaching.context() == ""
 
 
 def test_a_docker_host_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
