@@ -6,6 +6,7 @@ from pipeline.compat.signatures.signature import Signature
 from pipeline.model.diagnoses import Blame
 
 _OLD_GPUS = (
+    "Quadro P", "TITAN X", "Tesla M",
     "Tesla V100", "V100-", "Tesla P100", "Tesla P40", "Tesla P4", "GTX 10", "TITAN V", "capability 7.0",
     "capability 6.", "sm_70", "sm_61", "sm_60",
 )  # fmt: skip

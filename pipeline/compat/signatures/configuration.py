@@ -181,4 +181,12 @@ SIGNATURES = (
         is_symptom=True,
         sources=(VLLM_MEMORY,),
     ),
+    Signature(
+        id="share-out-of-range",
+        blame=Blame.USAGE,
+        cause="--gpu-memory-utilization is a share between 0 and 1, and {given} was given",
+        remedy="write it as 0.9 for nine tenths of the GPU's memory",
+        seen=("GPU memory utilization must be less than 1.0. Got {given:v}",),
+        sources=(_ARGUMENTS,),
+    ),
 )

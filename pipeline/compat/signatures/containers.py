@@ -53,6 +53,7 @@ SIGNATURES = (
             )
         ),
         explains=("file-not-readable",),
+        may_pass=True,
         sources=(
             "https://github.com/vllm-project/vllm/issues/31959",
             "https://github.com/llm-d/llm-d/issues/1430",
@@ -71,6 +72,7 @@ SIGNATURES = (
             "exec {path:path}: permission denied",
             "exec: '{path:path}': permission denied",
         ),
+        may_pass=True,
         sources=("https://github.com/vllm-project/vllm/issues/31959",),
     ),
     Signature(
@@ -85,6 +87,7 @@ SIGNATURES = (
             "Read-only file system (os error 30) at path {path:path}",
             "{path:path}: Read-only file system",
         ),
+        may_pass=True,
         sources=(_DOCKER,),
     ),
     Signature(
@@ -248,5 +251,19 @@ SIGNATURES = (
         remedy="remove it (`docker rm -f`), take another name, or start with --rm",
         seen=("Conflict. The container name '{name:path}' is already in use",),
         sources=(_DOCKER,),
+    ),
+    Signature(
+        id="registry-unreachable",
+        blame=Blame.HOST,
+        cause="the registry did not answer",
+        remedy="try again; look at proxy and name server of the engine (for Docker: its service's "
+        "HTTPS_PROXY), or take a mirror",
+        seen=(
+            "net/http: TLS handshake timeout",
+            "net/http: request canceled while waiting for connection",
+            "failed to do request: Head '{address:path}': dial tcp",
+        ),
+        explains=("image-not-there",),
+        sources=(KUBERNETES,),
     ),
 )

@@ -12,7 +12,7 @@ _AFTERMATH = ("no-gpu-found", "device-not-inferred", "driver-fails", "nccl-error
 """What a driver that fails leads to."""
 
 _ERROR_803 = (
-    "Error 803: system has unsupported display driver / cuda driver combination",
+    "Error 803: system has unsupported display driver",
     "cudaErrorSystemDriverMismatch",
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
     "system has unsupported display driver / cuda driver combination",
@@ -38,6 +38,8 @@ SIGNATURES = (
                 "system not yet initialized",
                 "fabric manager never reported Completed",
                 "Fabric Manager is not running",
+                "Fabric State : In Progress",
+                "Fabric State: In Progress",
                 "nvidia-fabricmanager.service: Failed with result",
             ),
             sources=(

@@ -111,6 +111,7 @@ SIGNATURES = (
             "rate limit{}huggingface.co",
         ),
         explains=("hub-unreachable", "config-missing", "model-not-there"),
+        may_pass=True,
         sources=(
             "https://github.com/vllm-project/vllm/issues/24541",
             "https://huggingface.co/docs/hub/rate-limits",
@@ -147,6 +148,7 @@ SIGNATURES = (
             "Data processing error: CAS service error",
         ),
         explains=("config-missing", "model-not-there"),
+        may_pass=True,
         sources=(HUB_VARIABLES, "https://github.com/huggingface/huggingface_hub/issues/4487"),
     ),
     Signature(

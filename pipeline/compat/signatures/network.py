@@ -257,6 +257,7 @@ SIGNATURES = (
             "unable to get local issuer certificate",
         ),
         explains=("no-network", "hub-unreachable", "index-unreachable"),
+        may_pass=True,
         sources=("https://docs.astral.sh/uv/concepts/authentication/certificates/",),
     ),
     Signature(
@@ -276,6 +277,7 @@ SIGNATURES = (
             "failed to lookup address information",
         ),
         explains=("hub-unreachable", "index-unreachable"),
+        may_pass=True,
         sources=(HUB_VARIABLES,),
     ),
 )

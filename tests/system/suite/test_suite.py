@@ -65,6 +65,8 @@ def test_a_server_that_never_becomes_healthy_is_refused_in_time(
     assert seen in checks["serve"].seen
     for name in checks_of(CPU_CELL)[4:]:
         assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
+    found = checks["serve"].diagnosis
+    assert (found.id if found else "") == ("compat-or-mismatch" if behaviour is EXITS else "")
     assert left(tmp_path) == []
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import report
 from pipeline.compat import diagnosis
+from pipeline.model import Outcome, State, Status
 from pipeline.report import diagnosed, signature_table
+from tests import builders
 
 PAGE = Path(__file__).parents[3] / "docs" / "signatures.md"
 LOG = """\
@@ -52,6 +55,19 @@ def test_programs_get_the_same_with_the_number_of_its_schema() -> None:
     assert (log["name"], log["lines"]) == ("server.log", 2)
     (found,) = log["diagnoses"]
     assert (found["id"], found["blame"], found["line"]) == ("nvcc-missing", "image", 1)
+
+
+def test_a_failure_has_its_diagnosis_above_the_logs_end_and_once() -> None:
+    """One server that does not come up fails every check that asks it."""
+    (known,) = diagnosis.of_text(LOG).diagnoses
+    checks = (builders.check(name, Outcome.FAILED, diagnosis=known) for name in ("serve", "chat"))
+    status = Status(
+        builders.CPU_CELL, State.FAILED, record=builders.record(checks=tuple(checks)), log_tail=LOG
+    )
+    said = report.failure(status)
+    assert said.count("nvcc-missing: at fault is the image") == 1
+    assert said.index("nvcc-missing") < said.index("the server's log ended:")
+    assert "nvcc-missing: at fault is the image" in report.junit(status)
 
 
 def test_the_page_is_the_one_that_the_table_makes() -> None:
