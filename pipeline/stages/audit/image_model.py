@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters.image_files.links import Links
 from pipeline.model.platforms import MACHINES
 from pipeline.stages.audit import known_libraries
-from pipeline.stages.audit.installed import askers
+from pipeline.stages.audit.installed import askers, installed_per_environment
 from pipeline.stages.audit.loader import Loaded, Loader
 from pipeline.stages.audit.owners import Owners
 from pipeline.stages.audit.python import environments, is_extension, site_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
     from pipeline.formats.elf.objects import SharedObject
     from pipeline.model import Expectations
+    from pipeline.stages.audit.installed import Installed
     from pipeline.stages.audit.inventory import Distribution, Inventory
     from pipeline.stages.audit.loader import Load
     from pipeline.stages.audit.python import Environment
@@ -123,6 +124,11 @@ class ImageModel:
     def owners(self) -> Owners:
         """Whose the files of the installed distributions are."""
         return Owners(self.distributions, self.inventory.claims, self.inventory.nodes)
+
+    @cached_property
+    def installations(self) -> tuple[Installed, ...]:
+        """What each environment has installed, of those that have anything."""
+        return installed_per_environment(self)
 
     @cached_property
     def askers(self) -> Mapping[str, tuple[str, ...]]:

@@ -66,7 +66,7 @@ def installed_per_environment(image: ImageModel) -> tuple[Installed, ...]:
 def askers(image: ImageModel) -> Mapping[str, tuple[str, ...]]:
     """For each package that another one of its environment requires, the names of those, in order."""
     names: dict[str, set[str]] = {}
-    for installed in installed_per_environment(image):
+    for installed in image.installations:
         for packages in installed.packages("0", image.machine):
             try:
                 of_one = asking(packages)
@@ -79,7 +79,7 @@ def askers(image: ImageModel) -> Mapping[str, tuple[str, ...]]:
 
 def requirement_on(package: Distribution, asker: Distribution, image: ImageModel) -> str:
     """What one package asks of another whose version does not fit, as it writes it; empty if it fits."""
-    for installed in installed_per_environment(image):
+    for installed in image.installations:
         if installed.distributions.get(asker.name) != asker:
             continue
         packages = installed.packages("0", image.machine)[0]

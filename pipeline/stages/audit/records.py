@@ -11,6 +11,7 @@ import csv
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ MAX_HASHED_BYTES = 64 << 20
 
 MAX_ROWS = 1_000_000
 """Rows of all RECORDs together. A CUDA environment of 208 packages has 60,000."""
+
+MAX_FOLDERS = 100
+"""How many folders of one ``.pth`` file are looked for; an ordinary one names one."""
 
 _FOLDERS = ("/site-packages/", "/dist-packages/")
 _MODULES = (".py", ".pth")
@@ -79,7 +83,8 @@ def path_file(path: str, text: str) -> tuple[str, ...]:
     """
     lines = (line.rstrip() for line in text.splitlines())
     named = (line for line in lines if line and not line.startswith(("#", "import ", "import\t")))
-    return tuple(normpath(join(path.rpartition("/")[0], line)) for line in named)
+    folder = path.rpartition("/")[0]
+    return tuple(normpath(join(folder, line)) for line in islice(named, MAX_FOLDERS))
 
 
 class Records:
@@ -90,8 +95,11 @@ class Records:
         self._links = links
         self._hashes = hashes
         self._rows = 0
-        self.claims: dict[str, tuple[Claim, ...]] = {}
-        """For each file that is there and in a RECORD, those that claim it."""
+        self._claims: dict[str, list[Claim]] = {}
+
+    def claims(self) -> dict[str, tuple[Claim, ...]]:
+        """For each file that is there and in a RECORD that was compared, those that claim it."""
+        return {path: tuple(claims) for path, claims in self._claims.items()}
 
     def compare(self, info: str, record: str, *, is_rewritten: bool) -> Compared:
         """Compare the RECORD of a ``.dist-info``. Raises TooManyRowsError.
@@ -100,7 +108,7 @@ class Records:
         Bytecode is left out: images drop it to be smaller, and Python compiles it again.
         """
         size, missing, changed = 0, [], []
-        held, lost = (Claim(info, holds=True),), (Claim(info, holds=False),)
+        held, lost = Claim(info, holds=True), Claim(info, holds=False)
         for row in _rows(info, record):
             self._rows += 1
             if self._rows > MAX_ROWS:
@@ -115,7 +123,9 @@ class Records:
             holds = self._is_as_recorded(row, node, is_rewritten=is_rewritten)
             if not holds:
                 changed.append(row.path)
-            self.claims[node.path] = self.claims.get(node.path, ()) + (held if holds else lost)
+            claims = self._claims.setdefault(node.path, [])
+            if not claims or claims[-1].owner != info:  # a RECORD may name a file twice
+                claims.append(held if holds else lost)
         return Compared(size, tuple(missing), tuple(changed))
 
     def _is_as_recorded(self, row: Row, node: Node, *, is_rewritten: bool) -> bool:

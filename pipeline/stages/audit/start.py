@@ -80,19 +80,28 @@ STARTS: tuple[Start, ...] = (
 )
 
 
-def is_imported_at_start(owner: str, name: str, packages: Packages) -> bool:
-    """Whether a start fails without this package, which an installed one requires. Raises TooManyError.
+@dataclass(frozen=True)
+class Started:
+    """A start that an environment has, and all that its package requires there, directly or not."""
 
-    What a root requires itself and is not known to import later counts as imported; of what those require,
-    only what is known to be.
-    """
-    for start in STARTS:
-        if start.package in packages.installed and name not in start.later:
-            if owner == start.package:
-                return True
-            if name in start.imports and owner in needed([start.package], packages):
-                return True
-    return False
+    start: Start
+    required: frozenset[str]
+
+    def imports(self, owner: str, name: str) -> bool:
+        """Whether it fails without a package that an installed one requires.
+
+        What its own package requires counts as imported unless it is known to be later; of what those
+        require, only what is known to be.
+        """
+        if name in self.start.later:
+            return False
+        return owner == self.start.package or (name in self.start.imports and owner in self.required)
+
+
+def starts_of(packages: Packages) -> tuple[Started, ...]:
+    """The known starts of these packages. Raises TooManyError."""
+    here = (start for start in STARTS if start.package in packages.installed)
+    return tuple(Started(start, needed([start.package], packages)) for start in here)
 
 
 def may_be_imported_at_start(name: str, image: ImageModel) -> bool:

@@ -87,7 +87,7 @@ def survey(files: FileSystem) -> Inventory:
         objects=collector.objects,
         distributions=distributions,
         texts=collector.texts,
-        claims=records.claims,
+        claims=records.claims(),
         path_files=collector.path_files,
         linker_cache=collector.cached(),
         compilers=collector.compilers,
@@ -196,7 +196,8 @@ class _Collector:
             self.compilers[node.path] = compiler
 
     def _read_path_file(self, node: Node, data: memoryview) -> None:
-        if node.path.endswith(".pth") and site_of(node.path) == dirname(node.path):
+        is_path_file = node.path.endswith(".pth") and node.size <= MAX_TEXT_BYTES
+        if is_path_file and site_of(node.path) == dirname(node.path):
             self.path_files[node.path] = path_file(node.path, self._text(data))
 
     def _read_text(self, node: Node, data: memoryview) -> None:

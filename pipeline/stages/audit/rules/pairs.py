@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.pairs import clashes, holds, project, undeclared, unequal
 from pipeline.model import ImageFinding, Level, Severity
-from pipeline.stages.audit.installed import installed_per_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,7 @@ _OFF = ("", "0")
 
 def together(image: ImageModel) -> Iterator[ImageFinding]:
     """Packages of one release have one version, and none is installed with one that it fails with."""
-    environments = installed_per_environment(image)
+    environments = image.installations
     is_known = any(installed.environment == image.main for installed in environments)
     for installed in environments:
         serves = not is_known or installed.environment == image.main

@@ -9,13 +9,12 @@ from packaging.utils import canonicalize_name
 
 from pipeline.formats.requirements import Fault, TooManyError, broken, needed
 from pipeline.model import ImageFinding, Severity
-from pipeline.stages.audit.installed import installed_per_environment
-from pipeline.stages.audit.start import SERVERS, TORCHS, is_imported_at_start
+from pipeline.stages.audit.start import SERVERS, TORCHS, starts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.formats.requirements import Broken
+    from pipeline.formats.requirements import Broken, Packages
     from pipeline.stages.audit.image_model import ImageModel
     from pipeline.stages.audit.installed import Installed
 
@@ -35,7 +34,7 @@ def hold(image: ImageModel) -> Iterator[ImageFinding]:
     """
     environments = [
         installed
-        for installed in installed_per_environment(image)
+        for installed in image.installations
         if any(distribution.requires for distribution in installed.distributions.values())
     ]
     is_known = any(installed.environment == image.main for installed in environments)
@@ -51,21 +50,24 @@ def hold(image: ImageModel) -> Iterator[ImageFinding]:
 
 
 def _judged(installed: Installed, image: ImageModel, *, serves: bool) -> list[ImageFinding]:
-    imported = _imported(installed, image) if serves else frozenset[str]()
+    packages = installed.packages(_FIRST, image.machine)[0]
+    imported = _imported(packages) if serves else frozenset[str]()
+    starts = starts_of(packages) if serves else ()
     return [
         _finding_of(
             violation,
             installed,
-            _severity(violation, installed, image, is_imported=violation.owner in imported),
+            image,
+            is_imported=violation.owner in imported,
+            is_at_start=any(start.imports(violation.owner, violation.name) for start in starts),
         )
         for violation in _broken(installed, image)
         if serves or violation.fault is Fault.OTHER_VERSION
     ]
 
 
-def _imported(installed: Installed, image: ImageModel) -> frozenset[str]:
+def _imported(packages: Packages) -> frozenset[str]:
     """The packages that the server and torch require; all packages if there is no server."""
-    packages = installed.packages(_FIRST, image.machine)[0]
     starts = [name for name in SERVERS if packages.requires.get(name)]
     return needed([*starts, *TORCHS], packages) if starts else frozenset(packages.installed)
 
@@ -96,7 +98,9 @@ def _patches(installed: Installed) -> tuple[str, ...]:
     )
 
 
-def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool) -> Severity:
+def _severity(
+    violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool, is_at_start: bool
+) -> Severity:
     """An error is what is missing at the start or of the lock, or contradicts what the server imports.
 
     NVIDIA's libraries are loaded, not imported: other rules find what they lack. If a package is installed
@@ -108,25 +112,23 @@ def _severity(violation: Broken, installed: Installed, image: ImageModel, *, is_
         return Severity.ERROR
     is_library = violation.name.startswith("nvidia-")
     if violation.fault is Fault.MISSING and is_imported and not is_library:
-        return Severity.ERROR if _is_at_start(violation, installed, image) else Severity.WARNING
+        return Severity.ERROR if is_at_start else Severity.WARNING
     is_doubtful = {violation.name, violation.owner} & installed.doubtful.keys()
     is_contradiction = violation.fault is Fault.OTHER_VERSION and is_imported
     return Severity.ERROR if is_contradiction and not is_library and not is_doubtful else Severity.WARNING
 
 
-def _is_at_start(violation: Broken, installed: Installed, image: ImageModel) -> bool:
-    packages = installed.packages(_FIRST, image.machine)[0]
-    return is_imported_at_start(violation.owner, violation.name, packages)
-
-
-def _finding_of(violation: Broken, installed: Installed, severity: Severity) -> ImageFinding:
+def _finding_of(
+    violation: Broken, installed: Installed, image: ImageModel, *, is_imported: bool, is_at_start: bool
+) -> ImageFinding:
+    severity = _severity(violation, installed, image, is_imported=is_imported, is_at_start=is_at_start)
     owner = installed.distributions[violation.owner]
     asks = f"{violation.owner} {owner.version} asks for {violation.requirement}"
     text, why, hint = {
         Fault.MISSING: (
             f"{asks}, which is not installed",
             "it is imported at the start, which fails: ModuleNotFoundError"
-            if severity is Severity.ERROR
+            if is_at_start
             else "what imports it fails at first use; nothing that is known imports it at the start",
             f"install {violation.name}; if it is left out on purpose, make an exception with the reason",
         ),

@@ -27,17 +27,15 @@ def contested(image: ImageModel) -> Iterator[ImageFinding]:
         if winner is None:
             yield _mixture(contest, image)
             continue
-        best = fittest(contest.packages, image)
+        best = fittest(contest.packages, winner, image)
         yield _lies_below(contest, winner, best, image) if best != winner else _won(contest, winner)
 
 
-def fittest(packages: Iterable[Distribution], image: ImageModel) -> Distribution:
+def fittest(packages: Iterable[Distribution], winner: Distribution | None, image: ImageModel) -> Distribution:
     """Of packages that claim the same files, the one for the image's CUDA, then the one that others ask for.
 
-    Where nothing tells them apart it is the one whose files lie there.
+    Where nothing tells them apart it is the winner, whose files lie there.
     """
-    packages = tuple(packages)
-    winner = next((contest.winner for contest in image.owners.contests if contest.packages == packages), None)
     major = image.cuda.partition(".")[0]
 
     def fitness(package: Distribution) -> tuple[int, bool, bool]:
@@ -50,7 +48,7 @@ def fittest(packages: Iterable[Distribution], image: ImageModel) -> Distribution
 
 def _mixture(contest: Contest, image: ImageModel) -> ImageFinding:
     counts = ", ".join(f"{contest.count(package)} of {package.name}" for package in contest.packages)
-    best = fittest(contest.packages, image)
+    best = fittest(contest.packages, None, image)
     return _finding(
         severity=Severity.ERROR,
         path=min(contest.holders),

@@ -105,9 +105,11 @@ def _remedy(image: ImageModel, lacking: Undefined, provider: str | None) -> str:
     if provider is None:
         who = asker.name if asker else "the package that it is from"
         return f"install a build of {who} for what is there, both in one resolve"
-    claimants = image.owners.claimants(provider)
-    if len(claimants) > 1 and (best := fittest(claimants, image)) not in image.owners.holders(provider):
-        return how_to_reinstall(claimants, best, image)
+    claimants, holders = image.owners.claimants(provider), image.owners.holders(provider)
+    if len(claimants) > 1:
+        best = fittest(claimants, holders[0] if holders else None, image)
+        if best not in holders:
+            return how_to_reinstall(claimants, best, image)
     theirs = _package(image, provider)
     if asker and theirs and asker.name == theirs.name:
         return f"install {asker.name}=={asker.version} again: its files are of two builds"

@@ -220,6 +220,17 @@ def test_a_folder_and_an_image_of_it_are_surveyed_alike(tmp_path: Path) -> None:
     assert ours.nodes.keys() == theirs.nodes.keys()
 
 
+def test_a_record_that_names_one_file_a_hundred_thousand_times_claims_it_once() -> None:
+    """In seconds."""
+    items = [*package("a", "a.py,,\n" * 100_000), Item(f"{SITE}/a.py", content=b"x = 1")]
+    assert len(survey(image(tar(*items))).claims[f"/{SITE}/a.py"]) == 1
+
+
+def test_of_a_pth_file_of_endless_lines_some_are_looked_for() -> None:
+    items = [Item(f"{SITE}/a.pth", content=b"a\n" * 100_000)]
+    assert len(survey(image(tar(*items))).path_files[f"/{SITE}/a.pth"]) == records.MAX_FOLDERS
+
+
 # -- too much ---------------------------------------------------------------------------------------------
 
 
