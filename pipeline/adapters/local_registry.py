@@ -221,6 +221,11 @@ def _refuse_no_registry(repository: Repository) -> None:
     is_registry = headers.get("docker-distribution-api-version", "").startswith("registry/2")
     if status == http.HTTPStatus.UNAUTHORIZED and "www-authenticate" in headers:
         return  # a registry that wants a login: the client that has one will find out more
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise RegistryError(
+            f"the registry at {repository.host} does not do its work: GET /v2/ answered {status}",
+            hint="look at its log, and at the room on its disk; or name another with --repository",
+        )
     if status != http.HTTPStatus.OK or not (is_registry or headers.get("content-type", "").startswith("app")):
         raise RegistryError(
             f"what listens at {repository.host} is no registry: GET /v2/ answered {status}",

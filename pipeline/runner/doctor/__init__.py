@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["examine"]
 
 ENGINE_SECONDS = 10.0
-REGISTRY_SECONDS = 8.0
+REGISTRY_SECONDS = 6.0
 
 
 def examine(services: Services | None, repositories: Sequence[Repository] = ()) -> Examination:

@@ -50,7 +50,8 @@ def engine() -> EngineLook:
             except EngineError as error:
                 return EngineLook(_aspects(address, facts), facts, gpu_access=error)
     except EngineError as error:
-        return EngineLook((Aspect("engine", Standing.UNKNOWN, error.what, error.hint),))
+        hint = HANGS if address.startswith("unix://") else error.hint  # something listens on that socket
+        return EngineLook((Aspect("engine", Standing.UNKNOWN, error.what, hint),))
     way = "NVIDIA's runtime" if access.way == "runtime" else f"CDI: {', '.join(access.devices)}"
     return EngineLook(_aspects(address, facts), facts, way=way)
 

@@ -152,6 +152,7 @@ def test_an_engine_that_hangs_could_not_be_found_out(tmp_path: Path, monkeypatch
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
     with listening(tmp_path / "engine.sock"):
         assert engine().standing is Standing.UNKNOWN
+        assert engine().hint == engines.HANGS
 
 
 def test_an_answer_that_is_none_could_not_be_found_out(tmp_path: Path) -> None:
