@@ -207,7 +207,7 @@ def _rank(cell: Cell, verdict: Verdict, facts: Facts) -> tuple[object, ...]:
     is_possible = verdict.level in POSSIBLE
     is_sound = other is None or other.build == cell.cuda
     newest = version(cell.vllm or "0"), version(cell.torch)
-    return cell.needs_gpu, is_possible, is_sound, bool(cell.vllm), *newest, is_default
+    return cell.needs_gpu, is_possible, is_sound, bool(cell.vllm), *newest, other is None, is_default
 
 
 def _shared(verdicts: Sequence[Verdict]) -> Verdict:
@@ -243,7 +243,7 @@ def _summary(question: Question, options: Sequence[Option], refused: Sequence[Re
 
 
 def _why_no_vllm(question: Question, options: Sequence[Option], facts: Facts) -> str:
-    """What is against the newest vLLM for one of these builds under the conditions, in brackets."""
+    """What is against the newest vLLM for one of these builds, or which was the first for this machine."""
     for option in options:
         rows = pinned_by(facts, distribution(option.cell), option.cell.machine).get(option.cell.torch, ())
         for row in reversed(rows):
@@ -251,7 +251,8 @@ def _why_no_vllm(question: Question, options: Sequence[Option], facts: Facts) ->
             if judge(cell, Conditions(), facts).level in POSSIBLE:
                 against = judge(cell, question.conditions, facts).at(Level.IMPOSSIBLE)
                 return f" ({against[0].text})" if against else ""
-    return ""
+    first = _first_on_machine(options[0].cell, facts).removeprefix("; ")
+    return f" ({first})" if first else ""
 
 
 # -- what an answer should not be read without ------------------------------------------------------

@@ -118,6 +118,7 @@ def test_the_first_vllm_with_cuda_for_arm_is_named_where_there_is_none() -> None
     """https://github.com/vllm-project/vllm/issues/23307."""
     answer = ask("gpu=GH200", "torch=2.6.0", "cuda=cu126", "platform=linux/arm64")
     assert "for aarch64 the first is 0.10.2, with torch 2.8.0" in answer.summary
+    assert "for aarch64 the first is 0.10.2" in ask("gpu=GH200", "torch=2.7.1").summary
     assert ask("gpu=GH200", "vllm=0.10.1").level is IMPOSSIBLE
     assert "the first that has one is 0.10.2" in text_of(ask("gpu=GH200", "vllm=0.10.1"))
 
@@ -125,6 +126,11 @@ def test_the_first_vllm_with_cuda_for_arm_is_named_where_there_is_none() -> None
 def test_gh200_runs_the_first_vllm_for_arm_on_a_driver_of_cuda_12_6() -> None:
     """https://github.com/vllm-project/vllm/issues/23307: one CUDA major."""
     assert ask("gpu=GH200", "vllm=0.10.2", "driver=560.35.05").level in {OK, WARN}
+
+
+def test_of_two_builds_of_one_release_that_of_the_default_index_stands_first() -> None:
+    """https://github.com/pytorch/pytorch/issues/160162: also where PyTorch's own is not there."""
+    assert ask("gpu=GB200", "torch=2.10.0").options[0].vllm == "vllm 0.19.1"
 
 
 # -- vLLM has more than one build -------------------------------------------------------------------
