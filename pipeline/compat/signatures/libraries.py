@@ -41,7 +41,7 @@ SIGNATURES = (
     Signature(
         id="cuda-library-missing",
         blame=Blame.IMAGE,
-        cause="a library of CUDA is not there, with the number {number} of its interface",
+        cause="a library of CUDA that an extension needs is not in the environment",
         remedy="install PyTorch with all of its requirements (its nvidia-* packages hold these libraries) "
         "from one lock; a `pip install --no-deps`, a trimmed image, or two CUDA majors lose them",
         seen=tuple(f"{name}.so.{{number:v}}{_GONE}" for name in _OF_CUDA),
@@ -172,7 +172,7 @@ SIGNATURES = (
         id="cuda-library-shadowed",
         blame=Blame.IMAGE,
         cause="two versions of CUDA's libraries are mixed: the one that was loaded first lacks a function "
-        "of {library}",
+        "that another asks of it",
         remedy="unset LD_LIBRARY_PATH, and keep one version of each nvidia-* package: those that torch pins",
         seen=(
             "undefined symbol: {}, version libcu{library}.so",

@@ -51,8 +51,8 @@ def _as_it_is(value: str) -> str:
 _GAP = re.compile(r"\{(\w*)(?::(\w+))?\}")
 _QUOTES = r"\\?['\"`‘’“”]"  # noqa: RUF001 - typographic ones are what a copy may have
 _RARE = re.compile(r"[^\s\"'`\\<>&{}]+(?:(?<!:) [^\s\"'`\\<>&{}]+)*")
-"""Text that is the same in JSON, where quotation marks and ``<`` are escaped, and in what is aligned after "
-"colons."""
+"""Text that is the same in JSON, where quotation marks and ``<`` are escaped, and in what is aligned by
+blanks after a colon."""
 
 _MAX_NEEDLE = 24
 _NOT_WITHIN_A_WORD = "(?<![A-Za-z0-9])"
