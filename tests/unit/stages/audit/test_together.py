@@ -60,6 +60,13 @@ def test_what_a_requirement_of_the_server_lacks_in_turn_is_seen(root: Root) -> N
     assert root.severities("requirements") == [ERROR, ERROR]
 
 
+def test_what_an_extra_of_a_requirement_brings_along_is_a_warning(root: Root) -> None:
+    """FastAPI's ``standard`` has a client for tests, which vLLM starts without."""
+    root.install("vllm", "0.32.0", requires=("fastapi[standard]>=0.115",))
+    root.install("fastapi", "0.136.3", requires=('httpx>=0.23; extra == "standard"',))
+    assert root.severities("requirements") == [WARNING]
+
+
 def test_torchvision_for_another_pytorch_is_an_error_although_all_its_libraries_load(root: Root) -> None:
     """https://github.com/vllm-project/vllm/issues/56829, where only METADATA shows it."""
     root.install("torch", "2.14.0")
