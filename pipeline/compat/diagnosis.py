@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.compat.lookup import driver_floor
 from pipeline.compat.sightings import Searcher, Sighting, Sightings
-from pipeline.compat.signatures import ABOUT, SIGNATURES, STARTED, WRAPPERS
+from pipeline.compat.signatures import ABOUT, QUOTES, SIGNATURES, STARTED, WRAPPERS
 from pipeline.compat.signatures.phrase import Phrase
 from pipeline.compat.signatures.signature import Signature, filled
 from pipeline.model.diagnoses import Diagnosis, LogLine, LogReading
@@ -46,7 +46,7 @@ def of_text(text: str) -> LogReading:
 @cache
 def _searcher() -> Searcher:
     phrases = {phrase for signature in SIGNATURES for phrase in signature.phrases}
-    return Searcher(map(Phrase, sorted({*phrases, *STARTED, *WRAPPERS, *ABOUT})))
+    return Searcher(map(Phrase, sorted({*phrases, *STARTED, *WRAPPERS, *ABOUT})), QUOTES)
 
 
 # -- which causes -------------------------------------------------------------------------------------

@@ -83,15 +83,15 @@ class Sightings:
 
 
 class Searcher:
-    """Phrases, made ready to be searched for in any number of logs."""
+    """Phrases, made ready to be searched for in any number of logs; on a line with ``quotes`` none counts."""
 
-    def __init__(self, phrases: Iterable[Phrase]) -> None:
-        self._phrases = tuple(phrases)
+    def __init__(self, phrases: Iterable[Phrase], quotes: Iterable[str] = ()) -> None:
+        self._phrases, self._quotes = tuple(phrases), tuple(quotes)
         self._words = frozenset({phrase.needle.encode() for phrase in self._phrases} | _TROUBLE)
 
     def search(self, stream: BinaryIO) -> Sightings:
         """Look through a log, to its end."""
-        search = _Search(self._phrases, Needles(self._words))
+        search = _Search(self._phrases, self._quotes, Needles(self._words))
         for block in _blocks(stream):
             search.look_through(block)
         return search.result()
@@ -143,9 +143,9 @@ def _blocks(stream: BinaryIO) -> Iterator[_Block]:
 class _Search:
     """One search: what was found so far, and what was looked at already."""
 
-    def __init__(self, phrases: Sequence[Phrase], needles: Needles) -> None:
+    def __init__(self, phrases: Sequence[Phrase], quotes: Sequence[str], needles: Needles) -> None:
         self.found = Sightings()
-        self._phrases, self._needles = phrases, needles
+        self._phrases, self._quotes, self._needles = phrases, quotes, needles
         self._hits: Counter[bytes] = Counter()
         self._windows: Counter[bytes] = Counter()
         self._seen: dict[int, tuple[tuple[str, int], ...]] = {}
@@ -182,7 +182,7 @@ class _Search:
         if self._windows[needle] > MAX_WINDOWS:
             return
         self._seen[key] = tuple(self._compare(window, texts, block, first))
-        if needle in _TROUBLE:
+        if needle in _TROUBLE and not self._only_quotes(texts[before]):
             self._note_trouble(LogLine(block.number(line), texts[before]))
 
     def result(self) -> Sightings:
@@ -201,9 +201,15 @@ class _Search:
                 continue
             for start, values in phrase.find(window):
                 index, within = _place_in(texts, start)
+                if self._only_quotes(texts[index]):
+                    continue
                 text = _excerpt(texts[index], within)
                 self._note(phrase.text, Sighting(block.number(first + index), text, values))
                 yield phrase.text, index
+
+    def _only_quotes(self, line: str) -> bool:
+        """Whether the errors that a line names are those that may happen, and not one that has."""
+        return any(words in line for words in self._quotes)
 
     def _note(self, phrase: str, sighting: Sighting) -> None:
         """A line may be in several windows."""

@@ -19,7 +19,7 @@ from pipeline.compat.signatures import (
     network,
     packages,
 )
-from pipeline.compat.signatures.around import ABOUT, STARTED, WRAPPERS
+from pipeline.compat.signatures.around import ABOUT, QUOTES, STARTED, WRAPPERS
 
 SIGNATURES = (
     *driver.SIGNATURES,
@@ -40,4 +40,4 @@ SIGNATURES = (
 )
 """All of them; docs/diagnose.md lists them."""
 
-__all__ = ["ABOUT", "SIGNATURES", "STARTED", "WRAPPERS"]
+__all__ = ["ABOUT", "QUOTES", "SIGNATURES", "STARTED", "WRAPPERS"]

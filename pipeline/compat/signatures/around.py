@@ -52,6 +52,13 @@ STARTED = (
 )
 """A server that came up."""
 
+QUOTES = (
+    "This can cause fd limit errors like",
+    "If you are running out of memory, consider",
+    "If you encounter an out of memory error",
+)
+"""What begins the words of a warning that quotes an error which has not happened: its line shows nothing."""
+
 ABOUT = (
     "Driver Version: {driver:v}",
     "L4T R{l4t:v}, driver {driver:v}",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.compat import diagnosis
 from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
 from pipeline.model import Cell, ImageRef, Repository, canonical, checks_of
 from pipeline.model.errors import MACHINE
@@ -117,6 +118,14 @@ def test_every_cpu_cell_is_built_and_proven_by_inference(user: User) -> None:
         axes = {name: value for name, value in cells[cell]["cell"].items() if name != "id"}
         assert checks == [(name, "passed") for name in checks_of(Cell(**axes))]
     assert user.containers() == []
+
+
+def test_the_logs_of_proven_servers_have_no_cause_of_a_failure(user: User) -> None:
+    logs = sorted((user.checkout / ".state" / "logs").glob("vllm*.log"))
+    assert [log.stem for log in logs] == sorted((FIRST, SECOND))
+    for log in logs:
+        with log.open("rb") as stream:
+            assert diagnosis.read(stream).diagnoses == ()
 
 
 def test_a_cell_that_needs_a_gpu_is_pending_and_gets_no_tag(user: User) -> None:
