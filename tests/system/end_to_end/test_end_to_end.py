@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.compat import diagnosis
 from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
+from pipeline.compat import diagnosis
 from pipeline.model import Cell, ImageRef, Repository, canonical, checks_of
 from pipeline.model.errors import MACHINE
 from tests.system.engine_leftovers import cleaned
