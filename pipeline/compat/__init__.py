@@ -1,8 +1,10 @@
 """Which PyTorch, CUDA, Python, vLLM, driver and GPU go together: facts with sources, and rules over them.
 
-    facts.json, overlay.json → Facts → rules → Verdict → Answer (explain)
+    facts.json, overlay.json, companions.json → Facts → rules → Verdict
 
-Pure: it reads its own two files and nothing else, so every verb may ask it.
+Three rooms stand on that: ``explain`` answers a question, ``environment`` judges a list of packages,
+``diagnosis`` names the cause of a failure from its log. Pure: they read their own files and what they are
+given, and nothing else, so every verb may ask them.
 """
 
 from pipeline.compat.facts import shipped

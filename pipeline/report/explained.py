@@ -13,9 +13,9 @@ from pipeline.report.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.compat.answers import Answer
-    from pipeline.compat.options import Option
-    from pipeline.compat.refusals import Refusal
+    from pipeline.compat.explain.answers import Answer
+    from pipeline.compat.explain.options import Option
+    from pipeline.compat.explain.refusals import Refusal
     from pipeline.model import Cell, Finding, Verdict
 
 MAX_OPTIONS = 8

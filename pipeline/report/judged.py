@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.compat.environment import Judgement
-    from pipeline.compat.mending import Change
+    from pipeline.compat.environment.mending import Change
 
 
 def text_of(judgement: Judgement) -> str:

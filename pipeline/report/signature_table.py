@@ -9,10 +9,10 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.compat.signatures import SIGNATURES
+from pipeline.compat.diagnosis.signatures import SIGNATURES
 
 if TYPE_CHECKING:
-    from pipeline.compat.signatures.signature import Signature
+    from pipeline.compat.diagnosis.signatures.signature import Signature
 
 _HEAD = """# Failures that `diagnose` recognises
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import Registry
-from pipeline.compat.question import cell_of
+from pipeline.compat.explain.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.runner.candidates import candidate

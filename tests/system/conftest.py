@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from pipeline.adapters import signing_keys
 from pipeline.adapters.registry import OCI_MANIFEST, Manifest, Registry
-from pipeline.compat.question import cell_of
+from pipeline.compat.explain.question import cell_of
 from pipeline.model import (
     Attestations,
     Cell,

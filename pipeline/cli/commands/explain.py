@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.cli.options import Options
-    from pipeline.compat.question import Question
+    from pipeline.compat.explain.question import Question
     from pipeline.model import Matrix, Spec
 
 _EXIT_CODES = {Level.IMPOSSIBLE: REFUSED, Level.UNKNOWN: MACHINE}
@@ -68,8 +68,8 @@ def _answered(given: Options) -> Level:
 def _explain_environment(given: Options) -> Level:
     """Answer from the facts of what is installed, or shall be."""
     from pipeline import compat
-    from pipeline.compat import question
     from pipeline.compat.environment import judge_environment
+    from pipeline.compat.explain import question
     from pipeline.report import judged
     from pipeline.runner import environments
 
@@ -106,7 +106,8 @@ def _list(file: str) -> str:
 def _explain_cells(given: Options) -> Level:
     """Answer from the facts; the matrix is looked at where there is one."""
     from pipeline import compat, matrix
-    from pipeline.compat import explain, question
+    from pipeline.compat import explain
+    from pipeline.compat.explain import question
     from pipeline.report import explained
 
     facts = compat.shipped()
@@ -134,7 +135,7 @@ def _explain_cells(given: Options) -> Level:
 def _question_of_cell(words: Sequence[str], loaded: Matrix | None) -> Question:
     """Whether a cell can exist: one of the matrix with what the matrix says of it, or any other."""
     from pipeline import compat, matrix
-    from pipeline.compat import question
+    from pipeline.compat.explain import question
 
     text, *more = words
     if more:
@@ -172,7 +173,7 @@ def _explain_image(given: Options) -> Level:
     """Answer from the certificate beside an image: will it run on this GPU, with this driver."""
     from pipeline import compat
     from pipeline.cli import context
-    from pipeline.compat import question
+    from pipeline.compat.explain import question
     from pipeline.report import certificate as shown
     from pipeline.runner import audits
 

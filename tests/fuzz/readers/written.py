@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import compat, matrix
-from pipeline.compat import explain, question
+from pipeline.compat import explain
+from pipeline.compat.explain import question
 from pipeline.model import ImageRef, Lock, Pin
 from pipeline.stages import lock
 from tests.builders import CPU_CELL, spec

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from pipeline.model import Repository
 from pipeline.model.errors import MACHINE
 from pipeline.model.examinations import Standing
 from pipeline.runner import doctor
+from pipeline.runner.doctor import storage
 from tests.system.commands.tiny_images import ENDS, program, push
 
 if TYPE_CHECKING:
@@ -69,3 +72,27 @@ def test_the_same_images_are_named_by_which(
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert (image["torch"], image["platform"]) == ("", "linux/amd64")
     assert [one["claim"]["value"] for one in image["contradictions"]] == ["13.0"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (500, "does not do its work: GET /v2/ answered 500"),
+        (503, "does not do its work: GET /v2/ answered 503"),
+        (404, "is no registry: GET /v2/ answered 404"),
+    ],
+)
+def test_what_answers_wrongly_on_that_port_is_broken(status: int, words: str) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        there = storage.registry(Repository(f"127.0.0.1:{server.server_port}", "a"))
+        server.shutdown()
+    assert there.standing is Standing.BROKEN
+    assert words in there.text

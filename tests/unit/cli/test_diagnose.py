@@ -14,7 +14,7 @@ from pipeline.model.errors import GOOD, MACHINE, USAGE
 if TYPE_CHECKING:
     import pytest
 
-LOGS = Path(__file__).parents[1] / "compat" / "logs"
+LOGS = Path(__file__).parents[1] / "compat" / "diagnosis" / "logs"
 KNOWN, OTHER = LOGS / "nvcc-missing.log", LOGS / "disk-full.log"
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.compat import question, shipped
+from pipeline.compat import shipped
 from pipeline.compat.drivers import branch, is_past, older, window_of, windows
-from pipeline.compat.explain import explain
+from pipeline.compat.explain import explain, question
 from pipeline.compat.facts import OVERLAY, minor, version
 from pipeline.compat.judge import judge
 from pipeline.compat.rules.other_builds import own_cpu_build

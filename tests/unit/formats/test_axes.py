@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.compat import question, shipped
+from pipeline.compat import shipped
+from pipeline.compat.explain import question
 from pipeline.formats import axes
 from pipeline.matrix.fields import Text
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,30 +81,6 @@ def test_a_registry_of_this_machine_needs_its_program(monkeypatch: pytest.Monkey
     there = storage.registry(ELSEWHERE)
     assert there.standing is Standing.ABSENT
     assert "apt-get install docker-registry" in there.hint
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (500, "does not do its work: GET /v2/ answered 500"),
-        (503, "does not do its work: GET /v2/ answered 503"),
-        (404, "is no registry: GET /v2/ answered 404"),
-    ],
-)
-def test_what_answers_wrongly_on_that_port_is_broken(status: int, words: str) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(status)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        there = storage.registry(Repository(f"127.0.0.1:{server.server_port}", "a"))
-        server.shutdown()
-    assert there.standing is Standing.BROKEN
-    assert words in there.text
 
 
 def test_a_registry_that_can_be_written_is_left_as_it_was() -> None:
