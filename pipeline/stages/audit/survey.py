@@ -41,7 +41,7 @@ MAX_RECORD_BYTES = 16_000_000
 MAX_ALL_TEXT_BYTES = 64 << 20
 """Bytes of all texts together. A CUDA environment of 208 packages has 9 MB."""
 
-MAX_REQUIREMENT_CHARACTERS = 1 << 20
+MAX_REQUIREMENT_CHARACTERS = 4 << 20
 """Characters of the requirements of all packages together. The 79 packages that this project is
 made with have 13,000."""
 
