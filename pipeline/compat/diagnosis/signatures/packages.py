@@ -166,6 +166,43 @@ SIGNATURES = (
         sources=("https://docs.vllm.ai/en/latest/features/quantization/",),
     ),
     Signature(
+        id="triton-hollow",
+        blame=Blame.IMAGE,
+        cause="what is imported as triton is not Triton, or a rest of it: it has no language",
+        remedy="see what it is by `python -c 'import triton; print(triton.__path__)'`; remove a folder of that "
+        "name on Python's path, and install the triton that torch asks for again "
+        "(`pip install --force-reinstall --no-deps`)",
+        seen=("module 'triton' has no attribute 'language'",),
+        explains=("name-missing",),
+        sources=(
+            "https://github.com/Comfy-Org/ComfyUI/issues/10457",
+            "https://github.com/vllm-project/vllm-ascend/issues/12954",
+        ),
+    ),
+    Signature(
+        id="triton-too-old",
+        blame=Blame.IMAGE,
+        cause="kernels were written for a newer Triton than is installed: its language has no {name}",
+        remedy="install the triton that the torch there asks for, or an older release of what the traceback "
+        "names (triton_kernels is one): pip takes the newest where nothing holds it back",
+        seen=("module 'triton.language' has no attribute '{name}'",),
+        explains=("name-missing",),
+        sources=(
+            "https://github.com/vllm-project/vllm/issues/24289",
+            "https://github.com/vllm-project/vllm/issues/29178",
+        ),
+    ),
+    Signature(
+        id="flash-attention-missing",
+        blame=Blame.IMAGE,
+        cause="the model's code asks for FlashAttention 2, and flash-attn is not installed; vLLM's own kernels "
+        "are another package",
+        remedy='load it with attn_implementation="sdpa", or install a build of flash-attn for this PyTorch, '
+        "CUDA and Python",
+        seen=("FlashAttention2 has been toggled on, but it cannot be used",),
+        sources=("https://github.com/kijai/ComfyUI-Florence2/issues/17",),
+    ),
+    Signature(
         id="torch-sees-no-cuda",
         blame=Blame.HOST,
         cause="PyTorch sees no CUDA where it was asked to load onto a GPU",
@@ -194,7 +231,10 @@ SIGNATURES = (
         blame=Blame.IMAGE,
         cause="two packages do not go together: {name} is not in the {module} that is installed",
         remedy="install both from one lock: the version of {module} that the importing package was made for",
-        seen=("ImportError: cannot import name '{name}' from '{module}'",),
+        seen=(
+            "ImportError: cannot import name '{name}' from '{module}'",
+            "AttributeError: module '{module}' has no attribute '{name}'",
+        ),
         is_symptom=True,
         may_pass=True,
         sources=("https://docs.python.org/3/library/exceptions.html",),
