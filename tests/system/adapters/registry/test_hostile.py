@@ -54,6 +54,7 @@ METHODS: dict[str, Callable[[Registry, Registry], object]] = {
     "intact": lambda here, _: here.intact(here.repository.at(IMAGE.digest)),
     "missing": lambda here, _: here.missing(IMAGE),
     "put_blob": lambda here, _: here.put_blob(BODY),
+    "refuse_read_only": lambda here, _: here.refuse_read_only(),
     "mount": lambda here, there: here.mount(DIGEST, there.repository),
     "copy_blob": lambda here, there: here.copy_blob(BLOB, there),
     "mount_or_copy_blob": lambda here, there: here.mount_or_copy_blob(BLOB, there),
