@@ -169,8 +169,8 @@ SIGNATURES = (
         id="triton-hollow",
         blame=Blame.IMAGE,
         cause="what is imported as triton is not Triton, or a rest of it: it has no language",
-        remedy="see what it is by `python -c 'import triton; print(triton.__path__)'`; remove a folder of that "
-        "name on Python's path, and install the triton that torch asks for again "
+        remedy="see what it is by `python -c 'import triton; print(triton.__path__)'`; remove a folder of "
+        "that name on Python's path, and install the triton that torch asks for again "
         "(`pip install --force-reinstall --no-deps`)",
         seen=("module 'triton' has no attribute 'language'",),
         explains=("name-missing",),
@@ -195,8 +195,8 @@ SIGNATURES = (
     Signature(
         id="flash-attention-missing",
         blame=Blame.IMAGE,
-        cause="the model's code asks for FlashAttention 2, and flash-attn is not installed; vLLM's own kernels "
-        "are another package",
+        cause="the model's code asks for FlashAttention 2, and flash-attn is not installed; vLLM's own "
+        "kernels are another package",
         remedy='load it with attn_implementation="sdpa", or install a build of flash-attn for this PyTorch, '
         "CUDA and Python",
         seen=("FlashAttention2 has been toggled on, but it cannot be used",),
