@@ -111,11 +111,6 @@ class Gpu:
     also: tuple[str, ...] = ()
     listed: bool = True
 
-    @property
-    def is_jetson(self) -> bool:
-        """Whether its driver and its wheels come with a JetPack."""
-        return self.name.startswith("Jetson")
-
 
 @dataclass(frozen=True)
 class System:
