@@ -44,6 +44,8 @@ def check_cuda(trial_run: TrialRun) -> None:
     """CUDA is available if the cell needs it, the build covers the device, and the device computes.
 
     Where it is not, the cause decides: the image fails for its own fault only, never for one of the host.
+
+    A pass does not say that vLLM's kernels have code for the device: its answers do.
     """
     torch, claimed = _part(trial_run.facts(), "torch"), trial_run.trial.cell.needs_gpu
     if claimed and not torch["is_available"]:

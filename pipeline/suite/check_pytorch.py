@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_correct(trial_run: Inference, note: Note) -> None:
-    """In the number type of production, tokens are the golden ones, log-probabilities as they should be."""
+    """In the number type of production, tokens are the golden ones, and log-probabilities those of numpy."""
     note("dtype", trial_run.dtype)
     _expect_golden(trial_run, trial_run.dtype, note)
 
@@ -55,7 +55,7 @@ def check_compile(trial_run: Inference) -> None:
 
 
 def check_exact(trial_run: Inference, note: Note) -> None:
-    """In float32, tokens and log-probabilities are the exact ones: what is left is the order of sums."""
+    """In float32, tokens and log-probabilities are those of numpy: what is left is the order of sums."""
     _expect_golden(trial_run, EXACT, note)
 
 

@@ -50,6 +50,8 @@ def check_serve(trial_run: Serving, request: pytest.FixtureRequest, note: Note) 
     """The server becomes healthy in time, in the number type that it was asked for.
 
     The seconds of this check count from the server's start. What vLLM chose for this machine is noted.
+
+    A pass does not say that the server answers anything, only that it says it would.
     """
     server = trial_run.production
     seconds = server.await_health()
@@ -66,7 +68,10 @@ def _expect_dtype(server: LiveServer) -> None:
 
 
 def check_complete(trial_run: Serving, healthy_server: LiveServer) -> None:
-    """A completion has the requested length, and comes from the requested model."""
+    """A completion has the requested length, and comes from the requested model.
+
+    A pass does not say that the answer is the right one: that is asked by ``correct``.
+    """
     answer = healthy_server.ask("a completion", lambda client: complete(client, trial_run.prompts[1], SHORT))
     choice = answer.choices[0]
     expect("model", SERVED, answer.model)
@@ -112,7 +117,11 @@ def check_stream(trial_run: Serving, healthy_server: LiveServer) -> None:
 
 
 def check_correct(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
-    """In the number type of production, answers are those of Transformers, and the golden ones."""
+    """In the number type of production, answers are those of Transformers, and the golden ones.
+
+    A pass does not say that every kernel of the image is right: those that the tiny model calls are. Of a
+    model of your own, tokens count as far as Transformers is sure of them, and log-probabilities do not.
+    """
     _expect_answers(trial_run, healthy_server, note)
 
 
@@ -142,6 +151,8 @@ def check_batch(trial_run: Serving, healthy_server: LiveServer) -> None:
     gauge of running requests would have to be read at the right moment, and a busy server answers late.
     On a machine with few cores, requests that were sent together may still be processed one by one, so they
     are sent again, a few times, until some ran together.
+
+    A pass does not say how many requests the server bears, or how much faster it is for all of them together.
     """
     alone = [
         answer_of(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
@@ -194,7 +205,10 @@ def check_device(trial_run: Serving, healthy_server: LiveServer, note: Note) -> 
 
 
 def check_limits(healthy_server: LiveServer) -> None:
-    """Invalid requests are refused with a 4xx, and the server keeps running."""
+    """A prompt over the context, bad JSON and an unknown model get 4xx, and the server keeps running.
+
+    A pass does not say that the server bears whatever is sent to it: these three were.
+    """
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
     wrong = {
         "a prompt over the context length": json.dumps(valid | {"prompt": "x " * 4 * CONTEXT}).encode(),

@@ -10,7 +10,7 @@ import pytest
 from pipeline import matrix
 from pipeline.cli.commands import COMMANDS
 from pipeline.compat import judge
-from pipeline.model import CHECKS, Level, errors
+from pipeline.model import Level, errors
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -33,11 +33,6 @@ def test_it_fits_two_screens() -> None:
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "commands.md"], ids=lambda path: path.name)
 def test_the_commands_of_the_table_are_those_of_the_program(page: Path) -> None:
     assert set(re.findall(r"`([\w-]+)", first_cells(page.read_text("utf-8"), "Commands"))) == set(COMMANDS)
-
-
-def test_every_check_of_the_suite_is_explained() -> None:
-    page = (DOCS / "suite.md").read_text("utf-8")
-    assert set(re.findall(r"`(\w+)`", first_cells(page, "Checks"))) == set(CHECKS)
 
 
 def test_the_cells_that_it_shows_are_those_of_the_matrix() -> None:
