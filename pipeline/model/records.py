@@ -55,11 +55,16 @@ def versions_of(cell: Cell) -> dict[Name, Version]:
 
 
 class Outcome(StrEnum):
-    """What became of one check. Inconclusive: the machine failed, the image is not to blame."""
+    """What became of one check.
+
+    Inconclusive: the machine failed, the image is not to blame. Not run: it cannot be here, or the matrix
+    leaves it out; ``seen`` says why. Neither is a pass.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
+    NOT_RUN = "not-run"
 
 
 MAX_FACTS = 16

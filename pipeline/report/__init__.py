@@ -101,8 +101,9 @@ def _steps(status: Status) -> str:
 
 
 def _not_passed(status: Status) -> tuple[Check, ...]:
+    """The checks that speak against the image."""
     checks = status.record.checks if status.record else ()
-    return tuple(check for check in checks if check.outcome is not Outcome.PASSED)
+    return tuple(check for check in checks if check.outcome not in {Outcome.PASSED, Outcome.NOT_RUN})
 
 
 def _failed_rehearsing(status: Status) -> tuple[Check, ...]:
@@ -166,6 +167,9 @@ def _case(suite: ET.Element, name: str, seconds: float = 0) -> ET.Element:
 def _check_case(suite: ET.Element, name: str, check: Check) -> None:
     case = _case(suite, name, check.seconds)
     if check.outcome is Outcome.PASSED:
+        return
+    if check.outcome is Outcome.NOT_RUN:
+        _skip(case, check.seen)
         return
     kind = "failure" if check.outcome is Outcome.FAILED else "error"
     element = ET.SubElement(case, kind, message=line(check.seen)[:500] or str(check.outcome))

@@ -11,7 +11,7 @@ from pipeline.adapters.gpu import Usage
 from pipeline.model import Check, Outcome, Trial
 from pipeline.model.errors import MachineError, TagproofError
 from pipeline.suite import device
-from pipeline.suite.expect import Mismatch, brief
+from pipeline.suite.expect import Mismatch, NotRun, brief
 from pipeline.suite.inference import Inference
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.serving import Serving
@@ -95,6 +95,8 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
     match error:
         case None:
             return Check(name=name, outcome=Outcome.PASSED, seconds=seconds, facts=facts)
+        case NotRun():
+            return Check(name=name, outcome=Outcome.NOT_RUN, seconds=seconds, seen=error.reason, facts=facts)
         case Mismatch():
             outcome, expected, actual = Outcome.FAILED, error.expected, error.actual
         case _ if isinstance(error, TagproofError) or call.when == "setup":  # the image was not tested yet

@@ -21,7 +21,7 @@ from pipeline.model import shown
 from pipeline.model.certificates import DRIVER_SYMBOL
 from pipeline.model.errors import MachineError
 from pipeline.suite import probes
-from pipeline.suite.target import interpreter
+from pipeline.suite.targets.container import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -22,6 +22,14 @@ class Mismatch(AssertionError):  # noqa: N818 - it is the result of a check, not
         super().__init__(f"expected {self.expected}; saw {self.actual}")
 
 
+class NotRun(Exception):  # noqa: N818 - it is the result of a check, not an error of ours
+    """The check cannot be run on what is tried; ``reason`` is why. It is neither a pass nor a failure."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = brief(reason)
+        super().__init__(self.reason)
+
+
 def brief(text: str) -> str:
     """The text; the middle of a long one is left out."""
     half = _MAX_LENGTH // 2

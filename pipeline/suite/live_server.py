@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.model import Trial
     from pipeline.suite.dtypes import Dtype
     from pipeline.suite.expect import T
-    from pipeline.suite.target import Server
+    from pipeline.suite.targets.target import Server
 
 _GLANCE_SECONDS = 5.0
 """The deadline of one request to a server that may never answer."""

@@ -17,7 +17,8 @@ from pipeline.suite import driver_double, probes
 from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.model import locate
 from pipeline.suite.serving import CONTEXT, SERVED
-from pipeline.suite.target import NOT_FOUND, ContainerTarget, interpreter
+from pipeline.suite.targets.container import ContainerTarget, interpreter
+from pipeline.suite.targets.target import NOT_FOUND
 from pipeline.suite.trial_run import TrialRun, end_of
 
 if TYPE_CHECKING:

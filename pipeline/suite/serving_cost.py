@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.model import Trial
-    from pipeline.suite.target import Target
+    from pipeline.suite.targets.target import Target
 
 SERVED = "large"
 TOGETHER = 64

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.adapters import gpu
 from pipeline.suite import probes
 from pipeline.suite.expect import Mismatch, Task
-from pipeline.suite.target import target_of
+from pipeline.suite.targets import target_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.model import Trial
-    from pipeline.suite.target import Completed, Target
+    from pipeline.suite.targets.target import Completed, Target
 
 _LAST_OWN_CODE = 128
 """Exit codes above it are those of shells and engines: 128 plus the signal that ended the process."""

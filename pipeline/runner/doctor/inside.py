@@ -15,7 +15,9 @@ from pipeline.compat.no_cuda import Cause, Sight, has_cuda, why_no_cuda
 from pipeline.model import PROJECT, ImageRef, shown
 from pipeline.model.errors import EngineError, MachineError, ProgramError, UsageError
 from pipeline.suite import probes
-from pipeline.suite.target import Completed, interpreter, run_python
+from pipeline.suite.targets.container import interpreter
+from pipeline.suite.targets.process import run_python
+from pipeline.suite.targets.target import Completed
 
 if TYPE_CHECKING:
     from pipeline.adapters.engine import Engine

@@ -15,7 +15,7 @@ from pipeline.runner.steps import now
 from pipeline.stages import attest, verify
 from pipeline.suite import large_model, serving_cost
 from pipeline.suite.expect import Mismatch
-from pipeline.suite.target import target_of
+from pipeline.suite.targets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

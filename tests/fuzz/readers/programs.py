@@ -23,7 +23,7 @@ from pipeline.stages import build, lock, verify
 from pipeline.suite import check_environment, device, driver_double, probes
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.model import locate
-from pipeline.suite.target import Completed
+from pipeline.suite.targets.target import Completed
 from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
 from tests.fuzz.readers.evidence import DIGEST

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.adapters.engine import Engine, Launch
 from pipeline.compat.no_cuda import Sight
 from pipeline.suite import driver_double, probes
-from pipeline.suite.target import interpreter
+from pipeline.suite.targets.container import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -78,11 +78,10 @@ def test_a_check_without_facts_is_written_as_checks_of_before() -> None:
 
 
 def test_checks_are_named_by_outcome() -> None:
-    """Passed, failed and inconclusive are three things."""
-    found = record(
-        checks=[{"name": o, "outcome": o, "seconds": 0} for o in ("passed", "failed", "inconclusive")]
-    )
-    assert [found.named(outcome) for outcome in Outcome] == [("passed",), ("failed",), ("inconclusive",)]
+    """Passed, failed, inconclusive and not run are four things."""
+    names = ("passed", "failed", "inconclusive", "not_run")
+    found = record(checks=[{"name": o, "outcome": o.replace("_", "-"), "seconds": 0} for o in names])
+    assert [found.named(outcome) for outcome in Outcome] == [(name,) for name in names]
 
 
 def test_a_decision_without_a_proof_allows_nothing() -> None:

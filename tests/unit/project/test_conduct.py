@@ -86,7 +86,7 @@ def test_a_check_is_all_that_it_can_come_to() -> None:
         "suite.conftest",
         "suite.probes.facts",
         "suite.serving",
-        "suite.target",
+        "suite.targets.process",
         "formats.gpu_arch",
     } <= modules_of("cuda")
     assert any(one.startswith("adapters.engine") for one in modules_of("cuda"))

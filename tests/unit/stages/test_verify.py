@@ -35,7 +35,7 @@ from pipeline.stages.audit.coverage import reach_of
 from pipeline.suite import check_environment, check_server, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
-from pipeline.suite.target import interpreter
+from pipeline.suite.targets.container import interpreter
 from tests.builders import CPU_CELL, CUDA_CELL, PYTORCH_CELL
 from tests.unit.stages.audit.audited_image import library
 

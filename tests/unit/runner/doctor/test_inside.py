@@ -12,7 +12,7 @@ import pytest
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.runner.doctor import inside
 from pipeline.suite.probes import MARK
-from pipeline.suite.target import Completed
+from pipeline.suite.targets.target import Completed
 from tests.unit.compat.test_no_cuda import NO_LIBRARY, PIP, sight
 
 CPU = {"torch": "2.13.0+cpu", "cuda": None, "torches": ("torch 2.13.0+cpu in /opt/venv by uv",)}
