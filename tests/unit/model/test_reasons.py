@@ -20,6 +20,7 @@ def trees() -> tuple[ast.Module, ...]:
     return tuple(ast.parse(path.read_text()) for path in paths)
 
 
+@cache
 def named() -> set[str]:
     """The codes that the package names, as ``ReasonCode.NAME``."""
     return {
@@ -32,6 +33,7 @@ def named() -> set[str]:
     }
 
 
+@cache
 def refusing_rules() -> set[str]:
     """The rules of compatibility that may say more than OK, WARN or UNKNOWN: those that leave a cell out."""
     mild = {"Level.OK", "Level.WARN", "Level.UNKNOWN"}
