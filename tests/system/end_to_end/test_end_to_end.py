@@ -76,11 +76,10 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     home = tmp_path_factory.mktemp("home")
     checkout = home / "checkout"
     checkout.mkdir()
-    for name in ("matrix.yaml", "locks"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, checkout / name)
-    with (checkout / "matrix.yaml").open("a") as matrix:
-        matrix.write("verify: {healthy_seconds: 150}\n")  # one of the saboteurs never becomes healthy
+    shutil.copytree(ROOT / "locks", checkout / "locks")
+    for name, healthy_seconds in (("matrix.yaml", 150), (IMPATIENT, 15)):
+        matrix = (ROOT / "matrix.yaml").read_text()
+        (checkout / name).write_text(f"{matrix}verify: {{healthy_seconds: {healthy_seconds}}}\n")
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
     environment = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
     port = _free_port()
@@ -232,6 +231,9 @@ def _layers(user: User, cell: str) -> set[str]:
     return {str(layer.digest) for layer in manifest.layers}
 
 
+IMPATIENT = "impatient.yaml"
+"""The same matrix, which waits a tenth as long for a server: for the one that never becomes healthy."""
+
 SABOTEURS = {
     "torch-swapped": (FIRST, r": contents: .*torch"),
     "constant-answer": (FIRST, r"check correct: failed\n.*token"),
@@ -249,7 +251,8 @@ def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur
     before = Registry(user.repository).tags()
     _push_over(ROOT / "tests" / "saboteurs" / saboteur, image, build_tag)
     try:
-        done = user.types("verify", cell)
+        matrix = IMPATIENT if saboteur == "never-answers" else "matrix.yaml"
+        done = user.types("verify", cell, "--matrix", matrix)
         ended(done, 1)
         assert re.search(reason, done.stderr, flags=re.DOTALL), done.stderr
         assert f"python -m pipeline verify {cell}" in done.stderr
