@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the layer that all others stand on: an empty virtual environment, a home and, with vLLM, its server.
+# Makes the layer that all others stand on: an empty virtual environment, a home and, with vLLM, its server and
+# the health check of that.
 # usage: environment.sh PYTHON, the version that the cell asks for ("3.11").
 set -eu
 have=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -12,6 +13,10 @@ mkdir -p /environment/opt /environment/home/app /environment/usr/local/bin
 cp -a /opt/venv /environment/opt/venv
 chown 1000:0 /environment/home/app
 chmod 2775 /environment/home/app
-if [ -e /tools/serve.py ]; then install -m 755 /tools/serve.py /environment/usr/local/bin/serve; fi
+for program in serve alive; do
+    if [ -e "/tools/$program.py" ]; then
+        install -m 755 "/tools/$program.py" "/environment/usr/local/bin/$program"
+    fi
+done
 # One constant modification time makes two builds the same bytes.
 find /environment -exec touch -h -d @1577836800 {} +

@@ -51,6 +51,8 @@ _INSTALLS = "/tools/install.sh"
 SCRIPTS = ("environment.sh", "install.sh")
 SERVE = "serve.py"
 """The program that starts vLLM's server; an image without vLLM has none."""
+ALIVE = "alive.py"
+"""The health check of that server."""
 TRIM = "trim.py"
 """The program that takes files out of what was installed; an image that needs all of them has none."""
 
@@ -284,7 +286,7 @@ def _wheel_folder(
 
 def _scripts(spec: Spec) -> tuple[str, ...]:
     """The scripts that a build of this cell is handed."""
-    return (*SCRIPTS, *([SERVE] if spec.cell.vllm else []), *([TRIM] if spec.trim else []))
+    return (*SCRIPTS, *([SERVE, ALIVE] if spec.cell.vllm else []), *([TRIM] if spec.trim else []))
 
 
 def _tool_folder(here: Path, spec: Spec, images: Path, uv_wheel: Path) -> Path:
@@ -332,9 +334,14 @@ def _env_lines(spec: Spec) -> Iterator[str]:
 
 
 def _entry_lines(cell: Cell) -> tuple[str, ...]:
-    """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init."""
+    """What the image starts: vLLM's server, on its port; without vLLM Python, under the same init.
+
+    A server loads for as long as it needs: it counts as started with the first look that finds it well.
+    """
     if cell.vllm:
-        return ("EXPOSE 8000", 'ENTRYPOINT ["/usr/local/bin/serve"]')
+        often = "--interval=10s --timeout=10s --start-period=1h --retries=3"
+        health = f'HEALTHCHECK {often} CMD ["/usr/local/bin/alive"]'
+        return ("EXPOSE 8000", health, 'ENTRYPOINT ["/usr/local/bin/serve"]')
     return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
 
 

@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "7109d8ffa88db35439344a59fdb03d134be11ab6fa8cf78c8ed33915bc7194dd"
+COMMITTED = "5a94098ab6d2bdd01648bb214e066b97bd26d177a5efb78e303cac32c3f04593"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
@@ -37,7 +37,7 @@ def test_no_move_and_no_renaming_changes_a_key() -> None:
     assert key() == COMMITTED
 
 
-FILES = ("Dockerfile", *build.SCRIPTS, build.SERVE, "tools.txt")
+FILES = ("Dockerfile", *build.SCRIPTS, build.SERVE, build.ALIVE, "tools.txt")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -54,9 +54,10 @@ def test_another_word_in_the_recipe_is_the_same_image(name: str, tmp_path: Path)
     assert key(images=images) == key()
 
 
-def test_another_server_script_is_no_other_image_where_nothing_serves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [build.SERVE, build.ALIVE])
+def test_another_server_script_is_no_other_image_where_nothing_serves(name: str, tmp_path: Path) -> None:
     images = shutil.copytree(IMAGES, tmp_path / "images")
-    (images / build.SERVE).write_text("changed\n")
+    (images / name).write_text("changed\n")
     assert key(PYTORCH_SPEC, images=images) == key(PYTORCH_SPEC)
 
 
@@ -65,6 +66,14 @@ def test_an_image_with_vllm_starts_its_server_on_its_port() -> None:
     assert 'ENTRYPOINT ["/usr/local/bin/serve"]' in recipe
     assert "EXPOSE 8000" in recipe
     assert 'ENV SERVE_ARGS="--seed=0"' in recipe
+
+
+def test_an_image_with_vllm_is_healthy_while_its_engine_makes_progress() -> None:
+    (health,) = (
+        line for line in build.recipe_of(SPEC, IMAGES).splitlines() if line.startswith("HEALTHCHECK")
+    )
+    assert health.endswith('CMD ["/usr/local/bin/alive"]')
+    assert "HEALTHCHECK" not in build.recipe_of(PYTORCH_SPEC, IMAGES)
 
 
 def test_an_image_without_vllm_starts_python_and_claims_no_server() -> None:
