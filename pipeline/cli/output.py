@@ -62,6 +62,13 @@ def narrate_failures(statuses: Iterable[Status], is_failure: Callable[[Status], 
             narrate(report.failure(status))
 
 
+def narrate_scopes(statuses: Iterable[Status]) -> None:
+    """How far each record of a run goes: what it certifies, and what it does not."""
+    for status in statuses:
+        for sentence in report.scope_of(status):
+            narrate(f"{status.cell.id}: {sentence}")
+
+
 # -- which rows are failures ------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ from pipeline.model.certificates import (
     WaivedFinding,
 )
 from pipeline.model.decisions import Decision, Publication
+from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
@@ -70,6 +71,7 @@ from pipeline.model.rehearsals import (
     rehearsed_checks_of,
 )
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
+from pipeline.model.scopes import Scope, certifies
 from pipeline.model.shown import shown, shown_json, shown_lines
 from pipeline.model.statements import Attestations, Certified, Links, Proof, Rehearsed, Statement
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
@@ -115,6 +117,8 @@ __all__ = [
     "CheckName",
     "Conditions",
     "Decision",
+    "Deployment",
+    "DeploymentRecord",
     "Digest",
     "DriverFloor",
     "Estimate",
@@ -160,6 +164,7 @@ __all__ = [
     "RuleFamily",
     "RuleName",
     "Severity",
+    "Scope",
     "Sha",
     "Sizes",
     "Spec",
@@ -175,6 +180,7 @@ __all__ = [
     "WaivedFinding",
     "Waiver",
     "canonical",
+    "certifies",
     "checks_of",
     "index_of",
     "key_of",

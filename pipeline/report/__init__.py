@@ -7,11 +7,12 @@ that could not be proven here is pending. rich is imported by what draws, so tha
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
-from pipeline.model import Outcome, ReasonCode, State, to_json
+from pipeline.model import Outcome, ReasonCode, State, certifies, to_json
+from pipeline.report import scope
 from pipeline.report.diagnosed import brief as brief_diagnosis
 from pipeline.report.text import brief, escaped, line, printable
 
@@ -62,10 +63,18 @@ def table(statuses: Iterable[Status]) -> Table:
 
 
 def markdown(statuses: Iterable[Status]) -> str:
-    """The summary as a Markdown table."""
+    """The summary as a Markdown table, and below it how far each record goes."""
+    statuses = tuple(statuses)
     rule = ("---", "---", "---:", "---", "---:", "---")
     rows = (map(escaped, _row(status)) for status in statuses)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (_COLUMNS, rule, *rows))
+    drawn = "".join(f"| {' | '.join(cells)} |\n" for cells in (_COLUMNS, rule, *rows))
+    scopes = (scope.markdown(status.cell.id, certifies(status.record)) for status in statuses if status.record)
+    return drawn + "".join(scopes)
+
+
+def scope_of(status: Status) -> tuple[str, ...]:
+    """What the record of a row certifies and what it does not, in sentences; none where it has no record."""
+    return tuple(scope.sentences(certifies(status.record))) if status.record else ()
 
 
 def _row(status: Status) -> tuple[str, ...]:
@@ -123,7 +132,12 @@ def _diagnoses(status: Status) -> tuple[Diagnosis, ...]:
 
 def as_json(statuses: Iterable[Status]) -> str:
     """All statuses as JSON, with the number of the schema."""
-    return json.dumps({"schema": SCHEMA, "cells": [to_json(status) for status in statuses]}, indent=2) + "\n"
+    return json.dumps({"schema": SCHEMA, "cells": [*map(_as_json, statuses)]}, indent=2) + "\n"
+
+
+def _as_json(status: Status) -> dict[str, Any]:
+    """One row, and how far its record goes."""
+    return {**to_json(status), "certifies": to_json(certifies(status.record)) if status.record else None}
 
 
 def junit(status: Status) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline import report
 from pipeline.cli import options, output
 from pipeline.cli.command import Command
-from pipeline.model import to_json
+from pipeline.model import certifies, to_json
 from pipeline.model.errors import GOOD, REFUSED
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def _run(given: Options) -> int:
     with context.opened(given) as runner:
         decision = runner.judge(image)
     if given.json:
-        answer = {"schema": report.SCHEMA, **to_json(decision), "allowed": decision.allowed}
-        output.print_json(answer)
+        scope = to_json(certifies(decision.proof.record)) if decision.proof else None
+        answer = {**to_json(decision), "allowed": decision.allowed, "certifies": scope}
+        output.print_json({"schema": report.SCHEMA, **answer})
     if decision.allowed:
         return GOOD
     for reason in (*decision.reasons, *decision.rejected):
@@ -48,7 +49,7 @@ COMMAND = Command(
     ),
     examples=(
         ('gate "$IMAGE"', "IMAGE is host/path@sha256:…; the reasons go to stderr"),
-        ('gate "$IMAGE" --json', "with the proof and the certificate by which it may"),
+        ('gate "$IMAGE" --json', "with the proof and the certificate by which it may, and what they leave open"),
         ('gate "$IMAGE" --repository ghcr.io/example/vllm', "one that was built for another repository"),
     ),
     add_options=_add_options,

@@ -4,6 +4,7 @@
     certificates  what the files say
     rehearsals    what was seen without the GPU that the image needs
     parts         what a day with a GPU showed; beside no image
+    deployments   what a server answered that runs already; beside no image
     predicates    statements of types of our own
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
@@ -18,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, parts, rehearsals, store
+from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
 from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
@@ -40,6 +41,7 @@ __all__ = [
     "clean",
     "complete_lists",
     "copy",
+    "deployments",
     "parts",
     "read",
     "rehearsals",
