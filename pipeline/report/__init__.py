@@ -68,7 +68,9 @@ def markdown(statuses: Iterable[Status]) -> str:
     rule = ("---", "---", "---:", "---", "---:", "---")
     rows = (map(escaped, _row(status)) for status in statuses)
     drawn = "".join(f"| {' | '.join(cells)} |\n" for cells in (_COLUMNS, rule, *rows))
-    scopes = (scope.markdown(status.cell.id, certifies(status.record)) for status in statuses if status.record)
+    scopes = (
+        scope.markdown(status.cell.id, certifies(status.record)) for status in statuses if status.record
+    )
     return drawn + "".join(scopes)
 
 

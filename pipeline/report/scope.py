@@ -16,12 +16,13 @@ _SHORT = 19
 
 
 def sentences(scope: Scope) -> Iterator[str]:
-    """One sentence for what is certified, and one for each thing that is not."""
+    """One for what is certified, one for what is not, and one for each reason why a check was not run."""
     yield _certified(scope)
     if scope.passed:
         yield f"does not certify {', '.join(_beyond(scope))}"
-    for name, reason in scope.not_run:
-        yield f"not run: {name}: {line(reason)}"
+    for reason in dict.fromkeys(reason for _, reason in scope.not_run):
+        names = (name for name, its in scope.not_run if its == reason)
+        yield f"not run: {', '.join(names)}: {line(reason)}"
 
 
 def markdown(name: str, scope: Scope) -> str:

@@ -19,17 +19,15 @@ _OF_PYTORCH_ALONE = {"compile"}
 _REASONS = {
     **dict.fromkeys(suite.OF_ENVIRONMENT, "an address shows no environment; try its image or its Python"),
     "device": "an address shows no machine",
-    **dict.fromkeys(("shutdown", "drain"), "the server has clients: it is not ended"),
-    **dict.fromkeys(("overload", "alive"), "the server has clients: it is not brought to its limits"),
 }
-_OTHER_REASON = "it takes a server of its own, started for it"
+_OTHER_REASON = "it takes a server of its own: this one has clients"
 
 
 def ask(server: Deployed, progress: Callable[[str], None]) -> tuple[Check, ...]:
     """Every check of a server in the suite's order: made, or not run with the reason.
 
-    ``progress`` is told the name of each check that ended. Where the server is not healthy, nothing more is
-    asked of it.
+    ``progress`` is told the name of each check that ended. Where the server is not healthy, or once was
+    silent, nothing more is asked of it.
     """
     return tuple(_asked(server, progress))
 
@@ -41,8 +39,8 @@ def _asked(server: Deployed, progress: Callable[[str], None]) -> Iterator[Check]
             continue
         if name not in ASKED:
             yield _not_run(name, _REASONS.get(name, _OTHER_REASON))
-        elif not is_up:
-            yield _not_run(name, "the server is not up")
+        elif not is_up or server.is_silent:
+            yield _not_run(name, "the server no longer answers" if is_up else "the server is not up")
         else:
             check = _check(name, server)
             is_up = is_up and (name != "serve" or check.outcome is Outcome.PASSED)
@@ -84,7 +82,9 @@ def _check(name: str, server: Deployed) -> Check:
     except Exception as error:  # noqa: BLE001 - an answer of a form that nobody foresaw
         outcome, expected, seen = Outcome.FAILED, "no error", brief(f"{type(error).__name__}: {error}")
     seconds = time.monotonic() - started
-    return Check(name=name, outcome=outcome, seconds=seconds, expected=expected, seen=seen, facts=server.facts)
+    return Check(
+        name=name, outcome=outcome, seconds=seconds, expected=expected, seen=seen, facts=server.facts
+    )
 
 
 def _not_run(name: str, reason: str) -> Check:

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from pipeline.suite.deployed import Deployed
+    from pipeline.suite.dtypes import Dtype
 
 SHORT = 16
 """Tokens of a short answer."""
 STEPS = 32
 """Tokens of an answer that is compared."""
-MOST = 1 << 17
+MAX_PROMPT_TOKENS = 1 << 17
 """Tokens of the longest prompt that a deployment is sent, which it has to refuse."""
-_DTYPE = "bfloat16"
+_DTYPE: Dtype = "bfloat16"
 """What a server may calculate in, where nobody can ask it: the coarsest type of production."""
 _SURELY = 1e-3
 """By how much rounding may bring a probability over one."""
@@ -56,7 +57,7 @@ class _Answer:
 
 
 def check_serve(server: Deployed) -> None:
-    """It is healthy now, and lists the model that is asked. Where a gateway hides its health, that is noted."""
+    """It lists the model that is asked, and is healthy now; where a gateway hides that, it is noted."""
     if server.trouble:
         raise server.trouble
     server.note("vllm", server.says.vllm or "not said")
@@ -101,7 +102,7 @@ def check_chat(server: Deployed) -> None:
 
 
 def check_stream(server: Deployed) -> None:
-    """A streamed answer comes in several parts, which are the answer without streaming, as far as it is clear."""
+    """A streamed answer comes in several parts: those of the other one, as far as that is clear."""
     alone = _ask(server, _prompts()[1])
     parts = server.ask("a streamed completion", lambda client: _streamed(client, server, _prompts()[1]))
     expect_that("more than one part", len(parts) > 1, f"{len(parts)} part")
@@ -146,7 +147,7 @@ def check_limits(server: Deployed) -> None:
         "an unknown model": json.dumps(valid | {"model": f"not-{server.says.model}"}).encode(),
     }
     context = server.says.context
-    if context and context < MOST:  # as tokens, so that nobody has to read a long text
+    if context and context < MAX_PROMPT_TOKENS:  # as tokens, so that nobody has to read a long text
         wrong["a prompt over the context length"] = completion(server.says.model, [1] * (context + 1), 1)
     else:
         server.note("left-out", "a prompt over the context length: that is not said, or too long to be sent")
@@ -198,14 +199,18 @@ def _streamed(client: OpenAI, server: Deployed, prompt: str) -> list[str]:
 
 def _ask(server: Deployed, prompt: str) -> _Answer:
     """A greedy answer. Raises Mismatch where it has no log-probabilities at each of its pieces."""
-    answer = server.ask("a completion", lambda client: _completed(client, server, prompt, STEPS, logprobs=BEST))
+
+    def question(client: OpenAI) -> Any:
+        return _completed(client, server, prompt, STEPS, logprobs=BEST)
+
+    answer = server.ask("a completion", question)
     choice = answer.choices[0]
     try:
         pieces = tuple(map(str, choice.logprobs.tokens))
         best = tuple(
             tuple(sorted(map(float, at.values()), reverse=True)) for at in choice.logprobs.top_logprobs
         )
-        return _Answer(choice.text, pieces, best, int(answer.usage.prompt_tokens))
+        return _Answer(choice.text, pieces, best, answer.usage.prompt_tokens)
     except (AttributeError, TypeError, ValueError) as error:
         raise Mismatch("log-probabilities at each token, and usage", f"{choice!r}"[:300]) from error
 

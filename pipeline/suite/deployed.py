@@ -7,7 +7,7 @@ It has clients of its own, so nothing here is asked that could harm them: a few 
 from __future__ import annotations
 
 import json
-from functools import cached_property
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,7 +33,7 @@ TOGETHER = 6
 MAX_BODY_BYTES = 4 << 20
 """Of an answer that is read as text; a list of models has some kilobytes."""
 
-_MOST_LISTED = 10
+_MAX_LISTED = 10
 """Models that a message names."""
 
 _CONNECT_SECONDS = 10.0
@@ -67,8 +67,15 @@ class Deployed:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self.trouble: Mismatch | None = None
         self.facts: dict[str, str] = {}
+        self.is_silent = False
         self._http = httpx.Client(trust_env=not is_here, headers=headers)  # a proxy is on no way to here
-        self._trusts_proxies = not is_here
+        self._client = OpenAI(
+            base_url=f"{self._url}/v1",
+            api_key=key or "none",
+            max_retries=0,
+            timeout=seconds,
+            http_client=DefaultHttpxClient(trust_env=not is_here, follow_redirects=False),
+        )
         try:
             self.says = self._described(model)
         except BaseException:
@@ -84,15 +91,16 @@ class Deployed:
     def close(self) -> None:
         """Close the connections to it."""
         self._http.close()
+        self._client.close()
 
     def note(self, name: str, value: str) -> None:
         """Keep a fact for the line of the check that runs."""
         self.facts[name] = value
 
     def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
-        """Send a request with the official client. Raises Mismatch where it is refused, or late."""
+        """Send a request with the official client, once. Raises Mismatch where it is refused, or late."""
         try:
-            answer = within(self.seconds, what, lambda: question(self.client))
+            answer = self._in_time(what, lambda: question(self._client))
         except openai.OpenAIError as error:
             raise Mismatch(what, f"{type(error).__name__}: {error}") from error
         if isinstance(answer, str):  # the client returns an answer that is not JSON as text
@@ -107,18 +115,6 @@ class Deployed:
         """The response to these bytes. Raises Mismatch where there is none in time."""
         return self._fetch("POST", path, body)
 
-    @cached_property
-    def client(self) -> OpenAI:
-        """The official client; it sends each request only once, and follows nobody elsewhere."""
-        http = DefaultHttpxClient(trust_env=self._trusts_proxies, follow_redirects=False)
-        return OpenAI(
-            base_url=f"{self._url}/v1",
-            api_key=self._key or "none",
-            max_retries=0,
-            timeout=self.seconds,
-            http_client=http,
-        )
-
     def _fetch(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         headers = {"content-type": "application/json"}
         url, seconds = f"{self._url}{path}", self.seconds
@@ -129,14 +125,23 @@ class Deployed:
                 whole = b""
                 for part in response.iter_bytes():
                     whole += part
-                    if len(whole) > MAX_BODY_BYTES:
-                        raise Mismatch(f"an answer of at most {MAX_BODY_BYTES} bytes at {path}", "a larger one")
+                    expect_that(
+                        f"at most {MAX_BODY_BYTES} bytes at {path}", len(whole) <= MAX_BODY_BYTES, "more"
+                    )
                 return httpx.Response(response.status_code, content=whole)
 
         try:
-            return within(seconds, f"an answer at {path}", answer)
+            return self._in_time(f"an answer at {path}", answer)
         except httpx.HTTPError as error:
             raise Mismatch(f"an answer at {path}", f"{type(error).__name__}: {error}") from error
+
+    def _in_time(self, what: str, call: Callable[[], T]) -> T:
+        """What the call returns. Where it takes too long, the server is silent, and is asked no more."""
+        started = time.monotonic()
+        try:
+            return within(self.seconds, what, call)
+        finally:
+            self.is_silent = self.is_silent or time.monotonic() - started >= self.seconds
 
     def _described(self, model: str | None) -> Deployment:
         """What it says of itself; why it serves nothing, where that is so, is kept for the first check.
@@ -158,7 +163,7 @@ class Deployed:
         if listed.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and not self._key:
             hint = "hand over the key that it wants: --key-file FILE"
             raise UsageError(f"{self._url} answers {listed.status_code} at /v1/models", hint=hint)
-        expect("status at /v1/models:", int(httpx.codes.OK), listed.status_code)
+        expect("status at /v1/models:", 200, listed.status_code)
         return _chosen(self._url, cards_of(listed.content), model)
 
     def _vllm(self) -> str:
@@ -208,7 +213,7 @@ def _chosen(url: str, cards: tuple[_Card, ...], model: str | None) -> _Card:
 
     Raises Mismatch where it is not there, UsageError where there are several to choose from.
     """
-    listed = ", ".join(shown(card.id) for card in cards[:_MOST_LISTED]) or "none"
+    listed = ", ".join(shown(card.id) for card in cards[:_MAX_LISTED]) or "none"
     found = [card for card in cards if (card.id == model if model else card.parent is None)]
     expect_that(f"the model {shown(model or '')}".rstrip() + " in /v1/models", bool(found), listed)
     if len(found) > 1 and not model:

@@ -49,7 +49,10 @@ COMMAND = Command(
     ),
     examples=(
         ('gate "$IMAGE"', "IMAGE is host/path@sha256:…; the reasons go to stderr"),
-        ('gate "$IMAGE" --json', "with the proof and the certificate by which it may, and what they leave open"),
+        (
+            'gate "$IMAGE" --json',
+            "with the proof and the certificate by which it may, and what they leave open",
+        ),
         ('gate "$IMAGE" --repository ghcr.io/example/vllm', "one that was built for another repository"),
     ),
     add_options=_add_options,

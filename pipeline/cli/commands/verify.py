@@ -1,4 +1,4 @@
-"""``verify``: the suite in each image, or on what is no cell: an environment, any image, a server's address."""
+"""``verify``: the suite in each image, in an environment, or asked of a server that runs already."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def _refuse_mixed(given: Options) -> None:
     if named and len(what) > 1:
         raise UsageError(f"{' and '.join(what)} are tried one at a time", hint="leave out all but one")
     if (given.model or given.key_file) and not given.url:
-        raise UsageError("--model and --key-file are of a server at --url", hint="add --url, or leave them out")
+        raise UsageError(
+            "--model and --key-file are of a server at --url", hint="add --url, or leave them out"
+        )
 
 
 def _proven(given: Options) -> int:
@@ -84,9 +86,7 @@ def _asked(given: Options) -> int:
     from pipeline.runner import deployments
 
     with context.opened(given, signs=True) as runner:
-        record = deployments.try_out(
-            runner.services, runner.reporter, given.url, given.model, given.key_file
-        )
+        record = deployments.try_out(runner.services, runner.reporter, given.url, given.model, given.key_file)
     return _answered(given, record)
 
 
@@ -120,8 +120,14 @@ COMMAND = Command(
         ("verify", "every cell that this machine can prove"),
         ("verify '*-cpu-*' --require-all", "the CPU cells; one that stays pending is a failure"),
         ("verify --python .venv/bin/python", "the environment of this interpreter"),
-        ("verify --url http://127.0.0.1:8000", "a server that runs already; it has one model, and wants no key"),
-        ("verify --url https://host.example --model NAME --key-file key", "one behind a key, after a deployment"),
+        (
+            "verify --url http://127.0.0.1:8000",
+            "a server that runs already; it has one model, and wants no key",
+        ),
+        (
+            "verify --url https://host.example --model NAME --key-file key",
+            "one behind a key, after a deployment",
+        ),
     ),
     add_options=_add_options,
     run=_run,

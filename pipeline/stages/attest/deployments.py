@@ -1,4 +1,4 @@
-"""What was asked of a server that runs already, signed: a statement of a type of its own; no gate reads it."""
+"""What a server answered that runs already, signed: a statement of a type of its own, which no gate reads."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ A function that parses and that none of these samples brings to run must stand i
 from __future__ import annotations
 
 from tests.fuzz.readers import (
+    deployments,
     engine,
     environments,
     evidence,
@@ -30,4 +31,5 @@ READERS = (
     *engine.READERS,
     *registry.READERS,
     *environments.READERS,
+    *deployments.READERS,
 )
