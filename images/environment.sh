@@ -9,10 +9,10 @@ if [ "$have" != "$1" ]; then
     exit 1
 fi
 python3 -m venv --without-pip /opt/venv
-mkdir -p /environment/opt /environment/home/app /environment/usr/local/bin
+mkdir -p /environment/opt /environment/home/app/.cache /environment/usr/local/bin
 cp -a /opt/venv /environment/opt/venv
-chown 1000:0 /environment/home/app
-chmod 2775 /environment/home/app
+chown -R 1000:0 /environment/home/app
+chmod 2775 /environment/home/app /environment/home/app/.cache
 for program in serve alive; do
     if [ -e "/tools/$program.py" ]; then
         install -m 755 "/tools/$program.py" "/environment/usr/local/bin/$program"

@@ -27,13 +27,24 @@ CheckName = Literal[
     "device",
     "compile",
     "limits",
+    "memory",
+    "drain",
+    "cache",
+    "offline",
+    "any_user",
+    "read_only",
     "shutdown",
     "exact",
+    "preemption",
+    "overload",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 """Every check that the suite knows."""
 
-_OF_A_SERVER = {"serve", "complete", "chat", "stream", "limits", "shutdown"}
+_OF_A_SERVER = {
+    *("serve", "complete", "chat", "stream", "limits", "memory", "drain"),
+    *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
+}
 _OF_PYTORCH_ALONE = {"compile"}
 _OF_A_GPU = {"device"}
 
@@ -123,7 +134,8 @@ class Trial(Frozen):
 
     A trial that ``rehearses`` is one without the GPU that the cell needs: a double of the driver stands in
     for it, which defines ``driver_symbols``, all that the image asks of the driver's libraries.
-    ``gpu_memory`` is the share of a GPU's memory that a server takes.
+    ``gpu_memory`` is the share of a GPU's memory that a server takes, ``resident_bytes`` the most that its
+    processes may hold of this machine's.
     """
 
     cell: Cell
@@ -134,6 +146,7 @@ class Trial(Frozen):
     serve: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     gpu_memory: float = 0.9
+    resident_bytes: int = 1 << 62
     rehearses: bool = False
     driver_symbols: tuple[str, ...] = ()
     healthy_seconds: float = 600

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.adapters import buildx, wheel_cache
+from pipeline.compat import server_arguments
 from pipeline.formats import wheels, zips
 from pipeline.formats.recipes import without_prose
 from pipeline.formats.units import size
@@ -107,11 +108,16 @@ def layers_of_recipe(layers: Sequence[Layer]) -> int:
     return last + 1 + any(command.startswith("WORKDIR /home/app") for command in above) if last >= 0 else 0
 
 
+WRITABLE = "/home/app /tmp"
+"""The only places that an image writes to; its root may be read-only where these are mounted."""
+
+
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
-    """The OCI labels of the image: every axis, the lock's digest, the driver that CUDA needs."""
+    """The OCI labels of the image: its axes, the lock's digest, the driver that CUDA needs, where it writes."""
     cell = spec.cell
     axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
     more = {"platform": cell.platform, "cell": cell.id, "lock": lock.digest, "driver.min": driver or "none"}
+    more |= {"writable": WRITABLE}
     return {f"{PROJECT}.{name}": value for name, value in {**axes, **more}.items()}
 
 
@@ -323,7 +329,8 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def _env_lines(spec: Spec) -> Iterator[str]:
     gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
-    serve = {"SERVE_ARGS": shlex.join(spec.serve)} if spec.serve and spec.cell.vllm else {}
+    words = (*server_arguments.defaults(spec.cell, spec.gpu_memory), *spec.serve)
+    serve = {"SERVE_ARGS": shlex.join(words)} if words and spec.cell.vllm else {}
     for name, value in {**gpu, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
             raise UsageError(

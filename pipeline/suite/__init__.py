@@ -12,20 +12,30 @@ from typing import TYPE_CHECKING
 from pipeline.model import checks_of, rehearsed_checks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.model import Cell
 
 
-OF_ENVIRONMENT = frozenset({"versions", "cuda", "imports"})
-"""The checks of ``check_environment.py``, which need nothing that was started."""
+_FILES: Mapping[str, tuple[str, ...]] = {
+    "check_environment.py": ("versions", "cuda", "imports"),
+    "check_load.py": ("memory", "drain"),
+    "check_hardened.py": ("cache", "offline", "any_user", "read_only", "shutdown"),
+    "check_bounded.py": ("exact", "preemption", "overload"),
+}
+"""The checks of each file, but for those of what answers: vLLM's server of production, or PyTorch alone."""
 
 
 def tests_of(cell: Cell) -> tuple[str, ...]:
     """The checks of such a cell, as pytest names them, in the order in which they run."""
+    here = Path(__file__)
+    return tuple(f"{here.with_name(_file_of(name, cell))}::check_{name}" for name in checks_of(cell))
+
+
+def _file_of(name: str, cell: Cell) -> str:
+    of_all = _FILES if cell.vllm else {"check_environment.py": _FILES["check_environment.py"]}
     of_answers = "check_server.py" if cell.vllm else "check_pytorch.py"
-    files = {
-        name: "check_environment.py" if name in OF_ENVIRONMENT else of_answers for name in checks_of(cell)
-    }
-    return tuple(f"{Path(__file__).with_name(file)}::check_{name}" for name, file in files.items())
+    return next((file for file, names in of_all.items() if name in names), of_answers)
 
 
 def rehearsed_of(vllm: str | None) -> tuple[str, ...]:

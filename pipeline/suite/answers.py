@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.suite.dtypes import BEST, clear
+from pipeline.suite.dtypes import BEST, clear, expect_logprobs
 from pipeline.suite.expect import Mismatch, expect_that, expect_tokens
+from pipeline.suite.live_server import NOT_SAID
 from pipeline.suite.serving import SERVED
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from pipeline.suite.dtypes import Dtype
+    from pipeline.suite.live_server import LiveServer
+    from pipeline.suite.serving import Serving
+
+    Note = Callable[[str, str], None]
 
 Best = tuple[float, ...]
 """The largest log-probabilities at one token, the largest first."""
@@ -84,3 +89,28 @@ def expect_reference(what: str, reference: Mapping[str, Any], actual: Sequence[i
     count = clear_until(reference["logprobs"], dtype)
     expect_tokens(f"{what}, Transformers", reference["tokens"][:count], actual[:count])
     return count
+
+
+def expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
+    """Greedy tokens are those of Transformers in float32 on the same weights, as far as its choice is clear.
+
+    The tiny model's are clear at every token, and the golden ones; its log-probabilities are compared too.
+    """
+    references, compared, deviations = trial_run.reference()["answers"], 0, []
+    for index, (prompt, reference) in enumerate(zip(trial_run.prompts, references, strict=True)):
+        what, asked = f"prompt {index + 1}", question(prompt, trial_run.steps)
+        answer = answer_of(server.ask("a completion", asked).choices[0])
+        compared += expect_reference(what, reference, answer.tokens, server.dtype)
+        if trial_run.golden:
+            expect_tokens(f"{what}, golden", trial_run.golden.answers[index].tokens, answer.tokens)
+            deviations.append(expect_logprobs(what, reference["logprobs"], answer.best, server.dtype))
+    expect_that("tokens of which Transformers is sure in this type", compared > 0, "none")
+    note("tokens-compared", f"{compared}")
+    if deviations:
+        note("logprob-deviation", f"{max(deviations):.6f}")
+
+
+def expect_dtype(server: LiveServer) -> None:
+    """The server calculates in the type that it was asked for, if its log names one."""
+    seen = server.choices()["dtype"]
+    expect_that(f"dtype {server.dtype} in the server's log", seen in (server.dtype, NOT_SAID), seen)

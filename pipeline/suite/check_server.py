@@ -1,13 +1,8 @@
-"""The checks of a cell with vLLM, in this order.
-
-They share one server, in the number type of production, which ``shutdown`` ends; ``exact`` starts another.
-"""
+"""The checks of a cell with vLLM that the server of production answers: it runs as the image is shipped."""
 
 from __future__ import annotations
 
 import json
-import re
-import time
 from typing import TYPE_CHECKING
 
 from pipeline.suite import device
@@ -15,15 +10,16 @@ from pipeline.suite.answers import (
     Answer,
     answer_of,
     complete,
+    expect_answers,
+    expect_dtype,
     expect_reference,
     question,
     tokens_of,
 )
-from pipeline.suite.dtypes import expect_logprobs
-from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens, poll, within
+from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
 from pipeline.suite.golden import CHAT_STEPS, MESSAGE, STEPS
-from pipeline.suite.live_server import NOT_SAID
-from pipeline.suite.serving import CONTEXT, SERVED
+from pipeline.suite.metrics import settle, work_done
+from pipeline.suite.serving import SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +37,6 @@ SHORT = 16
 """Tokens of a short answer."""
 SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""
-_SETTLE_SECONDS = 10.0
 _ROUNDS = 10
 """How often prompts are sent together before the check fails because none ran together."""
 
@@ -58,13 +53,7 @@ def check_serve(trial_run: Serving, request: pytest.FixtureRequest, note: Note) 
     request.node.user_properties.append(("seconds", seconds))
     for name, value in server.choices().items():
         note(name, value)
-    _expect_dtype(server)
-
-
-def _expect_dtype(server: LiveServer) -> None:
-    """The server calculates in the type that it was asked for, if its log names one."""
-    seen = server.choices()["dtype"]
-    expect_that(f"dtype {server.dtype} in the server's log", seen in (server.dtype, NOT_SAID), seen)
+    expect_dtype(server)
 
 
 def check_complete(trial_run: Serving, healthy_server: LiveServer) -> None:
@@ -122,26 +111,7 @@ def check_correct(trial_run: Serving, healthy_server: LiveServer, note: Note) ->
     A pass does not say that every kernel of the image is right: those that the tiny model calls are. Of a
     model of your own, tokens count as far as Transformers is sure of them, and log-probabilities do not.
     """
-    _expect_answers(trial_run, healthy_server, note)
-
-
-def _expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
-    """Greedy tokens are those of Transformers in float32 on the same weights, as far as its choice is clear.
-
-    The tiny model's are clear at every token, and the golden ones; its log-probabilities are compared too.
-    """
-    references, compared, deviations = trial_run.reference()["answers"], 0, []
-    for index, (prompt, reference) in enumerate(zip(trial_run.prompts, references, strict=True)):
-        what, asked = f"prompt {index + 1}", question(prompt, trial_run.steps)
-        answer = answer_of(server.ask("a completion", asked).choices[0])
-        compared += expect_reference(what, reference, answer.tokens, server.dtype)
-        if trial_run.golden:
-            expect_tokens(f"{what}, golden", trial_run.golden.answers[index].tokens, answer.tokens)
-            deviations.append(expect_logprobs(what, reference["logprobs"], answer.best, server.dtype))
-    expect_that("tokens of which Transformers is sure in this type", compared > 0, "none")
-    note("tokens-compared", f"{compared}")
-    if deviations:
-        note("logprob-deviation", f"{max(deviations):.6f}")
+    expect_answers(trial_run, healthy_server, note)
 
 
 def check_batch(trial_run: Serving, healthy_server: LiveServer) -> None:
@@ -175,16 +145,16 @@ def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -
     Where the server itself was almost undecided, requests beside it may lead to another token, and then to
     another answer; the tiny model never is.
     """
-    _settle(server)
-    before = _work_done(server)
+    settle(server)
+    before = work_done(server)
     tasks = [_start_question(server, prompt) for prompt in trial_run.prompts]
     for index, (task, answer) in enumerate(zip(tasks, alone, strict=True)):
         tokens = tokens_of(task.result(server.trial.answer_seconds, "an answer").choices[0])
         count = answer.clear_until(server.dtype)
         expect(f"prompt {index + 1} beside others: number of tokens", len(answer.tokens), len(tokens))
         expect_tokens(f"prompt {index + 1} beside others", answer.tokens[:count], tokens[:count])
-    _settle(server)
-    tokens_done, steps = (now - then for now, then in zip(_work_done(server), before, strict=True))
+    settle(server)
+    tokens_done, steps = (now - then for now, then in zip(work_done(server), before, strict=True))
     expect("tokens generated:", sum(len(answer.tokens) for answer in alone), tokens_done)
     return tokens_done, steps
 
@@ -209,9 +179,10 @@ def check_limits(healthy_server: LiveServer) -> None:
 
     A pass does not say that the server bears whatever is sent to it: these three were.
     """
+    too_long = "x " * healthy_server.context()
     valid = {"model": SERVED, "prompt": "x", "max_tokens": 1}
     wrong = {
-        "a prompt over the context length": json.dumps(valid | {"prompt": "x " * 4 * CONTEXT}).encode(),
+        "a prompt over the context length": json.dumps(valid | {"prompt": too_long}).encode(),
         "bad JSON": b'{"model": ',
         "an unknown model": json.dumps(valid | {"model": "unknown"}).encode(),
     }
@@ -224,41 +195,6 @@ def check_limits(healthy_server: LiveServer) -> None:
         healthy_server.post("/v1/completions", json.dumps(valid).encode()).status_code,
     )
     expect("end of the server:", None, healthy_server.server.ended())
-
-
-def check_shutdown(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
-    """SIGTERM ends the server in time, with a normal exit code, and neither process nor memory is left."""
-    expect("end of the server before it was asked to:", None, healthy_server.server.ended())
-    seconds, own = healthy_server.trial.shutdown_seconds, healthy_server.pids()
-    started = time.monotonic()
-    stopped = within(
-        2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: healthy_server.server.stop(seconds)
-    )
-    took = time.monotonic() - started
-    sane = (0, 143)
-    expect_that(
-        f"exit code 0 or 143 within {seconds:g} s",
-        stopped.exit_code in sane,
-        f"{stopped.exit_code} after {took:.1f} s",
-    )
-    expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
-    if trial_run.gpus:
-        its = device.chosen(trial_run.gpus, trial_run.device_uuid())
-        note("memory-after", device.expect_given_back(its, own))
-
-
-def check_exact(trial_run: Serving, note: Note) -> None:
-    """In float32, greedy tokens and log-probabilities are the exact ones: what is left is the order of sums.
-
-    The server of production has ended by then. One that never was healthy is not tried a second time.
-    """
-    trial_run.production.require_up()
-    server = trial_run.exact_server()
-    server.await_health()
-    _expect_dtype(server)
-    _expect_answers(trial_run, server, note)
-    seconds = trial_run.trial.shutdown_seconds
-    within(2 * seconds + _SETTLE_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
 
 
 # -- questions --------------------------------------------------------------------------------------
@@ -277,32 +213,3 @@ def _stream(client: OpenAI, prompt: str, steps: int) -> list[str]:
         model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, stream=True
     )
     return [part.choices[0].text for part in parts if part.choices]
-
-
-# -- the server's own metrics -----------------------------------------------------------------------
-
-
-def _settle(server: LiveServer) -> None:
-    """Wait until nothing runs and no cache block is in use. Raises Mismatch if that does not happen."""
-    poll(_SETTLE_SECONDS, lambda: _in_use(server) == (0, 0))
-    expect("(requests running, share of cache blocks in use) when idle:", (0, 0), _in_use(server))
-
-
-def _in_use(server: LiveServer) -> tuple[float, float]:
-    """Requests running, and the share of cache blocks in use."""
-    body = server.get("/metrics")
-    return _metric(body, "vllm:num_requests_running"), _metric(body, "vllm:kv_cache_usage_perc")
-
-
-def _work_done(server: LiveServer) -> tuple[float, float]:
-    """Tokens generated, and steps of the engine, since the server's start."""
-    body = server.get("/metrics")
-    return _metric(body, "vllm:generation_tokens_total"), _metric(body, "vllm:iteration_tokens_total_count")
-
-
-def _metric(body: str, name: str) -> float:
-    """A number of the metrics, summed over engines. Raises Mismatch if it is missing."""
-    values = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", body, re.MULTILINE)
-    if not values:
-        raise Mismatch(f"{name} in /metrics", "no such metric")
-    return sum(map(float, values))

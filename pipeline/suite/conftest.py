@@ -68,6 +68,13 @@ def healthy_server(trial_run: Serving) -> LiveServer:
 
 
 @pytest.fixture
+def bounded_server(trial_run: Serving) -> LiveServer:
+    """The bounded server, which has been healthy."""
+    trial_run.bounded.require_up()
+    return trial_run.bounded
+
+
+@pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Puts a fact by its name into the check's line, whatever becomes of the check."""
     return lambda name, value: request.node.user_properties.append((_FACT, (name, value)))

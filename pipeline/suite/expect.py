@@ -77,6 +77,10 @@ class Task(Generic[T]):
         """Wait for its end, however it ends."""
         self._thread.join()
 
+    def ended(self) -> bool:
+        """Whether it has ended, however it did."""
+        return not self._thread.is_alive()
+
     def result(self, seconds: float, what: str) -> T:
         """What the call returned or raised. Raises Mismatch if it takes longer than these seconds."""
         self._thread.join(seconds)

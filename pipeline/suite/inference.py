@@ -42,8 +42,8 @@ class Inference(TrialRun):
     The model is always the tiny one: no tokenizer is needed, and the probe implements its architecture.
     """
 
-    def __init__(self, trial: Trial, log: Path) -> None:
-        super().__init__(trial, log)
+    def __init__(self, trial: Trial, _log: Path) -> None:
+        super().__init__(trial)
         self.dtype = served(trial.cell)
         answers = golden.read().answers
         self.prompts: list[Tokens] = [answer.prompt_tokens for answer in answers]

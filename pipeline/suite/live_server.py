@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 from openai import DefaultHttpxClient, OpenAI
 
 from pipeline.model.errors import MachineError
+from pipeline.suite import probes
 from pipeline.suite.expect import Mismatch, within
-from pipeline.suite.trial_run import last_line
+from pipeline.suite.trial_run import end_of, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from pipeline.model import Trial
     from pipeline.suite.dtypes import Dtype
@@ -36,16 +38,16 @@ _CHOICES = {
 
 
 class LiveServer:
-    """One server of a trial, from its start on."""
+    """One server of a trial, from its start on; ``key`` is the one that it wants of its clients."""
 
-    def __init__(self, trial: Trial, server: Server, dtype: Dtype) -> None:
-        self.trial, self.server, self.dtype = trial, server, dtype
+    def __init__(self, trial: Trial, server: Server, dtype: Dtype, key: str = "none") -> None:
+        self.trial, self.server, self.dtype, self.key = trial, server, dtype, key
         self._started = time.monotonic()
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = False
         self._pids: frozenset[int] = frozenset()
         # Our requests bypass any proxy of this machine: the server is on loopback.
-        self._http = httpx.Client(trust_env=False)
+        self._http = httpx2.Client(transport=server.http(), trust_env=False)
 
     def await_health(self) -> float:
         """Wait until the server is healthy; return the seconds since its start.
@@ -72,6 +74,11 @@ class LiveServer:
         expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
         raise Mismatch(expected, f"{answer}; log ends: {last_line(self.server.log())}")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it has been healthy."""
+        return self._is_up
+
     def require_up(self) -> None:
         """Raise Mismatch if the server was never healthy, MachineError if that could not be found out."""
         if not self._is_up:
@@ -82,6 +89,23 @@ class LiveServer:
         self._pids = self.server.pids() or self._pids
         return self._pids
 
+    def context(self) -> int:
+        """The longest prompt and answer together that it takes, in tokens."""
+        (model, *_) = self.ask("the list of models", lambda client: client.models.list().data)
+        context = getattr(model, "max_model_len", None)
+        if not isinstance(context, int):
+            raise Mismatch("max_model_len in /v1/models", f"{model!r}")
+        return context
+
+    def probe(self, name: str, *args: str) -> Any:
+        """The result of a probe that runs beside it, as its user. Raises Mismatch if it has none."""
+        seconds = self.trial.answer_seconds
+        done = self.server.python(probes.source(name), *args, seconds=seconds)
+        answer = probes.result(done.stdout)
+        if answer is None:
+            raise Mismatch(f"a result of the {name} probe within {seconds:g} s", end_of(done))
+        return answer
+
     def choices(self) -> dict[str, str]:
         """What vLLM chose for this machine, by its own log; ``NOT_SAID`` where that does not name it."""
         log = self.server.log()
@@ -90,7 +114,7 @@ class LiveServer:
 
     def ask(self, what: str, question: Callable[[OpenAI], T]) -> T:
         """Send a request with the official client; its deadline holds whatever the server does."""
-        answer = within(self.trial.answer_seconds, what, lambda: question(self._client))
+        answer = within(self.trial.answer_seconds, what, lambda: question(self.client))
         if isinstance(answer, str):  # the client returns an answer that is not JSON as text
             raise Mismatch(f"{what}, as JSON", repr(answer))
         return answer
@@ -99,9 +123,18 @@ class LiveServer:
         """The body that the server answers at this path."""
         return self._fetch(self.trial.answer_seconds, "GET", path).text
 
-    def post(self, path: str, body: bytes) -> httpx.Response:
+    def post(self, path: str, body: bytes) -> httpx2.Response:
         """The server's response to these bytes."""
         return self._fetch(self.trial.answer_seconds, "POST", path, body)
+
+    @contextmanager
+    def stream(self, path: str, question: Mapping[str, Any]) -> Iterator[httpx2.Response]:
+        """The server's response to a question in JSON, to be read as it comes; closed with the block."""
+        seconds, url = self.trial.answer_seconds, f"{self.server.base_url}{path}"
+        with self._http.stream(
+            "POST", url, json=question, headers=self._headers, timeout=seconds
+        ) as response:
+            yield response
 
     def close(self) -> None:
         """Close the connections to it."""
@@ -111,23 +144,27 @@ class LiveServer:
         """The result of one request to /health, as text."""
         try:
             return f"status {self._fetch(seconds, 'GET', '/health').status_code}"
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             return type(error).__name__
         except Mismatch as error:
             return error.actual
 
-    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx2.Response:
         """One request, whose deadline holds whatever the server does."""
-        url, headers = f"{self.server.base_url}{path}", {"content-type": "application/json"}
+        url = f"{self.server.base_url}{path}"
 
-        def answer() -> httpx.Response:
-            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
+        def answer() -> httpx2.Response:
+            return self._http.request(method, url, content=body, headers=self._headers, timeout=seconds)
 
         return within(seconds, f"an answer at {path}", answer)
 
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
+
     @cached_property
-    def _client(self) -> OpenAI:
+    def client(self) -> OpenAI:
         """The official client; it sends each request only once."""
         seconds, base_url = self.trial.answer_seconds, f"{self.server.base_url}/v1"
-        http = DefaultHttpxClient(trust_env=False, follow_redirects=False)
-        return OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=seconds, http_client=http)
+        http = DefaultHttpxClient(transport=self.server.http(), trust_env=False, follow_redirects=False)
+        return OpenAI(base_url=base_url, api_key=self.key, max_retries=0, timeout=seconds, http_client=http)

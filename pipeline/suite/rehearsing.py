@@ -16,7 +16,7 @@ from pipeline.model.errors import MachineError, ProgramError, UsageError
 from pipeline.suite import driver_double, probes
 from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.model import locate
-from pipeline.suite.serving import CONTEXT, SERVED
+from pipeline.suite.serving import SERVED
 from pipeline.suite.targets.container import ContainerTarget, interpreter
 from pipeline.suite.targets.target import NOT_FOUND
 from pipeline.suite.trial_run import TrialRun, end_of
@@ -59,7 +59,8 @@ class Rehearsing(TrialRun):
     target: RehearsedTarget
 
     def __init__(self, trial: Trial, log: Path) -> None:
-        super().__init__(trial, log)
+        self._log = log
+        super().__init__(trial)
         self._entrypoint: Task[Entered] | None = None
 
     def begin(self) -> None:
@@ -84,10 +85,10 @@ class Rehearsing(TrialRun):
         """The result of ``probes/architecture.py``."""
         return self.probe("architecture", self.target.model)
 
-    def _target_of(self, trial: Trial, log: Path) -> RehearsedTarget:
+    def _target_of(self, trial: Trial) -> RehearsedTarget:
         if not isinstance(trial.target, ImageTarget):
             raise UsageError("only an image can be rehearsed", hint="name one by its digest")
-        return RehearsedTarget(trial, ImageRef.parse(trial.target.ref), locate(trial.model), log)
+        return RehearsedTarget(trial, ImageRef.parse(trial.target.ref), locate(trial.model), self._log)
 
     def _arguments(self) -> tuple[str, ...]:
         if not self.trial.cell.vllm:
@@ -95,7 +96,6 @@ class Rehearsing(TrialRun):
         return (
             *("--model", self.target.model),
             *("--served-model-name", SERVED),
-            *("--max-model-len", f"{CONTEXT}"),
             *self.trial.serve,
         )
 
@@ -104,7 +104,8 @@ class RehearsedTarget(ContainerTarget):
     """An image whose containers find a double of the driver, and no GPU and no network."""
 
     def __init__(self, trial: Trial, ref: ImageRef, model: Model, log: Path) -> None:
-        super().__init__(trial, ref, model, log)
+        super().__init__(trial, ref, model)
+        self._log = log
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PROJECT}-driver-")
         try:
             self._take_driver(trial, ref)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args
 
+from pipeline.compat import server_arguments
 from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
-from pipeline.suite.expect import Task
+from pipeline.suite.expect import Task, within
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.model import digest_of, locate
+from pipeline.suite.targets.target import LIMITS, Limit
 from pipeline.suite.trial_run import TrialRun
 
 if TYPE_CHECKING:
@@ -19,23 +23,33 @@ if TYPE_CHECKING:
 
 SERVED = "under-test"
 """The name of the model at the server."""
-CONTEXT = 512
-"""The maximum context length that the server is given, in tokens."""
-SEQUENCES = 16
 USER_STEPS = 16
 """Tokens for each prompt if the model is the user's own: its reference runs on the CPU."""
+
+BOUNDED_CONTEXT, BLOCK = 448, 32
+"""The context of the bounded server and what a block of its cache holds, in tokens."""
+BLOCKS = BOUNDED_CONTEXT // BLOCK + 2
+"""Blocks of the bounded server's cache: for one request of the whole context, and two more."""
+RUNNING, QUEUED = 4, 4
+"""How many requests the bounded server runs at once, and how many it takes before it refuses more."""
+QUEUE_OPTION = "--max-num-queued-reqs"
+_END_SECONDS = 10.0
 
 
 class Serving(TrialRun):
     """Starts the server and the probes at the same time; waits when needed.
 
-    ``production`` is the server as it is served: in the number type of production, and all else by vLLM's own
-    choice. A second one, for exactness, is started where the first has ended: both at once are too much for a
-    small machine.
+    Three servers, one after the other, because several at once are too much for a small machine:
+
+    production  as the image is shipped: its entrypoint, environment, user and default arguments, and nothing
+                beside the model, its name and the port; its caches are empty
+    hardened    the same again, on the caches that the first one left, without a network, on a read-only root,
+                as a user of whom it knows nothing; an environment on this machine is only started again
+    bounded     in float32 without compilation, with few cache blocks, a short queue and a key
     """
 
     def __init__(self, trial: Trial, log: Path) -> None:
-        super().__init__(trial, log)
+        super().__init__(trial)
         committed = golden.read()
         is_tiny = digest_of(locate(trial.model).folder) == committed.model
         self.golden = committed if is_tiny else None
@@ -44,16 +58,65 @@ class Serving(TrialRun):
         self._log, self._servers = log, list[LiveServer]()
         try:
             device.expect_room(self.gpus, trial.gpu_memory)
-            self.production = self._start(served(trial.cell), log)
+            self.production = self._start(self._served, log)
         except BaseException:
             self.close()
             raise
         self._reference = Task(self._compute_reference)
 
-    def exact_server(self) -> LiveServer:
-        """A server in float32, started now; it compiles nothing, which the server of production does."""
-        log = self._log.with_suffix(f".{EXACT}{self._log.suffix}")
-        return self._start(EXACT, log, "--enforce-eager")
+    @cached_property
+    def kernels(self) -> frozenset[str]:
+        """The files of code that the server of production has compiled; asked for while it runs."""
+        return frozenset(self.production.probe("kernels"))
+
+    @cached_property
+    def hardened(self) -> LiveServer:
+        """The second server, started when it is first asked for."""
+        self.production.require_up()
+        if self.production.server.ended() is None:
+            _ = self.kernels
+            self.end(self.production)
+        return self._start(self._served, self._log_of("hardened"), limits=self._limits)
+
+    @cached_property
+    def bounded(self) -> LiveServer:
+        """The third server, started when it is first asked for."""
+        self.production.require_up()
+        self.end(self.hardened)
+        words = (
+            *("--enforce-eager", "--dtype", EXACT),
+            *("--max-model-len", f"{BOUNDED_CONTEXT}"),
+            *("--block-size", f"{BLOCK}"),
+            *("--num-gpu-blocks-override", f"{BLOCKS}"),
+            *("--max-num-seqs", f"{RUNNING}"),
+            *((QUEUE_OPTION, f"{QUEUED}") if self.has_queue_bound else ()),
+        )
+        key = secrets.token_hex(16)
+        return self._start(EXACT, self._log_of(EXACT), *words, "--api-key", key, key=key)
+
+    def limited(self, limit: Limit) -> LiveServer:
+        """A server within this limit: the hardened one or, where that is not healthy, one within it alone."""
+        if self.hardened.is_up:
+            return self.hardened
+        self.end(self.hardened)
+        server = self._start(self._served, self._log_of(limit), limits=frozenset({limit}))
+        try:
+            server.await_health()
+        finally:
+            if not server.is_up:
+                self.end(server)
+        return server
+
+    def end(self, server: LiveServer) -> None:
+        """End a server that still runs. Raises Mismatch if it does not end in time."""
+        if server.server.ended() is None:
+            seconds = self.trial.shutdown_seconds
+            within(2 * seconds + _END_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
+
+    @cached_property
+    def has_queue_bound(self) -> bool:
+        """Whether this vLLM can bound its queue itself."""
+        return QUEUE_OPTION in self.facts()["vllm"].get("options", ())
 
     def reference(self) -> Any:
         """The result of ``probes/reference.py``."""
@@ -65,22 +128,31 @@ class Serving(TrialRun):
         for server in self._servers:
             server.close()
 
-    def _start(self, dtype: Dtype, log: Path, *more: str) -> LiveServer:
-        arguments = (
-            *("--model", self.target.model),
-            *("--served-model-name", SERVED),
-            *("--dtype", dtype),
-            *("--max-model-len", f"{CONTEXT}"),
-            *("--max-num-seqs", f"{SEQUENCES}"),
-            *(
-                ("--gpu-memory-utilization", f"{self.trial.gpu_memory:g}")
-                if self.trial.cell.needs_gpu
-                else ()
-            ),
-            *more,
-            *self.trial.serve,
-        )
-        server = LiveServer(self.trial, self.target.serve(arguments, log), dtype)
+    @property
+    def _limits(self) -> frozenset[Limit]:
+        return LIMITS if self.target.isolates else frozenset()
+
+    @property
+    def _served(self) -> Dtype:
+        """The number type of the image's own arguments; else what production serves such a cell in."""
+        named = server_arguments.value_of("--dtype", (*self.target.arguments(), *self.trial.serve))
+        known = {"half": "float16", "float": "float32"}.get(named or "", named)
+        return known if known in get_args(Dtype) else served(self.trial.cell)  # type: ignore[return-value]
+
+    def _log_of(self, name: str) -> Path:
+        return self._log.with_suffix(f".{name}{self._log.suffix}")
+
+    def _start(
+        self,
+        dtype: Dtype,
+        log: Path,
+        *words: str,
+        limits: frozenset[Limit] = frozenset(),
+        key: str = "none",
+    ) -> LiveServer:
+        named = ("--model", self.target.model, "--served-model-name", SERVED)
+        arguments = (*named, *words, *self.trial.serve)
+        server = LiveServer(self.trial, self.target.serve(arguments, log, limits=limits), dtype, key)
         self._servers.append(server)
         return server
 

@@ -10,8 +10,6 @@ from pipeline.suite.expect import Mismatch, Task
 from pipeline.suite.targets import target_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.model import Trial
     from pipeline.suite.targets.target import Completed, Target
 
@@ -22,16 +20,16 @@ _LAST_OWN_CODE = 128
 class TrialRun:
     """Starts the probes, and returns their results; waits for them when needed."""
 
-    def __init__(self, trial: Trial, log: Path) -> None:
+    def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self.gpus = gpu.usages() if trial.cell.needs_gpu else ()
         self.imported = ("torch", "vllm") if trial.cell.vllm else ("torch",)
-        self.target = self._target_of(trial, log)
+        self.target = self._target_of(trial)
         self._packages = Task(lambda: self.probe("packages"))
         self._facts = Task(lambda: self.probe("facts", *self.imported))
 
-    def _target_of(self, trial: Trial, log: Path) -> Target:
-        return target_of(trial, log)
+    def _target_of(self, trial: Trial) -> Target:
+        return target_of(trial)
 
     def packages(self) -> Any:
         """The result of ``probes/packages.py``."""

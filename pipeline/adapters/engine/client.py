@@ -146,10 +146,18 @@ class Engine:
                 raise
         return Container(container)
 
-    def reap(self, run: str | None = None) -> tuple[str, ...]:
-        """Remove the containers of this run; without one, those whose owner on this host is dead.
+    def make_volume(self, run: str) -> str:
+        """Make an empty volume that belongs to this run, and goes with it; return its name."""
+        with map_errors("make a volume"):
+            made = self._client.volumes.create(
+                f"{PROJECT}-{secrets.token_hex(6)}", labels={RUN_LABEL: run, OWNER_LABEL: owner()}
+            )
+            return str(made.name)
 
-        Returns their names. Raises EngineError.
+    def reap(self, run: str | None = None) -> tuple[str, ...]:
+        """Remove the containers and volumes of this run; without one, those whose owner on this host is dead.
+
+        Returns the names of the containers. Raises EngineError.
         """
         label = RUN_LABEL if run is None else f"{RUN_LABEL}={run}"
         with map_errors("list the containers of earlier runs"):
@@ -161,6 +169,10 @@ class Engine:
             ]
             for container in doomed:
                 remove(container)
+            for volume in self._client.volumes.list(filters={"label": label}):
+                if run is not None or is_orphan((volume.attrs["Labels"] or {}).get(OWNER_LABEL, "")):
+                    with contextlib.suppress(NotFound):
+                        volume.remove(force=True)
         return tuple(str(container.name) for container in doomed)
 
     def of_run(self, run: str) -> tuple[str, ...]:
@@ -181,7 +193,10 @@ class Engine:
             "mounts": [
                 Mount(target=inside, source=str(folder), type="bind", read_only=True)
                 for folder, inside in launch.mounts.items()
-            ],
+            ]
+            + [Mount(target=inside, source=name, type="volume") for name, inside in launch.volumes.items()],
+            "tmpfs": dict.fromkeys(launch.scratch, "exec,mode=1777"),
+            "read_only": launch.read_only,
             "network_mode": f"container:{launch.beside}" if launch.beside else launch.network,
             "dns": [launch.dns] if launch.dns else None,
             "ports": {} if launch.port is None else {f"{launch.port}/tcp": ("127.0.0.1", None)},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import requests
 from docker.errors import APIError, NotFound
@@ -13,7 +14,7 @@ from pipeline.adapters.engine.errors import HINT, map_errors
 from pipeline.model.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from docker.models.containers import Container as DockerContainer
@@ -31,7 +32,8 @@ class Launch:
     ``mounts`` maps a folder of this machine to its place in the container. ``port`` is the container's,
     published on a free port of 127.0.0.1. ``run`` names the run that the container belongs to. ``beside``
     names a container whose network it is in, whatever ``network`` says; ``dns`` is the server that it asks
-    for names.
+    for names. ``volumes`` maps a volume of the run to its place, where it can be written to; ``scratch`` are
+    folders in memory that anyone may write to, for a root that is ``read_only``.
     """
 
     image: ImageRef | str
@@ -40,6 +42,9 @@ class Launch:
     entrypoint: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[Path, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    scratch: tuple[str, ...] = ()
+    read_only: bool = False
     network: Literal["none", "bridge"] = "none"
     beside: str | None = None
     dns: str | None = None
@@ -103,6 +108,13 @@ class Container:
             column = listed["Titles"].index("PID")
             return frozenset(int(row[column]) for row in listed["Processes"])
 
+    def resident_bytes(self) -> int:
+        """The memory that the kernel counts for it, without the pages of files that it may drop."""
+        with map_errors("measure the memory of a container"):
+            stats: Any = self._container.stats(stream=False, one_shot=True)
+            memory = stats["memory_stats"]
+            return int(memory.get("usage", 0)) - int(memory.get("stats", {}).get("inactive_file", 0))
+
     def host_port(self, port: int) -> int:
         """The port of 127.0.0.1 behind which this port of the container is found."""
         with map_errors("inspect a container"):
@@ -128,6 +140,35 @@ class Container:
         """Kill and remove it, with its volumes; fine where it is gone already."""
         with map_errors("remove a container"):
             remove(self._container)
+
+    def execute(self, argv: Sequence[str], *, seconds: float) -> Finished:
+        """Run a program beside what runs in it, for at most these seconds.
+
+        What does not end in time is left to the container's end: an engine cannot stop one program of it.
+        """
+        ran: list[Finished] = []
+        trouble: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                with map_errors("run a program in a container"):
+                    ran.append(self._execute(argv))
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the program was asked for
+                trouble.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if trouble:
+            raise trouble[0]
+        return ran[0] if ran else Finished(None, "", "")
+
+    def _execute(self, argv: Sequence[str]) -> Finished:
+        api: Any = self._container.client and self._container.client.api
+        made = api.exec_create(self._container.id, list(argv))["Id"]
+        out, err = api.exec_start(made, demux=True)
+        code = api.exec_inspect(made)["ExitCode"]
+        return Finished(code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
 
     def streams(self) -> tuple[str, str]:
         """All of its standard output and standard error."""

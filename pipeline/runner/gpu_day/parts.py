@@ -56,7 +56,7 @@ def measure_serving(
         model = Path(temporary) / "model"
         large_model.write(model, dimensions)
         trial = task.subject.trial.model_copy(update={"model": str(model)})
-        target = target_of(trial, log)
+        target = target_of(trial)
         try:
             cost = serving_cost.measure(trial, target, log)
         except Mismatch as error:

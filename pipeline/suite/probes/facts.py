@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TAG = re.compile(r"\.(?:cpython|pypy|graalpy|cp[0-9]|abi[0-9])[^.]*\.so$")
 """The tag in an extension's name for the Pythons that import it; a name without one is for all."""
 
+OPTIONS = ("--max-num-queued-reqs",)
+"""Arguments of a server that only some releases know."""
+
 
 def attempt(action: Callable[[], Any]) -> Any:
     """What the action returns, or the last line of its error."""
@@ -61,7 +64,9 @@ def vllm_facts() -> Any:
     vllm: Any = importlib.import_module("vllm")
     platform: Any = importlib.import_module("vllm.platforms").current_platform
     platform.import_kernels()
-    return {"version": vllm.__version__, "platform": type(platform).__name__}
+    arguments = Path(vllm.__file__).parent / "engine" / "arg_utils.py"
+    known = [option for option in OPTIONS if f'"{option}"' in arguments.read_text()]
+    return {"version": vllm.__version__, "platform": type(platform).__name__, "options": known}
 
 
 def extensions(package: str) -> Any:

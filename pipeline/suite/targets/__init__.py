@@ -1,6 +1,7 @@
 """What the checks run against: an image or a bare-metal environment; no check knows which.
 
 target     what is asked of any of them
+beside     the way to a server that no network leads to
 container  an image, run by the engine
 process    an environment on this machine
 """
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from pipeline.suite.targets.target import Target
 
 
-def target_of(trial: Trial, log: Path) -> Target:
-    """The target of the trial; the log of its server goes into ``log``.
+def target_of(trial: Trial) -> Target:
+    """The target of the trial.
 
     Raises UsageError if there is no such model, EngineError if the engine fails.
     """
     model = locate(trial.model)
     if isinstance(trial.target, ImageTarget):
-        return ContainerTarget(trial, ImageRef.parse(trial.target.ref), model, log)
-    return ProcessTarget(trial, Path(trial.target.python), model, log)
+        return ContainerTarget(trial, ImageRef.parse(trial.target.ref), model)
+    return ProcessTarget(trial, Path(trial.target.python), model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,8 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from pipeline.adapters import environ, files
+from pipeline.compat import server_arguments
 from pipeline.model import PROJECT
+from pipeline.suite.expect import NotRun
 from pipeline.suite.targets.target import QUIET, Completed, Stopped
 
 if TYPE_CHECKING:
@@ -21,14 +26,17 @@ if TYPE_CHECKING:
 
     from pipeline.model import Trial
     from pipeline.suite.model import Model
+    from pipeline.suite.targets.target import Limit
 
 
 class ProcessTarget:
     """An environment on this machine, by its interpreter. Its home is empty, so that no cache is warm."""
 
-    def __init__(self, trial: Trial, python: Path, model: Model, log: Path) -> None:
+    isolates = False
+
+    def __init__(self, trial: Trial, python: Path, model: Model) -> None:
         self.model = str(model.folder)
-        self._python, self._log = python.absolute(), log
+        self._python, self._trial = python.absolute(), trial
         self._servers: list[ProcessServer] = []
         self._home = tempfile.TemporaryDirectory(prefix=f"{PROJECT}-")
         self._env = environ.under_test(self._python, Path(self._home.name)) | QUIET | trial.env
@@ -42,12 +50,23 @@ class ProcessTarget:
         folder = Path(self._home.name)
         return run_python(self._python, source, *args, env=self._env, folder=folder, seconds=seconds)
 
-    def serve(self, args: tuple[str, ...], log: Path | None = None) -> ProcessServer:
+    def arguments(self) -> tuple[str, ...]:
+        """What an image of such a cell would be given: an environment has no default arguments."""
+        return server_arguments.defaults(self._trial.cell, self._trial.gpu_memory)
+
+    def writable(self) -> tuple[str, ...]:
+        """Its home."""
+        return (self._home.name,)
+
+    def serve(
+        self, args: tuple[str, ...], log: Path, *, limits: frozenset[Limit] = frozenset()
+    ) -> ProcessServer:
         """Start vLLM's OpenAI server as a module: its console script needs a distribution named vllm."""
+        if limits:
+            raise NotRun("an environment on this machine has this machine's network, user and files")
         port = _free_port()
-        where = ("--host", "127.0.0.1", "--port", str(port))
-        command = [str(self._python), "-m", "vllm.entrypoints.openai.api_server", *args, *where]
-        log = log or self._log
+        where = (*self.arguments(), *args, "--host", "127.0.0.1", "--port", str(port))
+        command = [str(self._python), "-m", "vllm.entrypoints.openai.api_server", *where]
         with files.create(log) as output:
             process = subprocess.Popen(
                 command,
@@ -58,7 +77,7 @@ class ProcessTarget:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        server = ProcessServer(process, f"http://127.0.0.1:{port}", log)
+        server = ProcessServer(self, process, f"http://127.0.0.1:{port}", log)
         self._servers.append(server)
         return server
 
@@ -98,9 +117,23 @@ def run_python(
 class ProcessServer:
     """A server that is a process group of this machine."""
 
-    def __init__(self, process: subprocess.Popen[bytes], base_url: str, log: Path) -> None:
+    def __init__(
+        self, target: ProcessTarget, process: subprocess.Popen[bytes], base_url: str, log: Path
+    ) -> None:
         self.base_url = base_url
-        self._process, self._log = process, log
+        self._target, self._process, self._log = target, process, log
+
+    def http(self) -> httpx2.BaseTransport:
+        """Over loopback."""
+        return httpx2.HTTPTransport()
+
+    def python(self, source: str, *args: str, seconds: float) -> Completed:
+        """Run this source in a process beside the server."""
+        return self._target.python(source, *args, seconds=seconds)
+
+    def resident_bytes(self) -> int:
+        """What its processes hold, where each shares a page with others its part of it."""
+        return sum(_resident(number) for number in self.pids())
 
     def ended(self) -> str | None:
         """None while its first process runs, else how that ended."""
@@ -130,6 +163,15 @@ class ProcessServer:
         """Kill all that is left of the group."""
         _kill_group(self._process.pid)
         self._process.wait()
+
+
+def _resident(number: int) -> int:
+    """The proportional set size of a process, in bytes; 0 of one that has ended, or without /proc."""
+    with suppress(OSError):
+        rollup = Path(f"/proc/{number}/smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)
+        return int(found[1]) << 10 if found else 0
+    return 0
 
 
 def _free_port() -> int:

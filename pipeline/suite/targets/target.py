@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import httpx2
 
 
 NOT_FOUND = 127
@@ -39,6 +41,18 @@ class Stopped:
     exit_code: int
     left: tuple[str, ...]
 
+    @property
+    def is_sane(self) -> bool:
+        """Whether it ended by itself, or as a shell says of what SIGTERM ended."""
+        return self.exit_code in (0, 143)
+
+
+Limit = Literal["offline", "any_user", "read_only"]
+"""What a server must do without: every network; an entry for its user, who is none that it knows of; a root
+that it can write to, but for the places that the target declares."""
+
+LIMITS: frozenset[Limit] = frozenset(get_args(Limit))
+
 
 class Server(Protocol):
     """A server that was started, healthy or not."""
@@ -56,6 +70,15 @@ class Server(Protocol):
     def pids(self) -> frozenset[int]:
         """The numbers of its processes on this machine; none once it has ended."""
 
+    def http(self) -> httpx2.BaseTransport:
+        """The way to it: over the network, or from beside it where it has none."""
+
+    def python(self, source: str, *args: str, seconds: float) -> Completed:
+        """Run this source with its Python beside it, for at most these seconds: it sees its processes."""
+
+    def resident_bytes(self) -> int:
+        """The memory of this machine that its processes hold, without what can be dropped at any time."""
+
     def stop(self, seconds: float) -> Stopped:
         """Send SIGTERM, kill what is left after these seconds, and return how it ended."""
 
@@ -64,6 +87,8 @@ class Target(Protocol):
     """An environment under test. ``model`` is the model's path inside it."""
 
     model: str
+    isolates: bool
+    """Whether its servers can be kept within limits."""
 
     def labels(self) -> Mapping[str, str]:
         """Its labels."""
@@ -71,10 +96,17 @@ class Target(Protocol):
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source with its Python, for at most these seconds."""
 
-    def serve(self, args: tuple[str, ...], log: Path | None = None) -> Server:
-        """Start its OpenAI server with these arguments; return at once.
+    def writable(self) -> tuple[str, ...]:
+        """The places that it declares to write to."""
 
-        Its log goes into ``log``, or into the target's own.
+    def arguments(self) -> tuple[str, ...]:
+        """What its server is started with by default."""
+
+    def serve(self, args: tuple[str, ...], log: Path, *, limits: frozenset[Limit] = frozenset()) -> Server:
+        """Start its OpenAI server with these arguments after its default ones; return at once.
+
+        Its log goes into ``log``. What earlier ones left in caches is there. Raises NotRun where it cannot
+        be limited like that.
         """
 
     def close(self) -> None:

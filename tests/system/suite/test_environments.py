@@ -103,9 +103,7 @@ def test_a_build_for_the_cpu_in_a_cell_for_cuda_is_named_as_the_cause(
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.5.1\n")
         (info / "INSTALLER").write_text("conda\n")
     trial = _patient(python, pins, model, env={"PYTHONPATH": str(tmp_path)})
-    trial_run = TrialRun(
-        trial.model_copy(update={"cell": replace(pins.cell, cuda="cu130")}), tmp_path / "log"
-    )
+    trial_run = TrialRun(trial.model_copy(update={"cell": replace(pins.cell, cuda="cu130")}))
     try:
         with pytest.raises(Mismatch, match=cause):
             check_environment.check_cuda(trial_run)

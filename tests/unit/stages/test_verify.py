@@ -32,7 +32,7 @@ from pipeline.model import (
 from pipeline.model.errors import UsageError
 from pipeline.stages import verify
 from pipeline.stages.audit.coverage import reach_of
-from pipeline.suite import check_environment, check_server, probes, tiny_model
+from pipeline.suite import check_environment, metrics, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.targets.container import interpreter
@@ -256,9 +256,9 @@ def test_the_suite_and_the_certificate_agree_on_which_code_runs_where(device: tu
 def test_a_metric_is_summed_over_engines_and_its_absence_is_a_mismatch() -> None:
     """A server that stopped telling would otherwise always look idle."""
     body = 'vllm:num_requests_running{engine="0"} 2.0\nvllm:num_requests_running{engine="1"} 1.0\n'
-    assert check_server._metric(body, "vllm:num_requests_running") == 3
+    assert metrics.value(body, "vllm:num_requests_running") == 3
     with pytest.raises(Mismatch, match="no such metric"):
-        check_server._metric(body, "vllm:kv_cache_usage_perc")
+        metrics.value(body, "vllm:kv_cache_usage_perc")
 
 
 def test_the_first_token_that_differs_is_told() -> None:

@@ -1,0 +1,122 @@
+"""The checks of a third server: in float32, with few cache blocks, a short queue and a key."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.formats import units
+from pipeline.suite.answers import answer_of, expect_answers, expect_dtype, question
+from pipeline.suite.check_load import GROWTH_BYTES
+from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
+from pipeline.suite.golden import STEPS
+from pipeline.suite.metrics import preemptions, settle
+from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.suite.live_server import LiveServer
+    from pipeline.suite.serving import Serving
+
+    Note = Callable[[str, str], None]
+
+_ROUNDS = 5
+"""How often prompts are sent together before the check fails because none had to give way."""
+
+ASKING, SLOW, VANISHING = 24, 4, 6
+"""Clients at once: those that wait for their answer, those that read it slowly, those that go away."""
+REFUSED = (429, 503)
+_READ_SECONDS = 0.05
+_STREAMED = {"model": SERVED, "prompt": "Hi", "max_tokens": 64, "ignore_eos": True, "stream": True}
+
+
+def check_exact(trial_run: Serving, note: Note) -> None:
+    """In float32, greedy tokens and log-probabilities are the exact ones, but for the order of sums."""
+    server = trial_run.bounded
+    server.await_health()
+    expect_dtype(server)
+    expect_answers(trial_run, server, note)
+
+
+def check_preemption(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:
+    """Requests that together want more cache than there is give way to each other, and answer the same.
+
+    The server's own count shows that they had to.
+    """
+    settle(bounded_server)
+    before = preemptions(bounded_server)
+    prompts = trial_run.prompts[:RUNNING]
+    alone = [_answered(bounded_server, prompt) for prompt in prompts]
+    for _ in range(_ROUNDS):
+        tasks = [Task(partial(_answered, bounded_server, prompt)) for prompt in prompts]
+        for index, (task, own) in enumerate(zip(tasks, alone, strict=True)):
+            tokens = task.result(bounded_server.trial.answer_seconds, "an answer")
+            expect_tokens(f"prompt {index + 1} among others that want its cache", own, tokens)
+        if (count := preemptions(bounded_server) - before) > 0:
+            break
+    note("preemptions", f"{count:g}")
+    expect_that("a request that gave its cache to another", count > 0, f"none in {_ROUNDS} rounds")
+    settle(bounded_server)
+
+
+def _answered(server: LiveServer, prompt: str) -> tuple[int, ...]:
+    asked = question(prompt, STEPS, ignore_eos=True)
+    return answer_of(server.ask("an answer", asked).choices[0]).tokens
+
+
+def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:
+    """More clients than the server takes wait or are told so, and it is as right afterwards as before.
+
+    Among them are the longest prompts with the longest answers, clients that read slowly, and some that
+    vanish. Where this vLLM can bound its queue, what is beyond it is refused with 429 or 503.
+    """
+    before = bounded_server.server.resident_bytes()
+    others = [Task(lambda: _read_slowly(bounded_server)) for _ in range(SLOW)]
+    others += [Task(lambda: _vanish(bounded_server)) for _ in range(VANISHING)]
+    asking = [Task(partial(_ask, bounded_server, number)) for number in range(ASKING)]
+    seconds = 2 * bounded_server.trial.answer_seconds
+    statuses = Counter(task.result(seconds, "an answer or a refusal") for task in asking)
+    for other in others:
+        other.result(seconds, "an answer that is read slowly, or not to its end")
+    note("statuses", ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items())))
+    others_seen = {status for status in statuses if status not in {200, *REFUSED}}
+    expect_that("200, 429 or 503", not others_seen, f"{sorted(others_seen)}")
+    expect_that("answers for some", statuses[200] >= RUNNING, dict(statuses))
+    if trial_run.has_queue_bound:
+        refused = sum(statuses[status] for status in REFUSED)
+        beyond = f"429 or 503 for what is beyond {QUEUED} requests"
+        expect_that(beyond, refused > 0, dict(statuses))
+    settle(bounded_server)
+    expect("end of the server:", None, bounded_server.server.ended())
+    grown = bounded_server.server.resident_bytes() - before
+    note("memory-grown", units.size(max(grown, 0)))
+    expect_that(f"at most {units.size(GROWTH_BYTES)} more memory", grown <= GROWTH_BYTES, units.size(grown))
+    asked = question(trial_run.prompts[0], trial_run.steps)
+    answer = answer_of(bounded_server.ask("an answer", asked).choices[0])
+    expect_tokens("prompt 1 afterwards", trial_run.reference()["answers"][0]["tokens"], answer.tokens)
+
+
+def _ask(server: LiveServer, number: int) -> int:
+    """The status of a request; every third wants the whole context, half prompt and half answer."""
+    is_long = number % 3 == 0
+    prompt = f"{number}. " + "x" * (BOUNDED_CONTEXT // 2 if is_long else 8)
+    steps = BOUNDED_CONTEXT - len(prompt) - 1 if is_long else 32
+    body = {"model": SERVED, "prompt": prompt, "max_tokens": steps, "ignore_eos": True, "temperature": 0}
+    return server.post("/v1/completions", json.dumps(body).encode()).status_code
+
+
+def _read_slowly(server: LiveServer) -> None:
+    """Ask for a stream, and take one part of it at a time."""
+    with server.stream("/v1/completions", _STREAMED) as response:
+        for _ in response.iter_lines():
+            time.sleep(_READ_SECONDS)
+
+
+def _vanish(server: LiveServer) -> None:
+    """Ask for a stream, and close the connection at its first part."""
+    with server.stream("/v1/completions", _STREAMED) as response:
+        next(response.iter_lines(), None)

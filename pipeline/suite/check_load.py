@@ -1,0 +1,163 @@
+"""The checks of the server of production under many requests, and of its end while some are answered."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from pipeline.compat import server_arguments
+from pipeline.compat.server_arguments import SHUTDOWN_TIMEOUT
+from pipeline.formats import units
+from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
+from pipeline.suite.metrics import settle
+from pipeline.suite.serving import SERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.suite.live_server import LiveServer
+    from pipeline.suite.serving import Serving
+
+    Note = Callable[[str, str], None]
+
+WARMING, REQUESTS = 100, 500
+"""Requests before the first look at memory, and after it."""
+TOGETHER = 16
+GROWTH_BYTES = 64 << 20
+"""By how much memory may grow in that many requests: allocators keep some, a leak of a MiB each is found."""
+
+STREAMS, STREAMED = 4, 256
+"""Answers that are streamed while the server is asked to end, and their tokens."""
+_END_SECONDS = 10.0
+
+
+def check_memory(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
+    """The server's memory stays within its bound through start and load, and does not grow with requests.
+
+    As the kernel counts it on the host. The bound is the matrix's or, without one, the share of this
+    machine's memory that a server on a CPU takes.
+    """
+    server, bound = healthy_server.server, trial_run.trial.resident_bytes
+    seen = {"memory-start": server.resident_bytes()}
+    _load(healthy_server, WARMING)
+    seen["memory-warm"] = server.resident_bytes()
+    _load(healthy_server, REQUESTS)
+    settle(healthy_server)
+    seen["memory-end"] = server.resident_bytes()
+    for name, count in seen.items():
+        note(name, units.size(count))
+    expect_that("memory of the server's processes", min(seen.values()) > 0, "none")
+    grown = seen["memory-end"] - seen["memory-warm"]
+    expect_that(
+        f"at most {units.size(GROWTH_BYTES)} more after {REQUESTS} requests",
+        grown <= GROWTH_BYTES,
+        f"{units.size(grown)} more",
+    )
+    most = max(seen.values())
+    expect_that(f"at most {units.size(bound)} resident", most <= bound, units.size(most))
+
+
+def _load(server: LiveServer, count: int) -> None:
+    """Send so many short requests, some at a time."""
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        for status in pool.map(lambda number: _short(server, number), range(count)):
+            expect("status of a short request:", 200, status)
+
+
+def _short(server: LiveServer, number: int) -> int:
+    body = {"model": SERVED, "prompt": f"{number}. Hi", "max_tokens": 1 + number % 4, "temperature": 0}
+    return server.post("/v1/completions", json.dumps(body).encode()).status_code
+
+
+def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
+    """Asked to end while it streams, the server finishes what it has accepted, and accepts nothing new.
+
+    It has the time that ``--shutdown-timeout`` of its arguments gives; afterwards nothing is left.
+    """
+    words = (*trial_run.target.arguments(), *trial_run.trial.serve)
+    told = server_arguments.value_of(SHUTDOWN_TIMEOUT, words)
+    if not (told and told.isdecimal() and int(told)):
+        raise NotRun(
+            f"its arguments let the server finish nothing: {SHUTDOWN_TIMEOUT} {told or 'is not there'}"
+        )
+    _ = trial_run.kernels
+    prompts = trial_run.prompts[:STREAMS]
+    streams = [_Stream(healthy_server, prompt) for prompt in prompts]
+    for stream in streams:
+        stream.await_begin()
+    seconds = float(told)
+    ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
+    started = time.monotonic()
+    note("new-requests", _await_refusal(healthy_server, seconds))
+    for stream in streams:
+        stream.expect_whole(seconds + _END_SECONDS)
+    stopped = ending.result(2 * (seconds + _END_SECONDS), "an end of the server")
+    took = time.monotonic() - started
+    note("drained-in", f"{took:.1f} s")
+    expect_that(
+        f"exit code 0 or 143 within {seconds:g} s",
+        stopped.is_sane and took <= seconds + _END_SECONDS,
+        f"{stopped.exit_code} after {took:.1f} s",
+    )
+    expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
+
+
+class _Stream:
+    """An answer that is streamed, in a thread of its own."""
+
+    def __init__(self, server: LiveServer, prompt: str) -> None:
+        self._server, self._prompt, self._tokens = server, prompt, 0
+        self._reason: str | None = None
+        self._task = Task(self._read)
+
+    def _read(self) -> None:
+        question: Any = {"temperature": 0, "max_tokens": STREAMED, "stream": True}
+        extra = {"ignore_eos": True, "return_token_ids": True}
+        for part in self._server.client.completions.create(
+            model=SERVED, prompt=self._prompt, extra_body=extra, **question
+        ):
+            for choice in part.choices:
+                self._tokens += len(getattr(choice, "token_ids", None) or [])
+                self._reason = choice.finish_reason or self._reason
+
+    def await_begin(self) -> None:
+        """Wait until its first token is there. Raises Mismatch if it is not in time."""
+        deadline = time.monotonic() + self._server.trial.answer_seconds
+        while not self._tokens:
+            if time.monotonic() > deadline or self._task.ended():
+                self._task.result(0, "a stream that begins")
+                raise Mismatch("a stream that begins", "none of its tokens")
+            time.sleep(0.01)
+
+    def expect_whole(self, seconds: float) -> None:
+        """Expect the whole answer. Raises Mismatch if a part is missing."""
+        whole = f"{STREAMED} tokens of a stream that was accepted"
+        try:
+            self._task.result(seconds, whole)
+        except Exception as error:
+            if isinstance(error, Mismatch):
+                raise
+            raise Mismatch(whole, f"{self._tokens}, then {type(error).__name__}: {error}") from error
+        expect_that(
+            f"{whole}, finish_reason length",
+            (self._tokens, self._reason) == (STREAMED, "length"),
+            f"{self._tokens}, finish_reason {self._reason}",
+        )
+
+
+def _await_refusal(server: LiveServer, seconds: float) -> str:
+    """How new requests are refused once the server was asked to end. Raises Mismatch if they are not."""
+    deadline, status = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        try:
+            status = _short(server, 0)
+        except httpx2.HTTPError as error:
+            return type(error).__name__
+        if status in {429, 503}:
+            return f"status {status}"
+        time.sleep(0.1)
+    raise Mismatch(f"new requests refused within {seconds:g} s", f"status {status}")

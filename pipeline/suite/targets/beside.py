@@ -1,0 +1,51 @@
+"""Requests to a server that no network leads to: they are sent from beside it, by its own Python."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from pipeline.suite import probes
+from pipeline.suite.targets.target import NOT_FOUND
+
+if TYPE_CHECKING:
+    from pipeline.suite.targets.target import Server
+
+_START_SECONDS = 30.0
+"""For the Python beside it to start, on a machine that is busy."""
+
+
+class Beside(httpx2.BaseTransport):
+    """Sends each request from a process of its own beside the server; answers come whole, never in parts."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self._server, self._port = server, port
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The server's answer. Raises httpx2.TransportError where it gives none."""
+        seconds = request.extensions.get("timeout", {}).get("read") or _START_SECONDS
+        asked = {
+            "port": self._port,
+            "method": request.method,
+            "path": request.url.raw_path.decode(),
+            "headers": dict(request.headers),
+            "body": base64.b64encode(request.read()).decode(),
+            "seconds": seconds,
+        }
+        done = self._server.python(probes.source("ask"), json.dumps(asked), seconds=seconds + _START_SECONDS)
+        answer = probes.result(done.stdout)
+        if answer is None:
+            why = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.exit_code}"]
+            raise (httpx2.ConnectError if done.exit_code != NOT_FOUND else httpx2.UnsupportedProtocol)(why[0])
+        return _response(answer)
+
+
+def _response(answer: dict[str, Any]) -> httpx2.Response:
+    return httpx2.Response(
+        int(answer["status"]),
+        headers={"content-type": str(answer["type"])},
+        content=base64.b64decode(answer["body"]),
+    )
