@@ -113,7 +113,7 @@ WRITABLE = "/home/app /tmp"
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
-    """The OCI labels of the image: its axes, the lock's digest, the driver that CUDA needs, where it writes."""
+    """The OCI labels of the image: axes, the lock's digest, the driver that CUDA needs, where it writes."""
     cell = spec.cell
     axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
     more = {"platform": cell.platform, "cell": cell.id, "lock": lock.digest, "driver.min": driver or "none"}

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from pipeline.model import Cell
 
 
+OF_ENVIRONMENT = ("versions", "cuda", "imports")
+"""The checks of ``check_environment.py``, which need nothing that was started."""
+
 _FILES: Mapping[str, tuple[str, ...]] = {
-    "check_environment.py": ("versions", "cuda", "imports"),
+    "check_environment.py": OF_ENVIRONMENT,
     "check_load.py": ("memory", "drain"),
     "check_hardened.py": ("cache", "offline", "any_user", "read_only", "shutdown"),
     "check_bounded.py": ("exact", "preemption", "overload"),
@@ -33,7 +36,7 @@ def tests_of(cell: Cell) -> tuple[str, ...]:
 
 
 def _file_of(name: str, cell: Cell) -> str:
-    of_all = _FILES if cell.vllm else {"check_environment.py": _FILES["check_environment.py"]}
+    of_all = _FILES if cell.vllm else {"check_environment.py": OF_ENVIRONMENT}
     of_answers = "check_server.py" if cell.vllm else "check_pytorch.py"
     return next((file for file, names in of_all.items() if name in names), of_answers)
 

@@ -12,6 +12,7 @@ import httpx2
 from pipeline.compat import server_arguments
 from pipeline.compat.server_arguments import SHUTDOWN_TIMEOUT
 from pipeline.formats import units
+from pipeline.formats.numbers import whole
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
 from pipeline.suite.metrics import settle
 from pipeline.suite.serving import SERVED
@@ -80,16 +81,14 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
     """
     words = (*trial_run.target.arguments(), *trial_run.trial.serve)
     told = server_arguments.value_of(SHUTDOWN_TIMEOUT, words)
-    if not (told and told.isdecimal() and int(told)):
-        raise NotRun(
-            f"its arguments let the server finish nothing: {SHUTDOWN_TIMEOUT} {told or 'is not there'}"
-        )
+    if not (seconds := whole(told or "")):
+        given = f"{SHUTDOWN_TIMEOUT} {told or 'is not there'}"
+        raise NotRun(f"by its arguments the server finishes nothing: {given}")
     _ = trial_run.kernels
     prompts = trial_run.prompts[:STREAMS]
     streams = [_Stream(healthy_server, prompt) for prompt in prompts]
     for stream in streams:
         stream.await_begin()
-    seconds = float(told)
     ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
     started = time.monotonic()
     note("new-requests", _await_refusal(healthy_server, seconds))

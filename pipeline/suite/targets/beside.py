@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import httpx2
+from pydantic import Field
 
+from pipeline.model import Frozen
 from pipeline.suite import probes
-from pipeline.suite.targets.target import NOT_FOUND
 
 if TYPE_CHECKING:
     from pipeline.suite.targets.target import Server
@@ -36,16 +37,25 @@ class Beside(httpx2.BaseTransport):
             "seconds": seconds,
         }
         done = self._server.python(probes.source("ask"), json.dumps(asked), seconds=seconds + _START_SECONDS)
-        answer = probes.result(done.stdout)
-        if answer is None:
+        told = probes.result(done.stdout)
+        if told is None:
             why = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.exit_code}"]
-            raise (httpx2.ConnectError if done.exit_code != NOT_FOUND else httpx2.UnsupportedProtocol)(why[0])
-        return _response(answer)
+            raise httpx2.ConnectError(why[0])
+        return _response(told)
 
 
-def _response(answer: dict[str, Any]) -> httpx2.Response:
-    return httpx2.Response(
-        int(answer["status"]),
-        headers={"content-type": str(answer["type"])},
-        content=base64.b64decode(answer["body"]),
-    )
+class _Answer(Frozen):
+    """What the probe tells of an answer; the environment under test may have made it up."""
+
+    status: Annotated[int, Field(ge=100, le=599)]
+    type: Annotated[str, Field(pattern=r"^[ -~]{0,200}$")]
+    body: str
+
+
+def _response(told: object) -> httpx2.Response:
+    try:
+        answer = _Answer.model_validate(told)
+        body = base64.b64decode(answer.body, validate=True)
+    except ValueError as error:  # that of pydantic is one
+        raise httpx2.RemoteProtocolError("what the probe tells of the answer is malformed") from error
+    return httpx2.Response(answer.status, headers={"content-type": answer.type}, content=body)

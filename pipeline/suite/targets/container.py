@@ -13,6 +13,7 @@ from pipeline.adapters import files
 from pipeline.adapters.engine import Container, Engine, Launch
 from pipeline.model import PROJECT
 from pipeline.model.errors import EngineError, ProgramError
+from pipeline.suite.expect import Mismatch
 from pipeline.suite.targets.beside import Beside
 from pipeline.suite.targets.target import NOT_FOUND, QUIET, Completed, Stopped
 
@@ -70,8 +71,12 @@ class ContainerTarget:
         return self._config.labels
 
     def arguments(self) -> tuple[str, ...]:
-        """What the image's variable for its server's default arguments holds."""
-        return tuple(shlex.split(dict(self._config.env).get("SERVE_ARGS", "")))
+        """What the image's variable for its server's default arguments holds. Raises Mismatch."""
+        words = dict(self._config.env).get("SERVE_ARGS", "")
+        try:
+            return tuple(shlex.split(words))
+        except ValueError as error:
+            raise Mismatch("SERVE_ARGS quoted as for a shell", words) from error
 
     def writable(self) -> tuple[str, ...]:
         """The places that the image declares to write to; of one that declares none, what most need."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
 
 from pipeline import compat
@@ -23,6 +24,7 @@ from pipeline.stages import build, lock, verify
 from pipeline.suite import check_environment, device, driver_double, probes
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.model import locate
+from pipeline.suite.targets.beside import Beside
 from pipeline.suite.targets.target import Completed
 from tests import builders
 from tests.fuzz.reader import Reader, put, standing_in, zipped
@@ -76,6 +78,8 @@ SEEN = f"{probes.MARK}{json.dumps(SIGHT)}\n".encode()
 OBJECT = base64.b64encode(b"\x7fELF and more").decode()
 MADE = {"made": {"libcuda.so.1": OBJECT, "libnvidia-ml.so.1": OBJECT}}
 COMPILED = f"{probes.MARK}{json.dumps(MADE)}\n".encode()
+ANSWER = {"status": 200, "type": "text/plain", "body": base64.b64encode(b"well").decode()}
+ANSWERED = f"{probes.MARK}{json.dumps(ANSWER)}\n".encode()
 PROBED = f"{probes.MARK}{json.dumps(PACKAGES)}\n".encode()
 
 
@@ -114,6 +118,13 @@ def read_metadata(data: bytes, place: Path) -> object:
 
     with standing_in(pipeline__adapters__buildx___run=run):
         return buildx.build(recipe, target, snapshotter=True, cache=True, progress=lambda _: None)
+
+
+def ask_beside(data: bytes, _place: Path) -> object:
+    """What a probe beside a server tells of the server's answer."""
+    server: Any = SimpleNamespace(python=lambda *_, **__: Completed(0, data.decode(errors="replace"), ""))
+    with httpx2.Client(transport=Beside(server, 8000), trust_env=False) as client:
+        return client.get("http://127.0.0.1:8000/health").text
 
 
 def read_results(data: bytes, place: Path) -> object:
@@ -218,6 +229,7 @@ RuntimeError: Engine core initialization failed. See root cause above.
 """
 
 READERS = (
+    Reader("an answer beside a server", ask_beside, (ANSWERED,), refuses=(httpx2.HTTPError,)),
     Reader("GPUs of a host", read_gpus, (f"{probes.MARK}{GPUS}\n".encode(),)),
     Reader("inside of an image", read_inside, (SEEN,)),
     Reader("log of a failure", lambda data, _: diagnosis.read(io.BytesIO(data)), (LOG,)),

@@ -168,9 +168,9 @@ def test_what_a_check_says_it_saw_moves_it(copy: Path) -> None:
 
 
 def test_a_check_is_not_moved_by_another_of_its_file(copy: Path) -> None:
-    change(copy, "suite/check_server.py", "sane = (0, 143)", "sane = (0, 143, 137)")
-    assert of_check(copy, "stream") == computed("checks")["stream"]
-    assert of_check(copy, "shutdown") != computed("checks")["shutdown"]
+    change(copy, "suite/check_hardened.py", "seconds = server.await_health()", "seconds = 0.0")
+    assert of_check(copy, "shutdown") == computed("checks")["shutdown"]
+    assert of_check(copy, "cache") != computed("checks")["cache"]
 
 
 def test_a_deadline_moves_every_check(copy: Path) -> None:

@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "5a94098ab6d2bdd01648bb214e066b97bd26d177a5efb78e303cac32c3f04593"
+COMMITTED = "7877de94eda215c746143c9715aa391c23bf97e0ae95c3d712331e3b563db2bb"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
@@ -65,7 +65,7 @@ def test_an_image_with_vllm_starts_its_server_on_its_port() -> None:
     recipe = build.recipe_of(replace(SPEC, serve=("--seed=0",)), IMAGES)
     assert 'ENTRYPOINT ["/usr/local/bin/serve"]' in recipe
     assert "EXPOSE 8000" in recipe
-    assert 'ENV SERVE_ARGS="--seed=0"' in recipe
+    assert 'ENV SERVE_ARGS="--shutdown-timeout 20 --seed=0"' in recipe
 
 
 def test_an_image_with_vllm_is_healthy_while_its_engine_makes_progress() -> None:
