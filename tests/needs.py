@@ -144,8 +144,8 @@ NEEDS = {
 NOT_TESTED = "TAGPROOF_NOT_TESTED"
 """The variable that names the file which gets what was not tested; noxfile.py prints it last of all."""
 
-LEFT_OUT = pytest.StashKey[dict[str, Counter[str]]]()
-"""How many tests of each file were left out, by what they need."""
+MISSING = "missing"
+"""The property of a test that was left out which names what it needs: it comes along from another process."""
 
 
 @cache
@@ -160,17 +160,20 @@ def needs_of(item: pytest.Item) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the markers known."""
     config.addinivalue_line("markers", "needs(*names): what the test needs; tests/needs.py has the names")
-    config.stash[LEFT_OUT] = defaultdict[str, Counter[str]](Counter)
+    config.addinivalue_line("markers", "engine: what needs an engine; the mark is set by tests/needs.py")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Refuse a need that nobody knows how to look for."""
+    """Refuse a need that nobody knows how to look for; mark what shares the engine, for ``-m engine``."""
     for item in items:
-        unknown = [need for need in needs_of(item) if need not in NEEDS]
+        needs = needs_of(item)
+        unknown = [need for need in needs if need not in NEEDS]
         if unknown:
             raise pytest.UsageError(f"{item.nodeid} needs {unknown[0]!r}, which tests/needs.py does not have")
+        if {"engine", "dockerd"} & {*needs}:
+            item.add_marker(pytest.mark.engine)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -181,14 +184,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = "; ".join(f"needs {need}: {lack(need)}" for need in missing)
     if os.environ.get("CI") == "true" and not all(NEEDS[need].is_capacity for need in missing):
         pytest.fail(f"{reason}\nhint: {NEEDS[missing[0]].hint}", pytrace=False)
-    for need in missing:
-        item.config.stash[LEFT_OUT][need][item.path.name] += 1
+    item.user_properties += [(MISSING, need) for need in missing]
     pytest.skip(reason)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was left out, and why."""
-    left_out = config.stash[LEFT_OUT]
+    left_out = defaultdict[str, Counter[str]](Counter)
+    for report in terminalreporter.stats.get("skipped", ()):
+        for name, need in report.user_properties:
+            if name == MISSING:
+                left_out[need][Path(report.location[0]).name] += 1
     if left_out:
         terminalreporter.section("left out, because this machine lacks what they need")
     for need, files in left_out.items():

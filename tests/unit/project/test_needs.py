@@ -28,13 +28,13 @@ NEEDS["room"] = Need(lambda: "3 GB are free, 33 GB are needed", "a larger disk",
 """
 
 
-def run(folder: Path, need: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, need: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Have pytest run a test with this need, and one without, on a machine with no program on PATH."""
     (folder / "test_sample.py").write_text(TESTS % need)
     own = {name: value for name, value in os.environ.items() if name not in ("CI", NOT_TESTED)}
     options = ["-c", str(ROOT / "pyproject.toml"), "-p", "tests.needs", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(folder)],
+        [sys.executable, "-m", "pytest", *options, *more, str(folder)],
         cwd=ROOT,
         env=own | {"PATH": ""} | environment,
         capture_output=True,
@@ -55,6 +55,18 @@ def test_what_needs_a_missing_program_is_left_out_and_the_end_says_so(
     assert f"{need}: {lack}: test_sample.py (1)\n  hint: " in end
     assert "1 passed, 1 skipped" in end
     assert done.returncode == pytest.ExitCode.OK
+
+
+def test_what_another_process_left_out_is_said_too(tmp_path: Path) -> None:
+    pytest.importorskip("xdist", reason="``./run tests`` itself does not start without it")
+    done = run(tmp_path, "cosign", "--numprocesses=1")
+    assert "cosign: no program cosign is on PATH: test_sample.py (1)\n" in done.stdout
+    assert "1 passed, 1 skipped" in done.stdout
+
+
+def test_what_shares_the_engine_can_be_run_apart_from_the_rest(tmp_path: Path) -> None:
+    assert "1 skipped, 1 deselected" in run(tmp_path, "engine", "-m", "engine").stdout
+    assert "1 passed, 1 deselected" in run(tmp_path, "engine", "-m", "not engine").stdout
 
 
 def test_under_ci_it_is_a_failure(tmp_path: Path) -> None:

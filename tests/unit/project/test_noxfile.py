@@ -31,6 +31,13 @@ except KeyboardInterrupt:
     raise SystemExit(130)
 """
 
+TWO = """
+@nox.session
+def two(session):
+    with beside(session, sys.executable, '-c', %r):
+        run(session, sys.executable, '-c', 'import time; time.sleep(1); print("the other")')
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -88,11 +95,29 @@ def test_the_noxfile_needs_nothing_but_nox() -> None:
     assert roots <= sys.stdlib_module_names | {"nox"}
 
 
-def test_an_interrupted_session_waits_until_its_program_has_cleaned_up(project: Path) -> None:
+ALONE = """
+@nox.session
+def slow(session):
+    run(session, sys.executable, 'slow.py')
+"""
+BESIDE = """
+@nox.session
+def slow(session):
+    with beside(session, sys.executable, 'slow.py'):
+        run(session, sys.executable, '-c', %r)
+"""
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [ALONE, BESIDE % "import time; time.sleep(60)", BESIDE % ""],
+    ids=["alone", "beside another", "the last of two"],
+)
+def test_an_interrupted_session_waits_until_its_program_has_cleaned_up(project: Path, slow: str) -> None:
     """Ctrl-C reaches the program, which has more than nox's usual half second to end its containers."""
     (project / "slow.py").write_text(SLOW_TO_CLEAN_UP)
     with (project / "noxfile.py").open("a") as noxfile:
-        noxfile.write("\n@nox.session\ndef slow(session):\n    run(session, sys.executable, 'slow.py')\n")
+        noxfile.write(slow)
     command = [sys.executable, "-m", "nox", "--noxfile", str(project / "noxfile.py"), "-s", "slow"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as running:
         deadline = time.monotonic() + 20
@@ -102,3 +127,16 @@ def test_an_interrupted_session_waits_until_its_program_has_cleaned_up(project: 
         running.communicate(timeout=20)
     assert (project / "cleaned").exists()
     assert running.returncode == 130
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_ran_beside_another_program_is_shown_whole_and_its_failure_counts(
+    project: Path, code: int
+) -> None:
+    """Its words come when both have ended, not between those of the other."""
+    with (project / "noxfile.py").open("a") as noxfile:
+        noxfile.write(TWO % f"print('one', flush=True); print('two'); raise SystemExit({code})")
+    command = [sys.executable, "-m", "nox", "--noxfile", str(project / "noxfile.py"), "-s", "two"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "the other\none\ntwo\n"
+    assert bool(done.returncode) == bool(code)
