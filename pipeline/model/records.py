@@ -26,6 +26,9 @@ CheckName = Literal[
     "batch",
     "device",
     "compile",
+    "train",
+    "checkpoint",
+    "generate",
     "limits",
     "memory",
     "drain",
@@ -45,7 +48,7 @@ _OF_A_SERVER = {
     *("serve", "complete", "chat", "stream", "limits", "memory", "drain"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
-_OF_PYTORCH_ALONE = {"compile"}
+_OF_PYTORCH_ALONE = {"compile", "train", "checkpoint", "generate"}
 _OF_A_GPU = {"device"}
 
 

@@ -299,12 +299,14 @@ def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
 
     So nothing is refused for a server that it never had, and nothing gets through because the policy
     speaks of servers only. All are those of the first day and those of the record's own: a check that came
-    later is asked of what is proven later.
+    later is asked of what is proven later. Of these, one that could not be run is asked only by name.
     """
     checks = checks_of(cell)
     named = tuple(name for name in checks if name in policy.required)
     first = (name for name in checks if name in FIRST_CHECKS)
-    return named or tuple(dict.fromkeys((*first, *record.versions)))
+    not_run = record.named(Outcome.NOT_RUN)
+    own = (name for name in record.versions if name not in not_run)
+    return named or tuple(dict.fromkeys((*first, *own)))
 
 
 def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:

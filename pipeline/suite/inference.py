@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipeline.suite import golden
+from pipeline.suite import golden, training
 from pipeline.suite.dtypes import BEST, served
 from pipeline.suite.trial_run import TrialRun
 
@@ -49,6 +50,31 @@ class Inference(TrialRun):
         self.prompts: list[Tokens] = [answer.prompt_tokens for answer in answers]
         self.golden = [answer.tokens[:STEPS] for answer in answers]
 
+    @cached_property
+    def trained(self) -> Any:
+        """What became of the small network, by ``probes/training.py``; it is trained once."""
+        return self.probe("training", json.dumps(training.question(self._device)))
+
+    def loaded(self, checkpoint: str) -> Any:
+        """What that network answers from a checkpoint, in base64, in a process of its own."""
+        asked = training.question(self._device) | {"checkpoint": checkpoint}
+        return self.probe("training", json.dumps(asked))
+
+    def generated(self) -> list[Tokens]:
+        """What Transformers' own ``generate`` answers to all prompts together, in production's type."""
+        question = {
+            "prompts": [bytes(prompt).decode() for prompt in self.prompts],
+            "steps": STEPS,
+            "device": self._device,
+            "dtype": self.dtype,
+        }
+        answers: list[Tokens] = self.probe("generation", self.target.model, json.dumps(question))
+        return answers
+
+    @property
+    def _device(self) -> str:
+        return "cuda" if self.trial.cell.needs_gpu else "cpu"
+
     def infer(self, batches: Sequence[Sequence[Tokens]], dtype: Dtype, *, compiled: bool = False) -> Inferred:
         """Answer each batch of prompts together, greedily, in this type, by code that was compiled or not.
 
@@ -57,7 +83,7 @@ class Inference(TrialRun):
         question = {
             "batches": batches,
             "steps": STEPS,
-            "device": "cuda" if self.trial.cell.needs_gpu else "cpu",
+            "device": self._device,
             "dtype": dtype,
             "best": BEST,
             "compiled": compiled,
