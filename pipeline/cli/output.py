@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import report
 from pipeline.model import PROJECT, State, shown_json, shown_lines
+from pipeline.report import outliers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -67,6 +68,12 @@ def narrate_scopes(statuses: Iterable[Status]) -> None:
     for status in statuses:
         for sentence in report.scope_of(status):
             narrate(f"{status.cell.id}: {sentence}")
+
+
+def narrate_outliers(statuses: Sequence[Status]) -> None:
+    """Each cell that answers otherwise than the others with the same model."""
+    for warning in outliers.lines(statuses):
+        narrate(warning)
 
 
 # -- which rows are failures ------------------------------------------------------------------------

@@ -48,6 +48,7 @@ from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
+    ANSWERS,
     CHECKS,
     MAX_FACTS,
     Check,
@@ -87,6 +88,7 @@ from pipeline.model.versions import (
 )
 
 __all__ = [
+    "ANSWERS",
     "CHECKS",
     "CHECK_VERSIONS",
     "FIRST",

@@ -82,6 +82,8 @@ class Outcome(StrEnum):
 
 
 MAX_FACTS = 16
+ANSWERS = "answers"
+"""The fact of ``correct`` that holds, for each prompt, a digest of its answer, with blanks between them."""
 
 
 class Check(Frozen):
@@ -211,6 +213,12 @@ class Record(Frozen):
     def version_of(self, check: str) -> int:
         """The version in which a check was made; 0 where it was not."""
         return version_of(check, self.versions, FIRST_CHECKS)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """A digest of the answer to each prompt; none in a record of before."""
+        told = (check.facts.get(ANSWERS, "") for check in self.checks if check.name == "correct")
+        return tuple(next(told, "").split())
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
 from pipeline.model import Outcome, ReasonCode, State, certifies, to_json
-from pipeline.report import scope
+from pipeline.report import outliers, scope
 from pipeline.report.diagnosed import brief as brief_diagnosis
 from pipeline.report.text import brief, escaped, line, printable
 
@@ -63,7 +63,7 @@ def table(statuses: Iterable[Status]) -> Table:
 
 
 def markdown(statuses: Iterable[Status]) -> str:
-    """The summary as a Markdown table, and below it how far each record goes."""
+    """The summary as a Markdown table; below it what stands out, and how far each record goes."""
     statuses = tuple(statuses)
     rule = ("---", "---", "---:", "---", "---:", "---")
     rows = (map(escaped, _row(status)) for status in statuses)
@@ -71,7 +71,8 @@ def markdown(statuses: Iterable[Status]) -> str:
     scopes = (
         scope.markdown(status.cell.id, certifies(status.record)) for status in statuses if status.record
     )
-    return drawn + "".join(scopes)
+    warnings = (f"\n{escaped(warning)}\n" for warning in outliers.lines(statuses))
+    return "".join((drawn, *warnings, *scopes))
 
 
 def scope_of(status: Status) -> tuple[str, ...]:
@@ -133,8 +134,14 @@ def _diagnoses(status: Status) -> tuple[Diagnosis, ...]:
 
 
 def as_json(statuses: Iterable[Status]) -> str:
-    """All statuses as JSON, with the number of the schema."""
-    return json.dumps({"schema": SCHEMA, "cells": [*map(_as_json, statuses)]}, indent=2) + "\n"
+    """All statuses as JSON, with the number of the schema, and the cells that stand out."""
+    statuses = tuple(statuses)
+    document = {
+        "schema": SCHEMA,
+        "cells": [*map(_as_json, statuses)],
+        "outliers": to_json(outliers.outliers(statuses)),
+    }
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _as_json(status: Status) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pipeline.model import ANSWERS
 from pipeline.suite import device, training
 from pipeline.suite.dtypes import BEST, EXACT, expect_logprobs
 from pipeline.suite.expect import Mismatch, NotRun, expect, expect_that, expect_tokens
+from pipeline.suite.fingerprint import fingerprint
 from pipeline.suite.forward import Forward
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ def _expect_golden(trial_run: Inference, dtype: Dtype, note: Note) -> None:
         Forward(),
         [],
     )
+    note(ANSWERS, fingerprint(tokens for (tokens,) in alone.tokens))
     for index, (answer,) in enumerate(alone.answers):
         what, prompt, golden = f"prompt {index + 1}", trial_run.prompts[index], trial_run.golden[index]
         expect_tokens(f"{what}, golden", golden, answer["tokens"])

@@ -47,6 +47,7 @@ def _run(given: Options) -> int:
     else:
         output.print_text(planned.text_of(statuses, pruned))
     output.narrate_failures(statuses, output.is_inconclusive)
+    output.narrate_outliers(statuses)
     return exit_codes.of_observing(statuses)
 
 

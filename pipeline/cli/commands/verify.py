@@ -73,6 +73,7 @@ def _told(given: Options, statuses: tuple[Status, ...]) -> int:
 
     output.narrate_failures(statuses, output.needs_attention)
     output.narrate_scopes(statuses)
+    output.narrate_outliers(statuses)
     report.write(statuses, context.report_folder(given))
     output.print_statuses(statuses, as_json=given.json)
     return exit_codes.of_proving(
