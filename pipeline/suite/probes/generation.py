@@ -21,7 +21,7 @@ def main() -> None:
     folder, question = sys.argv[1], json.loads(sys.argv[2])
     device, dtype = question["device"], getattr(torch, question["dtype"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype=dtype).to(device).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
     asked = tokenizer(question["prompts"], padding=True, return_tensors="pt").to(device)
     given = {"input_ids": asked.input_ids, "attention_mask": asked.attention_mask}
     tokens = model.generate(**given, do_sample=False, max_new_tokens=question["steps"])
