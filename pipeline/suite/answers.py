@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.model import ANSWERS
 from pipeline.suite.dtypes import BEST, clear, expect_logprobs
 from pipeline.suite.expect import Mismatch, expect_that, expect_tokens
+from pipeline.suite.fingerprint import fingerprint
 from pipeline.suite.live_server import NOT_SAID
 from pipeline.suite.serving import SERVED
 
@@ -96,10 +98,12 @@ def expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
 
     The tiny model's are clear at every token, and the golden ones; its log-probabilities are compared too.
     """
+    asked = (question(prompt, trial_run.steps) for prompt in trial_run.prompts)
+    answers = [answer_of(server.ask("a completion", one).choices[0]) for one in asked]
+    note(ANSWERS, fingerprint(answer.tokens for answer in answers))
     references, compared, deviations = trial_run.reference()["answers"], 0, []
-    for index, (prompt, reference) in enumerate(zip(trial_run.prompts, references, strict=True)):
-        what, asked = f"prompt {index + 1}", question(prompt, trial_run.steps)
-        answer = answer_of(server.ask("a completion", asked).choices[0])
+    for index, (answer, reference) in enumerate(zip(answers, references, strict=True)):
+        what = f"prompt {index + 1}"
         compared += expect_reference(what, reference, answer.tokens, server.dtype)
         if trial_run.golden:
             expect_tokens(f"{what}, golden", trial_run.golden.answers[index].tokens, answer.tokens)
