@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def check_exact(trial_run: Inference, note: Note) -> None:
 def _expect_close(what: str, wanted: float, seen: Any) -> float:
     """A loss or a slope is that of numpy, within the tolerance; the deviation, as a share of it."""
     is_number = isinstance(seen, int | float)
-    deviation = abs(seen - wanted) / abs(wanted) if is_number else float("inf")
+    deviation = abs(seen - wanted) / abs(wanted) if is_number else math.inf
     if not deviation <= training.TOLERANCE:  # also where it is no number
         of = "the loss" if what == "loss" else f"the slope of the loss along {what}"
         raise Mismatch(f"{of}: {wanted:.6f} within {training.TOLERANCE:.0%}", f"{seen}")

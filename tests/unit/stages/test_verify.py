@@ -340,7 +340,8 @@ def test_a_cell_that_needs_no_gpu_is_asked_for_all_but_the_device(cell: Cell) ->
 
 def test_a_cell_without_a_server_is_asked_for_pytorch_itself() -> None:
     """What the two kinds share is what the environment is, and that answers are right."""
-    assert checks_of(PYTORCH_CELL) == ("versions", "cuda", "imports", "correct", "batch", "compile", "exact")
+    of_pytorch = ("correct", "batch", "compile", "train", "checkpoint", "generate", "exact")
+    assert checks_of(PYTORCH_CELL) == ("versions", "cuda", "imports", *of_pytorch)
     assert set(checks_of(PYTORCH_CELL)) & set(checks_of(CPU_CELL)) == {
         "versions",
         "cuda",
