@@ -26,6 +26,8 @@ class ImageConfig:
     """The instruction of each step that made the image; empty for a step without one."""
     platform: str = ""
     """Such as ``linux/arm64/v8``."""
+    diff_ids: tuple[str, ...] = ()
+    """The digests of its layers as unpacked, the lowest first: the same wherever it is packed or stored."""
 
 
 class _Lenient(BaseModel):
@@ -41,7 +43,9 @@ class RunConfig(_Lenient):
     user: str | None = Field(None, alias="User")
     labels: dict[str, str] | None = Field(None, alias="Labels")
 
-    def image_config(self, *, history: tuple[str, ...] = (), platform: str = "") -> ImageConfig:
+    def image_config(
+        self, *, history: tuple[str, ...] = (), platform: str = "", diff_ids: tuple[str, ...] = ()
+    ) -> ImageConfig:
         """The same as a value, with what stands elsewhere in a configuration."""
         return ImageConfig(
             env=tuple((name, value) for name, _, value in (line.partition("=") for line in self.env or ())),
@@ -51,6 +55,7 @@ class RunConfig(_Lenient):
             labels=dict(sorted((self.labels or {}).items())),
             history=history,
             platform=platform,
+            diff_ids=diff_ids,
         )
 
 
@@ -96,6 +101,7 @@ class ConfigFile(_Lenient):
         return (self.config or RunConfig.model_validate({})).image_config(
             history=tuple(step.created_by or "" for step in self.history or ()),
             platform="/".join(filter(None, (self.os, self.architecture, self.variant))),
+            diff_ids=self.rootfs.diff_ids,
         )
 
     @property

@@ -56,6 +56,7 @@ from pipeline.model.records import (
     Host,
     ImageTarget,
     Outcome,
+    Parent,
     PythonTarget,
     Record,
     Result,
@@ -71,6 +72,7 @@ from pipeline.model.rehearsals import (
     rehearsal_versions_of,
     rehearsed_checks_of,
 )
+from pipeline.model.replays import Replay, Replayed, replayed
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.scopes import Scope, certifies
 from pipeline.model.shown import shown, shown_json, shown_lines
@@ -146,6 +148,7 @@ __all__ = [
     "Matrix",
     "Outcome",
     "PackageSize",
+    "Parent",
     "Part",
     "PartName",
     "Pin",
@@ -161,6 +164,8 @@ __all__ = [
     "Rehearsal",
     "Rehearsed",
     "RehearsedName",
+    "Replay",
+    "Replayed",
     "Repository",
     "Result",
     "RuleFamily",
@@ -189,6 +194,7 @@ __all__ = [
     "project_of",
     "rehearsal_versions_of",
     "rehearsed_checks_of",
+    "replayed",
     "shown",
     "shown_json",
     "shown_lines",

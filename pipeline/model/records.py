@@ -12,6 +12,7 @@ from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
 from pipeline.model.diagnoses import Diagnosis  # noqa: TC001 - pydantic reads it
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
+from pipeline.model.references import Digest, ImageRef
 from pipeline.model.versions import CHECK_VERSIONS, FIRST_CHECKS, Name, Version, version_of
 
 CheckName = Literal[
@@ -121,10 +122,21 @@ class Host(Frozen):
 
 
 class ImageTarget(Frozen):
-    """An image to try, by digest, run by the engine with its own entrypoint."""
+    """An image to try, by digest, or by its id in the engine's store (``sha256:…``).
+
+    It is run with its own entrypoint; of an image that has none for a server, ``server`` is the command that
+    starts one. ``python`` is the interpreter that it serves with, where the entrypoint names another or none.
+    """
 
     kind: Literal["image"] = "image"
     ref: str
+    server: tuple[str, ...] = ()
+    python: str = ""
+
+    @property
+    def image(self) -> ImageRef | str:
+        """What the engine runs. Raises ValueError where it is named by no digest."""
+        return str(Digest(self.ref)) if self.ref.startswith("sha256:") else ImageRef.parse(self.ref)
 
 
 class PythonTarget(Frozen):
@@ -167,9 +179,22 @@ class Result(StrEnum):
     FAILED = "FAILED"
 
 
+class Parent(Frozen):
+    """The image of a cell that another was made from: its lowest layers are this one's, untouched.
+
+    ``image`` is its reference by digest, ``layers`` are how many it has.
+    """
+
+    image: BoundedText
+    cell: BoundedText
+    layers: Annotated[int, Field(ge=1)]
+
+
 class Record(Frozen):
     """What the suite saw of one digest. Times are RFC 3339, UTC.
 
+    ``replay`` is the command that tries just this again, ``parent`` what the image was made from, if that is
+    one of ours; a record without them is written as those of before.
     ``versions`` are those of the checks. Records of before have ``suite`` instead, a digest of the suite's
     files: they are read as they were signed, and stand for the first version of each check of their day.
     """
@@ -190,6 +215,8 @@ class Record(Frozen):
     attempt: Annotated[int, Field(ge=1)]
     checks: tuple[Check, ...]
     result: Annotated[Result, Field(strict=False)]
+    replay: BoundedText = ""
+    parent: Parent | None = None
 
     model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
@@ -201,9 +228,10 @@ class Record(Frozen):
 
     @model_serializer(mode="wrap")
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only the one of ``versions`` and ``suite`` that it has: so a record is written as it was signed."""
-        absent = "suite" if self.versions else "versions"
-        return {name: value for name, value in write(self).items() if name != absent}
+        """Without what it does not have, which is one of two at least: so it is written as it was signed."""
+        absent = {"suite" if self.versions else "versions"}
+        absent |= {name for name in ("replay", "parent") if not getattr(self, name)}
+        return {name: value for name, value in write(self).items() if name not in absent}
 
     @property
     def age(self) -> tuple[datetime, int]:

@@ -15,7 +15,7 @@ from pipeline.suite.deployed import Deployed, address
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.model import DeploymentRecord
+    from pipeline.model import Check, Deployment, DeploymentRecord
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
 
@@ -33,22 +33,24 @@ def try_out(
     one, SigningError where nothing can be signed.
     """
     signing_key, started = services.key, now()
-    with Deployed(address(url), model, _key_in(key_file), _ANSWER_SECONDS) as server:
-        says = server.says
-        with reporter.timed(says.name, Stage.VERIFY):
-            checks = ask.ask(server, lambda name: reporter.note(says.name, f"{Stage.VERIFY}: {name}"))
-        path = services.settings.state(_FOLDER) / f"{says.digest.hex}.json"
-        words = ("--replay", f".state/{_FOLDER}/{path.name}", *services.settings.given)
-        record = ask.record(
-            server,
-            checks,
-            started=started,
-            finished=now(),
-            replay=shlex.join(["python", "-m", "pipeline", "verify", *words]),
-        )
+    says, checks = asked(reporter, url, model, key_file)
+    path = services.settings.state(_FOLDER) / f"{says.digest.hex}.json"
+    words = ("--replay", f".state/{_FOLDER}/{path.name}", *services.settings.given)
+    replay = shlex.join(["python", "-m", "pipeline", "verify", *words])
+    record = ask.record(says, checks, started=started, finished=now(), replay=replay)
     files.write(path, attest.deployments.sign(record, signing_key))
     reporter.note(says.name, f"the signed record is {path}")
     return record
+
+
+def asked(
+    reporter: ProgressReporter, url: str, model: str | None, key_file: Path | None
+) -> tuple[Deployment, tuple[Check, ...]]:
+    """What the server at an address says of itself, and what becomes of each check. Raises as above."""
+    with Deployed(address(url), model, _key_in(key_file), _ANSWER_SECONDS) as server:
+        name = server.says.name
+        with reporter.timed(name, Stage.VERIFY):
+            return server.says, ask.ask(server, lambda check: reporter.note(name, f"{Stage.VERIFY}: {check}"))
 
 
 def _key_in(file: Path | None) -> str | None:

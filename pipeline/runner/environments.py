@@ -43,9 +43,9 @@ def of_list(text: str, name: str, platform: str, python: str | None = None) -> E
 
 def of_python(python: Path) -> Environment:
     """What is installed in the environment of this interpreter. Raises UsageError where it cannot be run."""
-    from pipeline.stages import verify  # noqa: PLC0415 - its imports take 0.3 s, and a list needs none of them
+    from pipeline.stages import environments  # noqa: PLC0415 - its imports take 0.3 s; a list needs none of them
 
-    own = verify.installed(python)
+    own = environments.installed(python)
     readable = {name: version for name, version in own.installed.items() if _is_version(version)}
     libc, glibc = platform.libc_ver()
     return Environment(

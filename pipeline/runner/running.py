@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
-from pipeline.runner import bare_metal, gatekeeping, repairing
+from pipeline.runner import gatekeeping, outside, repairing
 from pipeline.runner.observing import observe
 from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
@@ -73,9 +73,13 @@ class Runner:
         """
         return lock_of(self._take(Stage.LOCK, CellState(spec)))
 
-    def try_out(self, python: Path) -> Status:
+    def try_python(self, python: Path) -> Status:
         """Run the suite on a bare-metal environment."""
-        return bare_metal.try_out(self.services, self.reporter, python)
+        return outside.try_python(self.services, self.reporter, python)
+
+    def try_image(self, reference: str) -> Status:
+        """Run the suite on any image."""
+        return outside.try_image(self.services, self.reporter, reference)
 
     def judge(self, ref: ImageRef) -> Decision:
         """Whether an image may carry a tag of the cell that its label names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from pipeline.model import Cell, CellState, Check, Expectations, Goal, Image, Lock, Pin, Repository, Sizes
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
+
+
+_REPLAY = ("python", "-m", "pipeline", "verify", "--replay")
+"""The command that tries an image again by the newest record beside it."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
         host=services.here,
         started=started,
         finished=now(),
+        replay=shlex.join([*_REPLAY, str(image.ref), *services.settings.given]),
     )
     links = state.attestations.links
     bundle = attest.sign(record, services.signing_key, previous=links)

@@ -13,6 +13,7 @@ from pipeline.suite.expect import Mismatch, NotRun, brief
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pipeline.model import Deployment
     from pipeline.suite.deployed import Deployed
 
 _OF_PYTORCH_ALONE = {"compile"}
@@ -49,10 +50,9 @@ def _asked(server: Deployed, progress: Callable[[str], None]) -> Iterator[Check]
 
 
 def record(
-    server: Deployed, checks: tuple[Check, ...], *, started: str, finished: str, replay: str
+    says: Deployment, checks: tuple[Check, ...], *, started: str, finished: str, replay: str
 ) -> DeploymentRecord:
     """What was seen of a deployment, as it is signed."""
-    says = server.says
     failed = any(check.outcome is Outcome.FAILED for check in checks)
     return DeploymentRecord(
         schema=1,

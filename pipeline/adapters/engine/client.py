@@ -123,7 +123,8 @@ class Engine:
         with map_errors(f"inspect {ref}", hint="pull it first"):
             found = self._client.images.get(str(ref)).attrs
             platform = f"{found['Os']}/{found['Architecture']}"
-            return RunConfig.model_validate(found["Config"]).image_config(platform=platform)
+            layers = tuple(found.get("RootFS", {}).get("Layers") or ())
+            return RunConfig.model_validate(found["Config"]).image_config(platform=platform, diff_ids=layers)
 
     def run(self, launch: Launch, *, seconds: float) -> Finished:
         """Run a container to its end or for this many seconds, whichever comes first; then remove it."""

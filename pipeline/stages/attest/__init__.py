@@ -5,6 +5,7 @@
     rehearsals    what was seen without the GPU that the image needs
     parts         what a day with a GPU showed; beside no image
     deployments   what a server answered that runs already; beside no image
+    kept          a record that somebody kept, to be tried again
     predicates    statements of types of our own
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store
 from pipeline.stages.attest.cleaning import clean
-from pipeline.stages.attest.records import BARE_METAL, PREDICATE, sign, statement
+from pipeline.stages.attest.kept import record_in
+from pipeline.stages.attest.records import ANY_IMAGE, BARE_METAL, PREDICATE, sign, statement
 from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.model import Attestations, Digest, Statement
 
 __all__ = [
+    "ANY_IMAGE",
     "BARE_METAL",
     "PREDICATE",
     "Evidence",
@@ -44,6 +47,7 @@ __all__ = [
     "deployments",
     "parts",
     "read",
+    "record_in",
     "rehearsals",
     "sign",
     "statement",

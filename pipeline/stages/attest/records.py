@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
 """The predicate of a record of an environment that is no image; no gate reads it."""
+ANY_IMAGE = f"urn:{PROJECT}:any-image-test-result:v1"
+"""The same of an image that no matrix has: it never speaks for a tag."""
 EXTENSION = f"{PROJECT}_record"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.model import ImageRef, ImageTarget, Trial
+from pipeline.model import ImageTarget, Trial
 from pipeline.suite.model import locate
 from pipeline.suite.targets.container import ContainerTarget
 from pipeline.suite.targets.process import ProcessTarget
@@ -27,5 +27,5 @@ def target_of(trial: Trial) -> Target:
     """
     model = locate(trial.model)
     if isinstance(trial.target, ImageTarget):
-        return ContainerTarget(trial, ImageRef.parse(trial.target.ref), model)
+        return ContainerTarget(trial, trial.target.image, model)
     return ProcessTarget(trial, Path(trial.target.python), model)

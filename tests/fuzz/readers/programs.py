@@ -20,7 +20,7 @@ from pipeline.adapters.engine.ownership import is_orphan, owner
 from pipeline.compat import diagnosis, gpus_here
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
-from pipeline.stages import build, lock, verify
+from pipeline.stages import build, environments, lock, verify
 from pipeline.suite import check_environment, device, driver_double, probes
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.model import locate
@@ -105,7 +105,7 @@ def look_at_environment(data: bytes, place: Path) -> object:
     path = put(place, "printed", data)
     python = put(place, "python", f"#!/bin/sh\ncat '{path}'\n".encode())
     python.chmod(0o755)
-    return verify.environment(python)
+    return environments.of_python(python)
 
 
 def read_metadata(data: bytes, place: Path) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.model import Expectations, Outcome, Trial
-from pipeline.stages import verify
+from pipeline.stages import environments
 from pipeline.suite import check_environment
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.trial_run import TrialRun
@@ -62,10 +62,10 @@ def test_an_environment_is_known_by_what_is_installed_in_it(
 ) -> None:
     """Without a lock its own metadata says which cell it amounts to."""
     python, pins = request.getfixturevalue(kind)
-    found = verify.environment(python)
+    found = environments.of_python(python)
     assert found.cell == pins.cell
     assert dict(found.expected.pins or ()) == pins.versions
-    assert verify.environment(python).subject == found.subject
+    assert environments.of_python(python).subject == found.subject
 
 
 def _can_compile() -> bool:

@@ -30,7 +30,7 @@ from pipeline.model import (
     checks_of,
 )
 from pipeline.model.errors import UsageError
-from pipeline.stages import verify
+from pipeline.stages import environments, verify
 from pipeline.stages.audit.coverage import reach_of
 from pipeline.suite import check_environment, metrics, probes, tiny_model
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
@@ -70,13 +70,13 @@ def test_a_trial_is_the_same_once_the_suite_has_read_it() -> None:
 def test_an_environment_without_torch_is_refused() -> None:
     """The development environment of this project is no environment to prove."""
     with pytest.raises(UsageError, match="has no torch"):
-        verify.environment(Path(sys.executable))
+        environments.of_python(Path(sys.executable))
 
 
 def test_a_program_that_is_no_python_is_refused() -> None:
     """Its path is named."""
     with pytest.raises(UsageError, match="/bin/false"):
-        verify.environment(Path("/bin/false"))
+        environments.of_python(Path("/bin/false"))
 
 
 def test_a_model_that_is_nowhere_is_refused_before_anything_starts(tmp_path: Path) -> None:
