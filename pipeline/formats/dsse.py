@@ -84,7 +84,7 @@ def verify(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
     ``trusted`` maps fingerprints to public keys. Raises InvalidAttestationError.
     """
     payload, signer = _payload(bundle, trusted)
-    value = json_object(payload, "the statement")
+    value = _object(payload, "the statement")
     if value.get("_type") != STATEMENT:
         raise InvalidAttestationError(
             ReasonCode.RECORD_TYPE, f"is {shown(value.get('_type'))}, not {STATEMENT}"
@@ -92,10 +92,18 @@ def verify(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
     return value, signer
 
 
+def json_object(body: bytes, what: str) -> dict[str, Any]:
+    """A JSON object that means one thing only; ``what`` is what messages call it.
+
+    Raises InvalidAttestationError for anything else.
+    """
+    return _object(body, what)
+
+
 def unverified(bundle: bytes) -> dict[str, Any]:
     """The statement in a bundle whose signature nobody asks for. Raises InvalidAttestationError."""
-    envelope = _envelope(json_object(bundle, "the bundle"))
-    return json_object(_unbase64(envelope.get("payload"), "payload"), "the statement")
+    envelope = _envelope(_object(bundle, "the bundle"))
+    return _object(_unbase64(envelope.get("payload"), "payload"), "the statement")
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ class Envelope:
 def envelope_of(bundle: bytes) -> Envelope | None:
     """The envelope in a bundle, its signatures not verified; None where the bundle is not well formed."""
     try:
-        envelope = _envelope(json_object(bundle, "the bundle"))
-        statement = json_object(_unbase64(envelope.get("payload"), "payload"), "the statement")
+        envelope = _envelope(_object(bundle, "the bundle"))
+        statement = _object(_unbase64(envelope.get("payload"), "payload"), "the statement")
         return Envelope(canonical(envelope), str(statement["predicateType"]))
     except (InvalidAttestationError, KeyError, ValueError):
         return None
@@ -140,7 +148,7 @@ def shown(value: Any) -> str:
 
 def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, str]:
     """The signed bytes of a bundle, and the fingerprint of the trusted key that signed them."""
-    value = json_object(bundle, "the bundle")
+    value = _object(bundle, "the bundle")
     envelope = _envelope(value)
     payload = _unbase64(envelope.get("payload"), "payload")
     signatures = envelope.get("signatures")
@@ -194,11 +202,8 @@ def _pae(kind: str, body: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
 
 
-def json_object(body: bytes, what: str) -> dict[str, Any]:
-    """A JSON object that means one thing only: no name twice, no number that does not fit.
-
-    Raises InvalidAttestationError for anything else; ``what`` is what messages call it.
-    """
+def _object(body: bytes, what: str) -> dict[str, Any]:
+    """A JSON object that means one thing only: no name twice, no number that does not fit."""
     if len(body) > MAX_BUNDLE_BYTES:
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, f"is too large: {what} has {len(body)} bytes"

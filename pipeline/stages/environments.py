@@ -16,7 +16,7 @@ from pipeline.formats import requirements
 from pipeline.formats.cuda import variant_of
 from pipeline.model import PROJECT, BoundedText, Cell, Digest, Expectations, Frozen, canonical, shown
 from pipeline.model.errors import ProgramError, UsageError
-from pipeline.model.platforms import platform_of
+from pipeline.model.platforms import MACHINES, platform_of
 from pipeline.suite import probes
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def of_image(engine: Engine, image: ImageRef | str, config: ImageConfig, run: st
 
     Each is run in a container without network. Raises UsageError where none holds torch, EngineError.
     """
+    if config.platform not in MACHINES:
+        hint = f"name one for {' or '.join(MACHINES)}"
+        raise UsageError(f"{image} is for {shown(config.platform)}, which no cell is for", hint=hint)
     told = list(_told_by(engine, image, config, run))
     with_torch = [packages for packages in told if packages.torch]
     best = next((packages for packages in with_torch if packages.vllm), None)

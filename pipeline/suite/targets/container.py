@@ -11,7 +11,7 @@ import httpx2
 
 from pipeline.adapters import files
 from pipeline.adapters.engine import Container, Engine, Launch
-from pipeline.model import PROJECT
+from pipeline.model import PROJECT, ImageTarget
 from pipeline.model.errors import EngineError, ProgramError
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.targets.beside import Beside
@@ -54,16 +54,18 @@ class ContainerTarget:
 
     isolates = True
 
-    def __init__(self, trial: Trial, ref: ImageRef, model: Model) -> None:
+    def __init__(self, trial: Trial, ref: ImageRef | str, model: Model) -> None:
         self.model = model.seen_from(_MODEL)
         self._trial, self._ref = trial, ref
         self._servers: list[ContainerServer] = []
         self._engine = Engine.connect()
-        self._engine.pull(ref)
+        if not isinstance(ref, str):  # an id is in the engine's store, and nowhere else
+            self._engine.pull(ref)
         self._config = self._engine.config(ref)
         self._env: dict[str, str] = QUIET | trial.env
         self._mounts: dict[Path, str] = {model.root: _MODEL}
         self._gpus = trial.cell.needs_gpu
+        self._named = trial.target if isinstance(trial.target, ImageTarget) else ImageTarget(ref=str(ref))
         self._cache = ""
 
     def labels(self) -> Mapping[str, str]:
@@ -114,18 +116,19 @@ class ContainerTarget:
 
     @property
     def interpreter(self) -> str:
-        """The Python of the image's entrypoint."""
-        return interpreter(self._config.entrypoint)
+        """The Python that the trial names, else that of the image's entrypoint."""
+        return self._named.python or interpreter(self._config.entrypoint)
 
     def serve(
         self, args: tuple[str, ...], log: Path, *, limits: frozenset[Limit] = frozenset()
     ) -> ContainerServer:
-        """Start the image's own entrypoint with these arguments, within these limits."""
+        """Start the image's own entrypoint, or what stands in for it, with these arguments, within limits."""
         is_offline, is_read_only = "offline" in limits, "read_only" in limits
         user = f"{_UNKNOWN_USER + secrets.randbelow(_UNKNOWN_USERS)}:0" if "any_user" in limits else None
         launch = Launch(
             image=self._ref,
             run=self._trial.run,
+            entrypoint=self._named.server or None,
             command=(*args, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 - inside the container
             env=self._trial.env,
             mounts=self._mounts,

@@ -16,8 +16,10 @@ import pytest
 
 from pipeline import compat
 from pipeline.adapters import buildx, uv
+from pipeline.adapters.engine import Finished
 from pipeline.adapters.engine.ownership import is_orphan, owner
 from pipeline.compat import diagnosis, gpus_here
+from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, environments, lock, verify
@@ -106,6 +108,13 @@ def look_at_environment(data: bytes, place: Path) -> object:
     python = put(place, "python", f"#!/bin/sh\ncat '{path}'\n".encode())
     python.chmod(0o755)
     return environments.of_python(python)
+
+
+def probe_image(data: bytes, _: Path) -> object:
+    """What the Pythons of an image print."""
+    said = Finished(0, data.decode("utf-8", "replace"), "")
+    engine: Any = SimpleNamespace(run=lambda _launch, seconds: seconds and said)
+    return environments.of_image(engine, "an image", ImageConfig(platform="linux/amd64"), "run")
 
 
 def read_metadata(data: bytes, place: Path) -> object:
@@ -237,6 +246,7 @@ READERS = (
     Reader("buildx", read_metadata, (json.dumps({"containerimage.digest": str(DIGEST)}).encode(),)),
     Reader("name of a wheel", resolve_from, (b"torch-2.13.0+cpu-cp311-cp311-linux_x86_64",)),
     Reader("environment", look_at_environment, (PROBED,)),
+    Reader("environment of an image", probe_image, (PROBED,)),
     Reader("owner of a container", lambda data, _: is_orphan(data.decode("utf-8", "surrogateescape")),
            (owner().encode(),)),
     Reader("results", read_results, (RESULTS,)),
