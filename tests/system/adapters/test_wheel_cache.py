@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
@@ -75,12 +76,18 @@ class Server(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many tries as ever, without the pauses between them."""
+    monkeypatch.setattr(wheel_cache, "DOWNLOADS", replace(wheel_cache.DOWNLOADS, first_pause=0))
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     Server.body, Server.break_after, Server.knows_ranges, Server.asked = BODY, [], True, []
     Server.headers_too, Server.moved_to, Server.sends = {}, "", ()
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{PIN.filename}"
         server.shutdown()
 
@@ -194,7 +201,7 @@ def secure_url(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     context.load_cert_chain(tmp_path / "server.pem")
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"https://127.0.0.1:{server.server_port}/{PIN.filename}"
         server.shutdown()
 

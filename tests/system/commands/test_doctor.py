@@ -91,7 +91,7 @@ def test_what_answers_wrongly_on_that_port_is_broken(status: int, words: str) ->
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         there = storage.registry(Repository(f"127.0.0.1:{server.server_port}", "a"))
         server.shutdown()
     assert there.standing is Standing.BROKEN

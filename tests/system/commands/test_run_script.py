@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from pipeline.adapters import local_registry
-from pipeline.model import Repository
 from tests.system.conftest import free_port
 
 RUN = Path(__file__).parents[3] / "run"
@@ -24,6 +24,14 @@ BASICS = ("rm", "sh", "dirname", "id", "sed", "tr", "grep", "sleep", "uname", "e
 PRINTS_ITS_ARGUMENTS = '#!/bin/sh\nprintf "nox"; printf " [%s]" "$@"; echo; exit "${NOX_EXIT:-0}"\n'
 NO_ENGINE_ANSWERS = '#!/bin/sh\n[ "$1" = buildx ]\n'
 NO_PACKAGE_IS_KNOWN = "#!/bin/sh\necho '  Candidate: (none)'\n"
+STARTS_A_REGISTRY = """
+import pathlib, sys
+from pipeline.adapters import local_registry
+from pipeline.model import Repository
+data = pathlib.Path(sys.argv[2])
+local_registry.ensure(Repository(f"127.0.0.1:{sys.argv[1]}", "team/vllm"), data, data / "registry.log")
+"""
+"""The command that the registry outlives: a child of ours would be in the list of processes after its end."""
 MUST_NOT_INSTALL = '#!/bin/sh\nfor word; do if [ "$word" = install ]; then touch "$INSTALLED"; fi; done\n'
 
 
@@ -202,7 +210,7 @@ def test_stop_ends_the_registries_that_outlived_their_command(ready: Machine) ->
     """They are this user's own, found by the files that they left."""
     port = free_port()
     data = ready.folder / ".local" / "share" / "tagproof" / "registry" / str(port)
-    local_registry.ensure(Repository(f"127.0.0.1:{port}", "team/vllm"), data, data / "registry.log")
+    subprocess.run([sys.executable, "-c", STARTS_A_REGISTRY, str(port), data], cwd=RUN.parent, check=True)
     done = ready.run("stop")
     assert (done.returncode, done.stderr) == (0, f"run: ended the registry of {data}\n")
     assert not local_registry.stop(data)

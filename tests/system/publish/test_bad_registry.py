@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.adapters.registry import limits
+from pipeline.adapters.registry import Registry, limits
 from pipeline.model import Publication, Reason, Result
 from pipeline.model.errors import RegistryError
 from tests.system.publish.publishing import (
@@ -157,9 +158,10 @@ def test_a_registry_that_is_down_is_an_error(own_bench: Bench, own_server: Serve
     bench = own_bench
     image, decision = bench.proven()
     own_server.stop()
-    bench.destination.patience = 0.3
+    places = (bench.staging.repository, bench.destination.repository)
+    staging, destination = (Registry(place, patience=0.3) for place in places)
     with pytest.raises(RegistryError, match=f"{own_server.host} does not answer"):
-        put(bench, image, decision)
+        put(replace(bench, staging=staging, destination=destination), image, decision)
 
 
 def test_a_failure_that_is_signed_while_the_tags_are_written_takes_them_back(bench: Bench) -> None:
