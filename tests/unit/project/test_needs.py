@@ -33,6 +33,7 @@ def run(folder: Path, need: str, *more: str, **environment: str) -> subprocess.C
     (folder / "test_sample.py").write_text(TESTS % need)
     own = {name: value for name, value in os.environ.items() if name not in ("CI", NOT_TESTED)}
     options = ["-c", str(ROOT / "pyproject.toml"), "-p", "tests.needs", "-p", "no:cacheprovider"]
+    options += ["--disable-plugin-autoload"]  # they take longer than the test
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *more, str(folder)],
         cwd=ROOT,
@@ -59,7 +60,7 @@ def test_what_needs_a_missing_program_is_left_out_and_the_end_says_so(
 
 def test_what_another_process_left_out_is_said_too(tmp_path: Path) -> None:
     pytest.importorskip("xdist", reason="``./run tests`` itself does not start without it")
-    done = run(tmp_path, "cosign", "--numprocesses=1")
+    done = run(tmp_path, "cosign", "-p", "xdist", "--numprocesses=1")
     assert "cosign: no program cosign is on PATH: test_sample.py (1)\n" in done.stdout
     assert "1 passed, 1 skipped" in done.stdout
 

@@ -26,6 +26,7 @@ def test_pytest_can_set_up_every_check(cell: Cell, tmp_path: Path) -> None:
     """Every fixture that a check asks for exists; no fixture is run, so no engine is needed."""
     folder = Path(suite.__file__).parent
     command = [sys.executable, "-m", "pytest", "--setup-plan", "-q", "-c", str(folder / "pytest.ini")]
+    command += ["--disable-plugin-autoload"]  # as the suite itself is started
     options = [f"--trial={tmp_path}/trial.json", f"--results={tmp_path}/results.jsonl", f"--rootdir={folder}"]
     planned = subprocess.run(
         [*command, *options, *suite.tests_of(cell), *suite.rehearsed_of(cell.vllm)],

@@ -35,6 +35,7 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Check]:
     (folder / "trial.json").write_text(trial_of(Path(sys.executable), "/model").model_dump_json())
     options = [f"--trial={folder}/trial.json", f"--results={folder}/results.jsonl", f"--rootdir={folder}"]
     command = [sys.executable, "-m", "pytest", "-q", "-c", str(FOLDER / "pytest.ini"), *options, str(folder)]
+    command += ["--disable-plugin-autoload"]  # as the suite itself is started
     subprocess.run(command, check=False, capture_output=True)
     lines = (folder / "results.jsonl").read_text().splitlines()
     return {check.name: check for check in map(Check.model_validate_json, lines)}
