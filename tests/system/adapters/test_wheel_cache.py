@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pipeline.adapters import wheel_cache
+from pipeline.adapters.web.retries import DOWNLOADS
 from pipeline.model import Pin
 from pipeline.model.errors import WheelError
 
@@ -79,7 +80,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many tries as ever, without the pauses between them."""
-    monkeypatch.setattr(wheel_cache, "DOWNLOADS", replace(wheel_cache.DOWNLOADS, first_pause=0))
+    monkeypatch.setattr(wheel_cache, "DOWNLOADS", replace(DOWNLOADS, first_pause=0))
 
 
 @pytest.fixture
