@@ -111,7 +111,7 @@ def _expect_close(what: str, wanted: float, seen: Any) -> float:
     deviation = abs(seen - wanted) / abs(wanted) if is_number else math.inf
     if not deviation <= training.TOLERANCE:  # also where it is no number
         of = "the loss" if what == "loss" else f"the slope of the loss along {what}"
-        raise Mismatch(f"{of}: {wanted:.6f} within {training.TOLERANCE:.0%}", f"{seen}")
+        raise Mismatch(f"{of}: {wanted:.6f} within {training.TOLERANCE:.1%}", f"{seen}")
     return deviation
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.model import Expectations, Outcome, Trial
 from pipeline.stages import environments
-from pipeline.suite import check_environment
+from pipeline.suite import check_environment, check_pytorch
 from pipeline.suite.expect import Mismatch
+from pipeline.suite.inference import Inference
 from pipeline.suite.trial_run import TrialRun
 from tests.system.suite.trials import left, prove, trial_of
 
@@ -117,18 +118,42 @@ def test_a_build_for_the_cpu_in_a_cell_for_cuda_is_named_as_the_cause(
         trial_run.close()
 
 
+def _blank_the_last_rows(model: str) -> None:
+    """Of the last tensor in the file the end becomes zero."""
+    weights = Path(model) / "model.safetensors"
+    body = bytearray(weights.read_bytes())
+    body[-4096:] = bytes(4096)
+    weights.write_bytes(body)
+
+
 @pytest.mark.needs("index")
 def test_other_weights_than_the_golden_answers_were_made_with_are_found(
     pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path
 ) -> None:
     """Answers that agree with each other are still wrong."""
-    weights = Path(model) / "model.safetensors"
-    body = bytearray(weights.read_bytes())
-    body[-4096:] = bytes(4096)
-    weights.write_bytes(body)
+    _blank_the_last_rows(model)
     checks = prove(_patient(*pytorch_alone, model), tmp_path)
     assert _not_passed(checks) == {"correct", "compile", "exact"}
     assert "golden" in checks["correct"].expected
+
+
+@pytest.mark.needs("index")
+def test_transformers_generates_what_the_weights_say(
+    locked: tuple[Path, Lock], model: str, tmp_path: Path
+) -> None:
+    """Beside PyTorch alone it is asked; with other weights its answers are not the golden ones."""
+    python, pins = locked
+    trial = _patient(python, pins, model)
+    trial_run = Inference(
+        trial.model_copy(update={"cell": replace(pins.cell, vllm=None)}), tmp_path / "server.log"
+    )
+    try:
+        check_pytorch.check_generate(trial_run)
+        _blank_the_last_rows(model)
+        with pytest.raises(Mismatch, match="prompt 1 by generate, golden"):
+            check_pytorch.check_generate(trial_run)
+    finally:
+        trial_run.close()
 
 
 MIXES_ROWS = """
@@ -141,8 +166,8 @@ torch.nn.functional.scaled_dot_product_attention = mixed
 COARSE = """
 import torch
 linear = torch.nn.functional.linear
-def coarse(left, right):
-    return linear(left.bfloat16(), right.bfloat16()).to(left.dtype)
+def coarse(left, *others):
+    return linear(left.bfloat16(), *(other.bfloat16() for other in others)).to(left.dtype)
 torch.nn.functional.linear = coarse
 """
 COMPILES_NOTHING = """
@@ -155,9 +180,9 @@ torch.compile = lambda function, **_: function
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
-        (MIXES_ROWS, {"batch": "beside others", "compile": "golden"}),
+        (MIXES_ROWS, {"batch": "beside others", "compile": "golden", "train": "the loss"}),
         (COMPILES_NOTHING, {"compile": "code made by a compiler"}),
-        (COARSE, {"exact": "log-probabilities"}),
+        (COARSE, {"exact": "log-probabilities", "train": "the slope of the loss along"}),
     ],
     ids=["mixes up what it answers together", "compiles nothing", "calculates float32 as bfloat16"],
 )
