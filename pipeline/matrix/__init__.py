@@ -211,4 +211,5 @@ def _policy(file: File, path: Path) -> Policy:
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",
         moves=file.publish.moves,
+        speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
     )

@@ -338,3 +338,24 @@ MemoryShare = Annotated[
     BeforeValidator(_share),
     WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": MOST_SHARE}),
 ]
+
+LEAST_RATIO, MOST_RATIO = 1.05, 100.0
+
+
+def _ratio(value: object) -> float:
+    """How many times slower something may be, as a number of the file or as text."""
+    text = str(getattr(value, "text", value))
+    ratio = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else -1.0
+    if LEAST_RATIO <= ratio <= MOST_RATIO:
+        return ratio
+    raise refusal(
+        f"{shown(text)} is no ratio from {LEAST_RATIO:g} to {MOST_RATIO:g}",
+        "write 1.5 for half as slow again (two runs of one image may differ by more than a closer one)",
+    )
+
+
+Ratio = Annotated[
+    float,
+    BeforeValidator(_ratio),
+    WithJsonSchema({"type": "number", "minimum": LEAST_RATIO, "maximum": MOST_RATIO}),
+]

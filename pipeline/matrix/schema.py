@@ -24,6 +24,7 @@ from pipeline.matrix.fields import (
     Platform,
     Project,
     Python,
+    Ratio,
     Reason,
     RepositoryName,
     Requirement,
@@ -264,6 +265,16 @@ class Publish(Section):
     """Whether a tag moves to a newer proven image of its cell."""
 
 
+class SpeedBound(Section):
+    """How much slower an image may be than the one that it takes the place of."""
+
+    ratio: Ratio
+    """How many times as long a first token may take, or how many times fewer tokens may come in a second.
+
+    By the quartiles of `speed` on such a host, against the image that carries the cell's channel.
+    """
+
+
 class Verify(Section):
     """What the gate asks of a proof."""
 
@@ -282,6 +293,8 @@ class Verify(Section):
     """How old a record may be, in days."""
     flaky: Literal["refuse", "accept"] = "refuse"
     """Whether a pass after a failure of the same image counts."""
+    speed: SpeedBound | None = None
+    """What is compared of the check `speed`; nothing is unless this is written."""
     healthy_seconds: Annotated[int, Field(ge=1, le=7200)] = 600
     """How long a server may take until it is healthy, in seconds.
 

@@ -157,7 +157,8 @@ class Policy:
 
     ``required`` are the checks that must have passed: where it names none, all that were there on the
     first day and all that the record's own day had. ``at_least`` maps checks and families of rules to the
-    oldest version that counts; without one, any does.
+    oldest version that counts; without one, any does. ``speed_ratio`` is how many times slower an image may
+    be than the one that carries the cell's channel; without one, speed is not asked for.
     """
 
     required: tuple[str, ...] = ()
@@ -166,6 +167,7 @@ class Policy:
     accept_flaky: bool = False
     at_least: Mapping[str, int] = field(default_factory=dict)
     moves: Literal["forward", "never"] = "forward"
+    speed_ratio: float | None = None
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ class ReasonCode(StrEnum):
     OTHER_MODEL = "other-model", "The record is by another test model than today's."
     STALE = "stale", "The record is older than the policy allows."
     FROM_THE_FUTURE = "from-the-future", "The record is dated later than this machine's clock."
+    SLOWER = (
+        "slower",
+        "The image is slower than the one that it replaces, by more than `verify: speed:` allows.",
+    )
     SUPERSEDED = "superseded", "The same image failed later."
 
     # Attestations that count for nothing.

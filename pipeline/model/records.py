@@ -13,6 +13,7 @@ from pipeline.model.diagnoses import Diagnosis  # noqa: TC001 - pydantic reads i
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
 from pipeline.model.references import Digest, ImageRef
+from pipeline.model.speeds import Speed, speeds_of
 from pipeline.model.versions import CHECK_VERSIONS, FIRST_CHECKS, Name, Version, version_of
 
 CheckName = Literal[
@@ -31,6 +32,8 @@ CheckName = Literal[
     "checkpoint",
     "generate",
     "limits",
+    "speed",
+    "alive",
     "memory",
     "drain",
     "cache",
@@ -46,7 +49,7 @@ CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 """Every check that the suite knows."""
 
 _OF_A_SERVER = {
-    *("serve", "complete", "chat", "stream", "limits", "memory", "drain"),
+    *("serve", "complete", "chat", "stream", "limits", "speed", "alive", "memory", "drain"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
 _OF_PYTORCH_ALONE = {"compile", "train", "checkpoint", "generate"}
@@ -247,6 +250,12 @@ class Record(Frozen):
         """A digest of the answer to each prompt; none in a record of before."""
         told = (check.facts.get(ANSWERS, "") for check in self.checks if check.name == "correct")
         return tuple(next(told, "").split())
+
+    @property
+    def speeds(self) -> dict[str, Speed]:
+        """What the check ``speed`` measured, by name; nothing where it did not pass."""
+        measured = {check.name: check.facts for check in self.checks if check.outcome is Outcome.PASSED}
+        return speeds_of(measured.get("speed", {}))
 
     def named(self, outcome: Outcome) -> tuple[str, ...]:
         """The names of the checks with this outcome."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline import compat
+from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import ContentError
 from pipeline.model import CellState, Image
 from pipeline.runner.expectations import expectations_of
-from pipeline.runner.services import IMAGES
 from pipeline.stages import build
 from pipeline.stages import lock as locks
 

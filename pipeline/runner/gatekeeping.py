@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import Registry
@@ -11,7 +12,7 @@ from pipeline.compat.explain.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.runner.candidates import candidate
-from pipeline.stages import audit, gate
+from pipeline.stages import audit, gate, publish
 
 if TYPE_CHECKING:
     from pipeline.model import Attestations, CellState, Digest, Expectations, Image, Proof, Repository, Spec
@@ -59,7 +60,19 @@ class CellGate(MatrixGate):
             model=self.services.model_digest_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, self.expectations, spec.waivers),
             now=datetime.now(UTC),
+            before=self.before,
         )
+
+    @cached_property
+    def before(self) -> tuple[Proof, ...]:
+        """The proofs of what carries the cell's channel in the destination, where its speed is asked for."""
+        services, channel = self.services, self.spec.cell.id
+        if services.matrix.policy.speed_ratio is None:
+            return ()
+        digest = publish.named(services.destination, (channel,)).get(channel)
+        if digest is None or digest == self.image.ref.digest:
+            return ()
+        return services.evidence.attestations_of(services.destination, digest).proofs
 
 
 def gate_of(services: Services, state: CellState) -> CellGate | None:

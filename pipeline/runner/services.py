@@ -9,11 +9,11 @@ import os
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import compat
 from pipeline.adapters import buildx, files, gpu, host, local_registry, paths, signing_keys
+from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
 from pipeline.model import Conditions, Level
@@ -26,6 +26,7 @@ from pipeline.suite.model import digest_of, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pipeline.adapters.engine import Engine, Facts
     from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
@@ -62,12 +63,6 @@ class Settings:
         Raises UsageError where a link in the checkout leads elsewhere.
         """
         return files.folder(self.folder, ".state", name)
-
-
-IMAGES = next(
-    folder for folder in (above / "images" for above in Path(__file__).parents[1:3]) if folder.is_dir()
-)
-"""The recipe: beside the package in a checkout, inside it where it was installed from a wheel."""
 
 
 def why_not_with(cell: Cell, archs: tuple[str, ...], driver: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import compat
 from pipeline.adapters import local_registry
+from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import Registry
 from pipeline.formats import units
 from pipeline.model import (
@@ -26,7 +27,6 @@ from pipeline.model.errors import EngineError
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
-from pipeline.runner.services import IMAGES
 from pipeline.stages import attest, audit, base, build, fetch, publish, verify
 from pipeline.stages import lock as locks
 from pipeline.stages import rehearse as rehearsals

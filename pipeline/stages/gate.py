@@ -22,6 +22,7 @@ from pipeline.model import (
     Severity,
     checks_of,
 )
+from pipeline.model.speeds import slower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Certificate,
         Certified,
         Digest,
+        Host,
         Policy,
         Proof,
         Record,
@@ -59,6 +61,7 @@ def decide(
     model: str | None,
     inputs: str,
     now: datetime,
+    before: Sequence[Proof] = (),
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
@@ -66,7 +69,8 @@ def decide(
     image today, ``now`` is aware of its time zone. The proof that decides is the newest that was made with
     today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
     the same image outweighs it, of a rehearsal too, and so does a statement that others name and that is
-    gone. A rehearsal that passed speaks for nothing.
+    gone. A rehearsal that passed speaks for nothing. ``before`` are the proofs of the image that carries the
+    cell's channel: speed is compared with theirs, where the policy does.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
@@ -88,6 +92,7 @@ def decide(
         reasons += _result_reasons(cell, record, policy, remedy)
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
         reasons += _today_reasons(cell, record, policy, model, now=now, remedy=remedy)
+        reasons += _speed_reasons(cell, record, before, policy, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
     return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed)
 
@@ -338,6 +343,40 @@ def _today_reasons(
         present = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f"{record.cell}: the record is of {record.finished}, and now is {present}"
         yield Reason(ReasonCode.FROM_THE_FUTURE, text, f"set the clocks right, then {remedy}")
+
+
+def _speed_reasons(
+    cell: Cell, record: Record, before: Sequence[Proof], policy: Policy, remedy: str
+) -> Iterator[Reason]:
+    """How much slower it is than the newest that passed of the other image, on such a host as this one's."""
+    others = [
+        proof
+        for proof in before
+        if (proof.record.cell, proof.record.result) == (cell.id, Result.PASSED)
+        and proof.record.digest != record.digest
+        and _class_of(proof.record.host) == _class_of(record.host)
+    ]
+    newest = max(others, key=lambda proof: proof.order, default=None)
+    if policy.speed_ratio is None or newest is None:
+        return
+    other, measured = newest.record, record.speeds
+    for name, then in other.speeds.items():
+        now = measured.get(name)
+        if now is None:
+            text = f"{cell.id}: {name} was not measured; it was {then} in {other.digest}"
+            yield Reason(ReasonCode.SLOWER, text, remedy)
+        elif (times := slower(name, now, then)) > policy.speed_ratio:
+            text = (
+                f"{cell.id}: {name} is {now}, in {other.digest} it was {then}: "
+                f"at least {times:.2f} times slower, `verify: speed:` allows {policy.speed_ratio:g}"
+            )
+            hint = f"{remedy} --fresh measures it again, on a host without other work"
+            yield Reason(ReasonCode.SLOWER, text, hint)
+
+
+def _class_of(host: Host) -> tuple[str, str, tuple[str, ...]]:
+    """What two hosts have in common of which one is as fast as the other."""
+    return host.hardware, host.cpu, host.gpus
 
 
 def _later_failures(chosen: Proof, proofs: Sequence[Proof], remedy: str) -> Iterator[Reason]:

@@ -67,7 +67,7 @@ class LiveServer:
         while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
             if ended := self.server.ended():
                 raise Mismatch("a server that keeps running", f"it {ended}: {last_line(self.server.log())}")
-            answer = self._health(min(left, _GLANCE_SECONDS))
+            answer = self.health(min(left, _GLANCE_SECONDS))
             if answer == "status 200":
                 return
             time.sleep(0.1)
@@ -140,7 +140,7 @@ class LiveServer:
         """Close the connections to it."""
         self._http.close()
 
-    def _health(self, seconds: float) -> str:
+    def health(self, seconds: float = _GLANCE_SECONDS) -> str:
         """The result of one request to /health, as text."""
         try:
             return f"status {self._fetch(seconds, 'GET', '/health').status_code}"

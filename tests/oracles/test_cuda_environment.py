@@ -21,10 +21,10 @@ from uv import find_uv_bin
 
 from pipeline import matrix
 from pipeline.adapters import host, paths, uv, wheel_cache
+from pipeline.adapters.recipe import IMAGES
 from pipeline.model import Severity
 from pipeline.runner.audits import of_folder
 from pipeline.runner.expectations import expectations_of
-from pipeline.runner.services import IMAGES
 from pipeline.stages import base, fetch, lock
 
 if TYPE_CHECKING:

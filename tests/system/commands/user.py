@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import matrix
+from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import Registry
 from pipeline.model import ImageRef, Lock, Pin, Repository
-from pipeline.runner.services import IMAGES
 from pipeline.stages import build, lock
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.runner.services import IMAGES
+from pipeline.adapters.recipe import IMAGES
 from pipeline.stages import build
 from tests.builders import spec
 

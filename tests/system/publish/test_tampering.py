@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline import compat, matrix
+from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
 from pipeline.model import (
@@ -32,7 +33,7 @@ from pipeline.model.errors import TagproofError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner.expectations import expectations_of
 from pipeline.runner.running import Runner
-from pipeline.runner.services import IMAGES, Services, Settings
+from pipeline.runner.services import Services, Settings
 from pipeline.stages import attest, audit, build
 from pipeline.stages import lock as locks
 from tests.builders import certificate, now, passed, record, rfc3339

@@ -155,6 +155,14 @@ BAD_VALUES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "verify: {at_least: {chat: 0}}\n",
         ["matrix.yaml:9:27: verify.at_least.chat:", "not 0"],
     ),
+    "speed that no two runs have": (
+        GOOD + "verify: {speed: {ratio: 1.0}}\n",
+        ["matrix.yaml:9:25: verify.speed.ratio: '1.0' is no ratio from 1.05 to 100", "write 1.5"],
+    ),
+    "speed without a ratio": (
+        GOOD + "verify: {speed: {}}\n",
+        ["matrix.yaml:9:17: verify.speed.ratio"],
+    ),
     "age of nothing": (
         GOOD + "verify: {max_age_days: 0}\n",
         ["matrix.yaml:9:24: verify.max_age_days:", "not 0"],

@@ -120,6 +120,11 @@ def test_the_policy_may_ask_for_versions_of_checks_and_of_rules(tmp_path: Path) 
     assert found.policy.at_least == {"chat": 1, "jit": 1}
 
 
+def test_the_policy_compares_speed_only_where_a_ratio_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).policy.speed_ratio is None
+    assert load(tmp_path, GOOD + "verify: {speed: {ratio: 1.5}}\n").policy.speed_ratio == 1.5
+
+
 def test_a_base_may_be_an_image_by_digest_with_any_python(tmp_path: Path) -> None:
     """Only a distribution's base ties the Python version."""
     image = f"registry.example.org/base@sha256:{'a' * 64}"
