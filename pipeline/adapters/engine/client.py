@@ -205,5 +205,6 @@ class Engine:
             "device_requests": [self.gpu_access().request()] if launch.gpus else None,
             "security_opt": ["no-new-privileges"],
             "shm_size": _SHARED_MEMORY,
+            "healthcheck": {"test": ["NONE"]},  # an image's own asks its server for tokens, which we count
             "log_config": _LOG,
         }

@@ -49,6 +49,11 @@ def test_a_container_may_share_the_network_of_another_and_ask_it_for_names() -> 
     assert (given()["dns"], given(dns="127.0.0.1")["dns"]) == (None, ["127.0.0.1"])
 
 
+def test_a_container_is_asked_by_nobody_else() -> None:
+    """The engine would call the image's health check beside us, and that has its server answer."""
+    assert given()["healthcheck"] == {"test": ["NONE"]}
+
+
 @pytest.mark.parametrize(
     ("why", "kind"),
     [
