@@ -30,19 +30,20 @@ from pipeline.model import (
     versions_of,
 )
 from pipeline.model.errors import TagproofError
+from pipeline.model.speeds import RATE_ALONE, Speed
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner.expectations import expectations_of
 from pipeline.runner.running import Runner
 from pipeline.runner.services import Services, Settings
 from pipeline.stages import attest, audit, build
 from pipeline.stages import lock as locks
-from tests.builders import certificate, now, passed, record, rfc3339
+from tests.builders import certificate, check, now, passed, record, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.model import Digest, Spec
+    from pipeline.model import Check, Digest, Spec
     from tests.system.conftest import Bench
 
 pytestmark = pytest.mark.needs("registry")
@@ -249,6 +250,28 @@ def test_a_published_image_stays_published_when_a_check_has_a_new_version(
     policy = replace(cell.services.matrix.policy, at_least=newer)
     cell.services.matrix = replace(cell.services.matrix, policy=policy)
     assert {"old-check", "still-tagged"} <= cell.codes()
+
+
+@pytest.mark.parametrize(("rate", "refused"), [(50.0, True), (90.0, False)])
+def test_an_image_takes_no_channel_from_one_that_is_faster_than_the_matrix_allows(
+    rate: float, refused: bool, cell: Cell
+) -> None:
+    """Whoever asks is told: the plan, the publication, the gate before a deployment."""
+    policy = replace(cell.services.matrix.policy, speed_ratio=1.5)
+    cell.services.matrix = replace(cell.services.matrix, policy=policy)
+    other = replace(cell, image=replace(cell.image, ref=push(cell.destination, cell.spec.cell.id, {})))
+    other.prove(cell.destination, checks=(*passed(checks_of(cell.spec.cell)), measured(100.0)))
+    cell.prove(minutes=1, checks=(*passed(checks_of(cell.spec.cell)), measured(rate)))
+    assert ("slower" in cell.codes()) is refused
+    assert ("slower" in cell.gate(cell.services.staging.repository)) is refused
+    assert (cell.publish().state is State.PUBLISHED) is not refused
+    named = cell.destination.digest_of(cell.spec.cell.id)
+    assert named == (other if refused else cell).image.ref.digest
+
+
+def measured(rate: float) -> Check:
+    """The check ``speed`` with this rate of tokens."""
+    return check("speed", facts={RATE_ALONE: str(Speed(rate, rate, rate, 9))})
 
 
 def test_tags_that_were_moved_to_an_unproven_image_are_put_back_by_repair(cell: Cell) -> None:
