@@ -233,6 +233,8 @@ def failure(status: Status) -> str:
         lines = printable(status.log_tail).rstrip().splitlines()[-LOG_LINES:]
         parts.append("the server's log ended:\n" + "\n".join(f"  | {ending}" for ending in lines))
     parts.append(f"run just this again:\n  {status.again or _again(status)}")
+    if status.record and status.record.replay:
+        parts.append(f"try the very same again, and compare:\n  {status.record.replay}")
     return "\n".join(parts) + "\n"
 
 
