@@ -186,7 +186,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         repository=destination,
         staging=Repository.parse(staging) if staging else _default_staging(destination),
         aliases=tuple((alias, next(iter(ids))) for alias, ids in aliases.items()),
-        policy=_policy(file, path),
+        policy=_policy(file, path, cells.specs),
         model=file.verify.model,
         healthy_seconds=file.verify.healthy_seconds,
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
@@ -203,10 +203,11 @@ def _default_staging(repository: Repository) -> Repository:
         raise UsageError(f"staging: {error}", hint="choose a shorter repository") from error
 
 
-def _policy(file: File, path: Path) -> Policy:
+def _policy(file: File, path: Path, specs: tuple[Spec, ...]) -> Policy:
     return Policy(
         required=file.verify.required or (),
         at_least=dict(file.verify.at_least.items()),
+        left_out={spec.cell.id: frozenset(dict(spec.left_out)) for spec in specs if spec.left_out},
         signers=tuple(path.parent / signer for signer in file.verify.signers),
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",

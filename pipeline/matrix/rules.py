@@ -30,7 +30,9 @@ _VLLM_BUILD = re.compile(r"vllm==(?P<release>[^+]+)\+cu[0-9]{3}")
 Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by its location, the ids that it matches."""
 
-SECTIONS = ("gpu", "packages", "constraints", "overrides", "omit", "trim", "budgets", "exceptions")
+SECTIONS = (
+    *("gpu", "packages", "constraints", "overrides", "omit", "trim", "budgets", "exceptions", "leave_out"),
+)
 """The sections whose rules apply to the cells that a glob matches."""
 
 
@@ -177,6 +179,7 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
             Waiver(rule.rule, rule.path, rule.reason, date.fromisoformat(rule.expires))
             for rule in mine("exceptions")
         ),
+        left_out=tuple((name, rule.reason) for rule in mine("leave_out") for name in rule.checks),
     )
 
 
@@ -198,5 +201,6 @@ def memory_of(entries: Iterable[Gpu]) -> float:
 
 
 def _budget(rule: Any) -> Budget:
-    compressed, installed = (size and bytes_in(size) for size in (rule.compressed, rule.installed))
-    return Budget(compressed, installed, rule.reason or "")
+    named = (rule.compressed, rule.installed, rule.resident)
+    compressed, installed, resident = (size and bytes_in(size) for size in named)
+    return Budget(compressed, installed, resident, rule.reason or "")

@@ -216,20 +216,24 @@ class Budget(Rule):
     """How large the images of some cells may become. The last rule that matches a cell is its budget."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}]}
+        json_schema_extra={
+            "anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}, {"required": ["resident"]}]
+        }
     )
 
     compressed: Size | None = None
     """The layers in a registry, as they are pulled: `1.5 GB`."""
     installed: Size | None = None
     """The unpacked image on a disk: `5 GB`."""
+    resident: Size | None = None
+    """What the processes of its server may hold of a host's memory, under load: `6 GB`."""
     reason: Reason | None = None
     """Why it may not be larger."""
 
     @model_validator(mode="after")
     def _has_a_size(self) -> Self:
-        if self.compressed is None and self.installed is None:
-            raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, or `installed`')
+        if self.compressed is None and self.installed is None and self.resident is None:
+            raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, `installed` or `resident`')
         return self
 
 
@@ -244,6 +248,15 @@ class Waiver(Rule):
     """Why it may stay; the certificate shows it."""
     expires: Day
     """The last day on which it counts, quoted. Then it is found again."""
+
+
+class LeftOut(Rule):
+    """Checks that some cells are not tried with. The record says so, and the gate does without them."""
+
+    checks: Annotated[tuple[CheckName, ...], Some]
+    """Their names."""
+    reason: Reason
+    """Why they are not asked; the record shows it."""
 
 
 class Publish(Section):
@@ -353,6 +366,8 @@ class File(Section):
     """How large images may become."""
     exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
     """Findings of a certificate that are known and accepted, each with its reason and its end."""
+    leave_out: Annotated[tuple[LeftOut, ...], Field(max_length=200)] = ()
+    """Checks that some cells are not tried with, each with its reason."""
 
 
 AXES = ("torch", "cuda", "python", "vllm", "platform")
@@ -370,6 +385,7 @@ SECTIONS: dict[str, type[Section]] = {
     "verify": Verify,
     "budgets": Budget,
     "exceptions": Waiver,
+    "leave_out": LeftOut,
 }
 """The type of each section, by its key at the top of the file."""
 

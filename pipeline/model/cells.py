@@ -108,10 +108,14 @@ class Base:
 
 @dataclass(frozen=True)
 class Budget:
-    """How large an image may be, in bytes: as layers in a registry, and installed. It is in no key."""
+    """How large an image may be, in bytes: as layers in a registry, installed, and its server in memory.
+
+    It is in no key.
+    """
 
     compressed: int | None = None
     installed: int | None = None
+    resident: int | None = None
     reason: str = ""
 
 
@@ -132,7 +136,8 @@ class Waiver:
 class Spec:
     """A cell and all its settings: the only input of lock and build.
 
-    ``gpu_memory`` is the share of a GPU's memory that a server takes while it is proven.
+    ``gpu_memory`` is the share of a GPU's memory that a server takes. ``left_out`` are the checks that it is
+    not tried with, each with the reason.
     """
 
     cell: Cell
@@ -149,6 +154,7 @@ class Spec:
     gpu_memory: float = 0.9
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,9 +162,10 @@ class Policy:
     """What the gate requires of a record today. It is in no key: a new policy voids no proof.
 
     ``required`` are the checks that must have passed: where it names none, all that were there on the
-    first day and all that the record's own day had. ``at_least`` maps checks and families of rules to the
-    oldest version that counts; without one, any does. ``speed_ratio`` is how many times slower an image may
-    be than the one that carries the cell's channel; without one, speed is not asked for.
+    first day and all that the record's own day had, without those that are ``left_out`` of the cell (by its
+    id), and those that may be impossible and were not run. ``at_least`` maps checks and families of rules to
+    the oldest version that counts; without one, any does. ``speed_ratio`` is how many times slower an image
+    may be than the one that carries the cell's channel; without one, speed is not asked for.
     """
 
     required: tuple[str, ...] = ()
@@ -166,6 +173,7 @@ class Policy:
     max_age_days: int = 90
     accept_flaky: bool = False
     at_least: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     moves: Literal["forward", "never"] = "forward"
     speed_ratio: float | None = None
 

@@ -72,6 +72,10 @@ def versions_of(cell: Cell) -> dict[Name, Version]:
     return {name: CHECK_VERSIONS[name] for name in checks_of(cell)}
 
 
+OPTIONAL: frozenset[CheckName] = frozenset({"generate"})
+"""Checks of what not every vLLM or machine can do: where one was not run, the gate does without it."""
+
+
 class Outcome(StrEnum):
     """What became of one check.
 
@@ -154,8 +158,9 @@ class Trial(Frozen):
 
     A trial that ``rehearses`` is one without the GPU that the cell needs: a double of the driver stands in
     for it, which defines ``driver_symbols``, all that the image asks of the driver's libraries.
-    ``gpu_memory`` is the share of a GPU's memory that a server takes, ``resident_bytes`` the most that its
-    processes may hold of this machine's.
+    ``gpu_memory`` is the share of a GPU's memory that a server takes, and of a machine's on a CPU;
+    ``resident_bytes`` is the most that its processes may hold of this machine's. ``left_out`` are checks that
+    are not to be run, each with the reason.
     """
 
     cell: Cell
@@ -166,7 +171,8 @@ class Trial(Frozen):
     serve: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     gpu_memory: float = 0.9
-    resident_bytes: int = 1 << 62
+    resident_bytes: int | None = None
+    left_out: dict[str, str] = Field(default_factory=dict)
     rehearses: bool = False
     driver_symbols: tuple[str, ...] = ()
     healthy_seconds: float = 600

@@ -281,6 +281,8 @@ def _trial(services: Services, state: CellState) -> Trial:
         model=services.model_of(state.cell),
         healthy_seconds=services.matrix.healthy_seconds,
         gpu_memory=state.spec.gpu_memory,
+        resident_bytes=state.spec.budget.resident if state.spec.budget else None,
+        left_out=dict(state.spec.left_out),
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.model import (
     FIRST,
     FIRST_CHECKS,
     FIRST_RULES,
+    OPTIONAL,
     RULE_NAMES,
     Decision,
     Image,
@@ -304,14 +305,16 @@ def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
 
     So nothing is refused for a server that it never had, and nothing gets through because the policy
     speaks of servers only. All are those of the first day and those of the record's own: a check that came
-    later is asked of what is proven later. Of these, one that could not be run is asked only by name.
+    later is asked of what is proven later. One that the policy leaves out of the cell, or that may be
+    impossible and was, is not among them.
     """
     checks = checks_of(cell)
     named = tuple(name for name in checks if name in policy.required)
     first = (name for name in checks if name in FIRST_CHECKS)
-    not_run = record.named(Outcome.NOT_RUN)
-    own = (name for name in record.versions if name not in not_run)
-    return named or tuple(dict.fromkeys((*first, *own)))
+    impossible = OPTIONAL & frozenset(record.named(Outcome.NOT_RUN))
+    without = impossible | policy.left_out.get(cell.id, frozenset())
+    every = dict.fromkeys((*first, *record.versions))
+    return named or tuple(name for name in every if name not in without)
 
 
 def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,11 @@ _END_SECONDS = 10.0
 def check_memory(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
     """The server's memory stays within its bound through start and load, and does not grow with requests.
 
-    As the kernel counts it on the host. The bound is the matrix's or, without one, the share of this
-    machine's memory that a server on a CPU takes.
+    As the kernel counts it on the host. The bound is the matrix's (`budgets: resident:`) or, without one, the
+    share of this machine's memory that a server on a CPU takes.
     """
-    server, bound = healthy_server.server, trial_run.trial.resident_bytes
+    server, trial = healthy_server.server, trial_run.trial
+    bound = trial.resident_bytes or int(trial.gpu_memory * _total_bytes())
     seen = {"memory-start": server.resident_bytes()}
     _load(healthy_server, WARMING)
     seen["memory-warm"] = server.resident_bytes()
@@ -60,6 +62,11 @@ def check_memory(trial_run: Serving, healthy_server: LiveServer, note: Note) -> 
     )
     most = max(seen.values())
     expect_that(f"at most {units.size(bound)} resident", most <= bound, units.size(most))
+
+
+def _total_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _load(server: LiveServer, count: int) -> None:

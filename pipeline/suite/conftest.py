@@ -80,6 +80,17 @@ def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return lambda name, value: request.node.user_properties.append((_FACT, (name, value)))
 
 
+@pytest.fixture(autouse=True)
+def _leave_out(request: pytest.FixtureRequest, trial: Trial) -> None:
+    """Do not run what the matrix leaves out; before anything is started for it."""
+    if reason := trial.left_out.get(_name_of(request.node)):
+        raise NotRun(f"left out by the matrix: {reason}")
+
+
+def _name_of(item: pytest.Item) -> str:
+    return item.name.partition("_")[2]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Write the check's line as soon as its outcome is known."""
@@ -94,7 +105,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
     """The outcome of one check. A check that was skipped, or failed unexpectedly, has not passed."""
-    name = item.name.partition("_")[2]
+    name = _name_of(item)
     reported = [value for key, value in item.user_properties if key == "seconds"]
     seconds = float(str(reported[0])) if reported else call.duration
     facts: dict[str, str] = dict(noted for key, noted in item.user_properties if key == _FACT)  # type: ignore[misc]

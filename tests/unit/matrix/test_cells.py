@@ -241,7 +241,7 @@ def test_the_last_budget_that_matches_is_the_cells(tmp_path: Path) -> None:
     both = "{compressed: 1.5 GB, installed: 5 GiB}, {cells: '*-cu130-*', compressed: 900MB, reason: r}"
     cpu, cuda = load(tmp_path, f"budgets: [{both}]").specs
     assert cpu.budget == Budget(1_500_000_000, 5_368_709_120)
-    assert cuda.budget == Budget(900_000_000, None, "r")
+    assert cuda.budget == Budget(900_000_000, reason="r")
     assert load(tmp_path).specs[0].budget is None
 
 

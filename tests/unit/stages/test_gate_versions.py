@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.model import FIRST_CHECKS, FIRST_RULES, Attestations, Outcome, Policy, checks_of
+from pipeline.model import FIRST_CHECKS, FIRST_RULES, Attestations, Check, Outcome, Policy, checks_of
+from pipeline.stages import gate
 from pipeline.stages.gate import holds
 from tests.builders import NOW, certified, check, passed, rfc3339
 from tests.unit.stages.test_gate import CELL, HERE, IMAGE, codes, judge, proof
@@ -129,3 +130,40 @@ def test_a_certificate_by_older_rules_than_the_policy_asks_for_is_none() -> None
 def test_a_certificate_that_lacks_a_family_of_the_first_day_is_none(missing: str) -> None:
     """Absence is refusal."""
     assert judged_by({name: 1 for name in FIRST_RULES if name != missing}) == {"no-certificate"}
+
+
+# -- checks that were not run -----------------------------------------------------------------------
+
+
+def not_run(name: str) -> Proof:
+    """A record in which this check says why it was not run, and all others passed."""
+    rest = [check for check in passed(EVERY) if check.name != name]
+    left = Check(name=name, outcome=Outcome.NOT_RUN, seconds=0, seen="not here")
+    return proof(checks=(*rest, left), versions=dict.fromkeys(EVERY, 1))
+
+
+def test_a_check_that_was_not_run_is_no_pass() -> None:
+    assert codes(judge(not_run("batch"), policy=ALL)) == {"required-missing"}
+
+
+def test_what_the_policy_leaves_out_of_a_cell_is_not_asked_of_it() -> None:
+    ours = replace(ALL, left_out={CELL.id: frozenset({"batch"})})
+    others = replace(ALL, left_out={"another": frozenset({"batch"})})
+    assert judge(not_run("batch"), policy=ours).allowed
+    assert codes(judge(not_run("batch"), policy=others)) == {"required-missing"}
+
+
+def test_what_may_be_impossible_is_required_where_the_policy_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "OPTIONAL", frozenset({"batch"}))
+    assert judge(not_run("batch"), policy=ALL).allowed
+    assert codes(judge(not_run("batch"), policy=Policy(required=("batch",)))) == {"required-missing"}
+
+
+def test_a_check_that_may_be_impossible_and_failed_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "OPTIONAL", frozenset({"batch"}))
+    rest = [check for check in passed(EVERY) if check.name != "batch"]
+    failed = Check(name="batch", outcome=Outcome.FAILED, seconds=0, seen="wrong")
+    tried = proof(checks=(*rest, failed), versions=dict.fromkeys(EVERY, 1))
+    assert "check-failed" in codes(judge(tried, policy=ALL))
