@@ -24,6 +24,7 @@ _FILES: Mapping[str, tuple[str, ...]] = {
     "check_environment.py": OF_ENVIRONMENT,
     "check_speed.py": ("speed",),
     "check_alive.py": ("alive",),
+    "check_batch.py": ("batch",),
     "check_load.py": ("memory", "drain"),
     "check_hardened.py": ("cache", "offline", "any_user", "read_only", "shutdown"),
     "check_bounded.py": ("exact", "preemption", "overload"),

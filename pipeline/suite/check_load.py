@@ -6,7 +6,7 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx2
 
@@ -17,6 +17,7 @@ from pipeline.formats.numbers import whole
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
 from pipeline.suite.metrics import settle
 from pipeline.suite.serving import SERVED
+from pipeline.suite.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
         raise NotRun(f"by its arguments the server finishes nothing: {given}")
     _ = trial_run.kernels
     prompts = trial_run.prompts[:STREAMS]
-    streams = [_Stream(healthy_server, prompt) for prompt in prompts]
+    streams = [Stream(healthy_server, prompt, STREAMED) for prompt in prompts]
     for stream in streams:
         stream.await_begin()
     ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
@@ -110,49 +111,6 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
         f"{stopped.exit_code} after {took:.1f} s",
     )
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
-
-
-class _Stream:
-    """An answer that is streamed, in a thread of its own."""
-
-    def __init__(self, server: LiveServer, prompt: str) -> None:
-        self._server, self._prompt, self._tokens = server, prompt, 0
-        self._reason: str | None = None
-        self._task = Task(self._read)
-
-    def _read(self) -> None:
-        question: Any = {"temperature": 0, "max_tokens": STREAMED, "stream": True}
-        extra = {"ignore_eos": True, "return_token_ids": True}
-        for part in self._server.client.completions.create(
-            model=SERVED, prompt=self._prompt, extra_body=extra, **question
-        ):
-            for choice in part.choices:
-                self._tokens += len(getattr(choice, "token_ids", None) or [])
-                self._reason = choice.finish_reason or self._reason
-
-    def await_begin(self) -> None:
-        """Wait until its first token is there. Raises Mismatch if it is not in time."""
-        deadline = time.monotonic() + self._server.trial.answer_seconds
-        while not self._tokens:
-            if time.monotonic() > deadline or self._task.ended():
-                self._task.result(0, "a stream that begins")
-                raise Mismatch("a stream that begins", "none of its tokens")
-            time.sleep(0.01)
-
-    def expect_whole(self, seconds: float) -> None:
-        """Expect the whole answer. Raises Mismatch if a part is missing."""
-        whole = f"{STREAMED} tokens of a stream that was accepted"
-        try:
-            self._task.result(seconds, whole)
-        except Exception as error:
-            if isinstance(error, Mismatch):
-                raise
-            raise Mismatch(whole, f"{self._tokens}, then {type(error).__name__}: {error}") from error
-        expect_that(
-            f"{whole}, finish_reason length",
-            (self._tokens, self._reason) == (STREAMED, "length"),
-            f"{self._tokens}, finish_reason {self._reason}",
-        )
 
 
 def _await_refusal(server: LiveServer, seconds: float) -> str:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.suite import device
 from pipeline.suite.answers import (
-    Answer,
-    answer_of,
     complete,
     expect_answers,
     expect_dtype,
@@ -18,7 +16,6 @@ from pipeline.suite.answers import (
 )
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
 from pipeline.suite.golden import CHAT_STEPS, MESSAGE, STEPS
-from pipeline.suite.metrics import settle, work_done
 from pipeline.suite.serving import SERVED
 
 if TYPE_CHECKING:
@@ -112,51 +109,6 @@ def check_correct(trial_run: Serving, healthy_server: LiveServer, note: Note) ->
     model of your own, tokens count as far as Transformers is sure of them, and log-probabilities do not.
     """
     expect_answers(trial_run, healthy_server, note)
-
-
-def check_batch(trial_run: Serving, healthy_server: LiveServer) -> None:
-    """Requests that run together are each answered as if alone; afterwards no memory is held for any of them.
-
-    The engine's count of steps shows that they ran together: alone, each token takes a step of its own. A
-    gauge of running requests would have to be read at the right moment, and a busy server answers late.
-    On a machine with few cores, requests that were sent together may still be processed one by one, so they
-    are sent again, a few times, until some ran together.
-
-    A pass does not say how many requests the server bears, or how much faster it is for all of them together.
-    """
-    alone = [
-        answer_of(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
-        for prompt in trial_run.prompts
-    ]
-    for _ in range(_ROUNDS):
-        tokens, steps = _ask_together(trial_run, healthy_server, alone)
-        if steps < SHARED * tokens:
-            break
-    expect_that(
-        "requests running together, several tokens in a step",
-        steps < SHARED * tokens,
-        f"{steps:g} steps for {tokens:g} tokens, in the last of {_ROUNDS} rounds",
-    )
-
-
-def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -> tuple[float, float]:
-    """Send all prompts at once and expect the same answers as alone; return the tokens and the steps.
-
-    Where the server itself was almost undecided, requests beside it may lead to another token, and then to
-    another answer; the tiny model never is.
-    """
-    settle(server)
-    before = work_done(server)
-    tasks = [_start_question(server, prompt) for prompt in trial_run.prompts]
-    for index, (task, answer) in enumerate(zip(tasks, alone, strict=True)):
-        tokens = tokens_of(task.result(server.trial.answer_seconds, "an answer").choices[0])
-        count = answer.clear_until(server.dtype)
-        expect(f"prompt {index + 1} beside others: number of tokens", len(answer.tokens), len(tokens))
-        expect_tokens(f"prompt {index + 1} beside others", answer.tokens[:count], tokens[:count])
-    settle(server)
-    tokens_done, steps = (now - then for now, then in zip(work_done(server), before, strict=True))
-    expect("tokens generated:", sum(len(answer.tokens) for answer in alone), tokens_done)
-    return tokens_done, steps
 
 
 def check_device(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
