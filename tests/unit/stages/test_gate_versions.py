@@ -11,7 +11,7 @@ import pytest
 from pipeline.model import FIRST_CHECKS, FIRST_RULES, Attestations, Check, Outcome, Policy, checks_of
 from pipeline.stages import gate
 from pipeline.stages.gate import holds
-from tests.builders import NOW, certified, check, passed, rfc3339
+from tests.builders import NOW, certified, passed, rfc3339
 from tests.unit.stages.test_gate import CELL, HERE, IMAGE, codes, judge, proof
 
 if TYPE_CHECKING:
@@ -54,16 +54,6 @@ def test_a_check_of_the_first_day_is_always_required(missing: str, *, is_of_befo
     decision = judge(of_before(*rest) if is_of_before else now, policy=ALL)
     assert codes(decision) == {"required-missing"}
     assert decision.reasons[0].text.endswith(f"did not pass: {missing}")
-
-
-def test_what_could_not_be_run_is_asked_only_by_name() -> None:
-    """A check that came later: one of the first day can be run everywhere."""
-    checks = (*passed(EVERY), check("adapters", Outcome.NOT_RUN, seen="no such part"))
-    proven = proof(checks=checks, versions={one.name: 1 for one in checks})
-    assert judge(proven, policy=ALL).allowed
-    first = proof(checks=(*passed(EVERY[1:]), check(EVERY[0], Outcome.NOT_RUN)))
-    assert codes(judge(first, policy=ALL)) == {"required-missing"}
-    assert codes(judge(first, policy=Policy(required=(EVERY[0],)))) == {"required-missing"}
 
 
 def test_a_check_that_came_later_is_required_of_the_records_that_know_it() -> None:
