@@ -91,10 +91,10 @@ class LiveServer:
 
     def context(self) -> int:
         """The longest prompt and answer together that it takes, in tokens."""
-        (model, *_) = self.ask("the list of models", lambda client: client.models.list().data)
-        context = getattr(model, "max_model_len", None)
+        models = self.ask("the list of models", lambda client: client.models.list()).data
+        context = getattr(models[0], "max_model_len", None) if models else None
         if not isinstance(context, int):
-            raise Mismatch("max_model_len in /v1/models", f"{model!r}")
+            raise Mismatch("max_model_len in /v1/models", f"{models!r}")
         return context
 
     def probe(self, name: str, *args: str) -> Any:

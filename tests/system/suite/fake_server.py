@@ -12,8 +12,9 @@ SERVER = """
 import os, signal, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+MODELS = '{"object": "list", "data": [{"id": "under-test", "object": "model", "max_model_len": 512}]}'
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self): self.answer(200, os.environ.get("METRICS") if self.path == "/metrics" else None)
+    def do_GET(self): self.answer(200, {"/metrics": os.environ.get("METRICS"), "/v1/models": MODELS}.get(self.path))
     def do_POST(self): self.rfile.read(int(self.headers["content-length"])); self.answer(200)
     def log_message(self, *_): pass
     def answer(self, status, body=None):

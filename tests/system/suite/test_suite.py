@@ -44,6 +44,10 @@ COMPLETION = """{"id": "1", "object": "text_completion", "created": 1, "model": 
 "usage": {"prompt_tokens": 1, "completion_tokens": 16, "total_tokens": 17}}"""
 
 
+OF_AN_IMAGE = {"offline", "any_user", "read_only"}
+"""What a process on this machine cannot be kept from."""
+
+
 @pytest.mark.parametrize(
     ("behaviour", "seen"),
     [
@@ -64,7 +68,8 @@ def test_a_server_that_never_becomes_healthy_is_refused_in_time(
     assert checks["serve"].outcome is Outcome.FAILED
     assert seen in checks["serve"].seen
     for name in checks_of(CPU_CELL)[4:]:
-        assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
+        if name not in OF_AN_IMAGE:
+            assert (checks[name].outcome, checks[name].seen) == (Outcome.FAILED, "server not up")
     found = checks["serve"].diagnosis
     assert (found.id if found else "") == ("compat-or-mismatch" if behaviour is EXITS else "")
     assert left(tmp_path) == []
