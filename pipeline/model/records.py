@@ -44,6 +44,11 @@ CheckName = Literal[
     "exact",
     "preemption",
     "overload",
+    "jit",
+    "quantized",
+    "lora",
+    "embed",
+    "long_context",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 """Every check that the suite knows."""
@@ -52,6 +57,7 @@ _OF_A_SERVER = {
     *("serve", "complete", "chat", "stream", "limits", "speed", "alive", "memory", "drain"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
+_OF_MODES = {"jit", "quantized", "lora", "embed", "long_context"}
 _OF_PYTORCH_ALONE = {"compile", "train", "checkpoint", "generate"}
 _OF_A_GPU = {"device"}
 
@@ -61,7 +67,7 @@ def checks_of(cell: Cell) -> tuple[CheckName, ...]:
 
     Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
     """
-    of_others = _OF_PYTORCH_ALONE if cell.vllm else _OF_A_SERVER
+    of_others = _OF_PYTORCH_ALONE if cell.vllm else _OF_A_SERVER | _OF_MODES
     if not cell.needs_gpu:
         of_others = of_others | _OF_A_GPU
     return tuple(name for name in CHECKS if name not in of_others)

@@ -113,6 +113,11 @@ class Serving(TrialRun):
             seconds = self.trial.shutdown_seconds
             within(2 * seconds + _END_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
 
+    def end_all(self) -> None:
+        """End every server that still runs. Raises Mismatch if one does not end in time."""
+        for server in self._servers:
+            self.end(server)
+
     @cached_property
     def has_queue_bound(self) -> bool:
         """Whether this vLLM can bound its queue itself."""

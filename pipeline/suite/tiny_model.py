@@ -13,24 +13,17 @@ tokens it was made of.
 from __future__ import annotations
 
 import base64
-import contextlib
-import fcntl
 import hashlib
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from pipeline.suite.model import digest_of, digest_of_hashes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pipeline.suite.models import folders
 
 SEED = "tiny-llama-2"
 HEAD = Path(__file__).with_name("tiny_head.json")
@@ -54,47 +47,13 @@ Array = NDArray[np.float32]
 
 
 def write(folder: Path) -> str:
-    """Write the model into ``folder``, in one step, unless it is there already; return its digest.
-
-    Every file can be read by any user. A folder of the same name with other content is replaced.
-    If several write at once, the first one does, and the others wait for it.
-    """
-    digest = contents_digest()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(folder.parent):
-        if not folder.is_dir() or digest_of(folder) != digest:
-            _replace(folder)
-    return digest
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold a lock among processes and threads for the same folder. It is released when its holder ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(folder: Path) -> None:
-    """Written to a temporary folder first: an interruption leaves no partial model at ``folder``."""
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        fresh = Path(temporary) / "fresh"
-        fresh.mkdir(mode=0o755)
-        for name, body in contents().items():
-            (fresh / name).write_bytes(body)
-            (fresh / name).chmod(0o644)
-        fresh.chmod(0o755)
-        if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        fresh.rename(folder)
+    """Write the model into ``folder`` unless it is there already; return its digest."""
+    return folders.write(folder, contents())
 
 
 def contents_digest() -> str:
     """What ``digest_of`` says of the folder that ``write`` makes."""
-    return digest_of_hashes({name: hashlib.sha256(body).hexdigest() for name, body in contents().items()})
+    return folders.digest_of_contents(contents())
 
 
 def contents() -> dict[str, bytes]:
@@ -191,7 +150,7 @@ def weights() -> dict[str, Array]:
 def body() -> dict[str, Array]:
     """All tensors but the output rows."""
     tensors = {
-        "model.embed_tokens.weight": _tensor("model.embed_tokens.weight", (VOCABULARY, HIDDEN), 1.0),
+        "model.embed_tokens.weight": tensor("model.embed_tokens.weight", (VOCABULARY, HIDDEN), 1.0),
         "model.norm.weight": np.ones(HIDDEN, np.float32),
     }
     for layer in range(LAYERS):
@@ -211,7 +170,7 @@ def _layer(prefix: str) -> dict[str, Array]:
         "mlp.down_proj.weight": (HIDDEN, INNER, 1.0),
     }
     made = {
-        f"{prefix}.{name}": _tensor(f"{prefix}.{name}", (rows, columns), gain / columns**0.5)
+        f"{prefix}.{name}": tensor(f"{prefix}.{name}", (rows, columns), gain / columns**0.5)
         for name, (rows, columns, gain) in shapes.items()
     }
     norms = ("input_layernorm", "post_attention_layernorm")
@@ -235,7 +194,7 @@ def text_of_head(rows: Any) -> str:
     return f'{{\n  "step": {step},\n  "rows": [\n{lines}\n  ]\n}}\n'
 
 
-def _tensor(name: str, shape: tuple[int, int], deviation: float) -> Array:
+def tensor(name: str, shape: tuple[int, int], deviation: float) -> Array:
     """Values spread evenly around zero with about this standard deviation."""
     count, reach = shape[0] * shape[1], 3**0.5 * deviation
     stream = hashlib.shake_256(f"{SEED}\0{name}".encode()).digest(4 * count)

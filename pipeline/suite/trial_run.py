@@ -49,9 +49,12 @@ class TrialRun:
         """Wait until ``probes/facts.py`` has ended, however it ends."""
         self._facts.wait()
 
-    def probe(self, name: str, *args: str) -> Any:
-        """The result of a probe. Raises Mismatch if it has none."""
-        seconds = self.trial.healthy_seconds
+    def probe(self, name: str, *args: str, seconds: float | None = None) -> Any:
+        """The result of a probe, in the seconds that a server has to be healthy in or in these.
+
+        Raises Mismatch if it has none.
+        """
+        seconds = seconds or self.trial.healthy_seconds
         done = self.target.python(probes.source(name), *args, seconds=seconds)
         answer = probes.result(done.stdout)
         if answer is None:

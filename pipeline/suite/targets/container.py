@@ -88,6 +88,12 @@ class ContainerTarget:
         declared = self._config.labels.get(WRITABLE_LABEL, "").split()
         return tuple(declared) or ("/tmp", self._home)  # noqa: S108 - a place in the container
 
+    def lend(self, folder: Path) -> str:
+        """Mount the folder into each container that is started from now on."""
+        inside = f"/lent/{folder.name}"
+        self._mounts = self._mounts | {folder: inside}
+        return inside
+
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source in a container without network, by the interpreter of the image's entrypoint."""
         return self._python(source, *args, seconds=seconds)

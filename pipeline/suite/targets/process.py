@@ -45,6 +45,10 @@ class ProcessTarget:
         """None: only images have labels."""
         return {}
 
+    def lend(self, folder: Path) -> str:
+        """The folder itself: it is on this machine."""
+        return str(folder)
+
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source in a process of its own."""
         folder = Path(self._home.name)

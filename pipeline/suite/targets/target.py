@@ -93,6 +93,9 @@ class Target(Protocol):
     def labels(self) -> Mapping[str, str]:
         """Its labels."""
 
+    def lend(self, folder: Path) -> str:
+        """Let what is started from now on read this folder of this machine; its path inside."""
+
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source with its Python, for at most these seconds."""
 

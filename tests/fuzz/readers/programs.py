@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -23,9 +24,10 @@ from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, environments, lock, verify
-from pipeline.suite import check_environment, device, driver_double, probes
-from pipeline.suite.expect import Mismatch
+from pipeline.suite import check_environment, check_modes, device, driver_double, golden, probes
+from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.model import locate
+from pipeline.suite.modes import PROMPTS, Modes
 from pipeline.suite.targets.beside import Beside
 from pipeline.suite.targets.target import Completed
 from tests import builders
@@ -80,6 +82,22 @@ SEEN = f"{probes.MARK}{json.dumps(SIGHT)}\n".encode()
 OBJECT = base64.b64encode(b"\x7fELF and more").decode()
 MADE = {"made": {"libcuda.so.1": OBJECT, "libnvidia-ml.so.1": OBJECT}}
 COMPILED = f"{probes.MARK}{json.dumps(MADE)}\n".encode()
+ANSWERS = [
+    {"tokens": list(answer.tokens[:1]), "logprobs": [[-0.1, -3.0, -4.0, -5.0, -6.0]]}
+    for answer in golden.read().answers[:PROMPTS]
+]
+MODES = json.dumps(
+    {
+        "jit": {"seconds": 1.0, "answer": {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}},
+        "gptq": {"seconds": 1.0, "answer": ANSWERS},
+        "awq": {"seconds": 1.0, "error": "Minimum capability: 75", "log": ""},
+        "fp8": {"seconds": 1.0, "error": "ended by signal 11"},
+        "int8": {"seconds": 1.0, "answer": ANSWERS},
+        "lora": {"seconds": 1.0, "answer": ANSWERS * 2},
+        "embed": {"seconds": 1.0, "answer": [[1.0] * 128] * PROMPTS},
+        "long_context": {"seconds": 1.0, "answer": ANSWERS[:1]},
+    }
+).encode()
 ANSWER = {"status": 200, "type": "text/plain", "body": base64.b64encode(b"well").decode()}
 ANSWERED = f"{probes.MARK}{json.dumps(ANSWER)}\n".encode()
 PROBED = f"{probes.MARK}{json.dumps(PACKAGES)}\n".encode()
@@ -172,6 +190,22 @@ def read_double(data: bytes, _: Path) -> object:
     return driver_double.libraries_in(data.decode("utf-8", "replace"))
 
 
+def read_modes(data: bytes, _: Path) -> None:
+    """Each of its checks may refuse what it reads; that is no error."""
+    modes = Modes(probes.result(f"{probes.MARK}{data.decode('utf-8', 'replace')}"))
+    trial_run: Any = SimpleNamespace(trial=SimpleNamespace(cell=builders.CPU_CELL))
+    with suppress(Mismatch):
+        check_modes.check_jit(trial_run, modes, print, print)
+    for check in (
+        check_modes.check_quantized,
+        check_modes.check_lora,
+        check_modes.check_embed,
+        check_modes.check_long_context,
+    ):
+        with suppress(Mismatch, NotRun):
+            check(modes, print, print)
+
+
 def look_at_driver(data: bytes, _: Path) -> object:
     """What is seen of the driver, in an image without CUDA."""
     stage: Any = SimpleNamespace(
@@ -254,6 +288,7 @@ READERS = (
     Reader("probe", lambda data, _: probes.result(data.decode("utf-8", "replace")), (PROBED,)),
     Reader("driver", look_at_driver, (SEEN,)),
     Reader("double of the driver", read_double, (COMPILED,), refuses=(ValueError,)),
+    Reader("modes", read_modes, (MODES,)),
     Reader("cache of a server", read_cache, (CACHE,), refuses=(Mismatch,)),
     Reader("revision of a model", read_revision, (b"0123abcd\n",)),
     Reader("name of a model", lambda data, _: locate(data.decode("utf-8", "surrogateescape")), ()),

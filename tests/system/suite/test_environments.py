@@ -15,6 +15,7 @@ from pipeline.stages import environments
 from pipeline.suite import check_environment, check_pytorch
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.inference import Inference
+from pipeline.suite.modes import PROMPTS, try_modes
 from pipeline.suite.trial_run import TrialRun
 from tests.system.suite.trials import left, prove, trial_of
 
@@ -49,11 +50,27 @@ def test_a_real_environment_passes_the_whole_suite(
     """Real inference through vLLM's own server, against the lock that the environment was made from."""
     serve = () if _can_compile() else ("--enforce-eager",)
     checks = prove(_patient(*locked, model, serve=serve), tmp_path)
-    assert [check for check in checks.values() if check.outcome is not Outcome.PASSED] == []
+    assert _not_passed(checks) == (set() if _can_compile() else {"jit"})
+    assert {"gptq", "awq", "fp8", "int8"} == set(checks["quantized"].facts)
     assert (checks["serve"].facts["dtype"], checks["serve"].facts["cuda-graphs"]) == ("bfloat16", "NONE")
     assert checks["correct"].facts["tokens-compared"] == checks["exact"].facts["tokens-compared"]
     coarse, exact = (float(checks[name].facts["logprob-deviation"]) for name in ("correct", "exact"))
     assert exact < 0.001 < coarse
+
+
+@pytest.mark.needs("index")
+def test_an_environment_that_cannot_compile_fails_in_that_mode_alone(
+    locked: tuple[Path, Lock], model: str
+) -> None:
+    """Its server may well be healthy: nothing else of these modes asks for a compiler."""
+    trial_run = TrialRun(_patient(*locked, model, env={"CXX": "/no/compiler"}))
+    try:
+        modes = try_modes(trial_run, {"jit", "embed"})
+        assert modes.vectors("embed", PROMPTS)
+        with pytest.raises(Mismatch, match="/no/compiler"):
+            modes.made("jit")
+    finally:
+        trial_run.close()
 
 
 @pytest.mark.needs("index")
