@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline import suite
-from pipeline.model import CHECKS, Check, DeploymentRecord, Outcome, Result
+from pipeline.model import Cell, Check, DeploymentRecord, Outcome, Result, checks_of
 from pipeline.suite.check_deployment import ASKED
 from pipeline.suite.expect import Mismatch, NotRun, brief
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline.model import Deployment
     from pipeline.suite.deployed import Deployed
 
-_OF_PYTORCH_ALONE = {"compile"}
+_OF_A_SERVER = checks_of(Cell(torch="any", cuda="cu000", python="any", vllm="any"))
+"""The checks of a server, which may have a GPU: what is behind an address nobody knows."""
 _REASONS = {
     **dict.fromkeys(suite.OF_ENVIRONMENT, "an address shows no environment; try its image or its Python"),
     "device": "an address shows no machine",
@@ -35,9 +36,7 @@ def ask(server: Deployed, progress: Callable[[str], None]) -> tuple[Check, ...]:
 
 def _asked(server: Deployed, progress: Callable[[str], None]) -> Iterator[Check]:
     is_up = True
-    for name in CHECKS:
-        if name in _OF_PYTORCH_ALONE:
-            continue
+    for name in _OF_A_SERVER:
         if name not in ASKED:
             yield _not_run(name, _REASONS.get(name, _OTHER_REASON))
         elif not is_up or server.is_silent:
