@@ -13,8 +13,10 @@ import os, signal, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODELS = '{"object": "list", "data": [{"id": "under-test", "object": "model", "max_model_len": 512}]}'
+SAID = {"/metrics": os.environ.get("METRICS"), "/v1/models": MODELS}
+
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self): self.answer(200, {"/metrics": os.environ.get("METRICS"), "/v1/models": MODELS}.get(self.path))
+    def do_GET(self): self.answer(200, SAID.get(self.path))
     def do_POST(self): self.rfile.read(int(self.headers["content-length"])); self.answer(200)
     def log_message(self, *_): pass
     def answer(self, status, body=None):
