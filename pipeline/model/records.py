@@ -78,7 +78,7 @@ def versions_of(cell: Cell) -> dict[Name, Version]:
     return {name: CHECK_VERSIONS[name] for name in checks_of(cell)}
 
 
-OPTIONAL: frozenset[CheckName] = frozenset({"generate"})
+OPTIONAL: frozenset[CheckName] = frozenset({"generate", "quantized", "lora", "embed", "long_context"})
 """Checks of what not every vLLM or machine can do: where one was not run, the gate does without it."""
 
 
