@@ -11,6 +11,7 @@ from pipeline.model.errors import UsageError
 from pipeline.runner.expectations import expectations_of
 from pipeline.stages import environments
 from pipeline.stages import lock as locks
+from pipeline.suite.targets.target import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,8 @@ def of_any_image(services: Services, reference: str) -> Subject:
     """Any image: ``host/path@sha256:…``, ``host/path:tag``, which is resolved now, or ``engine:NAME``.
 
     What is expected of it is what it says of itself. Where its entrypoint starts no vLLM, its server is
-    started as a module. Raises UsageError where it holds no torch or is named by none of these, RegistryError
+    started as a module; what its environment leaves open, usage reports and the memory on a CPU among it, is
+    set modestly. Raises UsageError where it holds no torch or is named by none of these, RegistryError
     or EngineError where it cannot be had.
     """
     image, config = _had(services, reference)
@@ -71,9 +73,11 @@ def of_any_image(services: Services, reference: str) -> Subject:
         server=() if environments.starts_vllm(config.entrypoint) else module,
         python=python,
     )
+    own = dict(config.env)
+    modest = {name: value for name, value in QUIET.items() if name not in own}
     return Subject(
         digest,
-        _trial(services, environment, target),
+        _trial(services, environment, target).model_copy(update={"env": modest}),
         image=None if isinstance(image, str) else image,
         labels=config.labels,
         diff_ids=config.diff_ids,
