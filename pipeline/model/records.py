@@ -44,7 +44,7 @@ CheckName = Literal[
     "exact",
     "preemption",
     "overload",
-    "jit",
+    "compilers",
     "quantized",
     "lora",
     "embed",
@@ -57,7 +57,7 @@ _OF_A_SERVER = {
     *("serve", "complete", "chat", "stream", "limits", "speed", "alive", "memory", "drain"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
-_OF_MODES = {"jit", "quantized", "lora", "embed", "long_context"}
+_OF_MODES = {"compilers", "quantized", "lora", "embed", "long_context"}
 _OF_PYTORCH_ALONE = {"compile", "train", "checkpoint", "generate"}
 _OF_A_GPU = {"device"}
 

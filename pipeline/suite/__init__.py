@@ -28,7 +28,7 @@ _FILES: Mapping[str, tuple[str, ...]] = {
     "check_load.py": ("memory", "drain"),
     "check_hardened.py": ("cache", "offline", "any_user", "read_only", "shutdown"),
     "check_bounded.py": ("exact", "preemption", "overload"),
-    "check_modes.py": ("jit", "quantized", "lora", "embed", "long_context"),
+    "check_modes.py": ("compilers", "quantized", "lora", "embed", "long_context"),
 }
 """The checks of each file, but for those of what answers: vLLM's server of production, or PyTorch alone."""
 

@@ -54,7 +54,7 @@ def took(request: pytest.FixtureRequest) -> Took:
     return lambda seconds: request.node.user_properties.append(("seconds", seconds))
 
 
-def check_jit(trial_run: Serving, modes: Modes, note: Note, took: Took) -> None:
+def check_compilers(trial_run: Serving, modes: Modes, note: Note, took: Took) -> None:
     """With empty caches, compilers of the image make code that computes what it should.
 
     They are torch.compile's (C++ on a CPU, Triton on a GPU); on a GPU also Triton's with a kernel of ours,

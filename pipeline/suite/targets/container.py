@@ -193,7 +193,7 @@ class ContainerServer:
     ) -> None:
         self._engine, self._container, self._launch, self._log = engine, container, launch, log
         self._interpreter = interpreter
-        self._url = ""
+        self._url = self._end = ""
         self._is_saved = False
 
     @property
@@ -214,8 +214,8 @@ class ContainerServer:
         return Completed(done.exit_code, done.stdout, done.stderr)
 
     def ended(self) -> str | None:
-        """None while the container runs, else how it ended."""
-        return self._container.ended()
+        """None while the container runs, else how it ended; it is not there any more once it was stopped."""
+        return self._end or self._container.ended()
 
     def log(self) -> str:
         """The container's log."""
@@ -232,6 +232,7 @@ class ContainerServer:
     def stop(self, seconds: float) -> Stopped:
         """Stop the container as ``docker stop`` does, and remove it."""
         code = self._container.stop(seconds)
+        self._end = f"exited with code {code}"
         self.save_log()
         self._container.remove()
         return Stopped(code, self._engine.of_run(self._launch.run))

@@ -43,7 +43,7 @@ def healthy() -> dict[str, Any]:
     return {job: {"answer": answer, "seconds": 1.0} for job, answer in answers.items()}
 
 
-CHECKS = ("jit", "quantized", "lora", "embed", "long_context")
+CHECKS = ("compilers", "quantized", "lora", "embed", "long_context")
 
 
 def judged(check: str, told: dict[str, Any]) -> tuple[dict[str, str], list[float]]:
@@ -51,7 +51,7 @@ def judged(check: str, told: dict[str, Any]) -> tuple[dict[str, str], list[float
     notes: dict[str, str] = {}
     seconds: list[float] = []
     asked = {"modes": Modes(told), "note": notes.__setitem__, "took": seconds.append}
-    if check == "jit":
+    if check == "compilers":
         asked["trial_run"] = SimpleNamespace(trial=SimpleNamespace(cell=CPU_CELL))
     getattr(check_modes, f"check_{check}")(**asked)
     return notes, seconds
@@ -139,7 +139,7 @@ def nothing_made(made: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_what_is_wrong_fails(job: str, change: Any, healthy: dict[str, Any]) -> None:
-    check = "quantized" if job in quantised.METHODS else job
+    check = {"jit": "compilers", **dict.fromkeys(quantised.METHODS, "quantized")}.get(job, job)
     with pytest.raises(Mismatch):
         judged(check, healthy | {job: {"answer": change(healthy[job]["answer"]), "seconds": 1.0}})
 
