@@ -195,7 +195,7 @@ def read_modes(data: bytes, _: Path) -> None:
     modes = Modes(probes.result(f"{probes.MARK}{data.decode('utf-8', 'replace')}"))
     trial_run: Any = SimpleNamespace(trial=SimpleNamespace(cell=builders.CPU_CELL))
     with suppress(Mismatch):
-        check_modes.check_jit(trial_run, modes, print, print)
+        check_modes.check_compilers(trial_run, modes, print, print)
     for check in (
         check_modes.check_quantized,
         check_modes.check_lora,
