@@ -32,6 +32,7 @@ CheckName = Literal[
     "checkpoint",
     "generate",
     "limits",
+    "openai",
     "speed",
     "alive",
     "memory",
@@ -44,6 +45,8 @@ CheckName = Literal[
     "exact",
     "preemption",
     "overload",
+    "exposure",
+    "tools",
     "compilers",
     "quantized",
     "lora",
@@ -54,7 +57,8 @@ CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 """Every check that the suite knows."""
 
 _OF_A_SERVER = {
-    *("serve", "complete", "chat", "stream", "limits", "speed", "alive", "memory", "drain"),
+    *("serve", "complete", "chat", "stream", "limits", "openai", "speed", "alive"),
+    *("memory", "drain", "exposure", "tools"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
 _OF_MODES = {"compilers", "quantized", "lora", "embed", "long_context"}

@@ -22,12 +22,15 @@ OF_ENVIRONMENT = ("versions", "cuda", "imports")
 
 _FILES: Mapping[str, tuple[str, ...]] = {
     "check_environment.py": OF_ENVIRONMENT,
+    "check_openai.py": ("openai",),
     "check_speed.py": ("speed",),
     "check_alive.py": ("alive",),
     "check_batch.py": ("batch",),
     "check_load.py": ("memory", "drain"),
     "check_hardened.py": ("cache", "offline", "any_user", "read_only", "shutdown"),
     "check_bounded.py": ("exact", "preemption", "overload"),
+    "check_exposure.py": ("exposure",),
+    "check_tools.py": ("tools",),
     "check_modes.py": ("compilers", "quantized", "lora", "embed", "long_context"),
 }
 """The checks of each file, but for those of what answers: vLLM's server of production, or PyTorch alone."""

@@ -9,8 +9,10 @@ from pipeline.model import ANSWERS
 from pipeline.suite.dtypes import BEST, clear, expect_logprobs
 from pipeline.suite.expect import Mismatch, expect_that, expect_tokens
 from pipeline.suite.fingerprint import fingerprint
+from pipeline.suite.golden import CHAT_STEPS, MESSAGE
 from pipeline.suite.live_server import NOT_SAID
-from pipeline.suite.serving import SERVED
+from pipeline.suite.serving import EDGE_STEPS, SERVED
+from pipeline.suite.soundness import expect_sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 Best = tuple[float, ...]
 """The largest log-probabilities at one token, the largest first."""
+PLAIN: dict[str, Any] = {"return_token_ids": True, "repetition_penalty": 1.0}
+"""What every question has: answers have tokens, which no penalty of the model's own files moves."""
+HOT: dict[str, Any] = {"temperature": 2.0, "top_k": -1, "top_p": 1.0, "min_p": 0.0}
+"""What a question has that samples: no token is left out, and another seed is sure to draw others."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,26 @@ class Answer:
         return clear_until(self.best, dtype)
 
 
-def complete(client: OpenAI, prompt: str, steps: int, **more: Any) -> Any:
-    """A greedy completion, as the client returns it."""
-    extra = {"return_token_ids": True, **more}
+def complete(client: OpenAI, prompt: str | list[int], steps: int, **more: Any) -> Any:
+    """A greedy completion, as the client returns it; ``more`` goes into the request."""
     return client.completions.create(
-        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=extra
+        model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=PLAIN | more
     )
 
 
-def question(prompt: str, steps: int, **more: Any) -> Callable[[OpenAI], Any]:
+def converse(client: OpenAI, *, stream: bool = False, **more: Any) -> Any:
+    """A greedy chat answer to ``MESSAGE``, as the client returns it; ``more`` goes into the request."""
+    return client.chat.completions.create(
+        model=SERVED,
+        messages=[{"role": "user", "content": MESSAGE}],
+        max_completion_tokens=CHAT_STEPS,
+        temperature=0,
+        stream=stream,
+        extra_body=PLAIN | more,
+    )
+
+
+def question(prompt: str | list[int], steps: int, **more: Any) -> Callable[[OpenAI], Any]:
     """Ask for a greedy completion with log-probabilities."""
     return lambda client: complete(
         client, prompt, steps, logprobs=BEST, return_tokens_as_token_ids=True, **more
@@ -102,16 +119,39 @@ def expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
     answers = [answer_of(server.ask("a completion", one).choices[0]) for one in asked]
     note(ANSWERS, fingerprint(answer.tokens for answer in answers))
     references, compared, deviations = trial_run.reference()["answers"], 0, []
+    expect_sound(answers)
     for index, (answer, reference) in enumerate(zip(answers, references, strict=True)):
         what = f"prompt {index + 1}"
         compared += expect_reference(what, reference, answer.tokens, server.dtype)
         if trial_run.golden:
             expect_tokens(f"{what}, golden", trial_run.golden.answers[index].tokens, answer.tokens)
             deviations.append(expect_logprobs(what, reference["logprobs"], answer.best, server.dtype))
+    deviations += _expect_edges(trial_run, server)
     expect_that("tokens of which Transformers is sure in this type", compared > 0, "none")
     note("tokens-compared", f"{compared}")
     if deviations:
         note("logprob-deviation", f"{max(deviations):.6f}")
+
+
+def _expect_edges(trial_run: Serving, server: LiveServer) -> list[float]:
+    """Answers to the shortest prompt and to long ones are those of Transformers; how far they deviate.
+
+    The tiny model's longest one fills the context. No golden answer was fitted to them, so log-probabilities
+    are compared up to the first token that this type may choose otherwise, that one included: what comes
+    before it is the same text.
+    """
+    deviations, context = [], server.context()
+    for reference in trial_run.reference()["edges"]:
+        prompt = reference["prompt_tokens"]
+        if len(prompt) + EDGE_STEPS > context:
+            continue
+        what = f"a prompt of {len(prompt)} tokens"
+        answer = answer_of(server.ask(what, question(prompt, EDGE_STEPS)).choices[0])
+        count = expect_reference(what, reference, answer.tokens, server.dtype)
+        if trial_run.golden:
+            wanted, seen = reference["logprobs"][: count + 1], answer.best[: count + 1]
+            deviations.append(expect_logprobs(what, wanted, seen, server.dtype))
+    return deviations
 
 
 def expect_dtype(server: LiveServer) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.suite import device
 from pipeline.suite.answers import (
+    HOT,
     complete,
+    converse,
     expect_answers,
     expect_dtype,
     expect_reference,
@@ -15,8 +17,9 @@ from pipeline.suite.answers import (
     tokens_of,
 )
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
-from pipeline.suite.golden import CHAT_STEPS, MESSAGE, STEPS
+from pipeline.suite.golden import STEPS
 from pipeline.suite.serving import SERVED
+from pipeline.suite.soundness import expect_seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +75,7 @@ def check_chat(trial_run: Serving, healthy_server: LiveServer) -> None:
     """A chat answer is that of Transformers to the prompt of the model's chat template."""
     answer = healthy_server.ask(
         "a chat answer",
-        lambda client: client.chat.completions.create(
-            model=SERVED,
-            messages=[{"role": "user", "content": MESSAGE}],
-            max_completion_tokens=CHAT_STEPS,
-            temperature=0,
-            extra_body={"return_token_ids": True},
-        ),
+        converse,
     )
     message, reference = answer.choices[0].message, trial_run.reference()["chat"]
     expect("role", "assistant", message.role)
@@ -103,12 +100,16 @@ def check_stream(trial_run: Serving, healthy_server: LiveServer) -> None:
 
 
 def check_correct(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
-    """In the number type of production, answers are those of Transformers, and the golden ones.
+    """In the number type of production, answers are those of Transformers, the golden ones, and repeatable.
+
+    So they are to a prompt of one token and to one that fills the tiny model's context. Not all of them are
+    empty or loops. Tokens that are drawn with a seed are drawn again with it, and others with another one.
 
     A pass does not say that every kernel of the image is right: those that the tiny model calls are. Of a
     model of your own, tokens count as far as Transformers is sure of them, and log-probabilities do not.
     """
     expect_answers(trial_run, healthy_server, note)
+    expect_seeded("a completion", lambda seed: _drawn(trial_run, healthy_server, seed))
 
 
 def check_device(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
@@ -154,6 +155,13 @@ def check_limits(healthy_server: LiveServer) -> None:
 
 def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
     return question(prompt, STEPS, ignore_eos=True)
+
+
+def _drawn(trial_run: Serving, server: LiveServer, seed: int) -> list[int]:
+    def drawn(client: OpenAI) -> Any:
+        return complete(client, trial_run.prompts[0], SHORT, **HOT, seed=seed)
+
+    return tokens_of(server.ask("a completion of drawn tokens", drawn).choices[0])
 
 
 def _start_question(server: LiveServer, prompt: str) -> Task[Any]:

@@ -127,6 +127,11 @@ class LiveServer:
         """The server's response to these bytes."""
         return self._fetch(self.trial.answer_seconds, "POST", path, body)
 
+    def status(self, method: str, path: str, key: str | None = None) -> int:
+        """The status of an answer to a request without a body, with this key or with none."""
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return self._fetch(self.trial.answer_seconds, method, path, headers=headers).status_code
+
     @contextmanager
     def stream(self, path: str, question: Mapping[str, Any]) -> Iterator[httpx2.Response]:
         """The server's response to a question in JSON, to be read as it comes; closed with the block."""
@@ -149,12 +154,19 @@ class LiveServer:
         except Mismatch as error:
             return error.actual
 
-    def _fetch(self, seconds: float, method: str, path: str, body: bytes | None = None) -> httpx2.Response:
-        """One request, whose deadline holds whatever the server does."""
-        url = f"{self.server.base_url}{path}"
+    def _fetch(
+        self,
+        seconds: float,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """One request, whose deadline holds whatever the server does; with its own key by default."""
+        url, headers = f"{self.server.base_url}{path}", self._headers if headers is None else headers
 
         def answer() -> httpx2.Response:
-            return self._http.request(method, url, content=body, headers=self._headers, timeout=seconds)
+            return self._http.request(method, url, content=body, headers=headers, timeout=seconds)
 
         return within(seconds, f"an answer at {path}", answer)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.compat import server_arguments
-from pipeline.suite import device, golden
+from pipeline.suite import device, golden, tiny_model
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
 from pipeline.suite.expect import Task, within
 from pipeline.suite.live_server import LiveServer
@@ -23,15 +23,21 @@ if TYPE_CHECKING:
 
 SERVED = "under-test"
 """The name of the model at the server."""
+EDGE_STEPS = 8
+"""Tokens of the answer to the shortest prompt, and to the longest ones."""
 USER_STEPS = 16
 """Tokens for each prompt if the model is the user's own: its reference runs on the CPU."""
 
 BOUNDED_CONTEXT, BLOCK = 448, 32
 """The context of the bounded server and what a block of its cache holds, in tokens."""
+EDGES = (1, BOUNDED_CONTEXT - EDGE_STEPS, tiny_model.CONTEXT - EDGE_STEPS)
+"""Tokens of these prompts: with its answer a long one fills the context of a server."""
 BLOCKS = BOUNDED_CONTEXT // BLOCK + 2
 """Blocks of the bounded server's cache: for one request of the whole context, and two more."""
 RUNNING, QUEUED = 4, 4
 """How many requests the bounded server runs at once, and how many it takes before it refuses more."""
+TOOL_PARSER = "hermes"
+"""How the bounded server writes a call of a tool into a text: by tags, which need no tokens of their own."""
 QUEUE_OPTION = "--max-num-queued-reqs"
 _END_SECONDS = 10.0
 
@@ -45,7 +51,7 @@ class Serving(TrialRun):
                 beside the model, its name and the port; its caches are empty
     hardened    the same again, on the caches that the first one left, without a network, on a read-only root,
                 as a user of whom it knows nothing; an environment on this machine is only started again
-    bounded     in float32 without compilation, with few cache blocks, a short queue and a key
+    bounded     in float32 without compilation, with few cache blocks, a short queue, a key, a parser of tools
     """
 
     def __init__(self, trial: Trial, log: Path) -> None:
@@ -89,6 +95,7 @@ class Serving(TrialRun):
             *("--block-size", f"{BLOCK}"),
             *("--num-gpu-blocks-override", f"{BLOCKS}"),
             *("--max-num-seqs", f"{RUNNING}"),
+            *("--enable-auto-tool-choice", "--tool-call-parser", TOOL_PARSER),
             *((QUEUE_OPTION, f"{QUEUED}") if self.has_queue_bound else ()),
         )
         key = secrets.token_hex(16)
@@ -170,5 +177,7 @@ class Serving(TrialRun):
             "messages": [{"role": "user", "content": golden.MESSAGE}],
             "chat_steps": golden.CHAT_STEPS,
             "best": BEST,
+            "edges": EDGES,
+            "edge_steps": EDGE_STEPS,
         }
         return self.probe("reference", self.target.model, json.dumps(question))

@@ -1,14 +1,16 @@
 """Probe: what Transformers generates, greedily and in float32 on the CPU.
 
 Arguments: the model's folder, and JSON with ``prompts`` and their ``steps``, ``messages`` and their
-``chat_steps``, and ``best``. Prints for each prompt its tokens, the tokens that follow it and, for each of
-those, the ``best`` largest log-probabilities, the largest first; the same for the prompt that the chat
-template makes.
+``chat_steps``, ``edges``, which are lengths, and their ``edge_steps``, and ``best``. Prints for each prompt
+its tokens, the tokens that follow it and, for each of those, the ``best`` largest log-probabilities, the
+largest first; the same for the prompt that the chat template makes, and for prompts of these lengths, which
+are made of the tokens of all others.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -44,6 +46,11 @@ def chat_prompt(tokenizer: Any, messages: Any) -> list[int] | None:
     return list(tokenizer(text, add_special_tokens=False).input_ids)
 
 
+def of_length(prompts: list[list[int]], length: int) -> list[int]:
+    """The tokens of these prompts, one after the other, as often as it takes."""
+    return list(itertools.islice(itertools.cycle(itertools.chain(*prompts)), length))
+
+
 def main() -> None:
     """Answer all prompts, print the answers, and exit at once, skipping atexit handlers."""
     folder, question = sys.argv[1], json.loads(sys.argv[2])
@@ -54,7 +61,9 @@ def main() -> None:
         answers = [answer(model, prompt, question["steps"], best) for prompt in prompts]
         templated = chat_prompt(tokenizer, question["messages"])
         chat = None if templated is None else answer(model, templated, question["chat_steps"], best)
-    sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': answers, 'chat': chat})}\n")
+        made = [of_length(prompts, length) for length in question["edges"]]
+        edges = [answer(model, prompt, question["edge_steps"], best) for prompt in made]
+    sys.stdout.write(f"\nprobe-result: {json.dumps({'answers': answers, 'chat': chat, 'edges': edges})}\n")
     sys.stdout.flush()
     os._exit(0)
 

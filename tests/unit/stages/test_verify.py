@@ -325,10 +325,11 @@ def test_a_check_that_left_no_line_has_failed() -> None:
 def test_the_suites_functions_are_the_checks_of_the_kind_in_their_order(vllm: str | None) -> None:
     """The names in records are those that the gate asks for; a cell with a GPU has all of its kind."""
     cell = replace(CUDA_CELL, vllm=vllm)
-    files = dict.fromkeys(test.partition("::")[0] for test in suite.tests_of(cell))
-    lines = [line for file in files for line in Path(file).read_text().splitlines()]
-    defined = [line[10 : line.index("(")] for line in lines if line.startswith("def check_")]
-    assert tuple(defined) == checks_of(cell)
+    named = [tuple(test.split("::check_")) for test in suite.tests_of(cell)]
+    lines = {(file, line) for file, _ in named for line in Path(file).read_text().splitlines()}
+    defined = {(file, line[10 : line.index("(")]) for file, line in lines if line.startswith("def check_")}
+    assert tuple(name for _, name in named) == checks_of(cell)
+    assert set(named) == defined
 
 
 @pytest.mark.parametrize("cell", [CPU_CELL, PYTORCH_CELL], ids=lambda cell: cell.id)
