@@ -167,8 +167,11 @@ def prompts() -> list[list[int]]:
 
 
 def _jobs(trial: Trial, folder: str) -> Iterator[dict[str, Any]]:
-    """All jobs, each with the check that it is ``of``; the models are in this folder of the environment."""
-    common = {"seconds": trial.healthy_seconds / 4, "prompts": prompts(), "steps": STEPS, "best": BEST}
+    """All jobs, each with the check that it is ``of``; the models are in this folder of the environment.
+
+    Each may take as long as a server may take to be healthy: it comes up in the same way.
+    """
+    common = {"seconds": trial.healthy_seconds, "prompts": prompts(), "steps": STEPS, "best": BEST}
     yield common | {"of": "jit", "name": "jit", "does": "compile", "device": _device(trial)}
     for method in quantised.METHODS:
         engine = _engine(trial, f"{folder}/{method}")
