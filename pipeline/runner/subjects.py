@@ -70,7 +70,7 @@ def of_any_image(services: Services, reference: str) -> Subject:
     digest = Digest(image) if isinstance(image, str) else image.digest
     target = ImageTarget(
         ref=str(image),
-        server=() if environments.starts_vllm(config.entrypoint) else module,
+        server=() if environments.starts_vllm(config) else module,
         python=python,
     )
     own = dict(config.env)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.model import ImageRef
 
 _PROBE_SECONDS = 60.0
+_OURS = "serve"
+"""The program of an image of ours that starts its server."""
 _SHELLS = {"sh", "bash", "dash"}
 
 
@@ -84,8 +86,14 @@ def pythons_of(entrypoint: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*named, *beside, "python3", "python")))
 
 
-def starts_vllm(entrypoint: tuple[str, ...]) -> bool:
-    """Whether an entrypoint starts vLLM's server, and hands on the arguments that it is given."""
+def starts_vllm(config: ImageConfig) -> bool:
+    """Whether an image's entrypoint starts vLLM's server, and hands on the arguments that it is given.
+
+    That of an image of ours does, and of one that was made from it and has the same.
+    """
+    entrypoint = config.entrypoint
+    if f"{PROJECT}.cell" in config.labels and any(PurePosixPath(word).name == _OURS for word in entrypoint):
+        return True
     is_shell = bool(entrypoint) and PurePosixPath(entrypoint[0]).name in _SHELLS
     return not is_shell and any("vllm" in word for word in entrypoint)
 

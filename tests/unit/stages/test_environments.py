@@ -108,7 +108,16 @@ def test_an_entrypoint_that_hands_its_arguments_to_vllm_is_used_as_it_is(
     entrypoint: tuple[str, ...], starts: bool
 ) -> None:
     """A shell's own string takes no arguments; what a script does nobody knows."""
-    assert environments.starts_vllm(entrypoint) is starts
+    assert environments.starts_vllm(ImageConfig(entrypoint=entrypoint)) is starts
+
+
+def test_the_entrypoint_of_an_image_that_was_made_from_one_of_ours_is_used_as_it_is() -> None:
+    """Its label alone tells nothing: whoever made it may have set another entrypoint."""
+    labels = {"tagproof.cell": "vllm0.32.0-torch2.13.0-cpu-py3.11"}
+    ours, other = ("/usr/bin/tini", "--", "/usr/local/bin/serve"), ("/usr/local/bin/other",)
+    assert environments.starts_vllm(ImageConfig(entrypoint=ours, labels=labels))
+    assert not environments.starts_vllm(ImageConfig(entrypoint=ours))
+    assert not environments.starts_vllm(ImageConfig(entrypoint=other, labels=labels))
 
 
 def test_the_python_of_the_entrypoint_is_tried_first() -> None:
