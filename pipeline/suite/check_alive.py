@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.recipe import IMAGES
@@ -33,6 +35,7 @@ _LATE_SECONDS = 15.0
 _CALL_SECONDS = 20.0
 _IN_THE_IMAGE = "import os, sys; os.execv('/usr/local/bin/alive', ['alive', *sys.argv[1:]])"
 _HEALTHY, _UNHEALTHY = 0, 1
+_REMEMBERS = ("/dev/shm", "/tmp")  # noqa: S108 - FOLDERS of images/alive.py
 
 
 def check_alive(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
@@ -44,12 +47,12 @@ def check_alive(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
 
     A pass does not say that the bound of production is right for a model of yours: its longest step decides.
     """
+    trial_run.reference()  # waiting for it is no part of an answer
     started = time.monotonic()
     _expect_answer(trial_run, healthy_server, 0)
     bound = max(LEAST_BOUND, time.monotonic() - started)
     check = HealthCheck(trial_run, healthy_server, bound)
-    check.expect_healthy("of a server without work")
-    with _under_load(trial_run, healthy_server):
+    with check.forgotten(), _under_load(trial_run, healthy_server):
         busy_since, looks = time.monotonic(), 0
         while looks < LOOKS or time.monotonic() - busy_since < bound:
             check.expect_healthy("of a busy server")
@@ -74,6 +77,18 @@ class HealthCheck:
         if not isinstance(trial_run.trial.target, ImageTarget):
             self._source = (IMAGES / "alive.py").read_text("utf-8")
             self._words += ("--url", server.server.base_url)
+
+    @contextmanager
+    def forgotten(self) -> Iterator[None]:
+        """What it remembers of an environment's server is gone after the block; an image's goes with it."""
+        self.expect_healthy("of a server without work")
+        try:
+            yield
+        finally:
+            port = self._server.server.base_url.rpartition(":")[2]
+            for folder in _REMEMBERS if "--url" in self._words else ():
+                for memory in Path(folder).glob(f"alive-{os.geteuid()}-*-{port}"):
+                    memory.unlink(missing_ok=True)
 
     def look(self) -> tuple[int, str]:
         """Its exit code and its line. Raises NotRun where the image has none."""
