@@ -12,18 +12,20 @@ from pipeline.formats import units
 from pipeline.suite.answers import answer_of, expect_answers, expect_dtype, question
 from pipeline.suite.check_load import GROWTH_BYTES
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
-from pipeline.suite.golden import STEPS
 from pipeline.suite.metrics import preemptions, settle
 from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.suite.answers import Answer
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
 
     Note = Callable[[str, str], None]
 
+LONG = BOUNDED_CONTEXT * 2 // 3
+"""Tokens of an answer that takes more than half of the cache with its prompt."""
 _ROUNDS = 5
 """How often prompts are sent together before the check fails because none had to give way."""
 
@@ -54,18 +56,20 @@ def check_preemption(trial_run: Serving, bounded_server: LiveServer, note: Note)
     for _ in range(_ROUNDS):
         tasks = [Task(partial(_answered, bounded_server, prompt)) for prompt in prompts]
         for index, (task, own) in enumerate(zip(tasks, alone, strict=True)):
-            tokens = task.result(bounded_server.trial.answer_seconds, "an answer")
-            expect_tokens(f"prompt {index + 1} among others that want its cache", own, tokens)
-        if (count := preemptions(bounded_server) - before) > 0:
+            answer = task.result(bounded_server.trial.answer_seconds, "an answer")
+            count = own.clear_until(bounded_server.dtype)
+            what = f"prompt {index + 1} among others that want its cache"
+            expect_tokens(what, own.tokens[:count], answer.tokens[:count])
+            expect(f"{what}: number of tokens", len(own.tokens), len(answer.tokens))
+        if (gave_way := preemptions(bounded_server) - before) > 0:
             break
-    note("preemptions", f"{count:g}")
-    expect_that("a request that gave its cache to another", count > 0, f"none in {_ROUNDS} rounds")
+    note("preemptions", f"{gave_way:g}")
+    expect_that("a request that gave its cache to another", gave_way > 0, f"none in {_ROUNDS} rounds")
     settle(bounded_server)
 
 
-def _answered(server: LiveServer, prompt: str) -> tuple[int, ...]:
-    asked = question(prompt, STEPS, ignore_eos=True)
-    return answer_of(server.ask("an answer", asked).choices[0]).tokens
+def _answered(server: LiveServer, prompt: str) -> Answer:
+    return answer_of(server.ask("an answer", question(prompt, LONG, ignore_eos=True)).choices[0])
 
 
 def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:
