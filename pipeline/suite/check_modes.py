@@ -60,8 +60,8 @@ def check_compilers(trial_run: Serving, modes: Modes, note: Note, took: Took) ->
     They are torch.compile's (C++ on a CPU, Triton on a GPU); on a GPU also Triton's with a kernel of ours,
     and FlashInfer's where that is installed.
     """
-    took(modes.seconds("jit"))
-    expect_compiled(modes.made("jit"), trial_run.trial.cell.needs_gpu, note)
+    took(modes.seconds("compilers"))
+    expect_compiled(modes.made("compilers"), trial_run.trial.cell.needs_gpu, note)
 
 
 def check_quantized(modes: Modes, note: Note, took: Took) -> None:

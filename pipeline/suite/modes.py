@@ -172,7 +172,7 @@ def _jobs(trial: Trial, folder: str) -> Iterator[dict[str, Any]]:
     Each may take as long as a server may take to be healthy: it comes up in the same way.
     """
     common = {"seconds": trial.healthy_seconds, "prompts": prompts(), "steps": STEPS, "best": BEST}
-    yield common | {"of": "jit", "name": "jit", "does": "compile", "device": _device(trial)}
+    yield common | {"of": "compilers", "name": "compilers", "does": "compile", "device": _device(trial)}
     for method in quantised.METHODS:
         engine = _engine(trial, f"{folder}/{method}")
         yield common | {"of": "quantized", "name": method, "does": "generate", "engine": engine}

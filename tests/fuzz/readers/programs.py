@@ -88,7 +88,7 @@ ANSWERS = [
 ]
 MODES = json.dumps(
     {
-        "jit": {"seconds": 1.0, "answer": {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}},
+        "compilers": {"seconds": 1.0, "answer": {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}},
         "gptq": {"seconds": 1.0, "answer": ANSWERS},
         "awq": {"seconds": 1.0, "error": "Minimum capability: 75", "log": ""},
         "fp8": {"seconds": 1.0, "error": "ended by signal 11"},

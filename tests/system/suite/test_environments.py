@@ -65,10 +65,10 @@ def test_an_environment_that_cannot_compile_fails_in_that_mode_alone(
     """Its server may well be healthy: nothing else of these modes asks for a compiler."""
     trial_run = TrialRun(_patient(*locked, model, env={"CXX": "/no/compiler"}))
     try:
-        modes = try_modes(trial_run, {"jit", "embed"})
+        modes = try_modes(trial_run, {"compilers", "embed"})
         assert modes.vectors("embed", PROMPTS)
         with pytest.raises(Mismatch, match="/no/compiler"):
-            modes.made("jit")
+            modes.made("compilers")
     finally:
         trial_run.close()
 

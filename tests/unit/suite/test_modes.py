@@ -39,7 +39,7 @@ def healthy() -> dict[str, Any]:
     answers["lora"] = generated(tokens=GOLDEN) + generated(adapter.weights())
     answers["embed"] = [Forward().states(prompt, [0])[-1].tolist() for prompt in prompts()]
     answers["long_context"] = [{"tokens": recall.facts("right"), "logprobs": []}]
-    answers["jit"] = {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}
+    answers["compilers"] = {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}
     return {job: {"answer": answer, "seconds": 1.0} for job, answer in answers.items()}
 
 
@@ -131,15 +131,15 @@ def nothing_made(made: dict[str, Any]) -> dict[str, Any]:
         ("embed", turned_about),
         ("embed", shorter),
         ("embed", without_direction),
-        ("jit", compiled_by_nobody),
+        ("compilers", compiled_by_nobody),
         *((job, fewer) for job in ("gptq", "lora", "embed", "long_context")),
         ("long_context", distracted),
-        ("jit", inexact),
-        ("jit", nothing_made),
+        ("compilers", inexact),
+        ("compilers", nothing_made),
     ],
 )
 def test_what_is_wrong_fails(job: str, change: Any, healthy: dict[str, Any]) -> None:
-    check = {"jit": "compilers", **dict.fromkeys(quantised.METHODS, "quantized")}.get(job, job)
+    check = "quantized" if job in quantised.METHODS else job
     with pytest.raises(Mismatch):
         judged(check, healthy | {job: {"answer": change(healthy[job]["answer"]), "seconds": 1.0}})
 
