@@ -63,7 +63,8 @@ class Conduct:
 
     def roots_of_check(self, name: str) -> tuple[Target, ...]:
         """The functions of this check, one for each kind of cell that has it, and what runs around them."""
-        return (*self._checks[name], CONFTEST)
+        functions = self._checks[name]
+        return (*functions, *(fixture for each in functions for fixture in self._fixtures(each)), CONFTEST)
 
     def roots_of_rehearsed(self, name: str) -> tuple[Target, ...]:
         """The function of this check of a rehearsal, the trial that it is given, and what runs around it."""
@@ -164,6 +165,15 @@ class Conduct:
     @cached_property
     def _rehearsed(self) -> dict[str, tuple[Definition, ...]]:
         return self._functions("rehearse_")
+
+    def _fixtures(self, function: Definition) -> Iterator[Definition]:
+        """The fixtures of its own file that a function is given, by the names of its parameters."""
+        module = self.sources.module(function.module)
+        bindings = module.bindings if module else {}
+        for statement in bindings.get(function.name, ()):
+            if isinstance(statement, ast.FunctionDef):
+                names = (argument.arg for argument in statement.args.args)
+                yield from (Definition(function.module, name) for name in names if name in bindings)
 
     def _functions(self, kind: str) -> dict[str, tuple[Definition, ...]]:
         """The functions of the suite's checks of this kind, by the name behind it."""
