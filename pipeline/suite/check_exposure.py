@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def check_exposure(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:
-    """Without its key a server answers at listed paths alone, and only its port is reached from elsewhere.
+    """Without its key a server answers at listed paths alone, and no other port of its choice is reached.
 
     The list is ``open_routes.json``, with the reason for each; the fact ``open`` has those that answered.
 
@@ -45,7 +45,8 @@ def check_exposure(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     guarded = {path: methods for path, methods in routes.items() if answers[path] == HTTPStatus.UNAUTHORIZED}
     _expect_guarded(bounded_server, guarded)
     note("guarded", f"{len(guarded)}")
-    expect_ports(_listeners(trial_run, bounded_server), _port(trial_run, bounded_server))
+    between = expect_ports(_listeners(trial_run, bounded_server), _port(trial_run, bounded_server))
+    note("ports-between-workers", f"{between}")
 
 
 def _expect_guarded(server: LiveServer, routes: Mapping[str, Sequence[str]]) -> None:

@@ -74,7 +74,12 @@ def test_a_document_that_lists_no_routes_is_a_mismatch(document: str) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.11", "::1", "::ffff:127.0.0.1"])
 def test_any_port_may_be_open_on_loopback(address: str) -> None:
-    expect_ports([Listener(address, 29500, 7), Listener("0.0.0.0", 8000, 1)], 8000)  # noqa: S104
+    assert expect_ports([Listener(address, 29500, 7), Listener("0.0.0.0", 8000, 1)], 8000) == 0  # noqa: S104
+
+
+def test_ports_of_the_kernels_choice_are_counted() -> None:
+    """Workers open them for each other, on the address that the container has on its network."""
+    assert expect_ports([Listener("172.17.0.2", 33181, 7), Listener("127.0.0.1", 40000, 7)], 8000) == 1
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "172.17.0.2", "::ffff:172.17.0.2"])  # noqa: S104
