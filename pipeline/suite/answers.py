@@ -136,7 +136,7 @@ def expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
 def _expect_edges(trial_run: Serving, server: LiveServer) -> list[float]:
     """Answers to the shortest prompt and to long ones are those of Transformers; how far they deviate.
 
-    The tiny model's longest one fills the context. No golden answer was fitted to them, so log-probabilities
+    One of them fills the context of the bounded server. No golden answer was fitted to them, so log-probabilities
     are compared up to the first token that this type may choose otherwise, that one included: what comes
     before it is the same text.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.suite import device
 from pipeline.suite.answers import answer_of, complete, question, tokens_of
-from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
+from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens
 from pipeline.suite.golden import STEPS
 from pipeline.suite.metrics import prefix_hits, settle, work_done
 from pipeline.suite.serving import SERVED
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""
-SHORT, LONG = 4, 256
+SHORT, LONG = 4, 640
 """Tokens of an answer that joins, and of the one that it joins."""
 _ROUNDS = 10
 """How often prompts are sent together before the check fails because none ran together."""
@@ -95,13 +95,21 @@ def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
 
 
 def _expect_joining(trial_run: Serving, server: LiveServer) -> None:
-    """A short answer comes while a long one is still being made, and takes nothing from it."""
+    """A short answer comes while a long one is still being made, and takes nothing from it.
+
+    On a busy machine the long one may have ended before the short one was asked for, so they are asked again.
+    """
     first, second = trial_run.prompts[:2]
-    stream = Stream(server, first, LONG)
-    stream.await_begin()
-    server.ask("an answer", lambda client: complete(client, second, SHORT))
-    expect_that("a request that comes later joins the one that runs", stream.runs(), "it waited for its end")
-    stream.expect_whole(server.trial.answer_seconds)
+    for _ in range(_ROUNDS):
+        stream = Stream(server, first, LONG)
+        stream.await_begin()
+        server.ask("an answer", lambda client: complete(client, second, SHORT))
+        has_joined = stream.runs()
+        stream.expect_whole(server.trial.answer_seconds)
+        if has_joined:
+            return
+    expected = "a request that comes later joins the one that runs"
+    raise Mismatch(expected, f"it waited for its end, in each of {_ROUNDS} rounds")
 
 
 def _expect_freed(server: LiveServer) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.compat import server_arguments
-from pipeline.suite import device, golden, tiny_model
+from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
 from pipeline.suite.expect import Task, within
 from pipeline.suite.live_server import LiveServer
@@ -30,8 +30,8 @@ USER_STEPS = 16
 
 BOUNDED_CONTEXT, BLOCK = 448, 32
 """The context of the bounded server and what a block of its cache holds, in tokens."""
-EDGES = (1, BOUNDED_CONTEXT - EDGE_STEPS, tiny_model.CONTEXT - EDGE_STEPS)
-"""Tokens of these prompts: with its answer a long one fills the context of a server."""
+EDGES = (1, BOUNDED_CONTEXT - EDGE_STEPS, 1024 - EDGE_STEPS)
+"""Tokens of these prompts: the second one fills with its answer the context of the bounded server."""
 BLOCKS = BOUNDED_CONTEXT // BLOCK + 2
 """Blocks of the bounded server's cache: for one request of the whole context, and two more."""
 RUNNING, QUEUED = 4, 4

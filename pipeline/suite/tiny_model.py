@@ -31,7 +31,8 @@ LAYERS, HIDDEN, HEADS, HEAD_SIZE, INNER = 2, 128, 2, 64, 256
 BEGIN, END, PAD = 256, 257, 258
 VOCABULARY = 320
 """Bytes, the three special tokens, and padding to a multiple of 64."""
-CONTEXT = 1024
+CONTEXT = 131_072
+"""As long as any server is told to serve: what an image's arguments ask for is never refused for this model."""
 ROPE_BASE, EPSILON = 10000.0, 1e-5
 PRINTABLE = range(32, 127)
 TOP = 127
