@@ -136,9 +136,9 @@ def expect_answers(trial_run: Serving, server: LiveServer, note: Note) -> None:
 def _expect_edges(trial_run: Serving, server: LiveServer) -> list[float]:
     """Answers to the shortest prompt and to long ones are those of Transformers; how far they deviate.
 
-    One of them fills the context of the bounded server. No golden answer was fitted to them, so log-probabilities
-    are compared up to the first token that this type may choose otherwise, that one included: what comes
-    before it is the same text.
+    One of them fills the context of the bounded server. No golden answer was fitted to them, so
+    log-probabilities are compared up to the first token that this type may choose otherwise, that one
+    included: what comes before it is the same text.
     """
     deviations, context = [], server.context()
     for reference in trial_run.reference()["edges"]:

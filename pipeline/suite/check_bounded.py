@@ -89,7 +89,7 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     note("statuses", ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items())))
     others_seen = {status for status in statuses if status not in {200, *REFUSED}}
     expect_that("200, 429 or 503", not others_seen, f"{sorted(others_seen)}")
-    expect_that("answers for some", statuses[200] >= RUNNING, dict(statuses))
+    expect_that("answers for some", statuses[200] > 0, dict(statuses))
     if trial_run.has_queue_bound:
         refused = sum(statuses[status] for status in REFUSED)
         beyond = f"429 or 503 for what is beyond {QUEUED} requests"

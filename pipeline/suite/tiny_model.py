@@ -32,7 +32,7 @@ BEGIN, END, PAD = 256, 257, 258
 VOCABULARY = 320
 """Bytes, the three special tokens, and padding to a multiple of 64."""
 CONTEXT = 131_072
-"""As long as any server is told to serve: what an image's arguments ask for is never refused for this model."""
+"""Longer than a server is told to serve: what an image's arguments ask for is not refused for this model."""
 ROPE_BASE, EPSILON = 10000.0, 1e-5
 PRINTABLE = range(32, 127)
 TOP = 127
