@@ -42,7 +42,11 @@ def _of_python(text: str) -> Iterator[str]:
         if token.type == tokenize.COMMENT and not (token.start == (1, 0) and token.string.startswith("#!")):
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    alone = _rows(node for node in ast.walk(tree) if _stands_alone(node))
+    for row, column in _sole_texts(tree):
+        lines[row - 1] = f"{' ' * column}pass"
+    alone = _rows(node for node in ast.walk(tree) if _stands_alone(node)) - {
+        row for row, _ in _sole_texts(tree)
+    }
     texts = _rows(node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr))
     numbered = enumerate(lines, 1)
     return (line for row, line in numbered if row not in alone and (line.strip() or row in texts))
@@ -54,6 +58,14 @@ def _stands_alone(node: ast.AST) -> bool:
         case ast.Expr(value=ast.Constant(value=str())):
             return True
     return False
+
+
+def _sole_texts(tree: ast.AST) -> frozenset[tuple[int, int]]:
+    """Where a text is all that a block consists of: without it something else must stand there."""
+    blocks = (body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list))
+    return frozenset(
+        (body[0].lineno, body[0].col_offset) for body in blocks if len(body) == 1 and _stands_alone(body[0])
+    )
 
 
 def _rows(nodes: Iterable[ast.AST]) -> frozenset[int]:
@@ -91,9 +103,16 @@ def _code(line: str, quote: str, is_continued: bool) -> tuple[str, str]:
         elif not quote and letter in "'\"":
             quote = letter
         elif not quote and letter == "#" and before in _BEFORE_A_WORD:
-            return line[:at].rstrip(), ""
+            return _stripped(line[:at]), ""
         before, at = letter, at + 1
     return line, quote
+
+
+def _stripped(code: str) -> str:
+    """Without blanks at its end, but for one that a backslash makes part of a word."""
+    bare = code.rstrip()
+    is_escaped = (len(bare) - len(bare.rstrip("\\"))) % 2 == 1
+    return code[: len(bare) + 1] if is_escaped else bare
 
 
 def _of_dockerfile(lines: Iterable[str]) -> Iterator[str]:

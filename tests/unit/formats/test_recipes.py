@@ -113,3 +113,13 @@ def test_the_shipped_scripts_are_whole_without_their_prose() -> None:
         assert subprocess.run(["sh", "-n", "-c", bare], check=False).returncode == 0
     for path in IMAGES.glob("*.py"):
         ast.parse(without_prose(path.name, path.read_text("utf-8")))
+
+
+def test_a_block_that_is_but_a_text_stays_a_block() -> None:
+    script = 'class Odd(Exception):\n    """It is odd."""\n\n\ndef f():\n    """Do nothing."""\n'
+    assert without_prose("x.py", script) == "class Odd(Exception):\n    pass\ndef f():\n    pass"
+
+
+def test_a_blank_that_is_part_of_a_word_stays_before_a_comment() -> None:
+    assert without_prose("x.sh", "echo a\\  # why") == "echo a\\ "
+    assert without_prose("x.sh", "echo a\\\\  # why") == "echo a\\\\"

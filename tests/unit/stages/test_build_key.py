@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "7877de94eda215c746143c9715aa391c23bf97e0ae95c3d712331e3b563db2bb"
+COMMITTED = "3d62857487e054aa98b6b020a5522f2409de96a107e5490d2472673dc006fe81"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
