@@ -111,7 +111,7 @@ def expect_compiled(made: Mapping[str, Made], has_gpu: bool, note: Note) -> None
     is_all = needed <= made.keys() <= JIT_TOLERANCE.keys()
     expect_that(f"results of {', '.join(sorted(needed))}", is_all, ", ".join(sorted(made)) or "none")
     for name, result in made.items():
-        note(name, f"off by {result.deviation:.2g}")
+        note(name.replace(".", "-"), f"off by {result.deviation:.2g}")
         expect_that(f"{name} leaves code in its cache", bool(result.files), "no library and no kernel")
         within = JIT_TOLERANCE[name]
         expect_that(f"{name}: exact within {within:g}", result.deviation <= within, result.deviation)
