@@ -9,7 +9,9 @@ import os
 import shlex
 import sys
 
-SERVER = ("tini", "-g", "--", "python", "-m", "vllm.entrypoints.openai.api_server")
+# Only the first process is told to end: it ends the others once they have finished what was accepted. To tell the
+# whole group (tini -g) ends the workers at once, in the middle of their answers.
+SERVER = ("tini", "--", "python", "-m", "vllm.entrypoints.openai.api_server")
 
 try:
     defaults = shlex.split(os.environ.get("SERVE_ARGS", ""))

@@ -29,7 +29,7 @@ LONG = BOUNDED_CONTEXT * 2 // 3
 _ROUNDS = 5
 """How often prompts are sent together before the check fails because none had to give way."""
 
-ASKING, SLOW, VANISHING = 24, 4, 6
+ASKING, SLOW, VANISHING = 24, 2, 2
 """Clients at once: those that wait for their answer, those that read it slowly, those that go away."""
 REFUSED = (429, 503)
 _READ_SECONDS = 0.05
@@ -79,11 +79,11 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     vanish. Where this vLLM can bound its queue, what is beyond it is refused with 429 or 503.
     """
     before = bounded_server.server.resident_bytes()
-    others = [Task(lambda: _read_slowly(bounded_server)) for _ in range(SLOW)]
-    others += [Task(lambda: _vanish(bounded_server)) for _ in range(VANISHING)]
-    asking = [Task(partial(_ask, bounded_server, number)) for number in range(ASKING)]
     seconds = 2 * bounded_server.trial.answer_seconds
-    statuses = Counter(task.result(seconds, "an answer or a refusal") for task in asking)
+    statuses = _ask_at_once(bounded_server, seconds)
+    others = [Task(partial(_read_slowly, bounded_server)) for _ in range(SLOW)]
+    others += [Task(partial(_vanish, bounded_server)) for _ in range(VANISHING)]
+    statuses += _ask_at_once(bounded_server, seconds)
     for other in others:
         other.result(seconds, "an answer that is read slowly, or not to its end")
     note("statuses", ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items())))
@@ -102,6 +102,12 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     asked = question(trial_run.prompts[0], trial_run.steps)
     answer = answer_of(bounded_server.ask("an answer", asked).choices[0])
     expect_tokens("prompt 1 afterwards", trial_run.reference()["answers"][0]["tokens"], answer.tokens)
+
+
+def _ask_at_once(server: LiveServer, seconds: float) -> Counter[int]:
+    """How often each status was the answer to many requests at once."""
+    asking = [Task(partial(_ask, server, number)) for number in range(ASKING)]
+    return Counter(task.result(seconds, "an answer or a refusal") for task in asking)
 
 
 def _ask(server: LiveServer, number: int) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IMAGES = Path(__file__).parents[3] / "images"
-SERVER = ["-g", "--", "python", "-m", "vllm.entrypoints.openai.api_server"]
+SERVER = ["--", "python", "-m", "vllm.entrypoints.openai.api_server"]
 SPEC = spec()
 WORDS = (
     '--override={"a": 1, "b": [2, 3]}',
