@@ -9,8 +9,8 @@ import os
 import shlex
 import sys
 
-# Only the first process is told to end: it ends the others once they have finished what was accepted. To tell the
-# whole group (tini -g) ends the workers at once, in the middle of their answers.
+# Only the first process is told to end: it ends the others once they have finished what was accepted. To tell
+# the whole group (tini -g) ends the workers at once, in the middle of their answers.
 SERVER = ("tini", "--", "python", "-m", "vllm.entrypoints.openai.api_server")
 
 try:

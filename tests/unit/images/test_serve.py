@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import matrix
+from pipeline.compat import server_arguments
 from pipeline.model.errors import UsageError
 from pipeline.stages import build
 from tests.builders import spec
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parents[3] / "images"
 SERVER = ["--", "python", "-m", "vllm.entrypoints.openai.api_server"]
 SPEC = spec()
+OURS = list(server_arguments.defaults(SPEC.cell, SPEC.gpu_memory))
+"""What an image's server is given before the words of the matrix."""
 WORDS = (
     '--override={"a": 1, "b": [2, 3]}',
     "*",
@@ -73,11 +76,12 @@ def setting_of(words: Sequence[str]) -> str:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_of_the_matrix_reaches_the_server_as_it_is_written(word: str, tini: Path) -> None:
-    assert argv(tini, setting_of(["--seed=0", word, "--last"])) == [*SERVER, "--seed=0", word, "--last"]
+    words = ["--seed=0", word, "--last"]
+    assert argv(tini, setting_of(words)) == [*SERVER, *OURS, *words]
 
 
 def test_all_of_them_together_stay_as_many(tini: Path) -> None:
-    assert argv(tini, setting_of(WORDS), *WORDS) == [*SERVER, *WORDS, *WORDS]
+    assert argv(tini, setting_of(WORDS), *WORDS) == [*SERVER, *OURS, *WORDS, *WORDS]
 
 
 @pytest.mark.parametrize("setting", [None, "", "  "])

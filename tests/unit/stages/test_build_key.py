@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "3d62857487e054aa98b6b020a5522f2409de96a107e5490d2472673dc006fe81"
+COMMITTED = "51022fb71ef89275c56a02cde3bb69266a082e909e6471012689e5a37431bb26"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
