@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FACT = "fact"
 """The key of what a check notes, among the properties that pytest keeps of it."""
+_TRIAL = pytest.StashKey[Trial]()
 _GPUS = pytest.StashKey[tuple[Usage, ...]]()
 """The GPUs as they were before anything was started."""
 
@@ -35,10 +36,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--server-log", type=Path, help="gets the server's log; default: beside the results")
 
 
+def _trial_of(config: pytest.Config) -> Trial:
+    """What the suite was told to try, read once."""
+    if _TRIAL not in config.stash:
+        config.stash[_TRIAL] = Trial.model_validate_json(config.getoption("trial").read_bytes())
+    return config.stash[_TRIAL]
+
+
 @pytest.fixture(scope="session")
 def trial(pytestconfig: pytest.Config) -> Trial:
     """The input of the suite."""
-    return Trial.model_validate_json(pytestconfig.getoption("trial").read_bytes())
+    return _trial_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +88,11 @@ def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return lambda name, value: request.node.user_properties.append((_FACT, (name, value)))
 
 
-@pytest.fixture(autouse=True)
-def _leave_out(request: pytest.FixtureRequest, trial: Trial) -> None:
-    """Do not run what the matrix leaves out; before anything is started for it."""
-    if reason := trial.left_out.get(_name_of(request.node)):
-        raise NotRun(f"left out by the matrix: {reason}")
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Do not run what is left out: asked before any fixture starts something for it."""
+    if reason := _trial_of(item.config).left_out.get(_name_of(item)):
+        raise NotRun(f"left out: {reason}")
 
 
 def _name_of(item: pytest.Item) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters import files
 from pipeline.formats.units import size
-from pipeline.model import Check, Outcome
+from pipeline.model import Check, Outcome, checks_of
 from pipeline.runner import outside
 from pipeline.runner.steps import now
 from pipeline.stages import attest, verify
@@ -110,7 +110,12 @@ def _refused(reporter: ProgressReporter, trial: Trial, saboteur: Saboteur, log: 
         if saboteur.code:
             (Path(temporary) / "sitecustomize.py").write_text(saboteur.code)
             env["PYTHONPATH"] = temporary
-        changes = {"env": env, "serve": (*trial.serve, *saboteur.serve)}
+        others = set(checks_of(trial.cell)) - {"serve", saboteur.caught_by}
+        changes = {
+            "env": env,
+            "serve": (*trial.serve, *saboteur.serve),
+            "left_out": dict.fromkeys(others, f"{saboteur.name} is for {saboteur.caught_by}"),
+        }
         checks = _prove(reporter, trial.model_copy(update=changes), log)
     by = next(check for check in checks if check.name == saboteur.caught_by)
     outcome = Outcome.FAILED if by.outcome is Outcome.PASSED else by.outcome

@@ -80,6 +80,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     shutil.copy(ROOT / "matrix.yaml", checkout)
     matrix = (ROOT / "matrix.yaml").read_text()
     (checkout / IMPATIENT).write_text(f"{matrix}verify: {{healthy_seconds: 15}}\n")
+    (checkout / ONE_SERVER).write_text(f"{matrix}leave_out: [{{checks: [{OTHER_SERVERS}], {WHY}}}]\n")
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
     environment = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
     port = _free_port()
@@ -234,6 +235,17 @@ def _layers(user: User, cell: str) -> set[str]:
 IMPATIENT = "impatient.yaml"
 """The same matrix, which does not wait long for a server: for the one that never becomes healthy."""
 
+ONE_SERVER = "one-server.yaml"
+"""The same matrix, for a saboteur that the first server gives away: no other one is started."""
+OTHER_SERVERS = (
+    "cache, offline, any_user, read_only, shutdown, exact, preemption, overload, exposure, tools, "
+    "compilers, quantized, lora, embed, long_context"
+)
+WHY = 'cells: "vllm*", reason: its first server gives this saboteur away'
+
+MATRICES = {"never-answers": IMPATIENT, "constant-answer": ONE_SERVER}
+"""By saboteur the matrix that it is tried with, if it is another one."""
+
 SABOTEURS = {
     "torch-swapped": (FIRST, r": contents: .*torch"),
     "constant-answer": (FIRST, r"check correct: failed\n.*token"),
@@ -251,7 +263,7 @@ def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur
     before = Registry(user.repository).tags()
     _push_over(ROOT / "tests" / "saboteurs" / saboteur, image, build_tag)
     try:
-        matrix = IMPATIENT if saboteur == "never-answers" else "matrix.yaml"
+        matrix = MATRICES.get(saboteur, "matrix.yaml")
         done = user.types("verify", cell, "--matrix", matrix)
         ended(done, 1)
         assert re.search(reason, done.stderr, flags=re.DOTALL), done.stderr

@@ -13,6 +13,7 @@ import pytest
 from pipeline import suite
 from pipeline.model import checks_of, rehearsed_checks_of
 from tests.builders import CPU_CELL, CUDA_CELL, PYTORCH_CELL
+from tests.system.suite.trials import trial_of
 
 if TYPE_CHECKING:
     from pipeline.model import Cell
@@ -25,6 +26,8 @@ KINDS = (CUDA_CELL, replace(CUDA_CELL, vllm=None), CPU_CELL, PYTORCH_CELL)
 def test_pytest_can_set_up_every_check(cell: Cell, tmp_path: Path) -> None:
     """Every fixture that a check asks for exists; no fixture is run, so no engine is needed."""
     folder = Path(suite.__file__).parent
+    trial = trial_of(Path(sys.executable), "/model", cell=cell)
+    (tmp_path / "trial.json").write_text(trial.model_dump_json())
     command = [sys.executable, "-m", "pytest", "--setup-plan", "-q", "-c", str(folder / "pytest.ini")]
     command += ["--disable-plugin-autoload"]  # as the suite itself is started
     options = [f"--trial={tmp_path}/trial.json", f"--results={tmp_path}/results.jsonl", f"--rootdir={folder}"]
