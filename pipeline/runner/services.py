@@ -261,11 +261,18 @@ class Services:
         return self._digest_of_named if named else golden.read().model
 
     def _named_model(self, cell: Cell) -> str | None:
-        return self.matrix.model if cell.vllm else None
+        return self._model_of_matrix if cell.vllm else None
+
+    @cached_property
+    def _model_of_matrix(self) -> str | None:
+        """What the matrix names: an id, or a folder from the matrix's own, wherever we were called."""
+        named = self.matrix.model
+        beside = self.settings.folder / (named or "")
+        return str(beside) if named and beside.is_dir() else named
 
     @cached_property
     def _digest_of_named(self) -> str:
-        return digest_of(locate(self.matrix.model or "").folder)
+        return digest_of(locate(self._model_of_matrix or "").folder)
 
     @cached_property
     def _tiny_model(self) -> str:

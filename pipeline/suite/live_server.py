@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class LiveServer:
         self.trial, self.server, self.dtype, self.key = trial, server, dtype, key
         self._started = time.monotonic()
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
-        self._is_up = False
+        self._is_up = self._was_awaited = False
         self._pids: frozenset[int] = frozenset()
         # Our requests bypass any proxy of this machine: the server is on loopback.
         self._http = httpx2.Client(transport=server.http(), trust_env=False)
@@ -54,6 +54,7 @@ class LiveServer:
 
         Raises Mismatch if it ends, or is not healthy in time.
         """
+        self._was_awaited = True
         try:
             self._await_health()
         except MachineError as error:
@@ -79,8 +80,19 @@ class LiveServer:
         """Whether it has been healthy."""
         return self._is_up
 
+    def comes_up(self) -> bool:
+        """Whether it is healthy in time. Raises MachineError if that cannot be found out."""
+        with suppress(Mismatch):
+            self.require_up()
+        return self._is_up
+
     def require_up(self) -> None:
-        """Raise Mismatch if the server was never healthy, MachineError if that could not be found out."""
+        """Raise Mismatch if the server is not healthy, MachineError if that could not be found out.
+
+        Waits for it where no check has yet: the one that does may be left out. It is waited for once.
+        """
+        if not self._was_awaited:
+            self.await_health()
         if not self._is_up:
             raise self._not_up
 

@@ -103,7 +103,7 @@ class Serving(TrialRun):
 
     def limited(self, limit: Limit) -> LiveServer:
         """A server within this limit: the hardened one or, where that is not healthy, one within it alone."""
-        if self.hardened.is_up:
+        if self.hardened.comes_up():
             return self.hardened
         self.end(self.hardened)
         server = self._start(self._served, self._log_of(limit), limits=frozenset({limit}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,16 @@ def test_the_model_that_the_matrix_names_is_served(named: Services, tmp_path: Pa
     model = str(tmp_path / "model")
     assert named.model_of(WITH_VLLM) == model
     assert named.model_digest_of(WITH_VLLM) == digest_of(tmp_path / "model")
+
+
+def test_a_folder_of_a_model_is_looked_for_beside_the_matrix(
+    named: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the files of signers are, wherever the command is called."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    relative = Services(Settings(replace(named.matrix, model="model")))
+    assert relative.model_digest_of(WITH_VLLM) == named.model_digest_of(WITH_VLLM)
 
 
 def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_names(named: Services) -> None:
