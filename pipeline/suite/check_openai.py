@@ -234,7 +234,7 @@ def expect_fits(what: str, text: str | None) -> None:
     """Raise Mismatch unless the text is a JSON document that fits ``SCHEMA``."""
     try:
         value = json.loads(text or "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Mismatch(f"{what}, as JSON", repr(text)) from error
     fits = isinstance(value, dict) and sorted(value) == ["build", "works"]
     fits = fits and value["build"] in ("cpu", "cuda") and isinstance(value["works"], bool)

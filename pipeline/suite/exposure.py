@@ -80,7 +80,7 @@ def routes_of(document: str) -> dict[str, list[str]]:
     try:
         paths: Mapping[str, Mapping[str, Any]] = json.loads(document)["paths"]
         return {path: sorted(method.upper() for method in methods) for path, methods in paths.items()}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Mismatch("an OpenAPI document at /openapi.json", document) from error
 
 

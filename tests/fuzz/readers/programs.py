@@ -25,7 +25,9 @@ from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, environments, lock, verify
 from pipeline.suite import check_environment, check_modes, device, driver_double, golden, probes
+from pipeline.suite.check_openai import expect_fits
 from pipeline.suite.expect import Mismatch, NotRun
+from pipeline.suite.exposure import routes_of
 from pipeline.suite.model import locate
 from pipeline.suite.modes import PROMPTS, Modes
 from pipeline.suite.targets.beside import Beside
@@ -98,6 +100,7 @@ MODES = json.dumps(
         "long_context": {"seconds": 1.0, "answer": ANSWERS[:1]},
     }
 ).encode()
+ROUTES = b'{"paths": {"/v1/models": {"get": {}}, "/metrics": {"get": {}}}}'
 ANSWER = {"status": 200, "type": "text/plain", "body": base64.b64encode(b"well").decode()}
 ANSWERED = f"{probes.MARK}{json.dumps(ANSWER)}\n".encode()
 PROBED = f"{probes.MARK}{json.dumps(PACKAGES)}\n".encode()
@@ -272,6 +275,10 @@ RuntimeError: Engine core initialization failed. See root cause above.
 """
 
 READERS = (
+    Reader("routes of a server", lambda data, _: routes_of(data.decode(errors="replace")), (ROUTES,),
+           refuses=(Mismatch,)),
+    Reader("a structured answer", lambda data, _: expect_fits("an answer", data.decode(errors="replace")),
+           (b'{"build": "cpu", "works": true}',), refuses=(Mismatch,)),
     Reader("an answer beside a server", ask_beside, (ANSWERED,), refuses=(httpx2.HTTPError,)),
     Reader("GPUs of a host", read_gpus, (f"{probes.MARK}{GPUS}\n".encode(),)),
     Reader("inside of an image", read_inside, (SEEN,)),

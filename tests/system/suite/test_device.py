@@ -148,6 +148,9 @@ def test_memory_that_another_process_took_meanwhile_is_held_against_nobody(
     assert "other processes use the GPU" in shutdown.seen
 
 
+AFTER_THE_SERVERS = {"compilers", "quantized", "lora", "embed", "long_context"}
+
+
 def test_a_gpu_that_others_use_is_the_machines_trouble(double: NvmlDouble, tmp_path: Path) -> None:
     """A server could not start for want of memory; so none is started."""
     double.tell(used=40 * GIB, pids=[1])
@@ -169,9 +172,13 @@ def test_a_gpu_that_others_use_is_the_machines_trouble(double: NvmlDouble, tmp_p
 def test_a_gpu_that_falls_off_the_bus_is_held_against_nobody(
     start: str, double: NvmlDouble, tmp_path: Path
 ) -> None:
-    """Whatever fails on it fails because of it; there is one message, with the remedy."""
+    """Whatever fails on it fails because of it; there is one message, with the remedy.
+
+    When its servers have ended, this GPU is back: the double is told so by each of them.
+    """
     checks = try_server(double, tmp_path, start)
-    assert Outcome.FAILED not in {check.outcome for check in checks.values()}
+    of_servers = {check.outcome for name, check in checks.items() if name not in AFTER_THE_SERVERS}
+    assert Outcome.FAILED not in of_servers
     trouble = inconclusive(CUDA_CELL, tuple(checks.values()))
     assert trouble
     assert f"the GPU {UUID} does not answer: GPU is lost" in trouble.text
