@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.formats import units
 from pipeline.suite.answers import answer_of, expect_answers, expect_dtype, question
-from pipeline.suite.check_load import GROWTH_BYTES
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
 from pipeline.suite.metrics import preemptions, settle
 from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
@@ -32,6 +31,8 @@ _ROUNDS = 5
 ASKING, SLOW, VANISHING = 24, 2, 2
 """Clients at once: those that wait for their answer, those that read it slowly, those that go away."""
 REFUSED = (429, 503)
+GROWTH_BYTES = 256 << 20
+"""By how much memory may grow in the first overload of all: buffers for requests, 93 MB in vLLM 0.31.0."""
 _READ_SECONDS = 0.05
 _STREAMED = {"model": SERVED, "prompt": "Hi", "max_tokens": 64, "ignore_eos": True, "stream": True}
 

@@ -15,7 +15,7 @@ from pipeline.model import PROJECT, ImageTarget
 from pipeline.model.errors import EngineError, ProgramError
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.targets.beside import Beside
-from pipeline.suite.targets.target import NOT_FOUND, QUIET, Completed, Stopped
+from pipeline.suite.targets.target import NOT_FOUND, QUIET, Completed, Stopped, over_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,7 +206,7 @@ class ContainerServer:
 
     def http(self) -> httpx2.BaseTransport:
         """Over the published port, or from inside of the container where it has no network."""
-        return Beside(self, PORT) if self._launch.port is None else httpx2.HTTPTransport()
+        return Beside(self, PORT) if self._launch.port is None else over_network()
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source inside of the container, as the server's user."""

@@ -19,7 +19,7 @@ from pipeline.adapters import environ, files
 from pipeline.compat import server_arguments
 from pipeline.model import PROJECT
 from pipeline.suite.expect import NotRun
-from pipeline.suite.targets.target import QUIET, Completed, Stopped
+from pipeline.suite.targets.target import QUIET, Completed, Stopped, over_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,7 +129,7 @@ class ProcessServer:
 
     def http(self) -> httpx2.BaseTransport:
         """Over loopback."""
-        return httpx2.HTTPTransport()
+        return over_network()
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
         """Run this source in a process beside the server."""

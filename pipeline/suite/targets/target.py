@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
+import httpx2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import httpx2
 
 
 NOT_FOUND = 127
@@ -47,11 +47,22 @@ class Stopped:
         return self.exit_code in (0, 143)
 
 
+_IDLE_SECONDS = 2.0
+
 Limit = Literal["offline", "any_user", "read_only"]
 """What a server must do without: every network; an entry for its user, who is none that it knows of; a root
 that it can write to, but for the places that the target declares."""
 
 LIMITS: frozenset[Limit] = frozenset(get_args(Limit))
+
+
+def over_network() -> httpx2.HTTPTransport:
+    """The way to a server that listens on this machine.
+
+    A connection is given up well before a server does so (uvicorn after 5 s): a request that is sent just as the
+    other side closes would fail, and none is sent twice.
+    """
+    return httpx2.HTTPTransport(limits=httpx2.Limits(keepalive_expiry=_IDLE_SECONDS))
 
 
 class Server(Protocol):

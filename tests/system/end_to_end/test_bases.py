@@ -20,6 +20,7 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters.registry import Registry
+from pipeline.compat import server_arguments
 from pipeline.model import PROJECT, Lock, Pin, Repository
 from pipeline.stages import lock
 from tests.system.conftest import registry_server
@@ -154,4 +155,5 @@ def test_the_arguments_of_the_matrix_reach_the_server_of_a_real_image(user: User
     spec = next(spec for spec in matrix.load(user.folder / "matrix.yaml").specs if spec.cell.id == SERVING)
     lock.write(spec, Lock(spec.cell, pins), user.folder / "locks")
     user.types("build", SERVING)
-    assert json.loads(user.runs(SERVING, "--model", "a *")) == [*WORDS, "--model", "a *"]
+    ours = server_arguments.defaults(spec.cell, spec.gpu_memory)
+    assert json.loads(user.runs(SERVING, "--model", "a *")) == [*ours, *WORDS, "--model", "a *"]
