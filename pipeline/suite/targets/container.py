@@ -7,8 +7,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx2
-
 from pipeline.adapters import files
 from pipeline.adapters.engine import Container, Engine, Launch
 from pipeline.model import PROJECT, ImageTarget
@@ -19,6 +17,8 @@ from pipeline.suite.targets.target import NOT_FOUND, QUIET, Completed, Stopped, 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx2
 
     from pipeline.model import ImageRef, Trial
     from pipeline.suite.model import Model

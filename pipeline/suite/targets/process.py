@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx2
-
 from pipeline.adapters import environ, files
 from pipeline.compat import server_arguments
 from pipeline.model import PROJECT
@@ -23,6 +21,8 @@ from pipeline.suite.targets.target import QUIET, Completed, Stopped, over_networ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import httpx2
 
     from pipeline.model import Trial
     from pipeline.suite.model import Model

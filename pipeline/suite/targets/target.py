@@ -59,8 +59,8 @@ LIMITS: frozenset[Limit] = frozenset(get_args(Limit))
 def over_network() -> httpx2.HTTPTransport:
     """The way to a server that listens on this machine.
 
-    A connection is given up well before a server does so (uvicorn after 5 s): a request that is sent just as the
-    other side closes would fail, and none is sent twice.
+    A connection is given up well before a server does so (uvicorn after 5 s): a request that is sent just as
+    the other side closes would fail, and none is sent twice.
     """
     return httpx2.HTTPTransport(limits=httpx2.Limits(keepalive_expiry=_IDLE_SECONDS))
 
