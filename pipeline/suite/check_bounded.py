@@ -31,7 +31,7 @@ _ROUNDS = 5
 ASKING, SLOW, VANISHING = 24, 2, 2
 """Clients at once: those that wait for their answer, those that read it slowly, those that go away."""
 REFUSED = (429, 503)
-GROWTH_BYTES = 256 << 20
+BUFFER_BYTES = 256 << 20
 """By how much memory may grow in the first overload of all: buffers for requests, 93 MB in vLLM 0.31.0."""
 _READ_SECONDS = 0.05
 _STREAMED = {"model": SERVED, "prompt": "Hi", "max_tokens": 64, "ignore_eos": True, "stream": True}
@@ -99,7 +99,7 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     expect("end of the server:", None, bounded_server.server.ended())
     grown = bounded_server.server.resident_bytes() - before
     note("memory-grown", units.size(max(grown, 0)))
-    expect_that(f"at most {units.size(GROWTH_BYTES)} more memory", grown <= GROWTH_BYTES, units.size(grown))
+    expect_that(f"at most {units.size(BUFFER_BYTES)} more memory", grown <= BUFFER_BYTES, units.size(grown))
     asked = question(trial_run.prompts[0], trial_run.steps)
     answer = answer_of(bounded_server.ask("an answer", asked).choices[0])
     expect_tokens("prompt 1 afterwards", trial_run.reference()["answers"][0]["tokens"], answer.tokens)

@@ -106,7 +106,7 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
     took = time.monotonic() - started
     note("drained-in", f"{took:.1f} s")
     expect_that(
-        f"exit code 0 or 143 within {seconds:g} s",
+        f"exit code 0 or 143 within {seconds + _END_SECONDS:g} s",
         stopped.is_sane and took <= seconds + _END_SECONDS,
         f"{stopped.exit_code} after {took:.1f} s",
     )
