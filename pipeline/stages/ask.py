@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import suite
 from pipeline.model import Cell, Check, DeploymentRecord, Outcome, Result, checks_of
-from pipeline.suite.check_deployment import ASKED
+from pipeline.suite.checks.check_deployment import ASKED
 from pipeline.suite.expect import Mismatch, NotRun, brief
 
 if TYPE_CHECKING:

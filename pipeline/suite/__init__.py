@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.model import Cell
 
 
+_CHECKS = Path(__file__).with_name("checks")
+
 OF_ENVIRONMENT = ("versions", "cuda", "imports")
 """The checks of ``check_environment.py``, which need nothing that was started."""
 
@@ -38,8 +40,7 @@ _FILES: Mapping[str, tuple[str, ...]] = {
 
 def tests_of(cell: Cell) -> tuple[str, ...]:
     """The checks of such a cell, as pytest names them, in the order in which they run."""
-    here = Path(__file__)
-    return tuple(f"{here.with_name(_file_of(name, cell))}::check_{name}" for name in checks_of(cell))
+    return tuple(f"{_CHECKS / _file_of(name, cell)}::check_{name}" for name in checks_of(cell))
 
 
 def _file_of(name: str, cell: Cell) -> str:
@@ -50,5 +51,4 @@ def _file_of(name: str, cell: Cell) -> str:
 
 def rehearsed_of(vllm: str | None) -> tuple[str, ...]:
     """The checks of a rehearsal of such a cell, as pytest names them, in the order in which they run."""
-    file = Path(__file__).with_name("check_rehearsal.py")
-    return tuple(f"{file}::rehearse_{name}" for name in rehearsed_checks_of(vllm))
+    return tuple(f"{_CHECKS / 'check_rehearsal.py'}::rehearse_{name}" for name in rehearsed_checks_of(vllm))

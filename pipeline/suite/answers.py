@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from openai import OpenAI
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.dtypes import Dtype
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 Best = tuple[float, ...]
 """The largest log-probabilities at one token, the largest first."""

@@ -19,9 +19,9 @@ from pipeline.model.errors import MachineError
 from pipeline.suite.expect import Mismatch, expect_that, poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    Note = Callable[[str, str], None]
+    from pipeline.suite.checks import Note
 
 CONTEXT_BYTES = 64 << 20
 """Less than any process takes that computes on a GPU: its CUDA context alone is some hundred MiB."""

@@ -129,7 +129,7 @@ class Conduct:
             "call",
             "parser",
         }
-        is_asked = module.name.startswith((f"{SUITE}.check_", CONFTEST.module))
+        is_asked = module.name.startswith((f"{SUITE}.checks.check_", CONFTEST.module))
         return Blind(self.sources, module.name, self._given | (by_pytest if is_asked else set()))
 
     @cached_property
@@ -179,7 +179,7 @@ class Conduct:
         """The functions of the suite's checks of this kind, by the name behind it."""
         found: dict[str, tuple[Definition, ...]] = {}
         for name in self.sources.names():
-            module = self.sources.module(name) if name.startswith(f"{SUITE}.check_") else None
+            module = self.sources.module(name) if name.startswith(f"{SUITE}.checks.check_") else None
             for one in module.bindings if module else ():
                 if one.startswith(kind):
                     check = one.removeprefix(kind)

@@ -24,8 +24,9 @@ from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Check, ImageTarget, Outcome, Repository
 from pipeline.runner.doctor import inside, machine
 from pipeline.stages import build, environments, lock, verify
-from pipeline.suite import check_environment, check_modes, device, driver_double, golden, probes
-from pipeline.suite.check_openai import expect_fits
+from pipeline.suite import device, driver_double, golden, probes
+from pipeline.suite.checks import check_environment, check_modes
+from pipeline.suite.checks.check_openai import expect_fits
 from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.exposure import routes_of
 from pipeline.suite.model import locate

@@ -18,7 +18,7 @@ from pipeline.compat.no_cuda import why_no_cuda
 from pipeline.formats.cuda import shown_version
 from pipeline.model import ImageTarget
 from pipeline.model.errors import MachineError
-from pipeline.suite import check_environment
+from pipeline.suite.checks import check_environment
 from pipeline.suite.driver_double import Answers, compiled, source
 from pipeline.suite.expect import Mismatch
 from tests.system.cuda.looks import Look, looks

@@ -18,7 +18,8 @@ from pipeline.model import ImageTarget, Trial
 from pipeline.model.errors import MachineError
 from pipeline.runner.expectations import expectations_of
 from pipeline.stages import lock
-from pipeline.suite import check_rehearsal, tiny_model
+from pipeline.suite import tiny_model
+from pipeline.suite.checks import check_rehearsal
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.rehearsing import Rehearsing
 from tests.cuda_build import CELL, ROOT

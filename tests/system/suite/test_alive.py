@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from pipeline.model import PythonTarget
-from pipeline.suite import check_alive, golden
+from pipeline.suite import golden
+from pipeline.suite.checks import check_alive
 from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.targets.process import run_python

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.model import Expectations, Outcome, Trial
 from pipeline.stages import environments
-from pipeline.suite import check_environment, check_pytorch
+from pipeline.suite.checks import check_environment, check_pytorch
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.inference import Inference
 from pipeline.suite.modes import PROMPTS, try_modes

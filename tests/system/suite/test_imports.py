@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.model import Cell, Check, Expectations, Outcome, PythonTarget, Trial
 from pipeline.stages import verify
-from pipeline.suite import check_environment, probes, tiny_model
+from pipeline.suite import probes, tiny_model
+from pipeline.suite.checks import check_environment
 from pipeline.suite.expect import Mismatch
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.suite import check_exposure, tiny_model
-from pipeline.suite.check_openai import PROMISES, check_openai
-from pipeline.suite.check_tools import check_tools
+from pipeline.suite import tiny_model
+from pipeline.suite.checks import check_exposure
+from pipeline.suite.checks.check_openai import PROMISES, check_openai
+from pipeline.suite.checks.check_tools import check_tools
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.serving import TOOL_PARSER, Serving

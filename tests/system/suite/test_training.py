@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.suite import check_pytorch
+from pipeline.suite.checks import check_pytorch
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.inference import Inference
 from tests.system.suite.trials import trial_of

@@ -82,7 +82,7 @@ def modules_of(*names: str, rules: bool = False) -> set[str]:
 def test_a_check_is_all_that_it_can_come_to() -> None:
     """What asks, what is asked inside the environment, and what runs both."""
     assert {
-        "suite.check_environment",
+        "suite.checks.check_environment",
         "suite.conftest",
         "suite.probes.facts",
         "suite.serving",
@@ -163,12 +163,12 @@ def test_the_words_of_an_error_move_nothing(copy: Path) -> None:
 
 def test_what_a_check_says_it_saw_moves_it(copy: Path) -> None:
     """Records hold it."""
-    change(copy, "suite/check_server.py", '"more than one part"', '"parts"')
+    change(copy, "suite/checks/check_server.py", '"more than one part"', '"parts"')
     assert of_check(copy, "stream") != computed("checks")["stream"]
 
 
 def test_a_check_is_not_moved_by_another_of_its_file(copy: Path) -> None:
-    change(copy, "suite/check_hardened.py", "seconds = server.await_health()", "seconds = 0.0")
+    change(copy, "suite/checks/check_hardened.py", "seconds = server.await_health()", "seconds = 0.0")
     assert of_check(copy, "shutdown") == computed("checks")["shutdown"]
     assert of_check(copy, "cache") != computed("checks")["cache"]
 
@@ -182,7 +182,7 @@ def test_the_fixtures_that_a_check_asks_for_move_it(copy: Path) -> None:
     """Pytest hands them over by the name of the parameter."""
     change(
         copy,
-        "suite/check_server.py",
+        "suite/checks/check_server.py",
         "check_limits(healthy_server: LiveServer)",
         "check_limits(trial_run: LiveServer)",
     )

@@ -32,7 +32,8 @@ from pipeline.model import (
 from pipeline.model.errors import UsageError
 from pipeline.stages import environments, verify
 from pipeline.stages.audit.coverage import reach_of
-from pipeline.suite import check_environment, metrics, probes, tiny_model
+from pipeline.suite import metrics, probes, tiny_model
+from pipeline.suite.checks import check_environment
 from pipeline.suite.expect import Mismatch, Task, expect, expect_tokens, within
 from pipeline.suite.model import locate
 from pipeline.suite.targets.container import interpreter

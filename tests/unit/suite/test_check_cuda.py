@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.model import ImageTarget, PythonTarget
 from pipeline.model.errors import MachineError
-from pipeline.suite import check_environment
+from pipeline.suite.checks import check_environment
 from pipeline.suite.expect import Mismatch
 from tests.builders import CPU_CELL, CUDA_CELL, IMAGE
 from tests.unit.compat.test_no_cuda import sight

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.suite import check_modes, golden
+from pipeline.suite import golden
+from pipeline.suite.checks import check_modes
 from pipeline.suite.dtypes import BEST
 from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.forward import Forward

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.suite import check_pytorch, training
+from pipeline.suite import training
+from pipeline.suite.checks import check_pytorch
 from pipeline.suite.expect import Mismatch
 from pipeline.suite.forward import bfloat16, float16
 

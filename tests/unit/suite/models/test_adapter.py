@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from pipeline.suite import golden, tiny_model
-from pipeline.suite.check_modes import DEVIATION
+from pipeline.suite.checks.check_modes import DEVIATION
 from pipeline.suite.dtypes import BEST
 from pipeline.suite.forward import Forward, bfloat16
 from pipeline.suite.models import adapter

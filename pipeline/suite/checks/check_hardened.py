@@ -10,15 +10,12 @@ from pipeline.suite.answers import answer_of, question
 from pipeline.suite.expect import NotRun, expect, expect_that, expect_tokens, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
     from pipeline.suite.targets.target import Limit
-
-    Note = Callable[[str, str], None]
 
 _END_SECONDS = 10.0
 _OWN_NETWORK = ["lo"]

@@ -22,12 +22,11 @@ from pipeline.suite.exposure import (
 from pipeline.suite.targets.container import PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 
 def check_exposure(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:

@@ -19,12 +19,11 @@ from pipeline.suite.expect import Mismatch, NotRun, Task, expect_that, expect_to
 from pipeline.suite.trial_run import end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 LEAST_BOUND = 2.0
 """The least bound, in seconds: the tiny model's steps take far less."""

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     import pytest
     from openai import OpenAI
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 SHORT = 16
 """Tokens of a short answer."""

@@ -20,12 +20,9 @@ from pipeline.suite.serving import SERVED
 from pipeline.suite.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 WARMING, REQUESTS = 100, 500
 """Requests before the first look at memory, and after it."""

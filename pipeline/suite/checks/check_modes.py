@@ -20,10 +20,10 @@ from pipeline.suite.modes import PROMPTS, Modes, prompts, try_modes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.modes import Generated, Made
     from pipeline.suite.serving import Serving
 
-    Note = Callable[[str, str], None]
     Took = Callable[[float], None]
 
 JIT_TOLERANCE = {"torch.compile": 1e-4, "triton": 0.0, "flashinfer": 0.05}

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from openai import OpenAI
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
 
-    Note = Callable[[str, str], None]
     Promise = Callable[[Serving, LiveServer], None]
     Question = Callable[[OpenAI], Any]
 

@@ -15,13 +15,10 @@ from pipeline.suite.metrics import preemptions, settle
 from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.suite.answers import Answer
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 LONG = BOUNDED_CONTEXT * 2 // 3
 """Tokens of an answer that takes more than half of the cache with its prompt."""

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from pipeline.suite.answers import Answer
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
     from pipeline.suite.serving import Serving
-
-    Note = Callable[[str, str], None]
 
 SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.suite.answers import converse
-from pipeline.suite.check_openai import SCHEMA, expect_fits
+from pipeline.suite.checks.check_openai import SCHEMA, expect_fits
 from pipeline.suite.expect import Mismatch, expect, expect_that
 
 if TYPE_CHECKING:

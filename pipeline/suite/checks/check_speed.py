@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from openai import OpenAI
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
-
-    Note = Callable[[str, str], None]
 
 TOGETHER = 16
 """Requests that run at the same time."""

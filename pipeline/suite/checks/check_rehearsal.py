@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.suite.check_environment import check_versions, expect_installed, expect_loaded
+from pipeline.suite.checks.check_environment import check_versions, expect_installed, expect_loaded
 from pipeline.suite.deviceless import other_than_want_of_a_device
 from pipeline.suite.expect import Mismatch, expect, expect_that
 from pipeline.suite.rehearsing import Rehearsing

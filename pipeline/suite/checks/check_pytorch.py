@@ -14,13 +14,11 @@ from pipeline.suite.fingerprint import fingerprint
 from pipeline.suite.forward import Forward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
+    from pipeline.suite.checks import Note
     from pipeline.suite.dtypes import Dtype
     from pipeline.suite.inference import Inference
-
-    Note = Callable[[str, str], None]
 
 
 def check_correct(trial_run: Inference, note: Note) -> None:
