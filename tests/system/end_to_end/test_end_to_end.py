@@ -23,6 +23,9 @@ from pipeline.adapters.registry import OCI_INDEX, Manifest, Registry
 from pipeline.compat import diagnosis
 from pipeline.model import Cell, ImageRef, Repository, canonical, checks_of
 from pipeline.model.errors import MACHINE
+from tests.saboteurs.files import FILES
+from tests.saboteurs.saboteur import make
+from tests.saboteurs.servers import SERVERS
 from tests.system.engine_leftovers import cleaned
 
 if TYPE_CHECKING:
@@ -110,7 +113,13 @@ def _end_registry(data: Path) -> None:
 
 
 def ended(done: subprocess.CompletedProcess[str], code: int) -> None:
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"{why_of(done)}\n{done.stdout}\n{done.stderr}"
+
+
+def why_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What stands at the end of a long output, for the head of a report."""
+    refused = re.findall(r"^.*\bcheck \w+: (?:failed|inconclusive)(?:\n.*){1,6}", done.stderr, re.MULTILINE)
+    return "\n".join(refused) or done.stderr[-2000:]
 
 
 def test_every_cpu_cell_is_built_and_proven_by_inference(user: User) -> None:
@@ -250,6 +259,7 @@ WHY = 'cells: "vllm*", reason: its first server gives this saboteur away'
 MATRICES = {"never-answers": IMPATIENT, "constant-answer": ONE_SERVER}
 """By saboteur the matrix that it is tried with, if it is another one."""
 
+MADE = {saboteur.name: saboteur for saboteur in (*FILES, *SERVERS)}
 SABOTEURS = {
     "torch-swapped": (FIRST, r": contents: .*torch"),
     "constant-answer": (FIRST, r"check correct: failed\n.*token"),
@@ -265,7 +275,7 @@ def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur
     image = ImageRef.parse(user.cells("plan", cell)[cell]["image"]["ref"])
     build_tag = _build_tag(user, image)
     before = Registry(user.repository).tags()
-    _push_over(ROOT / "tests" / "saboteurs" / saboteur, image, build_tag)
+    make(MADE[saboteur].layer, str(image), str(image.repository.tagged(build_tag)), push=True)
     try:
         matrix = MATRICES.get(saboteur, "matrix.yaml")
         done = user.types("verify", cell, "--matrix", matrix)
@@ -283,15 +293,6 @@ def test_a_sabotaged_image_is_refused_with_the_right_reason(user: User, saboteur
 def _build_tag(user: User, image: ImageRef) -> str:
     staging = Registry(user.staging)
     return next(tag for tag in staging.tags() if len(tag) == 64 and staging.digest_of(tag) == image.digest)
-
-
-def _push_over(folder: Path, image: ImageRef, tag: str) -> None:
-    """Put a sabotaged image where the pipeline looks for the one that it built."""
-    target = image.repository.tagged(tag)
-    command = ["docker", "buildx", "build", "--provenance=false", "--build-arg", f"IMAGE={image}"]
-    command += ["--output", f"type=image,name={target},push=true,oci-mediatypes=true", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def _tag_again(user: User, image: ImageRef, tag: str) -> None:
