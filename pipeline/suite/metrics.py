@@ -10,7 +10,7 @@ from pipeline.suite.expect import Mismatch, expect, poll
 if TYPE_CHECKING:
     from pipeline.suite.live_server import LiveServer
 
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 
 
 def settle(server: LiveServer) -> None:
