@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SHORT = 16
 """Tokens of a short answer."""
 STREAMED = (SHORT, 4 * SHORT, 16 * SHORT)
-"""Tokens of answers that are streamed until one comes in parts: a busy server gathers what it has meanwhile."""
+"""Tokens of answers that are streamed until one comes in parts: a busy server gathers some."""
 
 
 def check_serve(trial_run: Serving, request: pytest.FixtureRequest, note: Note) -> None:

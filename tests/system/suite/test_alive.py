@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
+from pipeline.adapters.recipe import IMAGES
 from pipeline.model import PythonTarget
 from pipeline.suite import golden
 from pipeline.suite.checks import check_alive
@@ -172,7 +173,7 @@ HASTY = """if __name__ == "__main__":
 def test_a_bound_that_a_busy_server_trips_is_widened(
     started: tuple[Any, LiveServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = (check_alive.IMAGES / "alive.py").read_text("utf-8")
+    source = (IMAGES / "alive.py").read_text("utf-8")
     (tmp_path / "alive.py").write_text(source.replace('if __name__ == "__main__":\n', HASTY))
     monkeypatch.setattr(check_alive, "IMAGES", tmp_path)
     assert check(started)["unhealthy-after"].endswith("allowed are 4.0")
