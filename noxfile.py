@@ -243,6 +243,13 @@ def healthy(session: nox.Session) -> None:
 
 
 @nox.session
+def saboteurs(session: nox.Session) -> None:
+    """Have images that are broken on purpose refused, each by its check, and a healthy one proven."""
+    install(session, "test")
+    run(session, PYTHON, "-m", "tests.saboteurs", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for files that the readers do not survive, for minutes instead of seconds."""
     install(session, "test")
