@@ -1,6 +1,7 @@
-"""The checks as the page ``docs/proof.md``, made from their own docstrings.
+"""The checks as the page ``docs/proof.md``, made from their own docstrings, and as the README's table.
 
 python -m pipeline.suite.table_of_checks > docs/proof.md
+python -m pipeline.suite.table_of_checks --by-subject, to be put into README.md
 
 The first paragraph of a check's docstring says when it passes. One that begins with ``A pass does not``
 says what must not be concluded from that.
@@ -18,7 +19,7 @@ from pipeline.model import Cell
 from pipeline.suite import rehearsed_of, tests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _RESERVATION = "A pass does not"
 _KINDS = tuple(Cell("2.13.0", cuda, "3.11", vllm) for vllm in ("0.32.0", None) for cuda in ("cu130", "cpu"))
@@ -68,6 +69,16 @@ memory or answers, and speaks for no tag.
 |---|---|---|
 """
 
+_SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "environment: what is installed, loaded, on a GPU": ("environment",),
+    "server as it is shipped, with cold caches": (*("server", "batch", "openai", "speed", "alive", "load"),),
+    "server on warm caches, offline, read-only, as any user": ("hardened",),
+    "server in float32, with little cache, a queue, a key": ("bounded", "exposure", "tools"),
+    "vLLM's modes and compilers": ("modes",),
+    "PyTorch without vLLM": ("pytorch",),
+}
+"""What checks are asked of, by the files that have them."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -88,6 +99,21 @@ def text() -> str:
     """The page as the file holds it."""
     checks, rehearsed = described(tests_of), described(lambda cell: rehearsed_of(cell.vllm), _KINDS[::2])
     return "".join([_HEAD, *_rows(checks), _LIMITS, *_reservations(checks), _REHEARSAL, *_rows(rehearsed)])
+
+
+def by_subject() -> str:
+    """What is asked of an image, in a few rows: a check stands with what it is asked of."""
+    head = "| asked of the | checks |\n|---|---|\n"
+    asked = [test.partition("::") for cell in _KINDS for test in tests_of(cell)]
+    rows = {
+        subject: dict.fromkeys(
+            f"`{function.partition('_')[2]}`"
+            for file, _, function in asked
+            if Path(file).stem.removeprefix("check_") in files
+        )
+        for subject, files in _SUBJECTS.items()
+    }
+    return head + "".join(f"| {subject} | {' '.join(checks)} |\n" for subject, checks in rows.items())
 
 
 def described(
@@ -149,4 +175,4 @@ def _reservations(checks: Sequence[Described]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(by_subject() if sys.argv[1:] == ["--by-subject"] else text())

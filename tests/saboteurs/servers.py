@@ -98,7 +98,7 @@ SERVERS = (
         "never-answers",
         "it starts, listens to nobody, and never ends by itself",
         "serve",
-        r"ConnectError",
+        r"status 200 at /health",
         instead_of_serving("#!/bin/sh\nexec tini -- sleep infinity"),
         healthy_seconds=20,
     ),

@@ -15,7 +15,7 @@ from pipeline.model import Level, errors
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MAX_LINES = 110
+MAX_LINES = 125
 """Two screens."""
 
 

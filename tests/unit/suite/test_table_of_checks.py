@@ -12,7 +12,8 @@ from pipeline.suite import table_of_checks
 from pipeline.suite.table_of_checks import described
 from tests.builders import CPU_CELL, CUDA_CELL
 
-PAGE = Path(__file__).parents[3] / "docs" / "proof.md"
+ROOT = Path(__file__).parents[3]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "proof.md"
 FIRST = '''
 def check_first(trial_run: object) -> None:
     """It holds, of ``torch | vllm``.
@@ -28,6 +29,16 @@ def check_first(trial_run: object) -> None:
 def test_the_page_is_the_one_that_the_suite_makes() -> None:
     """Write it anew: python -m pipeline.suite.table_of_checks > docs/proof.md."""
     assert PAGE.read_text("utf-8") == table_of_checks.text()
+
+
+def test_the_readme_has_the_table_that_the_suite_makes() -> None:
+    """Make it anew: python -m pipeline.suite.table_of_checks --by-subject."""
+    assert table_of_checks.by_subject() in README.read_text("utf-8")
+
+
+def test_every_check_stands_with_what_it_is_asked_of() -> None:
+    missing = [name for name in CHECKS if f"`{name}`" not in table_of_checks.by_subject()]
+    assert missing == []
 
 
 def test_every_check_is_on_the_page() -> None:
