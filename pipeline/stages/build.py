@@ -328,10 +328,10 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _env_lines(spec: Spec) -> Iterator[str]:
-    gpu = _for_nvidia(spec.cell) if spec.cell.needs_gpu else {}
+    hardware = _for_nvidia(spec.cell) if spec.cell.needs_gpu else _for_cpu(spec.cell)
     words = (*server_arguments.defaults(spec.cell, spec.gpu_memory), *spec.serve)
     serve = {"SERVE_ARGS": shlex.join(words)} if words and spec.cell.vllm else {}
-    for name, value in {**gpu, **serve, **dict(spec.env)}.items():
+    for name, value in {**hardware, **serve, **dict(spec.env)}.items():
         if not _ENV_NAME.fullmatch(name) or re.search(r"[\n\r\0]", value):
             raise UsageError(
                 f"env: {name!r} cannot be set to {value!r}", hint="use letters, digits, _ and one line"
@@ -350,6 +350,15 @@ def _entry_lines(cell: Cell) -> tuple[str, ...]:
         health = f'HEALTHCHECK {often} CMD ["/usr/local/bin/alive"]'
         return ("EXPOSE 8000", health, 'ENTRYPOINT ["/usr/local/bin/serve"]')
     return ('ENTRYPOINT ["tini", "-g", "--", "python"]',)
+
+
+def _for_cpu(cell: Cell) -> dict[str, str]:
+    """What a server on a CPU compiles is compiled at each start, unless it is not saved ahead of time.
+
+    vLLM 0.32.0 cannot load there what it has saved: "'function' object has no attribute 'finalize_loading'"
+    (vllm/compilation/decorators.py). Without that, torch finds most of it in its own caches.
+    """
+    return {"VLLM_USE_AOT_COMPILE": "0"} if cell.vllm else {}
 
 
 def _for_nvidia(cell: Cell) -> dict[str, str]:

@@ -156,13 +156,14 @@ SERVERS = (
     ),
     Saboteur(
         "shifted-by-one",
-        "each answer lacks its first token",
+        "each answer begins with its second token",
         "correct",
         r"token",
         edit(
             f"{_ENGINE}/output_processor.py",
             "            token_ids = self.detokenizer.output_token_ids\n",
-            "            token_ids = self.detokenizer.output_token_ids[1:]\n",
+            "            shown = self.detokenizer.output_token_ids\n"
+            "            token_ids = [*shown[1:], *shown[-1:]]\n",
         ),
     ),
     Saboteur(

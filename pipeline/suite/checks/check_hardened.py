@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 _END_SECONDS = 10.0
 _OWN_NETWORK = ["lo"]
+_NOT_LOADED = r"Compiling model again due to .*"
+"""What vLLM says where it cannot load what it has compiled before (vllm/compilation/decorators.py)."""
 
 
 def check_cache(trial_run: Serving, request: pytest.FixtureRequest, note: Note) -> None:
-    """A second start finds what the first one compiled: it compiles nothing again, and answers as before.
+    """A second start loads what the first one compiled: it compiles nothing again, and answers as before.
 
     The seconds of this check count from the second start; those of ``serve`` are of the first.
     """
@@ -34,6 +37,13 @@ def check_cache(trial_run: Serving, request: pytest.FixtureRequest, note: Note) 
     note("compiled-at-first", f"{len(made)}")
     again = sorted(set(server.probe("kernels")) - set(made))
     expect_that("nothing compiled by the second start", not again, ", ".join(again[:5]))
+    expect_loaded(server.server.log())
+
+
+def expect_loaded(log: str) -> None:
+    """Raise Mismatch if a server says that it could not load what was compiled before."""
+    refused = re.findall(_NOT_LOADED, log)
+    expect_that("what the first start compiled, loaded by the second", not refused, "; ".join(refused))
 
 
 def check_offline(trial_run: Serving) -> None:

@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "51022fb71ef89275c56a02cde3bb69266a082e909e6471012689e5a37431bb26"
+COMMITTED = "a9da881485b3d02e78110c7b3e581136e0b51fffda4aa4299ee131856361fe8a"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
@@ -130,6 +130,16 @@ def test_a_reason_that_is_reworded_rebuilds_nothing() -> None:
 def test_a_cuda_image_tells_the_container_toolkit_which_driver_it_needs() -> None:
     assert 'ENV NVIDIA_REQUIRE_CUDA="cuda>=13.0"' in build.recipe_of(replace(SPEC, cell=CUDA_CELL), IMAGES)
     assert "NVIDIA" not in build.recipe_of(SPEC, IMAGES)
+
+
+def test_a_server_on_a_cpu_saves_nothing_that_it_could_not_load_again() -> None:
+    """Unless the matrix says otherwise."""
+    saved = 'ENV VLLM_USE_AOT_COMPILE="0"'
+    assert saved in build.recipe_of(SPEC, IMAGES)
+    assert saved not in build.recipe_of(replace(SPEC, cell=CUDA_CELL), IMAGES)
+    assert saved not in build.recipe_of(PYTORCH_SPEC, IMAGES)
+    own = replace(SPEC, env=(("VLLM_USE_AOT_COMPILE", "1"),))
+    assert saved not in build.recipe_of(own, IMAGES)
 
 
 def test_a_value_cannot_break_out_of_its_line() -> None:
