@@ -202,13 +202,13 @@ SERVERS = (
     ),
     Saboteur(
         "twice-the-memory",
-        "it holds 4 GB that it needs for nothing",
+        "each of its processes holds a GiB that it needs for nothing",
         "memory",
         r"resident",
         edit(
             f"{_SERVER}/launchers/api_server/entry.py",
             "def main(",
-            "BALLAST = b'x' * (4 << 30)\n\n\ndef main(",
+            "BALLAST = b'x' * (1 << 30)\n\n\ndef main(",
         ),
     ),
     Saboteur(

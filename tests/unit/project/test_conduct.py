@@ -163,7 +163,7 @@ def test_the_words_of_an_error_move_nothing(copy: Path) -> None:
 
 def test_what_a_check_says_it_saw_moves_it(copy: Path) -> None:
     """Records hold it."""
-    change(copy, "suite/checks/check_server.py", '"more than one part"', '"parts"')
+    change(copy, "suite/checks/check_server.py", '"streamed text"', '"its text"')
     assert of_check(copy, "stream") != computed("checks")["stream"]
 
 
