@@ -14,6 +14,7 @@ from pipeline.compat import server_arguments
 from pipeline.compat.server_arguments import SHUTDOWN_TIMEOUT
 from pipeline.formats import units
 from pipeline.formats.numbers import whole
+from pipeline.suite.answers import question
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
 from pipeline.suite.metrics import settle
 from pipeline.suite.serving import SERVED
@@ -33,8 +34,12 @@ GROWTH_BYTES, ROUNDS = 64 << 20, 3
 Allocators keep some, and more once; a leak takes as much each time, and one of a quarter of a MiB is found.
 """
 
-STREAMS, STREAMED = 4, 160
-"""Answers that are streamed while the server is asked to end, and their tokens."""
+STREAMS = 4
+"""Answers that are streamed while the server is asked to end."""
+STREAM_SECONDS, LEAST_STREAMED = 4.0, 256
+"""How long each would take alone, and the tokens that it has at the least."""
+_TOLD_SECONDS = 0.5
+"""What it may take until the server is told to end: an answer that still runs then was not whole before."""
 _END_SECONDS = 10.0
 
 
@@ -96,15 +101,18 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
         given = f"{SHUTDOWN_TIMEOUT} {told or 'is not there'}"
         raise NotRun(f"by its arguments the server finishes nothing: {given}")
     _ = trial_run.kernels
-    prompts = trial_run.prompts[:STREAMS]
-    streams = [Stream(healthy_server, prompt, STREAMED) for prompt in prompts]
+    length = _long_enough(trial_run, healthy_server, min(STREAM_SECONDS, seconds / STREAMS))
+    streams = [Stream(healthy_server, prompt, length) for prompt in trial_run.prompts[:STREAMS]]
     for stream in streams:
         stream.await_begin()
     ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
     started = time.monotonic()
+    time.sleep(_TOLD_SECONDS)
+    running = sum(stream.runs() for stream in streams)
     note("new-requests", _await_refusal(healthy_server, seconds))
     for stream in streams:
         stream.expect_whole(seconds + _END_SECONDS)
+    expect_that("streams that run on when the server was told to end", running > 0, f"{running}")
     stopped = ending.result(2 * (seconds + _END_SECONDS), "an end of the server")
     took = time.monotonic() - started
     note("drained-in", f"{took:.1f} s")
@@ -116,6 +124,14 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
 
 
+def _long_enough(trial_run: Serving, server: LiveServer, seconds: float) -> int:
+    """Tokens of an answer that takes some seconds, by what a shorter one takes."""
+    started = time.monotonic()
+    server.ask("an answer", question(trial_run.prompts[0], LEAST_STREAMED, ignore_eos=True))
+    each = (time.monotonic() - started) / LEAST_STREAMED
+    return min(max(int(seconds / each), LEAST_STREAMED), server.context() // 2)
+
+
 def _await_refusal(server: LiveServer, seconds: float) -> str:
     """How new requests are refused once the server was asked to end. Raises Mismatch if they are not."""
     deadline, status = time.monotonic() + seconds, 0
@@ -124,7 +140,7 @@ def _await_refusal(server: LiveServer, seconds: float) -> str:
             status = _short(server, 0)
         except httpx2.HTTPError as error:
             return type(error).__name__
-        if status in {429, 503}:
+        if status in {429, *range(500, 600)}:
             return f"status {status}"
         time.sleep(0.1)
     raise Mismatch(f"new requests refused within {seconds:g} s", f"status {status}")
