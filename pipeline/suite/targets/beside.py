@@ -10,10 +10,11 @@ import httpx2
 from pydantic import Field
 
 from pipeline.model import Frozen
+from pipeline.model.errors import MachineError
 from pipeline.suite import probes
 
 if TYPE_CHECKING:
-    from pipeline.suite.targets.target import Server
+    from pipeline.suite.targets.target import Completed, Server
 
 _START_SECONDS = 30.0
 """For the Python beside it to start, on a machine that is busy."""
@@ -36,12 +37,21 @@ class Beside(httpx2.BaseTransport):
             "body": base64.b64encode(request.read()).decode(),
             "seconds": seconds,
         }
-        done = self._server.python(probes.source("ask"), json.dumps(asked), seconds=seconds + _START_SECONDS)
+        done = self._run(json.dumps(asked), seconds + _START_SECONDS)
         told = probes.result(done.stdout)
         if told is None:
             why = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.exit_code}"]
             raise httpx2.ConnectError(why[0])
         return _response(told)
+
+    def _run(self, asked: str, seconds: float) -> Completed:
+        """What the process says that sends it. Nothing runs beside a server that has ended."""
+        try:
+            return self._server.python(probes.source("ask"), asked, seconds=seconds)
+        except MachineError as error:
+            if ended := self._server.ended():
+                raise httpx2.ConnectError(f"the server had {ended}") from error
+            raise
 
 
 class _Answer(Frozen):
