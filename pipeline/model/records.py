@@ -51,6 +51,7 @@ CheckName = Literal[
     "quantized",
     "lora",
     "embed",
+    "multimodal",
     "long_context",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
@@ -61,7 +62,7 @@ _OF_A_SERVER = {
     *("memory", "drain", "exposure", "tools"),
     *("cache", "offline", "any_user", "read_only", "shutdown", "preemption", "overload"),
 }
-_OF_MODES = {"compilers", "quantized", "lora", "embed", "long_context"}
+_OF_MODES = {"compilers", "quantized", "lora", "embed", "multimodal", "long_context"}
 _OF_PYTORCH_ALONE = {"compile", "train", "checkpoint", "generate"}
 _OF_A_GPU = {"device"}
 
@@ -82,7 +83,9 @@ def versions_of(cell: Cell) -> dict[Name, Version]:
     return {name: CHECK_VERSIONS[name] for name in checks_of(cell)}
 
 
-OPTIONAL: frozenset[CheckName] = frozenset({"generate", "quantized", "lora", "embed", "long_context"})
+OPTIONAL: frozenset[CheckName] = frozenset(
+    {"generate", "quantized", "lora", "embed", "multimodal", "long_context"}
+)
 """Checks of what not every vLLM or machine can do: where one was not run, the gate does without it."""
 
 

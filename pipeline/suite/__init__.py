@@ -33,7 +33,7 @@ _FILES: Mapping[str, tuple[str, ...]] = {
     "check_bounded.py": ("exact", "preemption", "overload"),
     "check_exposure.py": ("exposure",),
     "check_tools.py": ("tools",),
-    "check_modes.py": ("compilers", "quantized", "lora", "embed", "long_context"),
+    "check_modes.py": ("compilers", "quantized", "lora", "embed", "multimodal", "long_context"),
 }
 """The checks of each file, but for those of what answers: vLLM's server of production, or PyTorch alone."""
 

@@ -15,9 +15,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.adapters import paths
 from pipeline.model import Frozen
 from pipeline.suite import golden, tiny_model
-from pipeline.suite.dtypes import BEST, served
+from pipeline.suite.dtypes import BEST, EXACT, served
 from pipeline.suite.expect import Mismatch, NotRun, expect
-from pipeline.suite.models import adapter, folders, quantised, recall
+from pipeline.suite.models import adapter, folders, picture, quantised, recall
 from pipeline.suite.tiny_model import VOCABULARY
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STEPS = 24
 """Tokens of an answer."""
 PROMPTS = 3
 """So many of the golden prompts are asked: the shortest ones."""
-PLAIN, ADAPTER, RECALL = "plain", "adapter", "recall"
+PLAIN, ADAPTER, PICTURE, RECALL = "plain", "adapter", "picture", "recall"
 """The folders of models. Those of the quantised ones are named by their methods."""
 
 _SEQUENCES = 8
@@ -155,7 +155,8 @@ def try_modes(trial_run: TrialRun, checks: Collection[str]) -> Modes:
 
 def write_models(folder: Path) -> None:
     """Write every model of a mode into a folder of its own below this one, unless it is there already."""
-    contents = {PLAIN: tiny_model.contents(), ADAPTER: adapter.contents(), RECALL: recall.contents()}
+    contents = {PLAIN: tiny_model.contents(), ADAPTER: adapter.contents()}
+    contents |= {PICTURE: picture.contents(), RECALL: recall.contents()}
     contents |= {method: quantised.contents(method) for method in quantised.METHODS}
     for name, files in contents.items():
         folders.write(folder / name, files)
@@ -190,6 +191,17 @@ def _jobs(trial: Trial, folder: str) -> Iterator[dict[str, Any]]:
     }
     pooling = _engine(trial, f"{folder}/{PLAIN}", runner="pooling", convert="embed")
     yield common | {"of": "embed", "name": "embed", "does": "embed", "engine": pooling}
+    seeing = _engine(trial, f"{folder}/{PICTURE}", dtype=EXACT, limit_mm_per_prompt={"image": 1})
+    yield common | {
+        "of": "multimodal",
+        "name": "multimodal",
+        "does": "see",
+        "engine": seeing,
+        "prompts": prompts()[:1] * (len(picture.PICTURES) + 1),
+        "pictures": [*picture.PICTURES, None],
+        "side": picture.SIDE,
+        "stands_for_picture": [picture.IMAGE] * picture.SEEN,
+    }
     offloaded = {"cpu_offload_gb": _OFFLOADED_GIB} if trial.cell.needs_gpu else {}
     yield common | {
         "of": "long_context",

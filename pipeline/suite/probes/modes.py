@@ -11,6 +11,7 @@ way, as that which counts ranks, run as they are: to compile them would take lon
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -86,11 +87,53 @@ def generate(job: Any) -> Any:
 
 
 def prompts_of(job: Any) -> Any:
-    """The prompts of a job: tokens, or the name of a file that has them as JSON."""
+    """The prompts of a job: tokens, or the name of a file that has them as JSON. Each may have a picture."""
+    pictures = job.get("pictures") or [None] * len(job["prompts"])
     return [
         {"prompt_token_ids": json.loads(Path(prompt).read_text()) if isinstance(prompt, str) else prompt}
-        for prompt in job["prompts"]
+        | ({"multi_modal_data": {"image": picture(name, job["side"])}} if name else {})
+        for prompt, name in zip(job["prompts"], pictures, strict=True)
     ]
+
+
+def picture(name: str, side: int) -> Any:
+    """A picture whose points are a hash of its name."""
+    image: Any = importlib.import_module("PIL.Image")
+    points = hashlib.shake_256(name.encode()).digest(side * side * 3)
+    return image.frombytes("RGB", (side, side), points)
+
+
+def see(job: Any) -> Any:
+    """The greedy answers to all prompts; after these, to those with a picture, what Transformers answers."""
+    vllm: Any = importlib.import_module("vllm")
+    seeing: Any = importlib.import_module("vllm.model_executor.models.blip2")
+    name = "Blip2ForConditionalGeneration"
+    vllm.ModelRegistry.register_model(name, getattr(seeing, name))
+    known = [
+        by_transformers(job, prompt, picture(picture_name, job["side"]))
+        for prompt, picture_name in zip(job["prompts"], job["pictures"], strict=True)
+        if picture_name
+    ]
+    return generate(job) + known
+
+
+def by_transformers(job: Any, prompt: list[int], seen: Any) -> Any:
+    """The greedy answer about a picture in float32 on the CPU, in the form of ``generate``."""
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
+    folder = job["engine"]["model"]
+    model = transformers.Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    pixels = transformers.AutoImageProcessor.from_pretrained(folder)(images=seen, return_tensors="pt")
+    tokens: list[int] = []
+    logprobs: list[list[float]] = []
+    with torch.inference_mode():
+        while len(tokens) < job["steps"]:
+            ids = torch.tensor([[*job["stands_for_picture"], *prompt, *tokens]])
+            logits = model(pixel_values=pixels["pixel_values"], input_ids=ids).logits[0, -1]
+            top = logits.log_softmax(-1).topk(job["best"])
+            tokens.append(int(top.indices[0]))
+            logprobs.append(top.values.tolist())
+    return {"tokens": tokens, "logprobs": logprobs}
 
 
 def adapter(folder: str | None) -> Any:
@@ -180,7 +223,7 @@ def farthest(values: Any, wanted: Any) -> float:
     return float((values.double() - wanted).abs().max())
 
 
-DOES = {"generate": generate, "embed": embed, "compile": compile_anew}
+DOES = {"generate": generate, "embed": embed, "see": see, "compile": compile_anew}
 
 
 # -- children ---------------------------------------------------------------------------------------------

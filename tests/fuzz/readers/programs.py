@@ -98,6 +98,7 @@ MODES = json.dumps(
         "int8": {"seconds": 1.0, "answer": ANSWERS},
         "lora": {"seconds": 1.0, "answer": ANSWERS * 2},
         "embed": {"seconds": 1.0, "answer": [[1.0] * 128] * PROMPTS},
+        "multimodal": {"seconds": 1.0, "answer": (ANSWERS * 2)[:5]},
         "long_context": {"seconds": 1.0, "answer": ANSWERS[:1]},
     }
 ).encode()
@@ -204,6 +205,7 @@ def read_modes(data: bytes, _: Path) -> None:
         check_modes.check_quantized,
         check_modes.check_lora,
         check_modes.check_embed,
+        check_modes.check_multimodal,
         check_modes.check_long_context,
     ):
         with suppress(Mismatch, NotRun):

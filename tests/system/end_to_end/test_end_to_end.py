@@ -252,7 +252,7 @@ ONE_SERVER = "one-server.yaml"
 """The same matrix, for a saboteur that the first server gives away: no other one is started."""
 OTHER_SERVERS = (
     "cache, offline, any_user, read_only, shutdown, exact, preemption, overload, exposure, tools, "
-    "compilers, quantized, lora, embed, long_context"
+    "compilers, quantized, lora, embed, multimodal, long_context"
 )
 WHY = 'cells: "vllm*", reason: its first server gives this saboteur away'
 

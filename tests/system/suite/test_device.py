@@ -148,7 +148,7 @@ def test_memory_that_another_process_took_meanwhile_is_held_against_nobody(
     assert "other processes use the GPU" in shutdown.seen
 
 
-AFTER_THE_SERVERS = {"compilers", "quantized", "lora", "embed", "long_context"}
+AFTER_THE_SERVERS = {"compilers", "quantized", "lora", "embed", "multimodal", "long_context"}
 
 
 def test_a_gpu_that_others_use_is_the_machines_trouble(double: NvmlDouble, tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ def healthy() -> dict[str, Any]:
     }
     answers["lora"] = generated(tokens=GOLDEN) + generated(adapter.weights())
     answers["embed"] = [Forward().states(prompt, [0])[-1].tolist() for prompt in prompts()]
+    pictured = generated(tokens=GOLDEN)
+    answers["multimodal"] = [*pictured[:2], pictured[0], *pictured[:2]]
     answers["long_context"] = [{"tokens": recall.facts("right"), "logprobs": []}]
     answers["compilers"] = {"torch.compile": {"deviation": 1e-6, "files": ["made.so"]}}
     return {job: {"answer": answer, "seconds": 1.0} for job, answer in answers.items()}
 
 
-CHECKS = ("compilers", "quantized", "lora", "embed", "long_context")
+CHECKS = ("compilers", "quantized", "lora", "embed", "multimodal", "long_context")
 
 
 def judged(check: str, told: dict[str, Any]) -> tuple[dict[str, str], list[float]]:
@@ -75,6 +77,10 @@ def likelier(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [answer | {"logprobs": [[0.0] * BEST] * len(answer["tokens"])} for answer in answers]
 
 
+def likelier_to_vllm(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*likelier(answers[:3]), *answers[3:]]
+
+
 def without_logprobs(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [answer | {"logprobs": []} for answer in answers]
 
@@ -86,6 +92,20 @@ def of_the_tiny_model(_: Any) -> Any:
 
 def adapted_throughout(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return answers[PROMPTS:] * 2
+
+
+def blind(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As if both pictures were the same to it, and to Transformers too."""
+    return [*answers[:1] * 2, answers[2], *answers[:1] * 2]
+
+
+def sees_what_is_not_there(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*answers[:2], answers[1], *answers[3:]]
+
+
+def mixed_up(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The one picture for the other."""
+    return [answers[1], answers[0], *answers[2:]]
 
 
 def turned_about(vectors: list[list[float]]) -> list[list[float]]:
@@ -129,11 +149,15 @@ def nothing_made(made: dict[str, Any]) -> dict[str, Any]:
             for change in (other_tokens, likelier, without_logprobs)
         ),
         *(("lora", change) for change in (other_tokens, likelier, of_the_tiny_model, adapted_throughout)),
+        *(
+            ("multimodal", change)
+            for change in (blind, sees_what_is_not_there, mixed_up, likelier_to_vllm, without_logprobs)
+        ),
         ("embed", turned_about),
         ("embed", shorter),
         ("embed", without_direction),
         ("compilers", compiled_by_nobody),
-        *((job, fewer) for job in ("gptq", "lora", "embed", "long_context")),
+        *((job, fewer) for job in ("gptq", "lora", "embed", "multimodal", "long_context")),
         ("long_context", distracted),
         ("compilers", inexact),
         ("compilers", nothing_made),
