@@ -219,7 +219,7 @@ SERVERS = (
         edit(
             f"{_ENGINE}/core.py",
             "        outputs, model_executed = self.step_fn()\n",
-            "        time.sleep(0.03)\n        outputs, model_executed = self.step_fn()\n",
+            "        time.sleep(0.003)\n        outputs, model_executed = self.step_fn()\n",
         ),
     ),
     Saboteur(
