@@ -32,6 +32,7 @@ from pipeline.matrix.fields import (
     SystemPackage,
     Template,
     Torch,
+    Tried,
     Vllm,
     refusal,
 )
@@ -253,8 +254,8 @@ class Waiver(Rule):
 class LeftOut(Rule):
     """Checks that some cells are not tried with. The record says so, and the gate does without them."""
 
-    checks: Annotated[tuple[CheckName, ...], Some]
-    """Their names."""
+    checks: Annotated[tuple[Tried, ...], Some]
+    """Their names; of a test of yours `user:FILE::TEST`, or `user:FILE` for all of a file."""
     reason: Reason
     """Why they are not asked; the record shows it."""
 
@@ -299,7 +300,14 @@ class Verify(Section):
     Without it each counts in the version of its day, until the proof is too old.
     """
     model: Plain | None = None
-    """A model to prove with instead of the tiny one."""
+    """A model to prove with instead of the tiny one: its folder, from this file's, or its id at a hub.
+
+    `lock` writes the hashes of its files into `locks/model.sha256`.
+    """
+    tests: Plain | None = None
+    """The folder of your own tests, from this file's; `tests/images` where that has any. Files `test_*.py`."""
+    prompts: Plain | None = None
+    """A file of prompts, or a folder of such files (`*.jsonl`), with the answers that `model` gives."""
     signers: tuple[Plain, ...] = ()
     """Files of the public keys whose records count, from this file's folder."""
     max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
