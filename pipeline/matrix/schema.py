@@ -305,7 +305,7 @@ class Verify(Section):
     `lock` writes the hashes of its files into `locks/model.sha256`.
     """
     tests: Plain | None = None
-    """The folder of your own tests, from this file's; `tests/images` where that has any. Files `test_*.py`."""
+    """The folder of your own tests (`test_*.py`), from this file's; `tests/images` where that has any."""
     prompts: Plain | None = None
     """A file of prompts, or a folder of such files (`*.jsonl`), with the answers that `model` gives."""
     signers: tuple[Plain, ...] = ()

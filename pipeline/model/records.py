@@ -107,8 +107,7 @@ ANSWERS = "answers"
 
 
 class Check(Frozen):
-    """One check of the suite, or a user's test: its name, outcome and seconds; on a failure what was expected
-    and seen.
+    """A check of the suite or a user's test: name, outcome, seconds; of a failure what was expected and seen.
 
     ``facts`` are what it found out beside that, by name, such as the attention that a server chose.
     ``diagnosis`` is what the server's log, or ``seen``, says of the cause of a failure, where that is

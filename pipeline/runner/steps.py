@@ -157,7 +157,7 @@ def rehearse(services: Services, state: CellState, progress: Progress) -> CellSt
 
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
     """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
-    image, started, model = _image_of(state), now(), services.model_digest_of(state.cell)
+    image, started, basis = _image_of(state), now(), services.basis_for_proof(state.cell)
     state, checks = _tried(services, state, _trial(services, state), progress)
     if state.is_inconclusive:
         return state
@@ -166,7 +166,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
         services.matrix.repository,
         checks,
         earlier=[proof.record for proof in state.attestations.proofs],
-        model=model,
+        basis=basis,
         host=services.here,
         started=started,
         finished=now(),
@@ -283,6 +283,7 @@ def _trial(services: Services, state: CellState) -> Trial:
         gpu_memory=state.spec.gpu_memory,
         resident_bytes=state.spec.budget.resident if state.spec.budget else None,
         left_out=dict(state.spec.left_out),
+        **services.tests_of(state.cell),
     )
 
 

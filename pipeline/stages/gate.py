@@ -133,7 +133,7 @@ def holds(
 def _chosen(
     cell: Cell, repository: Repository, proofs: Sequence[Proof], policy: Policy, basis: Basis | None
 ) -> Proof | None:
-    """The newest proof of this cell, here, by checks and on a basis that count today, as far as there is one."""
+    """The newest proof of this cell, here, by checks and on a basis that count today, if there is one."""
     about = [
         proof
         for proof in proofs

@@ -112,8 +112,8 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
 
     ``progress`` is told the name of each check that ended; the whole log goes into ``log``, which is
     empty where there is no server.
-    A check that left no line has failed, a user's test too. On any way out, an interruption included, all that was
-    started is gone: containers by the run's name, so a run tries one thing at a time.
+    A check that left no line has failed, a user's test too. On any way out, an interruption included, all
+    that was started is gone: containers by the run's name, so a run tries one thing at a time.
     Raises UsageError where the image is named by no digest, there is no such model, or tests of the user's
     cannot be collected; MachineError where the suite itself broke.
     """
@@ -167,7 +167,9 @@ def _users_tests(trial: Trial, folder: Path) -> tuple[str, ...]:
         raise UsageError(what, hint="leave what takes long to the tests and their fixtures") from error
     if not names.is_file():
         what = f"{trial.tests}: collecting your tests ended with exit code {done.returncode}"
-        raise UsageError(f"{what}:\n{shown(done.stdout[-_END_BYTES:])}", hint="have the files only define tests")
+        raise UsageError(
+            f"{what}:\n{shown(done.stdout[-_END_BYTES:])}", hint="have the files only define tests"
+        )
     found = json.loads(names.read_bytes())
     if isinstance(found, dict):
         raise UsageError(found["refused"], hint=found["hint"])
@@ -191,7 +193,7 @@ def _run(
             start_new_session=True,
         )
     try:
-        for name in _names(process, results, trial):
+        for name in _names(process, results, _seconds(trial), trial.healthy_seconds):
             progress(name)
     finally:
         _end(process)
@@ -220,7 +222,9 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path, *, has_users:
         *(
             suite.rehearsed_of(trial.cell.vllm)
             if trial.rehearses
-            else suite.tests_of(trial.cell, has_users=has_users)
+            else suite.steps_of(trial.cell)
+            if has_users
+            else suite.tests_of(trial.cell)
         ),
     ]
 
@@ -240,16 +244,17 @@ def _seconds(trial: Trial) -> float:
     return 5 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
 
 
-def _names(process: subprocess.Popen[bytes], results: Path, trial: Trial) -> Iterator[str]:
-    """The names of the checks, as they end. Each test of the user's may take as long as a server's start."""
-    seconds = _seconds(trial)
+def _names(
+    process: subprocess.Popen[bytes], results: Path, seconds: float, of_a_user: float
+) -> Iterator[str]:
+    """The names of the checks, as they end; each test of a user's gives the suite as many seconds more."""
     count, deadline = 0, time.monotonic() + seconds
     while True:
         running = process.poll() is None
         whole = [line for line in results.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
         for line in whole[count:]:
             name = _check(line).name
-            deadline += trial.healthy_seconds if is_users(name) else 0
+            deadline += of_a_user if is_users(name) else 0
             yield name
         count = len(whole)
         if not running:

@@ -46,21 +46,24 @@ _FILES: Mapping[str, tuple[str, ...]] = {
 """The checks of each file, but for those of what answers: vLLM's server of production, or PyTorch alone."""
 
 
-def tests_of(cell: Cell, *, has_users: bool = False) -> tuple[str, ...]:
-    """The checks of such a cell, as pytest names them, in the order in which they run.
+def tests_of(cell: Cell) -> tuple[str, ...]:
+    """The checks of such a cell, as pytest names them, in the order in which they run."""
+    return tuple(_test_of(name, cell) for name in checks_of(cell))
 
-    With ``has_users`` a user's tests are among them.
-    """
-    return tuple(
-        f"{_STEP}::{name}" if name == USER_TESTS else f"{_CHECKS / _file_of(name, cell)}::check_{name}"
-        for name in with_users(checks_of(cell), (USER_TESTS,) if has_users else ())
-    )
+
+def steps_of(cell: Cell) -> tuple[str, ...]:
+    """The same, with the step among them that runs a user's own tests."""
+    return tuple(_test_of(name, cell) for name in with_users(checks_of(cell), (USER_TESTS,)))
 
 
 def with_users(checks: Sequence[str], users: Sequence[str]) -> tuple[str, ...]:
-    """The names of checks, with those of a user's tests where these run: at the end where nothing is served."""
+    """The names of checks, with those of a user's tests where these run: at the end if nothing is served."""
     at = checks.index(_ENDS_PRODUCTION) if _ENDS_PRODUCTION in checks else len(checks)
     return (*checks[:at], *users, *checks[at:])
+
+
+def _test_of(name: str, cell: Cell) -> str:
+    return f"{_STEP}::{name}" if name == USER_TESTS else f"{_CHECKS / _file_of(name, cell)}::check_{name}"
 
 
 def _file_of(name: str, cell: Cell) -> str:

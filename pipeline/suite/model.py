@@ -31,14 +31,23 @@ class Model:
 
 def digest_of(folder: Path) -> str:
     """``sha256:…`` over the names and bytes of every file below ``folder``, links followed."""
+    return digest_of_hashes(hashes_of(folder))
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below ``folder``, in hex, by its path from there; links are followed."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return digest_of_hashes({path.relative_to(folder).as_posix(): _hash(path) for path in files})
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in files}
 
 
 def digest_of_hashes(hashes: Mapping[str, str]) -> str:
-    """The same, from the names and the SHA-256 of the files, in hex."""
-    listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+    """The digest of a folder, from the names and the hashes of its files."""
+    return f"sha256:{hashlib.sha256(listing_of(hashes).encode()).hexdigest()}"
+
+
+def listing_of(hashes: Mapping[str, str]) -> str:
+    """A line for each file, as ``sha256sum`` writes it and ``sha256sum --check`` reads it."""
+    return "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
 
 
 def _hash(path: Path) -> str:
@@ -46,15 +55,16 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def locate(name: str) -> Model:
+def locate(name: str, beside: Path | None = None) -> Model:
     """The model of this name: a folder, or ``organisation/name[@revision]`` in the hub cache.
 
-    Nothing is downloaded. Raises UsageError if it is not there.
+    A path that is not absolute starts at ``beside``, and is none without that: where we were called decides
+    nothing. Nothing is downloaded. Raises UsageError if it is not there.
     """
     with suppress(
         OSError, RuntimeError, ValueError
     ):  # for names that are not valid paths, and files that are not text
-        if model := _in_folder(name) or _downloaded(name):
+        if model := _in_folder(name, beside) or _downloaded(name):
             return model
     raise UsageError(
         f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
@@ -62,9 +72,10 @@ def locate(name: str) -> Model:
     )
 
 
-def _in_folder(name: str) -> Model | None:
-    folder = Path(name).expanduser()
-    return Model(folder.resolve(), folder.resolve()) if _is_model(folder) else None
+def _in_folder(name: str, beside: Path | None) -> Model | None:
+    folder = (beside or Path()) / Path(name).expanduser()
+    is_meant = beside is not None or folder.is_absolute()
+    return Model(folder.resolve(), folder.resolve()) if is_meant and _is_model(folder) else None
 
 
 def _downloaded(name: str) -> Model | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.model import ImageTarget, leaving_out
+from pipeline.model.errors import TagproofError
 from pipeline.model.user_tests import name_of
 from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.serving import SERVED, Serving
@@ -160,14 +161,17 @@ def _error_of(report: Any, call: pytest.CallInfo[None], path: Path) -> BaseExcep
     if report.passed:
         return None
     if report.skipped:
-        return NotRun(str(getattr(report, "wasxfail", "")) or _reason_of(report.longrepr))
+        marked = getattr(report, "wasxfail", None)
+        return NotRun(_reason_of(report.longrepr) if marked is None else f"failed, as it is marked: {marked}")
     error = call.excinfo.value if call.excinfo else None
     if error is None:
         return Mismatch("a failure, as the test is marked", "it passed")
-    if isinstance(error, AssertionError | pytest.fail.Exception) and not isinstance(error, Mismatch):
-        where, statement = _place(call.excinfo, path)
-        return Mismatch(statement, f"{str(error) or type(error).__name__} ({where})")
-    return error
+    if isinstance(error, Mismatch | TagproofError):
+        return error
+    where, statement = _place(call.excinfo, path)
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        return Mismatch(statement, f"{str(error) or 'it does not hold'} ({where})")
+    return Mismatch("no error", f"{type(error).__name__}: {error} ({where})")
 
 
 def _reason_of(longrepr: Any) -> str:

@@ -80,7 +80,7 @@ class Prompt(BaseModel):
         if self.messages is None:
             answer: Any = client.completions.create(prompt=self.prompt, max_tokens=self.max_tokens, **asked)
             return answer
-        said = [message.model_dump() for message in self.messages]
+        said: Any = [message.model_dump() for message in self.messages]
         return client.chat.completions.create(messages=said, max_completion_tokens=self.max_tokens, **asked)
 
     def unlike(self, answer: Any) -> str:

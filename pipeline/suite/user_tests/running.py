@@ -62,7 +62,9 @@ def _refuse_unknown(trial: Trial, known: Sequence[str]) -> None:
     named = (name for name in trial.left_out if is_users(name) and "::" in name)
     if absent := [name for name in named if not any(leaving_out(one, (name,)) for one in known)]:
         hint = f"there are {', '.join(known[:_MAX_NAMED])}"
-        raise UsageError(f"`leave_out:` names {', '.join(absent)}, which {trial.tests} does not have", hint=hint)
+        raise UsageError(
+            f"`leave_out:` names {', '.join(absent)}, which {trial.tests} does not have", hint=hint
+        )
 
 
 def run(trial_run: TrialRun, results: Path) -> None:

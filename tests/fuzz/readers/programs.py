@@ -176,7 +176,7 @@ def read_revision(data: bytes, place: Path) -> object:
 def follow_results(data: bytes, place: Path) -> object:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    return list(verify._names(ended, put(place, "results.jsonl", data), 1))
+    return list(verify._names(ended, put(place, "results.jsonl", data), 1, 1))
 
 
 def read_uv(data: bytes, place: Path) -> object:

@@ -83,7 +83,7 @@ class Cell:
         good: dict[str, Any] = {
             "repository": str(self.services.matrix.repository),
             "versions": versions_of(self.spec.cell),
-            "model": self.services.model_digest_of(self.spec.cell),
+            "model": self.services.basis_of(self.spec.cell).model,
             "started": moment,
             "finished": moment,
             "checks": passed(checks_of(self.spec.cell)),

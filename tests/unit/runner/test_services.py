@@ -109,7 +109,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
 def test_the_model_that_the_matrix_names_is_served(named: Services, tmp_path: Path) -> None:
     model = str(tmp_path / "model")
     assert named.model_of(WITH_VLLM) == model
-    assert named.model_digest_of(WITH_VLLM) == digest_of(tmp_path / "model")
+    assert named.basis_for_proof(WITH_VLLM).model == digest_of(tmp_path / "model")
 
 
 def test_a_folder_of_a_model_is_looked_for_beside_the_matrix(
@@ -119,12 +119,12 @@ def test_a_folder_of_a_model_is_looked_for_beside_the_matrix(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     relative = Services(Settings(replace(named.matrix, model="model")))
-    assert relative.model_digest_of(WITH_VLLM) == named.model_digest_of(WITH_VLLM)
+    assert relative.basis_for_proof(WITH_VLLM).model == named.basis_for_proof(WITH_VLLM).model
 
 
 def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_names(named: Services) -> None:
     """The suite's own forward pass knows the architecture of that one only."""
-    assert named.model_digest_of(PYTORCH_ALONE) == golden.read().model
+    assert named.basis_of(PYTORCH_ALONE).model == golden.read().model
     assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model
 
 
