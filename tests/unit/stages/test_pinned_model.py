@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from pipeline.model.errors import UsageError
 from pipeline.stages import pinned_model
 from pipeline.stages.pinned_model import PinnedModel
 from pipeline.suite.model import digest_of, hashes_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
