@@ -107,6 +107,7 @@ def _try_out(services: Services, reporter: ProgressReporter, subject: Subject, k
         checks, log_tail = run_suite(services, subject.trial, Progress(reporter, cell, Stage.VERIFY))
     if trouble := inconclusive(cell, checks):
         return Status(cell, State.INCONCLUSIVE, reasons=(trouble,), log_tail=log_tail, again=again)
+    refuse_changed(services, cell, basis)
     record = record_of(
         services, subject, checks, basis, started=started, replay=kind.replay(services, subject)
     )

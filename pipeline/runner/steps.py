@@ -23,7 +23,7 @@ from pipeline.model import (
     Stage,
     Trial,
 )
-from pipeline.model.errors import EngineError
+from pipeline.model.errors import EngineError, MachineError
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
@@ -34,7 +34,19 @@ from pipeline.stages import rehearse as rehearsals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.model import Cell, CellState, Check, Expectations, Goal, Image, Lock, Pin, Repository, Sizes
+    from pipeline.model import (
+        Basis,
+        Cell,
+        CellState,
+        Check,
+        Expectations,
+        Goal,
+        Image,
+        Lock,
+        Pin,
+        Repository,
+        Sizes,
+    )
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
 
@@ -161,6 +173,7 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
     state, checks = _tried(services, state, _trial(services, state), progress)
     if state.is_inconclusive:
         return state
+    refuse_changed(services, state.cell, basis)
     record = verify.record(
         image,
         services.matrix.repository,
@@ -254,6 +267,15 @@ def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:
         f"{cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
         "nothing is held against the image; mend the machine and run it again",
     )
+
+
+def refuse_changed(services: Services, cell: Cell, basis: Basis) -> None:
+    """Raise MachineError where a user's tests are others now than before they ran: nobody knows which did."""
+    if services.basis_of(cell) != basis:
+        what = f"{cell.id}: tests or prompts of yours were changed while the suite ran"
+        raise MachineError(
+            what, hint="nothing is signed; leave them as they are while it runs, and run it again"
+        )
 
 
 def now() -> str:

@@ -12,10 +12,11 @@ import pytest
 from pipeline import matrix
 from pipeline.adapters import buildx, gpu, host
 from pipeline.model import Basis, Cell, Goal, Matrix, Policy, Repository
-from pipeline.model.errors import EngineError, UsageError
+from pipeline.model.errors import EngineError, MachineError, UsageError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner.running import Runner
 from pipeline.runner.services import Services, Settings
+from pipeline.runner.steps import refuse_changed
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of
 from tests.builders import CPU_CELL, CUDA_CELL
@@ -213,6 +214,18 @@ def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_na
     """The suite's own forward pass knows the architecture of that one only."""
     assert named.basis_of(PYTORCH_ALONE).model == golden.read().model
     assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model
+
+
+def test_tests_that_were_changed_while_they_ran_are_signed_by_nobody(named: Services, tmp_path: Path) -> None:
+    """Nobody knows which of them ran."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").touch()
+    services = Services(Settings(replace(named.matrix, tests=tmp_path / "tests")))
+    basis = services.basis_of(PYTORCH_ALONE)
+    refuse_changed(services, PYTORCH_ALONE, basis)
+    (tmp_path / "tests" / "test_a.py").write_text("#")
+    with pytest.raises(MachineError, match="were changed while the suite ran"):
+        refuse_changed(services, PYTORCH_ALONE, basis)
 
 
 # -- running it again --------------------------------------------------------------------------------
