@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import files
 from pipeline.model import Goal, Image, ImageRef, Repository, Result, Stage, State, Status
 from pipeline.runner import parents, subjects
-from pipeline.runner.steps import Progress, inconclusive, now, run_suite
+from pipeline.runner.steps import Progress, inconclusive, now, refuse_changed, run_suite
 from pipeline.stages import attest, verify
 
 if TYPE_CHECKING:
