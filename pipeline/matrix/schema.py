@@ -300,10 +300,7 @@ class Verify(Section):
     Without it each counts in the version of its day, until the proof is too old.
     """
     model: Plain | None = None
-    """A model to prove with instead of the tiny one: its folder, from this file's, or its id at a hub.
-
-    `lock` writes the hashes of its files into `locks/model.sha256`.
-    """
+    """A model to prove with, not the tiny one: a folder, from this file's, or an id. `lock` pins it."""
     tests: Plain | None = None
     """The folder of your own tests (`test_*.py`), from this file's; `tests/images` where that has any."""
     prompts: Plain | None = None

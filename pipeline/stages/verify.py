@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -35,6 +34,7 @@ from pipeline.model import (
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
+from pipeline.suite.user_tests.collected import Collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -170,10 +170,19 @@ def _users_tests(trial: Trial, folder: Path) -> tuple[str, ...]:
         raise UsageError(
             f"{what}:\n{shown(done.stdout[-_END_BYTES:])}", hint="have the files only define tests"
         )
-    found = json.loads(names.read_bytes())
-    if isinstance(found, dict):
-        raise UsageError(found["refused"], hint=found["hint"])
-    return tuple(found)
+    return _collected(names.read_bytes())
+
+
+def _collected(body: bytes) -> tuple[str, ...]:
+    """The names of tests that were collected. Raises UsageError where they were refused."""
+    try:
+        found = Collected.model_validate_json(body)
+    except ValidationError as error:
+        what = f"collecting your tests left what is no list of them: {shown(body)}"
+        raise MachineError(what, hint="run it again") from error
+    if found.refused:
+        raise UsageError(found.refused, hint=found.hint)
+    return found.names
 
 
 def _run(

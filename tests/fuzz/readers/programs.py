@@ -292,6 +292,8 @@ READERS = (
     Reader("owner of a container", lambda data, _: is_orphan(data.decode("utf-8", "surrogateescape")),
            (owner().encode(),)),
     Reader("results", read_results, (RESULTS,)),
+    Reader("collected tests", lambda data, _: verify._collected(data),
+           (b'{"names": ["user:test_a::test_b"]}', b'{"refused": "no test", "hint": "write one"}')),
     Reader("results as they come", follow_results, (RESULTS,)),
     Reader("probe", lambda data, _: probes.result(data.decode("utf-8", "replace")), (PROBED,)),
     Reader("driver", look_at_driver, (SEEN,)),
