@@ -170,11 +170,12 @@ def _users_tests(trial: Trial, folder: Path) -> tuple[str, ...]:
         raise UsageError(
             f"{what}:\n{shown(done.stdout[-_END_BYTES:])}", hint="have the files only define tests"
         )
-    return _collected(names.read_bytes())
+    return _collected(names)
 
 
-def _collected(body: bytes) -> tuple[str, ...]:
+def _collected(names: Path) -> tuple[str, ...]:
     """The names of tests that were collected. Raises UsageError where they were refused."""
+    body = names.read_bytes()
     try:
         found = Collected.model_validate_json(body)
     except ValidationError as error:
