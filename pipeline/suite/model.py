@@ -55,27 +55,26 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def locate(name: str, beside: Path | None = None) -> Model:
-    """The model of this name: a folder, or ``organisation/name[@revision]`` in the hub cache.
+def locate(name: str) -> Model:
+    """The model of this name: an absolute folder, or ``organisation/name[@revision]`` in the hub cache.
 
-    A path that is not absolute starts at ``beside``, and is none without that: where we were called decides
-    nothing. Nothing is downloaded. Raises UsageError if it is not there.
+    Where we were called decides nothing, and nothing is downloaded. Raises UsageError if it is not there.
     """
     with suppress(
         OSError, RuntimeError, ValueError
     ):  # for names that are not valid paths, and files that are not text
-        if model := _in_folder(name, beside) or _downloaded(name):
+        if model := _in_folder(name) or _downloaded(name):
             return model
     raise UsageError(
         f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
-        hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder",
+        hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder beside the matrix",
     )
 
 
-def _in_folder(name: str, beside: Path | None) -> Model | None:
-    folder = (beside or Path()) / Path(name).expanduser()
-    is_meant = beside is not None or folder.is_absolute()
-    return Model(folder.resolve(), folder.resolve()) if is_meant and _is_model(folder) else None
+def _in_folder(name: str) -> Model | None:
+    folder = Path(name).expanduser()
+    is_meant = folder.is_absolute() and _is_model(folder)
+    return Model(folder.resolve(), folder.resolve()) if is_meant else None
 
 
 def _downloaded(name: str) -> Model | None:
