@@ -3,7 +3,7 @@
 One step in each file: ``tree`` reads YAML and keeps every value's place; ``schema`` and ``fields`` define
 what each key may hold, and ``validate`` reports what is wrong with it; ``cells`` multiplies the axes;
 ``bases`` chooses each cell's system, ``rules`` its settings; ``feasibility`` leaves out what cannot exist;
-``tags`` checks the further tags. Every problem of the file is reported at once.
+``tags`` checks the further tags, ``places`` what lies beside the file. Every problem is reported at once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.matrix import bases, feasibility, rules, tags
+from pipeline.matrix import bases, feasibility, places, rules, tags
 from pipeline.matrix.cells import expand, unused_archs
-from pipeline.matrix.fields import shown
 from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
 from pipeline.matrix.tree import Problem, read
@@ -125,12 +124,12 @@ def _cells(file: File, tree: Tree, faulty: frozenset[str], facts: Facts) -> _Cel
 
 
 def _wrong_places(file: File, tree: Tree, path: Path, faulty: frozenset[str]) -> Iterator[Problem]:
-    """Problems with the base, the repositories and the signers' keys that are not problems of shape."""
+    """Problems with the base, the repositories and the files beside it that are not problems of shape."""
     if "base" not in faulty:
         yield from bases.wrong_entries(file, tree)
     if "publish" not in faulty:
         yield from _wrong_staging(file, tree)
-    yield from _absent_signers(file, path, tree)
+    yield from places.wrong(file, path, tree)
 
 
 def _wrong_staging(file: File, tree: Tree) -> Iterator[Problem]:
@@ -143,15 +142,6 @@ def _wrong_staging(file: File, tree: Tree) -> Iterator[Problem]:
     elif repository.host != staging.host:
         what = f"publish.staging is on another registry: {staging.host}, not {repository.host}"
         yield Problem(place, what, "blobs are mounted from staging: use the same registry")
-
-
-def _absent_signers(file: File, path: Path, tree: Tree) -> Iterator[Problem]:
-    for index, signer in enumerate(file.verify.signers):
-        if not (path.parent / signer).is_file():
-            place = tree.place(("verify", "signers", index))
-            yield Problem(
-                place, f"verify.signers: there is no file {shown(signer)}", "paths start at this file"
-            )
 
 
 def _repository(text: str | None) -> Repository | None:
@@ -188,6 +178,8 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         aliases=tuple((alias, next(iter(ids))) for alias, ids in aliases.items()),
         policy=_policy(file, path, cells.specs),
         model=file.verify.model,
+        tests=places.tests_of(file, path),
+        prompts=places.prompts_of(file, path),
         healthy_seconds=file.verify.healthy_seconds,
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline import compat
 from pipeline.formats import axes
-from pipeline.model import Cell, ImageRef, Repository
+from pipeline.model import CHECKS, USER_TEST, Cell, ImageRef, Repository
 from pipeline.model.platforms import AMD64
 
 if TYPE_CHECKING:
@@ -217,6 +217,17 @@ AXIS_TEXTS: dict[str, Text] = {
 # -- fields that a pattern alone does not check -------------------------------------------------------
 
 
+def _tried(value: str) -> str:
+    if value in CHECKS or re.fullmatch(USER_TEST, value):
+        return value
+    similar = get_close_matches(value, CHECKS, n=1)
+    hint = f"the checks: {' '.join(CHECKS)}; of a test of yours: {_USER_TEST}"
+    raise refusal(f"{shown(value)} is no check", f"did you mean {similar[0]}?" if similar else hint)
+
+
+_USER_TEST = "user:test_answers::test_it_greets"
+
+
 def _one_line(value: str) -> str:
     line = " ".join(value.split())
     if not line or not line.isprintable():
@@ -271,6 +282,17 @@ def _json_schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", "examples": [example]})
 
 
+Tried = Annotated[
+    str,
+    AfterValidator(_tried),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"enum": [*CHECKS]}, {"pattern": f"^(?:{USER_TEST})$", "examples": [_USER_TEST]}],
+        }
+    ),
+]
+"""A check, or a test of the user's."""
 Reason = Annotated[
     str, Field(max_length=1000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_one_line)
 ]

@@ -32,6 +32,7 @@ from pipeline.matrix.fields import (
     SystemPackage,
     Template,
     Torch,
+    Tried,
     Vllm,
     refusal,
 )
@@ -253,8 +254,8 @@ class Waiver(Rule):
 class LeftOut(Rule):
     """Checks that some cells are not tried with. The record says so, and the gate does without them."""
 
-    checks: Annotated[tuple[CheckName, ...], Some]
-    """Their names."""
+    checks: Annotated[tuple[Tried, ...], Some]
+    """Their names; of a test of yours `user:FILE::TEST`, or `user:FILE` for all of a file."""
     reason: Reason
     """Why they are not asked; the record shows it."""
 
@@ -299,7 +300,11 @@ class Verify(Section):
     Without it each counts in the version of its day, until the proof is too old.
     """
     model: Plain | None = None
-    """A model to prove with instead of the tiny one."""
+    """A model to prove with, not the tiny one: a folder, from this file's, or an id. `lock` pins it."""
+    tests: Plain | None = None
+    """The folder of your own tests (`test_*.py`), from this file's; `tests/images` where that has any."""
+    prompts: Plain | None = None
+    """A file of prompts, or a folder of such files (`*.jsonl`), with the answers that `model` gives."""
     signers: tuple[Plain, ...] = ()
     """Files of the public keys whose records count, from this file's folder."""
     max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90

@@ -10,6 +10,7 @@ One file for each step. Nothing here imports other folders of ours. Values that 
 registry are pydantic models, because they may come from anyone; all others are frozen dataclasses.
 """
 
+from pipeline.model.basis import Basis
 from pipeline.model.cells import (
     Base,
     Budget,
@@ -79,6 +80,7 @@ from pipeline.model.scopes import Scope, certifies
 from pipeline.model.shown import shown, shown_json, shown_lines
 from pipeline.model.statements import Attestations, Certified, Links, Proof, Rehearsed, Statement
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
+from pipeline.model.user_tests import USER_TEST, is_users, leaving_out
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
 from pipeline.model.versions import (
     CHECK_VERSIONS,
@@ -109,10 +111,12 @@ __all__ = [
     "RULE_NAMES",
     "RULE_VERSIONS",
     "RUN_LABEL",
+    "USER_TEST",
     "VARIANT_INDEX",
     "VLLM_INDEX",
     "Attestations",
     "Base",
+    "Basis",
     "BoundedText",
     "Budget",
     "Cell",
@@ -192,7 +196,9 @@ __all__ = [
     "certifies",
     "checks_of",
     "index_of",
+    "is_users",
     "key_of",
+    "leaving_out",
     "project_of",
     "rehearsal_versions_of",
     "rehearsed_checks_of",

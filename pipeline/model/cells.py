@@ -201,7 +201,8 @@ class Matrix:
     """The content of matrix.yaml.
 
     ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is that
-    of a spec for what is no cell: an environment on this machine.
+    of a spec for what is no cell: an environment on this machine. ``tests`` is the folder of the user's own
+    tests, if there is one; ``prompts`` are files with the answers of ``model``.
     """
 
     path: Path
@@ -211,6 +212,8 @@ class Matrix:
     aliases: tuple[tuple[str, str], ...]
     policy: Policy
     model: str | None = None
+    tests: Path | None = None
+    prompts: tuple[Path, ...] = ()
     healthy_seconds: float = 600
     gpu_memory: float = 0.9
     tags: tuple[str, ...] = ()

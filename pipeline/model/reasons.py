@@ -68,6 +68,10 @@ class ReasonCode(StrEnum):
     )
     OLD_CHECK = "old-check", "A check is of an older version than `verify: at_least:` requires."
     OTHER_MODEL = "other-model", "The record is by another test model than today's."
+    OTHER_TESTS = (
+        "other-tests",
+        "The record was made with other tests of the user's, or other prompts, than there are today.",
+    )
     STALE = "stale", "The record is older than the policy allows."
     FROM_THE_FUTURE = "from-the-future", "The record is dated later than this machine's clock."
     SLOWER = (

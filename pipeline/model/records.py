@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from pipeline.model.basis import Basis
 from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
 from pipeline.model.diagnoses import Diagnosis  # noqa: TC001 - pydantic reads it
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
 from pipeline.model.references import Digest, ImageRef
 from pipeline.model.speeds import Speed, speeds_of
+from pipeline.model.user_tests import USER_TEST
 from pipeline.model.versions import CHECK_VERSIONS, FIRST_CHECKS, Name, Version, version_of
 
 CheckName = Literal[
@@ -108,14 +110,14 @@ ANSWERS = "answers"
 
 
 class Check(Frozen):
-    """One check of the suite: its name, outcome and seconds; on a failure what was expected and seen.
+    """A check of the suite or a user's test: name, outcome, seconds; of a failure what was expected and seen.
 
     ``facts`` are what it found out beside that, by name, such as the attention that a server chose.
     ``diagnosis`` is what the server's log, or ``seen``, says of the cause of a failure, where that is
     recognised. Checks of before have neither, and are written as they were signed.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    name: Annotated[str, Field(pattern=rf"^([a-z][a-z0-9_]{{0,39}}|{USER_TEST})$")]
     outcome: Annotated[Outcome, Field(strict=False)]
     seconds: Annotated[float, Field(ge=0)]
     expected: BoundedText = ""
@@ -173,7 +175,8 @@ class Trial(Frozen):
     for it, which defines ``driver_symbols``, all that the image asks of the driver's libraries.
     ``gpu_memory`` is the share of a GPU's memory that a server takes, and of a machine's on a CPU;
     ``resident_bytes`` is the most that its processes may hold of this machine's. ``left_out`` are checks that
-    are not to be run, each with the reason.
+    are not to be run, each with the reason. ``tests`` is the folder of a user's tests, if there is one, and
+    ``prompts`` are files of prompts with the answers that the model gives.
     """
 
     cell: Cell
@@ -186,6 +189,8 @@ class Trial(Frozen):
     gpu_memory: float = 0.9
     resident_bytes: int | None = None
     left_out: dict[str, str] = Field(default_factory=dict)
+    tests: str | None = None
+    prompts: tuple[str, ...] = ()
     rehearses: bool = False
     driver_symbols: tuple[str, ...] = ()
     healthy_seconds: float = 600
@@ -219,6 +224,7 @@ class Record(Frozen):
     one of ours; a record without them is written as those of before.
     ``versions`` are those of the checks. Records of before have ``suite`` instead, a digest of the suite's
     files: they are read as they were signed, and stand for the first version of each check of their day.
+    ``tests`` is the digest of a user's tests, where there were any; their names are not among the versions.
     """
 
     schema_number: Literal[1] = Field(1, alias="schema")
@@ -231,6 +237,7 @@ class Record(Frozen):
     versions: dict[Name, Version] = Field(default_factory=dict)
     suite: Sha | None = None
     model: Sha
+    tests: Sha | None = None
     host: Host
     started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     finished: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -252,8 +259,13 @@ class Record(Frozen):
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what it does not have, which is one of two at least: so it is written as it was signed."""
         absent = {"suite" if self.versions else "versions"}
-        absent |= {name for name in ("replay", "parent") if not getattr(self, name)}
+        absent |= {name for name in ("tests", "replay", "parent") if not getattr(self, name)}
         return {name: value for name, value in write(self).items() if name not in absent}
+
+    @property
+    def basis(self) -> Basis:
+        """What it was made with beside the suite's own checks."""
+        return Basis(self.model, self.tests)
 
     @property
     def age(self) -> tuple[datetime, int]:

@@ -57,7 +57,7 @@ class CellGate(MatrixGate):
             repository or self.services.matrix.repository,
             attestations,
             policy=self.services.matrix.policy,
-            model=self.services.model_digest_of(spec.cell),
+            basis=self.services.basis_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, self.expectations, spec.waivers),
             now=datetime.now(UTC),
             before=self.before,

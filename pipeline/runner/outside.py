@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import files
 from pipeline.model import Goal, Image, ImageRef, Repository, Result, Stage, State, Status
 from pipeline.runner import parents, subjects
-from pipeline.runner.steps import Progress, inconclusive, now, run_suite
+from pipeline.runner.steps import Progress, inconclusive, now, refuse_changed, run_suite
 from pipeline.stages import attest, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.model import Check, Record
+    from pipeline.model import Basis, Check, Record
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
     from pipeline.runner.subjects import Subject
@@ -75,7 +75,13 @@ def try_image(services: Services, reporter: ProgressReporter, reference: str) ->
 
 
 def record_of(
-    services: Services, subject: Subject, checks: tuple[Check, ...], started: str, replay: str = ""
+    services: Services,
+    subject: Subject,
+    checks: tuple[Check, ...],
+    basis: Basis,
+    *,
+    started: str,
+    replay: str = "",
 ) -> Record:
     """What the suite saw of a subject outside of any cell, as it is signed."""
     digest = subject.digest
@@ -85,7 +91,7 @@ def record_of(
         home,
         checks,
         earlier=(),
-        model=services.model_digest_of(subject.cell),
+        basis=basis,
         host=services.here,
         started=started,
         finished=now(),
@@ -96,11 +102,15 @@ def record_of(
 
 def _try_out(services: Services, reporter: ProgressReporter, subject: Subject, kind: _Kind) -> Status:
     cell, started, again = subject.cell, now(), _command(services, *kind.words)
+    basis = services.basis_for_proof(cell)
     with reporter.timed(cell.id, Stage.VERIFY):
         checks, log_tail = run_suite(services, subject.trial, Progress(reporter, cell, Stage.VERIFY))
     if trouble := inconclusive(cell, checks):
         return Status(cell, State.INCONCLUSIVE, reasons=(trouble,), log_tail=log_tail, again=again)
-    record = record_of(services, subject, checks, started, kind.replay(services, subject))
+    refuse_changed(services, cell, basis)
+    record = record_of(
+        services, subject, checks, basis, started=started, replay=kind.replay(services, subject)
+    )
     path = kind.file(services, subject)
     files.write(path, attest.sign(record, services.key, predicate=kind.predicate))
     reporter.note(cell.id, f"the signed record is {path}")

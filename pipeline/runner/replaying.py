@@ -140,12 +140,15 @@ def _refuse_other(services: Services, record: Record, subject: Subject) -> None:
     if subject.digest.value != record.digest:
         what = f"the record is about {record.digest}, and this is {subject.digest}"
         raise UsageError(what, hint="it was changed since: try it as what it is now, without --replay")
-    model = services.model_digest_of(subject.cell)
-    if model != record.model:
-        what = f"the record is of the model {record.model}, and `verify: model:` is {model}"
+    basis = services.basis_for_proof(subject.cell)
+    if basis.model != record.model:
+        what = f"the record is of the model {record.model}, and `verify: model:` is {basis.model}"
         raise UsageError(
             what, hint="name that model in the matrix, or use the version of this program of then"
         )
+    if basis.tests != record.tests:
+        what = f"the record is of other tests of yours ({record.tests}) than there are now ({basis.tests})"
+        raise UsageError(what, hint="check out the tests of then, or verify with those of now")
 
 
 def _notes(services: Services, record: Record) -> tuple[str, ...]:

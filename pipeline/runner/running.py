@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from pipeline.model import Cell, Decision, Estimate, ImageRef, Lock, Spec
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
+    from pipeline.stages.pinned_model import PinnedModel
 
 _WRITING = {Goal.BUILD, Goal.VERIFY, Goal.PUBLISH, Goal.REPAIR}
 """The goals that write to the registry."""
+
+_PINNING = {Goal.BUILD, Goal.VERIFY}
+"""The goals that lock what is not locked, the model that images are proven with too."""
 
 
 class Runner:
@@ -57,6 +61,8 @@ class Runner:
         services, fresh = self.services, self.services.settings.fresh
         if goal in _WRITING:
             services.ensure_local_registry()
+        if goal in _PINNING and services.ensure_pinned_model(spec.cell):
+            self.reporter.note(spec.cell.id, "the model of `verify: model:` is pinned now: commit locks/")
         left = self._repair(spec) if goal is Goal.REPAIR else ()
         state = observe(services, spec, fresh=fresh and goal is Goal.BUILD)
         self._require_tools(spec.cell, plan.stages(state, goal, fresh=fresh))
@@ -72,6 +78,13 @@ class Runner:
         Raises UsageError or ResolveError where that cannot be done.
         """
         return lock_of(self._take(Stage.LOCK, CellState(spec)))
+
+    def pin_model(self, specs: Sequence[Spec]) -> PinnedModel | None:
+        """Pin the model that the matrix names, if any of these cells is tried with it.
+
+        Raises UsageError where its files are not here, and it was not pinned before.
+        """
+        return self.services.pin_model() if any(spec.cell.vllm for spec in specs) else None
 
     def try_python(self, python: Path) -> Status:
         """Run the suite on a bare-metal environment."""

@@ -9,24 +9,26 @@ import os
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline import compat
 from pipeline.adapters import buildx, files, gpu, host, local_registry, paths, signing_keys
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
-from pipeline.model import Conditions, Level
-from pipeline.model.errors import EngineError, SigningError
+from pipeline.model import Basis, Conditions, Level
+from pipeline.model.errors import EngineError, SigningError, UsageError
 from pipeline.runner.trusting import Trust
-from pipeline.stages import base, build
+from pipeline.stages import base, build, pinned_model
 from pipeline.stages import lock as locks
+from pipeline.stages.pinned_model import PinnedModel
 from pipeline.suite import golden
-from pipeline.suite.model import digest_of, locate
+from pipeline.suite.model import hashes_of, locate
+from pipeline.suite.user_tests import sources as user_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pipeline.adapters.engine import Engine, Facts
     from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
@@ -255,10 +257,76 @@ class Services:
         """
         return self._named_model(cell) or self._tiny_model
 
-    def model_digest_of(self, cell: Cell) -> str:
-        """The digest of that model's files; nothing is written for it."""
-        named = self._named_model(cell)
-        return self._digest_of_named if named else golden.read().model
+    def basis_of(self, cell: Cell) -> Basis:
+        """The model and the user's tests that a proof of this cell has to stand on today.
+
+        The model's files are not read: its digest is pinned. Raises UsageError where it is not.
+        """
+        pinned = self._pinned if self._named_model(cell) else None
+        digest = pinned.digest if pinned else golden.read().model
+        return Basis(digest, user_tests.digest_of(self.matrix.tests, self._prompts_of(cell)))
+
+    def basis_for_proof(self, cell: Cell) -> Basis:
+        """The same, for one that is made now. Raises UsageError where the model here is not that one."""
+        if self._named_model(cell):
+            self.ensure_pinned_model(cell)
+            pinned_model.refuse_other(self._pinned, self._hashes, pinned_model.path_of(self.settings.locks))
+        return self.basis_of(cell)
+
+    def ensure_pinned_model(self, cell: Cell) -> bool:
+        """Pin the model of a cell where none of that name is; whether that had to be done.
+
+        Raises UsageError where its files are not here.
+        """
+        is_due = self._named_model(cell) is not None and not self._is_pinned
+        return is_due and self.pin_model() is not None
+
+    def pin_model(self) -> PinnedModel | None:
+        """Pin the model that the matrix names, whatever is in its place; None where it names none.
+
+        Where its files are not on this machine it stays as it was pinned elsewhere. Raises UsageError where
+        it never was.
+        """
+        if self.matrix.model is None:
+            return None
+        try:
+            pinned = PinnedModel(self.matrix.model, self._hashes)
+        except UsageError:
+            if not self._is_pinned:
+                raise
+            return self._pinned
+        pinned_model.write(pinned, self.settings.locks)
+        return pinned
+
+    @property
+    def _is_pinned(self) -> bool:
+        pinned = pinned_model.read(self.settings.locks)
+        return pinned is not None and pinned.name == self.matrix.model
+
+    @property
+    def _pinned(self) -> PinnedModel:
+        """What is pinned. Raises UsageError where that is nothing, or another model than the matrix names."""
+        pinned = pinned_model.read(self.settings.locks)
+        if pinned is None or pinned.name != self.matrix.model:
+            what = f"it is of {pinned.name}" if pinned else "it is not there"
+            path = pinned_model.path_of(self.settings.locks)
+            raise UsageError(
+                f"{self.matrix.path}: `verify: model: {self.matrix.model}` is not pinned in {path}: {what}",
+                hint=pinned_model.AGAIN,
+            )
+        return pinned
+
+    def tests_of(self, cell: Cell) -> dict[str, Any]:
+        """What a trial of this cell is told of the user's tests and prompts, by absolute paths."""
+        tests = self.matrix.tests
+        return {
+            "tests": str(tests.absolute()) if tests else None,
+            "prompts": tuple(str(file.absolute()) for file in self._prompts_of(cell)),
+        }
+
+    def _prompts_of(self, cell: Cell) -> tuple[Path, ...]:
+        """The prompts, of which a cell without vLLM has none: nothing serves the model there."""
+        return self.matrix.prompts if cell.vllm else ()
 
     def _named_model(self, cell: Cell) -> str | None:
         return self._model_of_matrix if cell.vllm else None
@@ -267,12 +335,13 @@ class Services:
     def _model_of_matrix(self) -> str | None:
         """What the matrix names: an id, or a folder from the matrix's own, wherever we were called."""
         named = self.matrix.model
-        beside = self.settings.folder / (named or "")
+        beside = self.settings.folder / Path(named or "").expanduser()
         return str(beside) if named and beside.is_dir() else named
 
     @cached_property
-    def _digest_of_named(self) -> str:
-        return digest_of(locate(self._model_of_matrix or "").folder)
+    def _hashes(self) -> Mapping[str, str]:
+        """Of the files of the model that the matrix names: read once, for they may be many gigabytes."""
+        return hashes_of(locate(self._model_of_matrix or "").folder)
 
     @cached_property
     def _tiny_model(self) -> str:

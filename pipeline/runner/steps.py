@@ -23,7 +23,7 @@ from pipeline.model import (
     Stage,
     Trial,
 )
-from pipeline.model.errors import EngineError
+from pipeline.model.errors import EngineError, MachineError
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
@@ -34,7 +34,19 @@ from pipeline.stages import rehearse as rehearsals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.model import Cell, CellState, Check, Expectations, Goal, Image, Lock, Pin, Repository, Sizes
+    from pipeline.model import (
+        Basis,
+        Cell,
+        CellState,
+        Check,
+        Expectations,
+        Goal,
+        Image,
+        Lock,
+        Pin,
+        Repository,
+        Sizes,
+    )
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
 
@@ -157,16 +169,17 @@ def rehearse(services: Services, state: CellState, progress: Progress) -> CellSt
 
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
     """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
-    image, started, model = _image_of(state), now(), services.model_digest_of(state.cell)
+    image, started, basis = _image_of(state), now(), services.basis_for_proof(state.cell)
     state, checks = _tried(services, state, _trial(services, state), progress)
     if state.is_inconclusive:
         return state
+    refuse_changed(services, state.cell, basis)
     record = verify.record(
         image,
         services.matrix.repository,
         checks,
         earlier=[proof.record for proof in state.attestations.proofs],
-        model=model,
+        basis=basis,
         host=services.here,
         started=started,
         finished=now(),
@@ -256,6 +269,15 @@ def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:
     )
 
 
+def refuse_changed(services: Services, cell: Cell, basis: Basis) -> None:
+    """Raise MachineError where a user's tests are others now than before they ran: nobody knows which did."""
+    if services.basis_of(cell) != basis:
+        what = f"{cell.id}: tests or prompts of yours were changed while the suite ran"
+        raise MachineError(
+            what, hint="nothing is signed; leave them as they are while it runs, and run it again"
+        )
+
+
 def now() -> str:
     """The present, as records write it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -283,6 +305,7 @@ def _trial(services: Services, state: CellState) -> Trial:
         gpu_memory=state.spec.gpu_memory,
         resident_bytes=state.spec.budget.resident if state.spec.budget else None,
         left_out=dict(state.spec.left_out),
+        **services.tests_of(state.cell),
     )
 
 

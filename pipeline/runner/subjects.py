@@ -111,6 +111,7 @@ def _trial(services: Services, environment: Environment, target: ImageTarget | P
         model=services.model_of(environment.cell),
         healthy_seconds=services.matrix.healthy_seconds,
         gpu_memory=services.matrix.gpu_memory,
+        **services.tests_of(environment.cell),
     )
 
 
@@ -136,6 +137,7 @@ def of_image(services: Services, image: ImageRef) -> Subject:
         model=services.model_of(spec.cell),
         healthy_seconds=services.matrix.healthy_seconds,
         gpu_memory=services.matrix.gpu_memory,
+        **services.tests_of(spec.cell),
     )
     return Subject(image.digest, trial)
 

@@ -22,6 +22,8 @@ from pipeline.model import (
     Result,
     Severity,
     checks_of,
+    is_users,
+    leaving_out,
 )
 from pipeline.model.speeds import slower
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from pipeline.model import (
         Attestations,
+        Basis,
         Cell,
         Certificate,
         Certified,
@@ -59,25 +62,25 @@ def decide(
     beside: Attestations,
     *,
     policy: Policy,
-    model: str | None,
+    basis: Basis | None,
     inputs: str,
     now: datetime,
     before: Sequence[Proof] = (),
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
-    ``model`` is the digest that counts today (None: any), ``inputs`` the key of what is expected of this
-    image today, ``now`` is aware of its time zone. The proof that decides is the newest that was made with
-    today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
-    the same image outweighs it, of a rehearsal too, and so does a statement that others name and that is
-    gone. A rehearsal that passed speaks for nothing. ``before`` are the proofs of the image that carries the
-    cell's channel: speed is compared with theirs, where the policy does.
+    ``basis`` is the model, and the user's tests, that count today (None: any), ``inputs`` the key of what is
+    expected of this image today, ``now`` is aware of its time zone. The proof that decides is the newest that
+    was made on today's basis by checks of the versions that the policy asks for, or else the newest; a later
+    failure of the same image outweighs it, of a rehearsal too, and so does a statement that others name and
+    that is gone. A rehearsal that passed speaks for nothing. ``before`` are the proofs of the image that
+    carries the cell's channel: speed is compared with theirs, where the policy does.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
     rehearsed = _rehearsed(cell, image, repository, beside.rehearsals)
-    chosen = _chosen(cell, repository, beside.proofs, policy, model)
+    chosen = _chosen(cell, repository, beside.proofs, policy, basis)
     reasons = [
         *_image_reasons(cell, image, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
@@ -92,7 +95,7 @@ def decide(
         reasons += _identity_reasons(cell, image, repository, record, remedy)
         reasons += _result_reasons(cell, record, policy, remedy)
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
-        reasons += _today_reasons(cell, record, policy, model, now=now, remedy=remedy)
+        reasons += _today_reasons(cell, record, policy, basis, now=now, remedy=remedy)
         reasons += _speed_reasons(cell, record, before, policy, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
     return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed)
@@ -103,7 +106,7 @@ def holds(
 ) -> Proof | None:
     """The proof by which a digest may keep the tags of ``cell`` that it has, judged by today's policy.
 
-    Whether it is what today's inputs, checks or model would give is not asked: a published image stays
+    Whether it is what today's inputs, checks, tests or model would give is not asked: a published image stays
     published while a newer one is made. None where what lies beside it does not allow a tag.
     """
     chosen = _chosen(cell, repository, beside.proofs, policy, None)
@@ -120,7 +123,7 @@ def holds(
         repository,
         beside,
         policy=policy,
-        model=None,
+        basis=None,
         inputs=newest.certificate.inputs,
         now=now,
     )
@@ -128,9 +131,9 @@ def holds(
 
 
 def _chosen(
-    cell: Cell, repository: Repository, proofs: Sequence[Proof], policy: Policy, model: str | None
+    cell: Cell, repository: Repository, proofs: Sequence[Proof], policy: Policy, basis: Basis | None
 ) -> Proof | None:
-    """The newest proof of this cell, here, by checks and a model that count today, as far as there is one."""
+    """The newest proof of this cell, here, by checks and on a basis that count today, if there is one."""
     about = [
         proof
         for proof in proofs
@@ -139,7 +142,7 @@ def _chosen(
     todays = [
         proof
         for proof in about
-        if model in (None, proof.record.model) and not _old_checks(cell, proof.record, policy)
+        if basis in (None, proof.record.basis) and not _old_checks(cell, proof.record, policy)
     ] or about
     return max(todays, key=lambda proof: proof.order, default=None)
 
@@ -301,20 +304,22 @@ def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Ite
 
 
 def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
-    """The checks that the policy names, of those that such a cell has; where it names none of them, all.
+    """The checks that the policy names, of those that such a cell has, or else all; and the user's tests.
 
     So nothing is refused for a server that it never had, and nothing gets through because the policy
     speaks of servers only. All are those of the first day and those of the record's own: a check that came
-    later is asked of what is proven later. One that the policy leaves out of the cell, or that may be
-    impossible and was, is not among them.
+    later is asked of what is proven later. One that may be impossible and was is not among them, nor is
+    one, also of the user's, that the policy leaves out of the cell.
     """
     checks = checks_of(cell)
     named = tuple(name for name in checks if name in policy.required)
     first = (name for name in checks if name in FIRST_CHECKS)
     impossible = OPTIONAL & frozenset(record.named(Outcome.NOT_RUN))
-    without = impossible | policy.left_out.get(cell.id, frozenset())
-    every = dict.fromkeys((*first, *record.versions))
-    return named or tuple(name for name in every if name not in without)
+    every = tuple(name for name in dict.fromkeys((*first, *record.versions)) if name not in impossible)
+    left_out = policy.left_out.get(cell.id, frozenset())
+    users = (check.name for check in record.checks if is_users(check.name))
+    asked = [name for name in (*(() if named else every), *users) if not leaving_out(name, left_out)]
+    return (*named, *asked)
 
 
 def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
@@ -324,7 +329,7 @@ def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
 
 
 def _today_reasons(
-    cell: Cell, record: Record, policy: Policy, model: str | None, *, now: datetime, remedy: str
+    cell: Cell, record: Record, policy: Policy, basis: Basis | None, *, now: datetime, remedy: str
 ) -> Iterator[Reason]:
     """What has changed since the record was made."""
     for name in _old_checks(cell, record, policy):
@@ -332,12 +337,13 @@ def _today_reasons(
         how = f"in version {made}" if made else "not at all"
         text = f"{record.cell}: {name} was tested {how}, `verify: at_least:` asks for {policy.at_least[name]}"
         yield Reason(ReasonCode.OLD_CHECK, text, remedy)
-    if model not in (None, record.model):
-        yield Reason(
-            ReasonCode.OTHER_MODEL,
-            f"{record.cell}: tested with the model {record.model}, today's is {model}",
-            remedy,
-        )
+    if basis is not None and basis.model != record.model:
+        text = f"{record.cell}: tested with the model {record.model}, today's is {basis.model}"
+        yield Reason(ReasonCode.OTHER_MODEL, text, remedy)
+    if basis is not None and basis.tests != record.tests:
+        then, today = record.tests or "none", basis.tests or "none"
+        text = f"{record.cell}: tested with your tests of then ({then}), today's are others ({today})"
+        yield Reason(ReasonCode.OTHER_TESTS, text, remedy)
     finished = datetime.fromisoformat(record.finished)
     if now - finished > timedelta(days=policy.max_age_days):
         text = f"{record.cell}: tested at {record.finished}, more than {policy.max_age_days} days ago"

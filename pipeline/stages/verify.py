@@ -25,6 +25,7 @@ from pipeline.model import (
     Result,
     Trial,
     checks_of,
+    is_users,
     key_of,
     rehearsed_checks_of,
     shown,
@@ -33,14 +34,17 @@ from pipeline.model import (
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
+from pipeline.suite.user_tests.collected import Collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.model import Host, Image, Parent, Repository
+    from pipeline.model import Basis, Host, Image, Parent, Repository
 
 _POLL = 0.1
 _TAIL_LINES = 40
+_COLLECT_SECONDS = 120.0
+_END_BYTES = 2000
 _GRACE_SECONDS = 20.0
 """For the suite to take down what it started, when it is interrupted."""
 _SPARE_SECONDS = 600.0
@@ -53,7 +57,7 @@ def record(
     checks: tuple[Check, ...],
     *,
     earlier: Sequence[Record],
-    model: str,
+    basis: Basis,
     host: Host,
     started: str,
     finished: str,
@@ -66,7 +70,8 @@ def record(
     a pass after a failure a warning.
     """
     versions = versions_of(image.cell)
-    proof_key = key_of([image.ref.digest.value, versions, model, host.hardware])
+    tests = [basis.tests] if basis.tests else []
+    proof_key = key_of([image.ref.digest.value, versions, basis.model, host.hardware, *tests])
     before = [record for record in earlier if record.proof_key == proof_key]
     return Record(
         schema=1,
@@ -77,7 +82,8 @@ def record(
         proof_key=proof_key,
         lock=image.lock,
         versions=versions,
-        model=model,
+        model=basis.model,
+        tests=basis.tests,
         host=host,
         started=started,
         finished=finished,
@@ -106,17 +112,19 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
 
     ``progress`` is told the name of each check that ended; the whole log goes into ``log``, which is
     empty where there is no server.
-    A check that left no line has failed. On any way out, an interruption included, all that was
-    started is gone: containers by the run's name, so a run tries one thing at a time.
-    Raises UsageError where the image is named by no digest or there is no such model, MachineError
-    where the suite itself broke.
+    A check that left no line has failed, a user's test too. On any way out, an interruption included, all
+    that was started is gone: containers by the run's name, so a run tries one thing at a time.
+    Raises UsageError where the image is named by no digest, there is no such model, or tests of the user's
+    cannot be collected; MachineError where the suite itself broke.
     """
     _refuse_unusable(trial)
     with tempfile.TemporaryDirectory(prefix=f"{PROJECT}-") as temporary:
         folder = Path(temporary)
-        checks = _run(trial, folder, progress, log)
+        (folder / "trial.json").write_text(trial.model_dump_json())
+        users = _users_tests(trial, folder)
+        checks = _run(trial, folder, progress, log, has_users=bool(users))
     done = {check.name: check for check in checks}
-    whole = tuple(done.get(name, _absent(name)) for name in _names_of(trial))
+    whole = tuple(done.get(name, _absent(name)) for name in suite.with_users(_names_of(trial), users))
     return diagnosed(whole, trial, log), _tail(log)
 
 
@@ -135,15 +143,59 @@ def _refuse_unusable(trial: Trial) -> None:
         raise UsageError(str(error), hint="`docker image inspect` shows an image's RepoDigests") from error
 
 
-def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path) -> tuple[Check, ...]:
-    (folder / "trial.json").write_text(trial.model_dump_json())
+def _users_tests(trial: Trial, folder: Path) -> tuple[str, ...]:
+    """The names of the user's tests that have to leave a line; their files are imported for it.
+
+    Raises UsageError where there is something wrong with them, so that no image is started for it.
+    """
+    if trial.rehearses or not (trial.tests or trial.prompts):
+        return ()
+    names = folder / "names.json"
+    module = "pipeline.suite.user_tests.collect"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", module, str(folder / "trial.json"), str(names)],
+            env=_environ(trial),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_COLLECT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        what = f"{trial.tests}: your tests could not be collected within {_COLLECT_SECONDS:g} s"
+        raise UsageError(what, hint="leave what takes long to the tests and their fixtures") from error
+    if not names.is_file():
+        what = f"{trial.tests}: collecting your tests ended with exit code {done.returncode}"
+        raise UsageError(
+            f"{what}:\n{shown(done.stdout[-_END_BYTES:])}", hint="have the files only define tests"
+        )
+    return _collected(names)
+
+
+def _collected(names: Path) -> tuple[str, ...]:
+    """The names of tests that were collected. Raises UsageError where they were refused."""
+    body = names.read_bytes()
+    try:
+        found = Collected.model_validate_json(body)
+    except ValidationError as error:
+        what = f"collecting your tests left what is no list of them: {shown(body)}"
+        raise MachineError(what, hint="run it again") from error
+    if found.refused:
+        raise UsageError(found.refused, hint=found.hint)
+    return found.names
+
+
+def _run(
+    trial: Trial, folder: Path, progress: Callable[[str], None], log: Path, *, has_users: bool
+) -> tuple[Check, ...]:
     results, output = folder / "results.jsonl", folder / "output.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     files.create(log).close()
     results.touch()
     with output.open("wb") as out:
         process = subprocess.Popen(
-            _command(trial, folder, results, log),
+            _command(trial, folder, results, log, has_users=has_users),
             env=_environ(trial),
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -151,7 +203,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
             start_new_session=True,
         )
     try:
-        for name in _names(process, results, _seconds(trial)):
+        for name in _names(process, results, _seconds(trial), trial.healthy_seconds):
             progress(name)
     finally:
         _end(process)
@@ -164,7 +216,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
     return _checks(results)
 
 
-def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
+def _command(trial: Trial, folder: Path, results: Path, log: Path, *, has_users: bool) -> list[str]:
     here = Path(suite.__file__).parent
     options = {"--trial": folder / "trial.json", "--results": results, "--server-log": log.absolute()}
     named = [f"{option}={value}" for option, value in options.items()]
@@ -177,7 +229,13 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path) -> list[str]:
         str(here / "pytest.ini"),
         f"--rootdir={here}",
         *named,
-        *(suite.rehearsed_of(trial.cell.vllm) if trial.rehearses else suite.tests_of(trial.cell)),
+        *(
+            suite.rehearsed_of(trial.cell.vllm)
+            if trial.rehearses
+            else suite.steps_of(trial.cell)
+            if has_users
+            else suite.tests_of(trial.cell)
+        ),
     ]
 
 
@@ -196,14 +254,18 @@ def _seconds(trial: Trial) -> float:
     return 5 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
 
 
-def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> Iterator[str]:
-    """The names of the checks, as they end."""
+def _names(
+    process: subprocess.Popen[bytes], results: Path, seconds: float, of_a_user: float
+) -> Iterator[str]:
+    """The names of the checks, as they end; each test of a user's gives the suite as many seconds more."""
     count, deadline = 0, time.monotonic() + seconds
     while True:
         running = process.poll() is None
         whole = [line for line in results.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
         for line in whole[count:]:
-            yield _check(line).name
+            name = _check(line).name
+            deadline += of_a_user if is_users(name) else 0
+            yield name
         count = len(whole)
         if not running:
             return

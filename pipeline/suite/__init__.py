@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING
 from pipeline.model import checks_of, rehearsed_checks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.model import Cell
 
 
 _CHECKS = Path(__file__).with_name("checks")
+
+_STEP = Path(__file__).parent / "user_tests" / "step.py"
+
+USER_TESTS = "run_user_tests"
+"""What runs a user's own tests: no check, but they leave lines as the checks do."""
+
+_ENDS_PRODUCTION = "drain"
+"""The check that ends the server of production: a user's tests come before it, and after all others of it."""
 
 OF_ENVIRONMENT = ("versions", "cuda", "imports")
 """The checks of ``check_environment.py``, which need nothing that was started."""
@@ -40,7 +48,22 @@ _FILES: Mapping[str, tuple[str, ...]] = {
 
 def tests_of(cell: Cell) -> tuple[str, ...]:
     """The checks of such a cell, as pytest names them, in the order in which they run."""
-    return tuple(f"{_CHECKS / _file_of(name, cell)}::check_{name}" for name in checks_of(cell))
+    return tuple(_test_of(name, cell) for name in checks_of(cell))
+
+
+def steps_of(cell: Cell) -> tuple[str, ...]:
+    """The same, with the step among them that runs a user's own tests."""
+    return tuple(_test_of(name, cell) for name in with_users(checks_of(cell), (USER_TESTS,)))
+
+
+def with_users(checks: Sequence[str], users: Sequence[str]) -> tuple[str, ...]:
+    """The names of checks, with those of a user's tests where these run: at the end if nothing is served."""
+    at = checks.index(_ENDS_PRODUCTION) if _ENDS_PRODUCTION in checks else len(checks)
+    return (*checks[:at], *users, *checks[at:])
+
+
+def _test_of(name: str, cell: Cell) -> str:
+    return f"{_STEP}::{name}" if name == USER_TESTS else f"{_CHECKS / _file_of(name, cell)}::check_{name}"
 
 
 def _file_of(name: str, cell: Cell) -> str:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.adapters.gpu import Usage
-from pipeline.model import Check, Outcome, Trial
-from pipeline.model.errors import MachineError, TagproofError
-from pipeline.suite import device
-from pipeline.suite.expect import Mismatch, NotRun, brief
+from pipeline.model import Trial
+from pipeline.model.errors import MachineError
+from pipeline.suite import USER_TESTS
+from pipeline.suite.expect import NotRun
 from pipeline.suite.inference import Inference
 from pipeline.suite.live_server import LiveServer
+from pipeline.suite.outcomes import check_of
 from pipeline.suite.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pipeline.model import Check
     from pipeline.suite.trial_run import TrialRun
 
 _FACT = "fact"
@@ -101,10 +103,10 @@ def _name_of(item: pytest.Item) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Write the check's line as soon as its outcome is known."""
+    """Write the check's line as soon as its outcome is known; a user's tests write their own."""
     report = yield
     failed_early = call.when == "setup" and call.excinfo is not None
-    if call.when == "call" or failed_early:
+    if item.name != USER_TESTS and (call.when == "call" or failed_early):
         check = _check(item, call)
         with Path(item.config.getoption("results")).open("a") as results:
             results.write(check.model_dump_json() + "\n")
@@ -112,27 +114,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
-    """The outcome of one check. A check that was skipped, or failed unexpectedly, has not passed."""
-    name = _name_of(item)
+    """The outcome of one check, with what it noted; one that failed before its call tested nothing."""
     reported = [value for key, value in item.user_properties if key == "seconds"]
-    seconds = float(str(reported[0])) if reported else call.duration
-    facts: dict[str, str] = dict(noted for key, noted in item.user_properties if key == _FACT)  # type: ignore[misc]
     error = call.excinfo.value if call.excinfo else None
-    match error:
-        case None:
-            return Check(name=name, outcome=Outcome.PASSED, seconds=seconds, facts=facts)
-        case NotRun():
-            return Check(name=name, outcome=Outcome.NOT_RUN, seconds=seconds, seen=error.reason, facts=facts)
-        case Mismatch():
-            outcome, expected, actual = Outcome.FAILED, error.expected, error.actual
-        case _ if isinstance(error, TagproofError) or call.when == "setup":  # the image was not tested yet
-            outcome, expected, actual = Outcome.INCONCLUSIVE, "", brief(str(error) or repr(error))
-        case _:
-            outcome, expected = Outcome.FAILED, "no error"
-            actual = brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
-    if outcome is Outcome.FAILED and (lost := device.lost(item.config.stash.get(_GPUS, ()))):
-        outcome, expected, actual = Outcome.INCONCLUSIVE, "", brief(lost)  # nothing can be right on it
-    return Check(name=name, outcome=outcome, seconds=seconds, expected=expected, seen=actual, facts=facts)
+    return check_of(
+        _name_of(item),
+        float(str(reported[0])) if reported else call.duration,
+        error,
+        gpus=item.config.stash.get(_GPUS, ()),
+        is_tested=call.when != "setup",
+        facts=dict(noted for key, noted in item.user_properties if key == _FACT),  # type: ignore[misc]
+        ended=lambda: _end_of_server(item),
+    )
 
 
 def _end_of_server(item: pytest.Item) -> str:

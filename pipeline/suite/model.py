@@ -31,14 +31,23 @@ class Model:
 
 def digest_of(folder: Path) -> str:
     """``sha256:…`` over the names and bytes of every file below ``folder``, links followed."""
+    return digest_of_hashes(hashes_of(folder))
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below ``folder``, in hex, by its path from there; links are followed."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return digest_of_hashes({path.relative_to(folder).as_posix(): _hash(path) for path in files})
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in files}
 
 
 def digest_of_hashes(hashes: Mapping[str, str]) -> str:
-    """The same, from the names and the SHA-256 of the files, in hex."""
-    listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+    """The digest of a folder, from the names and the hashes of its files."""
+    return f"sha256:{hashlib.sha256(listing_of(hashes).encode()).hexdigest()}"
+
+
+def listing_of(hashes: Mapping[str, str]) -> str:
+    """A line for each file, as ``sha256sum`` writes it and ``sha256sum --check`` reads it."""
+    return "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
 
 
 def _hash(path: Path) -> str:
@@ -47,9 +56,9 @@ def _hash(path: Path) -> str:
 
 
 def locate(name: str) -> Model:
-    """The model of this name: a folder, or ``organisation/name[@revision]`` in the hub cache.
+    """The model of this name: an absolute folder, or ``organisation/name[@revision]`` in the hub cache.
 
-    Nothing is downloaded. Raises UsageError if it is not there.
+    Where we were called decides nothing, and nothing is downloaded. Raises UsageError if it is not there.
     """
     with suppress(
         OSError, RuntimeError, ValueError
@@ -58,13 +67,14 @@ def locate(name: str) -> Model:
             return model
     raise UsageError(
         f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
-        hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name a folder",
+        hint=f"download it (`hf download {shown(name.partition('@')[0])}`), or name a folder beside the matrix",
     )
 
 
 def _in_folder(name: str) -> Model | None:
     folder = Path(name).expanduser()
-    return Model(folder.resolve(), folder.resolve()) if _is_model(folder) else None
+    is_meant = folder.is_absolute() and _is_model(folder)
+    return Model(folder.resolve(), folder.resolve()) if is_meant else None
 
 
 def _downloaded(name: str) -> Model | None:

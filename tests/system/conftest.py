@@ -24,6 +24,7 @@ from pipeline.adapters.registry import OCI_MANIFEST, Manifest, Registry
 from pipeline.compat.explain.question import cell_of
 from pipeline.model import (
     Attestations,
+    Basis,
     Cell,
     Certified,
     Decision,
@@ -249,7 +250,7 @@ class Gate:
             self.repository,
             beside,
             policy=POLICY,
-            model=MODEL,
+            basis=Basis(MODEL),
             inputs=INPUTS,
             now=_moment(beside),
         )

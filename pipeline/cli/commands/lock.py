@@ -31,13 +31,17 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given) as runner:
-        locks = [(spec, _lock_or_reason(runner, spec)) for spec in context.selected(runner, given)]
+        specs = context.selected(runner, given)
+        pinned = runner.pin_model(specs)
+        locks = [(spec, _lock_or_reason(runner, spec)) for spec in specs]
     failures = [_inconclusive(spec, made) for spec, made in locks if isinstance(made, Reason)]
     output.narrate_failures(failures, output.is_inconclusive)
     if given.json:
-        output.print_json({"schema": report.SCHEMA, "cells": [_row(spec, made) for spec, made in locks]})
+        cells = [_row(spec, made) for spec, made in locks]
+        output.print_json({"schema": report.SCHEMA, "cells": cells, "model": pinned and pinned.digest})
     else:
-        output.print_text("".join(_line(spec, made) for spec, made in locks))
+        model = f"{pinned.name}: {len(pinned.hashes)} files, {pinned.digest}\n" if pinned else ""
+        output.print_text("".join(_line(spec, made) for spec, made in locks) + model)
     return MACHINE if failures else GOOD
 
 
@@ -75,7 +79,8 @@ COMMAND = Command(
     summary="resolve every dependency of a cell to one wheel, by hash",
     description=(
         "Asks the index which wheels fit together, and writes locks/CELL.txt: one version and one hash "
-        "for each package. Review that file like code. A cell that has a lock gets a new one. Exit code "
+        "for each package. Review that file like code. A cell that has a lock gets a new one. The files of "
+        "the model that `verify: model:` names are pinned too, in locks/model.sha256. Exit code "
         "3 where a cell could not be locked; the others are."
     ),
     examples=(

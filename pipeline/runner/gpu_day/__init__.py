@@ -81,7 +81,9 @@ def _inputs(services: Services, task: Task) -> str:
     subject, here = task.subject, services.here
     saboteurs = [to_json(saboteur) for saboteur in task.saboteurs] if task.name == "saboteurs" else []
     versions = dict(versions_of(subject.cell))
-    return key_of([task.name, str(subject.digest), here.hardware, here.driver, versions, saboteurs])
+    tests = services.basis_of(subject.cell).tests if task.name == "suite" else None
+    words = [task.name, str(subject.digest), here.hardware, here.driver, versions, saboteurs]
+    return key_of([*words, tests] if tests else words)
 
 
 def _remembered(services: Services, task: Task, folder: Path) -> Part | None:

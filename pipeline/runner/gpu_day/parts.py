@@ -36,10 +36,10 @@ def run_suite(
     services: Services, reporter: ProgressReporter, task: Task, folder: Path
 ) -> tuple[Checks, Facts]:
     """Every check of the suite; of an environment also the record, as ``verify --python`` signs it."""
-    subject, started = task.subject, now()
+    subject, started, basis = task.subject, now(), services.basis_for_proof(task.subject.cell)
     checks = _prove(reporter, subject.trial, folder / f"{task.stem}.log")
     if not subject.is_image and all(check.outcome is not Outcome.INCONCLUSIVE for check in checks):
-        record = outside.record_of(services, subject, checks, started)
+        record = outside.record_of(services, subject, checks, basis, started=started)
         bundle = attest.sign(record, services.key, predicate=attest.BARE_METAL)
         files.write(folder / f"{subject.cell.id}.record.json", bundle)
     return checks, ()
@@ -114,6 +114,8 @@ def _refused(reporter: ProgressReporter, trial: Trial, saboteur: Saboteur, log: 
         changes = {
             "env": env,
             "serve": (*trial.serve, *saboteur.serve),
+            "tests": None,
+            "prompts": (),
             "left_out": dict.fromkeys(others, f"{saboteur.name} is for {saboteur.caught_by}"),
         }
         checks = _prove(reporter, trial.model_copy(update=changes), log)

@@ -58,6 +58,7 @@ EXCUSED = {
             "report:junit",
             "suite.checks.check_environment:_is_same_version",
             "suite.conftest:_check",
+            "suite.user_tests.collect:main",
             "suite.conftest:_trial_of",
             "suite.checks.check_load:_long_enough",
             "suite.checks.check_load:check_memory",

@@ -177,7 +177,7 @@ def read_revision(data: bytes, place: Path) -> object:
 def follow_results(data: bytes, place: Path) -> object:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    return list(verify._names(ended, put(place, "results.jsonl", data), 1))
+    return list(verify._names(ended, put(place, "results.jsonl", data), 1, 1))
 
 
 def read_uv(data: bytes, place: Path) -> object:
@@ -294,6 +294,8 @@ READERS = (
     Reader("owner of a container", lambda data, _: is_orphan(data.decode("utf-8", "surrogateescape")),
            (owner().encode(),)),
     Reader("results", read_results, (RESULTS,)),
+    Reader("collected tests", lambda data, place: verify._collected(put(place, "names.json", data)),
+           (b'{"names": ["user:test_a::test_b"], "refused": "", "hint": ""}',)),
     Reader("results as they come", follow_results, (RESULTS,)),
     Reader("probe", lambda data, _: probes.result(data.decode("utf-8", "replace")), (PROBED,)),
     Reader("driver", look_at_driver, (SEEN,)),

@@ -8,7 +8,8 @@ from pipeline import compat, matrix
 from pipeline.compat import explain
 from pipeline.compat.explain import question
 from pipeline.model import ImageRef, Lock, Pin
-from pipeline.stages import lock
+from pipeline.stages import lock, pinned_model
+from pipeline.suite.user_tests import prompts
 from tests.builders import CPU_CELL, spec
 from tests.fuzz.reader import Reader, put
 
@@ -25,6 +26,10 @@ exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is 
 """
 
 CPU, SPEC = CPU_CELL, spec()
+PROMPTS = (
+    b'{"prompt": "a", "max_tokens": 4, "matches": "b+"}\n'
+    b'{"messages": [{"role": "user", "content": "a"}], "max_tokens": 1, "one_of": ["b"]}\n'
+)
 LOCK = lock.text_of(
     SPEC,
     Lock(
@@ -42,6 +47,15 @@ def read_lock(data: bytes, place: Path) -> object:
     return lock.read(SPEC, place)
 
 
+def read_pinned_model(data: bytes, place: Path) -> object:
+    put(place, pinned_model.FILE, data)
+    return pinned_model.read(place)
+
+
+def read_prompts(data: bytes, place: Path) -> object:
+    return prompts.read(put(place, "asked.jsonl", data))
+
+
 def ask(data: bytes, _: Path) -> object:
     words = data.decode("utf-8", "surrogateescape").split()
     return explain.explain(question.parse(words, compat.shipped()), compat.shipped())
@@ -55,6 +69,8 @@ READERS = (
     Reader("matrix", lambda data, place: matrix.load(put(place, "matrix.yaml", data)), (MATRIX,),
            (MATRIX.replace(b'"2.13.0"', b"2.13").replace(b'"3.11"', b"3.10"),)),
     Reader("lock", read_lock, (LOCK,)),
+    Reader("pinned model", read_pinned_model, (b"# model a/b\n" + b"a" * 64 + b"  config.json\n",)),
+    Reader("prompts", read_prompts, (PROMPTS,)),
     Reader("question", ask,
            (b"torch=2.13.0 cuda=cu130 gpu=h100 driver=550.54.14 gcc=12 glibc=2.36 triton=3.7.1",)),
     Reader("reference", read_reference, (b"127.0.0.1:5000/a@sha256:" + b"a" * 64,), refuses=(ValueError,)),

@@ -83,7 +83,7 @@ class Cell:
         good: dict[str, Any] = {
             "repository": str(self.services.matrix.repository),
             "versions": versions_of(self.spec.cell),
-            "model": self.services.model_digest_of(self.spec.cell),
+            "model": self.services.basis_of(self.spec.cell).model,
             "started": moment,
             "finished": moment,
             "checks": passed(checks_of(self.spec.cell)),
@@ -105,6 +105,12 @@ class Cell:
     def attach(self, bundle: bytes, registry: Registry | None = None) -> Digest:
         place = registry or self.services.staging
         return attest.attach(place, place.repository.at(self.image.ref.digest), bundle)
+
+    def again(self) -> Cell:
+        """The same cell of the matrix as it lies there now."""
+        loaded = matrix.load(self.services.matrix.path)
+        settings = replace(self.services.settings, matrix=loaded)
+        return replace(self, runner=Runner(Services(settings), self.runner.reporter), spec=loaded.specs[0])
 
     def strip(self, registry: Registry) -> None:
         """Somebody who may delete takes away all that is signed beside the image."""
@@ -182,6 +188,26 @@ def test_a_proven_cell_is_published_and_then_there_is_nothing_to_do(cell: Cell) 
     assert cell.publish().state is State.PUBLISHED
     assert cell.status().reasons == ()
     assert cell.gate(cell.destination.repository) == cell.gate(cell.services.staging.repository) == set()
+
+
+def test_tests_of_a_users_make_the_proof_of_before_stale_for_all_but_what_is_published(
+    cell: Cell, tmp_path: Path
+) -> None:
+    """Plan, gate and publish read the same digest; taken away again, the proof of before holds."""
+    cell.publish()
+    (tmp_path / "tests" / "images").mkdir(parents=True)
+    test = tmp_path / "tests" / "images" / "test_a.py"
+    test.write_text("raise RuntimeError('nobody imports this but a proof')")
+    with_tests = cell.again()
+    assert (with_tests.status().state, with_tests.codes()) == (State.UNPROVEN, {"other-tests"})
+    assert with_tests.gate(cell.destination.repository) == {"other-tests"}
+    assert with_tests.publish().tags == cell.status().tags != ()
+    with_tests.prove(minutes=5, tests=with_tests.services.basis_of(cell.spec.cell).tests)
+    assert with_tests.publish().state is State.PUBLISHED
+    test.write_text("def test_other(): pass")
+    assert with_tests.codes() == {"other-tests"}
+    test.unlink()
+    assert cell.again().status().state is State.PUBLISHED
 
 
 @pytest.mark.parametrize("left", ["nothing", "a failure", "a foreign record and certificate"])

@@ -10,6 +10,7 @@ import pytest
 from pipeline.cli import main as command_line
 from pipeline.model import Lock, Pin, Spec
 from pipeline.model.errors import GOOD, MACHINE, ResolveError
+from pipeline.suite.model import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +77,18 @@ def test_a_lock_that_nobody_can_read_is_replaced(checkout: Path) -> None:
     file.write_text("torch==2.13.0\n")
     assert lock(checkout, SECOND) == GOOD
     assert "--hash=sha256:" in file.read_text()
+
+
+def test_the_model_that_images_are_proven_with_is_pinned_beside_the_locks(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "model").mkdir()
+    (checkout / "model" / "config.json").write_text("{}")
+    (checkout / "model" / "model.safetensors").touch()
+    (checkout / "matrix.yaml").write_text(MATRIX + "verify: {model: model}\n")
+    assert lock(checkout, SECOND) == GOOD
+    digest = digest_of(checkout / "model")
+    assert capsys.readouterr().out.endswith(f"\nmodel: 2 files, {digest}\n")
+    assert "  config.json\n" in (checkout / "locks" / "model.sha256").read_text()
+    lock(checkout, SECOND, "--json")
+    assert json.loads(capsys.readouterr().out)["model"] == digest

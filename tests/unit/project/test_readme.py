@@ -65,7 +65,9 @@ def test_the_language_that_is_documented_is_understood(tmp_path: Path) -> None:
     blocks = [line[4:] for line in text.splitlines() if line.startswith("    ")]
     file = tmp_path / "matrix.yaml"
     file.write_text("\n".join(["schema: 1", *(line for line in blocks if not line.startswith("python -m"))]))
-    (tmp_path / "team.pub").touch()
+    for name in ("team.pub", "tests/images/test_answers.py", "prompts/capitals.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     found = matrix.load(file)
     assert all(judge(spec.cell).level in {Level.OK, Level.WARN} for spec in found.specs)
     assert [one.excluded for one in found.pruned if one.excluded]

@@ -11,11 +11,12 @@ import pytest
 
 from pipeline import matrix
 from pipeline.adapters import buildx, gpu, host
-from pipeline.model import Cell, Goal, Matrix, Policy, Repository
-from pipeline.model.errors import EngineError
+from pipeline.model import Basis, Cell, Goal, Matrix, Policy, Repository
+from pipeline.model.errors import EngineError, MachineError, UsageError
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner.running import Runner
 from pipeline.runner.services import Services, Settings
+from pipeline.runner.steps import refuse_changed
 from pipeline.suite import golden
 from pipeline.suite.model import digest_of
 from tests.builders import CPU_CELL, CUDA_CELL
@@ -109,23 +110,122 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
 def test_the_model_that_the_matrix_names_is_served(named: Services, tmp_path: Path) -> None:
     model = str(tmp_path / "model")
     assert named.model_of(WITH_VLLM) == model
-    assert named.model_digest_of(WITH_VLLM) == digest_of(tmp_path / "model")
+    assert named.basis_for_proof(WITH_VLLM) == Basis(digest_of(tmp_path / "model"))
 
 
+@pytest.mark.parametrize("name", ["model", "./model", "more/../model"])
 def test_a_folder_of_a_model_is_looked_for_beside_the_matrix(
-    named: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """As the files of signers are, wherever the command is called."""
     (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "more").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    relative = Services(Settings(replace(named.matrix, model="model")))
-    assert relative.model_digest_of(WITH_VLLM) == named.model_digest_of(WITH_VLLM)
+    relative = Services(Settings(replace(named.matrix, model=name)))
+    assert relative.basis_for_proof(WITH_VLLM) == Basis(digest_of(tmp_path / "model"))
+
+
+def test_a_folder_where_we_were_called_is_no_model_of_the_matrix(
+    named: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix means the same model for everyone."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "model").rename(tmp_path / "here" / "model")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match="'model' is neither a folder"):
+        Services(Settings(replace(named.matrix, model="model"))).basis_for_proof(WITH_VLLM)
+
+
+def test_whoever_only_plans_needs_no_model_and_no_time_to_read_it(named: Services, tmp_path: Path) -> None:
+    """Its digest stands beside the locks."""
+    digest = digest_of(tmp_path / "model")
+    named.pin_model()
+    for file in (tmp_path / "model").iterdir():
+        file.unlink()
+    assert Services(named.settings).basis_of(WITH_VLLM) == Basis(digest)
+
+
+def test_a_model_that_was_never_pinned_is_refused_where_nobody_proves(
+    named: Services, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        named.basis_of(WITH_VLLM)
+    assert f"is not pinned in {tmp_path}/locks/model.sha256: it is not there" in refused.value.what
+    assert "python -m pipeline lock" in refused.value.hint
+
+
+def test_the_pin_of_another_model_is_none_of_this_one(named: Services) -> None:
+    named.pin_model()
+    other = Services(Settings(replace(named.matrix, model="a/b")))
+    with pytest.raises(UsageError, match=r"verify: model: a/b. is not pinned .* it is of .*model"):
+        other.basis_of(WITH_VLLM)
+
+
+def test_a_proof_pins_a_model_that_is_not_pinned_and_says_so(named: Services) -> None:
+    """As it locks a cell that is not locked."""
+    assert named.ensure_pinned_model(WITH_VLLM)
+    assert not named.ensure_pinned_model(WITH_VLLM)
+    assert not named.ensure_pinned_model(PYTORCH_ALONE)
+
+
+def test_a_proof_with_other_files_than_those_that_are_pinned_is_refused(
+    named: Services, tmp_path: Path
+) -> None:
+    named.pin_model()
+    (tmp_path / "model" / "config.json").write_text("{ }")
+    with pytest.raises(UsageError, match=r"config\.json is another"):
+        Services(named.settings).basis_for_proof(WITH_VLLM)
+
+
+def test_a_model_that_was_pinned_elsewhere_stays_so_where_its_files_are_not(
+    named: Services, tmp_path: Path
+) -> None:
+    """Whoever locks wheels on another machine takes nothing away."""
+    before = named.pin_model()
+    (tmp_path / "model" / "config.json").unlink()
+    assert Services(named.settings).pin_model() == before
+    (tmp_path / "locks" / "model.sha256").unlink()
+    with pytest.raises(UsageError, match="neither a folder"):
+        Services(named.settings).pin_model()
+
+
+def test_tests_are_for_every_cell_and_prompts_for_those_that_serve_the_model(
+    named: Services, tmp_path: Path
+) -> None:
+    """So a new prompt makes no proof of PyTorch alone stale."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").touch()
+    (tmp_path / "a.jsonl").touch()
+    named.pin_model()
+
+    def basis(cell: Cell) -> Basis:
+        matrix = replace(named.matrix, tests=tmp_path / "tests", prompts=(tmp_path / "a.jsonl",))
+        return Services(Settings(matrix)).basis_of(cell)
+
+    before = basis(WITH_VLLM), basis(PYTORCH_ALONE)
+    (tmp_path / "a.jsonl").write_text("{}")
+    assert [basis(WITH_VLLM) == before[0], basis(PYTORCH_ALONE) == before[1]] == [False, True]
+    (tmp_path / "tests" / "test_a.py").write_text("#")
+    assert basis(PYTORCH_ALONE) != before[1]
 
 
 def test_a_cell_without_vllm_is_tried_with_the_tiny_model_whatever_the_matrix_names(named: Services) -> None:
     """The suite's own forward pass knows the architecture of that one only."""
-    assert named.model_digest_of(PYTORCH_ALONE) == golden.read().model
+    assert named.basis_of(PYTORCH_ALONE).model == golden.read().model
     assert digest_of(Path(named.model_of(PYTORCH_ALONE))) == golden.read().model
+
+
+def test_tests_that_were_changed_while_they_ran_are_signed_by_nobody(named: Services, tmp_path: Path) -> None:
+    """Nobody knows which of them ran."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").touch()
+    services = Services(Settings(replace(named.matrix, tests=tmp_path / "tests")))
+    basis = services.basis_of(PYTORCH_ALONE)
+    refuse_changed(services, PYTORCH_ALONE, basis)
+    (tmp_path / "tests" / "test_a.py").write_text("#")
+    with pytest.raises(MachineError, match="were changed while the suite ran"):
+        refuse_changed(services, PYTORCH_ALONE, basis)
 
 
 # -- running it again --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from pipeline.model import (
     CHECKS,
     Attestations,
+    Basis,
     Cell,
     Certified,
     Decision,
@@ -67,7 +68,7 @@ def judge(
 ) -> Decision:
     given_: dict[str, Any] = {
         "policy": POLICY,
-        "model": MODEL,
+        "basis": Basis(MODEL),
         "inputs": INPUTS,
         "now": NOW,
     }
@@ -192,7 +193,7 @@ def test_a_newer_record_for_another_place_or_cell_does_not_hide_ours(changes: di
 
 def test_any_model_counts_where_none_is_named() -> None:
     """No model is asked for, so none is wrong."""
-    assert judge(proof(model=OTHER), model=None).allowed
+    assert judge(proof(model=OTHER), basis=None).allowed
     assert codes(judge(proof(model=OTHER))) == {"other-model"}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.model import Attestations, Decision, Digest, Image, Outcome, Policy, Proof, Result
+from pipeline.model import Attestations, Basis, Decision, Digest, Image, Outcome, Policy, Proof, Result
 from pipeline.model.speeds import FIRST_TOKEN, RATE_ALONE, RATE_TOGETHER, Speed
 from pipeline.stages.gate import decide
 from tests import builders
@@ -36,7 +36,7 @@ def judge(now: Proof, *before: Proof, policy: Policy = POLICY) -> Decision:
         REPOSITORY,
         Attestations((now,), (certified(IMAGE),)),
         policy=policy,
-        model=MODEL,
+        basis=Basis(MODEL),
         inputs=INPUTS,
         now=NOW,
         before=before,

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.model import (
     Attestations,
+    Basis,
     Decision,
     Digest,
     ImageFinding,
@@ -178,9 +179,15 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         VERIFY,
     ),
     (
-        lambda: judge(proof(), model=OTHER),
+        lambda: judge(proof(), basis=Basis(OTHER)),
         "other-model",
         f"{CELL.id}: tested with the model {MODEL}, today's is {OTHER}",
+        VERIFY,
+    ),
+    (
+        lambda: judge(proof(), basis=Basis(MODEL, OTHER)),
+        "other-tests",
+        f"{CELL.id}: tested with your tests of then (none), today's are others ({OTHER})",
         VERIFY,
     ),
     (

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.model import (
     Attestations,
+    Basis,
     CellState,
     Decision,
     Goal,
@@ -46,7 +47,7 @@ def judged(*rehearsals: Rehearsed, proofs: tuple[Proof, ...] = ()) -> Decision:
     beside = Attestations(proofs, (certified(IMAGE),), rehearsals=rehearsals)
     policy = Policy(required=("serve",))
     return gate.decide(
-        CUDA_CELL, IMAGE, REPOSITORY, beside, policy=policy, model=MODEL, inputs=INPUTS, now=NOW
+        CUDA_CELL, IMAGE, REPOSITORY, beside, policy=policy, basis=Basis(MODEL), inputs=INPUTS, now=NOW
     )
 
 
