@@ -50,6 +50,7 @@ from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     ANSWERS,
     CHECKS,
+    KEPT,
     MAX_FACTS,
     OPTIONAL,
     Check,
@@ -97,6 +98,7 @@ __all__ = [
     "FIRST",
     "FIRST_CHECKS",
     "FIRST_RULES",
+    "KEPT",
     "LOOPBACK",
     "MAX_FACTS",
     "MAX_TEXT_LENGTH",

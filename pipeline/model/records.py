@@ -102,6 +102,8 @@ class Outcome(StrEnum):
 MAX_FACTS = 16
 ANSWERS = "answers"
 """The fact of ``correct`` that holds, for each prompt, a digest of its answer, with blanks between them."""
+KEPT = "kept"
+"""The fact of a check that names the folder with what is known of its servers, from that of their log."""
 
 
 class Check(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pipeline.model import (
     versions_of,
 )
 from pipeline.model.errors import MachineError, UsageError
+from pipeline.suite import kept
 from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
 
@@ -140,6 +142,7 @@ def _run(trial: Trial, folder: Path, progress: Callable[[str], None], log: Path)
     results, output = folder / "results.jsonl", folder / "output.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     files.create(log).close()
+    shutil.rmtree(kept.folder_of(log), ignore_errors=True)  # of an earlier trial; a link is left alone
     results.touch()
     with output.open("wb") as out:
         process = subprocess.Popen(

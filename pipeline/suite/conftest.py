@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.adapters.gpu import Usage
-from pipeline.model import Check, Outcome, Trial
+from pipeline.model import KEPT, MAX_FACTS, Check, Outcome, Trial
 from pipeline.model.errors import MachineError, TagproofError
 from pipeline.suite import device
 from pipeline.suite.expect import Mismatch, NotRun, brief
 from pipeline.suite.inference import Inference
-from pipeline.suite.live_server import LiveServer
+from pipeline.suite.live_server import LiveServer, is_late
 from pipeline.suite.serving import Serving
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 _FACT = "fact"
 """The key of what a check notes, among the properties that pytest keeps of it."""
 _TRIAL = pytest.StashKey[Trial]()
-_GPUS = pytest.StashKey[tuple[Usage, ...]]()
-"""The GPUs as they were before anything was started."""
+_RUN = pytest.StashKey["TrialRun"]()
+"""The running trial, once a check has asked for it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,7 +60,7 @@ def server_log(pytestconfig: pytest.Config) -> Path:
 def trial_run(pytestconfig: pytest.Config, trial: Trial, server_log: Path) -> Iterator[TrialRun]:
     """The running trial, with a server if the cell has one."""
     trial_run = (Serving if trial.cell.vllm else Inference)(trial, server_log)
-    pytestconfig.stash[_GPUS] = trial_run.gpus
+    pytestconfig.stash[_RUN] = trial_run
     try:
         yield trial_run
     finally:
@@ -91,6 +90,8 @@ def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not run what is left out: asked before any fixture starts something for it."""
+    if isinstance(run := item.config.stash.get(_RUN, None), Serving):
+        run.keeper.check = _name_of(item)
     if reason := _trial_of(item.config).left_out.get(_name_of(item)):
         raise NotRun(f"left out: {reason}")
 
@@ -105,7 +106,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     failed_early = call.when == "setup" and call.excinfo is not None
     if call.when == "call" or failed_early:
-        check = _check(item, call)
+        check = _with_what_was_kept(_check(item, call), item, call)
         with Path(item.config.getoption("results")).open("a") as results:
             results.write(check.model_dump_json() + "\n")
     return report
@@ -130,9 +131,22 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
         case _:
             outcome, expected = Outcome.FAILED, "no error"
             actual = brief(f"{type(error).__name__}: {error}{_end_of_server(item)}")
-    if outcome is Outcome.FAILED and (lost := device.lost(item.config.stash.get(_GPUS, ()))):
+    run = item.config.stash.get(_RUN, None)
+    if outcome is Outcome.FAILED and run and (lost := device.lost(run.gpus)):
         outcome, expected, actual = Outcome.INCONCLUSIVE, "", brief(lost)  # nothing can be right on it
     return Check(name=name, outcome=outcome, seconds=seconds, expected=expected, seen=actual, facts=facts)
+
+
+def _with_what_was_kept(check: Check, item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
+    """The check with the folder of what is known of its servers, where a deadline has passed."""
+    run = item.config.stash.get(_RUN, None)
+    if not isinstance(run, Serving) or check.outcome in {Outcome.PASSED, Outcome.NOT_RUN}:
+        return check
+    run.keeper.check = check.name  # the first one is older than its trial
+    place = run.keep() if is_late(call.excinfo and call.excinfo.value) else run.keeper.place
+    if not place or len(check.facts) >= MAX_FACTS:
+        return check
+    return check.model_copy(update={"facts": check.facts | {KEPT: place}})
 
 
 def _end_of_server(item: pytest.Item) -> str:

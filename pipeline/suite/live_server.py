@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from openai import DefaultHttpxClient, OpenAI
+from openai import APITimeoutError, DefaultHttpxClient, OpenAI
 
 from pipeline.model.errors import MachineError
 from pipeline.suite import probes
-from pipeline.suite.expect import Mismatch, within
+from pipeline.suite.expect import Late, Mismatch, within
 from pipeline.suite.trial_run import end_of, last_line
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ _CHOICES = {
 """What vLLM chose, as its log names it: in the line "Initializing a V1 LLM engine" and at the attention's."""
 
 
+def is_late(error: BaseException | None) -> bool:
+    """Whether a check ended by this because a deadline has passed, ours or that of our client."""
+    return isinstance(error, (Late, TimeoutError, httpx2.TimeoutException, APITimeoutError))
+
+
 class LiveServer:
     """One server of a trial, from its start on; ``key`` is the one that it wants of its clients."""
 
@@ -52,7 +57,7 @@ class LiveServer:
     def await_health(self) -> float:
         """Wait until the server is healthy; return the seconds since its start.
 
-        Raises Mismatch if it ends, or is not healthy in time.
+        Raises Mismatch if it ends, Late if it is not healthy in time.
         """
         self._was_awaited = True
         try:
@@ -73,7 +78,7 @@ class LiveServer:
                 return
             time.sleep(0.1)
         expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
-        raise Mismatch(expected, f"{answer}; log ends: {last_line(self.server.log())}")
+        raise Late(expected, f"{answer}; log ends: {last_line(self.server.log())}")
 
     @property
     def is_up(self) -> bool:
@@ -152,6 +157,10 @@ class LiveServer:
             "POST", url, json=question, headers=self._headers, timeout=seconds
         ) as response:
             yield response
+
+    def metrics(self, seconds: float) -> str:
+        """What it says of itself at /metrics, within these seconds."""
+        return self._fetch(seconds, "GET", "/metrics").text
 
     def close(self) -> None:
         """Close the connections to it."""

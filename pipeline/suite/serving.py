@@ -11,6 +11,7 @@ from pipeline.compat import server_arguments
 from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
 from pipeline.suite.expect import Task, within
+from pipeline.suite.kept import Keeper
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.model import digest_of, locate
 from pipeline.suite.targets.target import LIMITS, Limit
@@ -61,10 +62,10 @@ class Serving(TrialRun):
         self.golden = committed if is_tiny else None
         self.steps = golden.STEPS if is_tiny else USER_STEPS
         self.prompts = tuple(answer.prompt for answer in committed.answers)
-        self._log, self._servers = log, list[LiveServer]()
+        self._log, self._servers, self.keeper = log, dict[str, LiveServer](), Keeper(log)
         try:
             device.expect_room(self.gpus, trial.gpu_memory)
-            self.production = self._start(self._served, log)
+            self.production = self._start("production", self._served, log)
         except BaseException:
             self.close()
             raise
@@ -82,7 +83,7 @@ class Serving(TrialRun):
         if self.production.server.ended() is None:
             _ = self.kernels
             self.end(self.production)
-        return self._start(self._served, self._log_of("hardened"), limits=self._limits)
+        return self._start("hardened", self._served, self._log_of("hardened"), limits=self._limits)
 
     @cached_property
     def bounded(self) -> LiveServer:
@@ -99,14 +100,14 @@ class Serving(TrialRun):
             *((QUEUE_OPTION, f"{QUEUED}") if self.has_queue_bound else ()),
         )
         key = secrets.token_hex(16)
-        return self._start(EXACT, self._log_of(EXACT), *words, "--api-key", key, key=key)
+        return self._start("bounded", EXACT, self._log_of(EXACT), *words, "--api-key", key, key=key)
 
     def limited(self, limit: Limit) -> LiveServer:
         """A server within this limit: the hardened one or, where that is not healthy, one within it alone."""
         if self.hardened.comes_up():
             return self.hardened
         self.end(self.hardened)
-        server = self._start(self._served, self._log_of(limit), limits=frozenset({limit}))
+        server = self._start(limit, self._served, self._log_of(limit), limits=frozenset({limit}))
         try:
             server.await_health()
         finally:
@@ -115,15 +116,25 @@ class Serving(TrialRun):
         return server
 
     def end(self, server: LiveServer) -> None:
-        """End a server that still runs. Raises Mismatch if it does not end in time."""
+        """End a server that still runs; one that is not healthy yet hangs, so what is known of it is kept.
+
+        Raises Mismatch if it does not end in time.
+        """
         if server.server.ended() is None:
+            if not server.is_up:
+                self.keep()
             seconds = self.trial.shutdown_seconds
             within(2 * seconds + _END_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
 
     def end_all(self) -> None:
         """End every server that still runs. Raises Mismatch if one does not end in time."""
-        for server in self._servers:
+        for server in self._servers.values():
             self.end(server)
+
+    def keep(self) -> str:
+        """Keep what is known of each server that runs; the folder, from that of the log, if there is one."""
+        self.keeper.keep(self._servers)
+        return self.keeper.place
 
     @cached_property
     def has_queue_bound(self) -> bool:
@@ -137,7 +148,7 @@ class Serving(TrialRun):
     def close(self) -> None:
         """End all that was started."""
         super().close()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
 
     @property
@@ -156,6 +167,7 @@ class Serving(TrialRun):
 
     def _start(
         self,
+        name: str,
         dtype: Dtype,
         log: Path,
         *words: str,
@@ -165,7 +177,7 @@ class Serving(TrialRun):
         named = ("--model", self.target.model, "--served-model-name", SERVED)
         arguments = (*named, *words, *self.trial.serve)
         server = LiveServer(self.trial, self.target.serve(arguments, log, limits=limits), dtype, key)
-        self._servers.append(server)
+        self._servers[name] = server
         return server
 
     def _compute_reference(self) -> Any:
