@@ -189,6 +189,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         policy=_policy(file, path, cells.specs),
         model=file.verify.model,
         healthy_seconds=file.verify.healthy_seconds,
+        attempts=file.verify.attempts,
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,
         pruned=cells.pruned,

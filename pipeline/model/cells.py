@@ -201,7 +201,8 @@ class Matrix:
     """The content of matrix.yaml.
 
     ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is that
-    of a spec for what is no cell: an environment on this machine.
+    of a spec for what is no cell: an environment on this machine. ``attempts`` are how often a proof is tried
+    in all, while the machine fails.
     """
 
     path: Path
@@ -212,6 +213,7 @@ class Matrix:
     policy: Policy
     model: str | None = None
     healthy_seconds: float = 600
+    attempts: int = 2
     gpu_memory: float = 0.9
     tags: tuple[str, ...] = ()
     pruned: tuple[Pruned, ...] = ()

@@ -15,7 +15,8 @@ from pipeline.formats.dsse import MAX_BUNDLE_BYTES, InvalidAttestationError
 from pipeline.model import DeploymentRecord, Digest, ImageRef, Record, Repository, Stage, replayed
 from pipeline.model.errors import UsageError
 from pipeline.runner import deployments, outside, subjects
-from pipeline.runner.steps import Progress, run_suite
+from pipeline.runner.steps import Progress
+from pipeline.runner.trying import run_suite
 from pipeline.stages import attest
 from pipeline.stages import lock as locks
 

@@ -39,7 +39,7 @@ from pipeline.suite.model import locate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.model import Host, Image, Parent, Repository
+    from pipeline.model import Attempt, Host, Image, Parent, Repository
 
 _POLL = 0.1
 _TAIL_LINES = 40
@@ -61,11 +61,13 @@ def record(
     finished: str,
     replay: str = "",
     parent: Parent | None = None,
+    inconclusive: tuple[Attempt, ...] = (),
 ) -> Record:
     """What the suite saw of an image, as it is signed.
 
     ``earlier`` are the records of the same image: one of the same proof key makes this another attempt, and
-    a pass after a failure a warning.
+    a pass after a failure a warning. ``inconclusive`` are the attempts just before, in which the machine
+    failed: after them a pass is one all the same.
     """
     versions = versions_of(image.cell)
     proof_key = key_of([image.ref.digest.value, versions, model, host.hardware])
@@ -83,11 +85,12 @@ def record(
         host=host,
         started=started,
         finished=finished,
-        attempt=len(before) + 1,
+        attempt=sum(1 + len(one.inconclusive) for one in before) + len(inconclusive) + 1,
         checks=checks,
         result=_result(checks, before),
         replay=replay,
         parent=parent,
+        inconclusive=inconclusive,
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.model.errors import MachineError
 from pipeline.report import gpu_day as report
 from pipeline.runner.gpu_day.parts import DO
 from pipeline.runner.gpu_day.tasks import planned
-from pipeline.runner.steps import now
+from pipeline.runner.trying import now
 from pipeline.stages import attest
 
 if TYPE_CHECKING:
