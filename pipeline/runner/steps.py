@@ -225,7 +225,6 @@ def carry_veto(services: Services, state: CellState) -> CellState:
 
 def _tried(services: Services, state: CellState, trial: Trial, progress: Progress) -> tuple[CellState, Tried]:
     """Every check of a trial of the cell's image; the state is inconclusive where the machine failed."""
-    services.engine.reap()  # what an earlier run that was killed left behind
     done = tried(services, trial, progress)
     _release(services, _image_of(state), progress)
     state = replace(state, log_tail=done.log_tail)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import files
-from pipeline.model import Attempt, Outcome, Reason, ReasonCode
+from pipeline.adapters import files, gpu, leases
+from pipeline.model import Attempt, ImageTarget, Outcome, Reason, ReasonCode
 from pipeline.model.errors import MachineError
 from pipeline.stages import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pipeline.model import Cell, Check, Trial
@@ -72,8 +73,9 @@ def tried(services: Services, trial: Trial, progress: Callable[[str], None]) -> 
     troubles: tuple[Reason, ...] = ()
     allowed = services.matrix.attempts
     for number in range(1, allowed + 1):
-        started = now()
-        checks, log_tail, trouble = _attempt(services, trial, progress, number)
+        with leased(trial, progress):
+            started = now()
+            checks, log_tail, trouble = _attempt(services, trial, progress, number)
         if trouble is None:
             return Tried(checks, started, log_tail, lost)
         where = f"(attempt {number} of {allowed}, on {socket.gethostname()})"
@@ -89,11 +91,32 @@ def tried(services: Services, trial: Trial, progress: Callable[[str], None]) -> 
     return Tried(checks, started, log_tail, lost, troubles)
 
 
+@contextmanager
+def leased(trial: Trial, progress: Callable[[str], None]) -> Iterator[None]:
+    """The trial has this machine's GPUs, if it is to compute there, or else its cores, until the block ends.
+
+    Two proofs on the same cores measure each other. Of a GPU it has the share of the memory that its server
+    is told to take; PyTorch alone is told none. It says what it waits for. Raises MachineError where the
+    machine has no place for locks.
+    """
+    needs_gpu = trial.cell.needs_gpu and not trial.rehearses
+    uuids = sorted(device.uuid for device in gpu.gpus()) if needs_gpu else []  # sorted: none wait in a ring
+    share = trial.gpu_memory if trial.cell.vllm else 1.0
+    with ExitStack() as held:
+        for uuid in uuids:
+            held.enter_context(leases.lease(leases.of_gpu(uuid), share, waits=progress))
+        if not uuids:
+            held.enter_context(leases.lease(leases.CORES, waits=progress))
+        yield
+
+
 def _attempt(
     services: Services, trial: Trial, progress: Callable[[str], None], number: int
 ) -> tuple[tuple[Check, ...], str, Reason | None]:
     """The checks, the log's last lines, and what was wrong with the machine, if anything was."""
     try:
+        if isinstance(trial.target, ImageTarget):
+            services.engine.reap()  # what an earlier run that was killed left behind
         checks, log_tail = run_suite(services, trial, progress, number)
     except MachineError as error:
         return (), "", Reason(ReasonCode.MACHINE, f"{trial.cell.id}: {error.what}", error.hint)

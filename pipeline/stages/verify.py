@@ -199,7 +199,13 @@ def _environ(trial: Trial) -> dict[str, str]:
 
 def _seconds(trial: Trial) -> float:
     """Longer than every deadline of the suite together: only a suite that hangs reaches it."""
-    return 5 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
+    starts = 11 if trial.cell.needs_gpu else 5  # each of three servers may wait for two starts of others
+    return (
+        starts * trial.healthy_seconds
+        + 60 * trial.answer_seconds
+        + 3 * trial.shutdown_seconds
+        + _SPARE_SECONDS
+    )
 
 
 def _names(process: subprocess.Popen[bytes], results: Path, seconds: float) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +43,21 @@ def is_late(error: BaseException | None) -> bool:
 
 
 class LiveServer:
-    """One server of a trial, from its start on; ``key`` is the one that it wants of its clients."""
+    """One server of a trial, from its start on; ``key`` is the one that it wants of its clients.
 
-    def __init__(self, trial: Trial, server: Server, dtype: Dtype, key: str = "none") -> None:
+    ``starting`` is what the start needs for itself: given back when the server is healthy, or will not be.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        server: Server,
+        dtype: Dtype,
+        key: str = "none",
+        starting: ExitStack | None = None,
+    ) -> None:
         self.trial, self.server, self.dtype, self.key = trial, server, dtype, key
+        self._starting = starting or ExitStack()
         self._started = time.monotonic()
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = self._was_awaited = False
@@ -65,6 +76,8 @@ class LiveServer:
         except MachineError as error:
             self._not_up = error
             raise
+        finally:
+            self.started()
         self._is_up = True
         return time.monotonic() - self._started
 
@@ -79,6 +92,10 @@ class LiveServer:
             time.sleep(0.1)
         expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
         raise Late(expected, f"{answer}; log ends: {last_line(self.server.log())}")
+
+    def started(self) -> None:
+        """The start is over, whatever came of it."""
+        self._starting.close()
 
     @property
     def is_up(self) -> bool:
@@ -164,6 +181,7 @@ class LiveServer:
 
     def close(self) -> None:
         """Close the connections to it."""
+        self.started()
         self._http.close()
 
     def health(self, seconds: float = _GLANCE_SECONDS) -> str:

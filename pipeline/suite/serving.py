@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
+from pipeline.adapters import leases
 from pipeline.compat import server_arguments
 from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
@@ -18,6 +20,7 @@ from pipeline.suite.targets.target import LIMITS, Limit
 from pipeline.suite.trial_run import TrialRun
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.model import Trial
@@ -40,6 +43,8 @@ RUNNING, QUEUED = 4, 4
 TOOL_PARSER = "hermes"
 """How the bounded server writes a call of a tool into a text: by tags, which need no tokens of their own."""
 QUEUE_OPTION = "--max-num-queued-reqs"
+STARTS_OF_OTHERS = 2
+"""A server waits for others that start on the same GPU as long as so many starts may take."""
 _END_SECONDS = 10.0
 
 
@@ -125,6 +130,7 @@ class Serving(TrialRun):
                 self.keep()
             seconds = self.trial.shutdown_seconds
             within(2 * seconds + _END_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
+        server.started()
 
     def end_all(self) -> None:
         """End every server that still runs. Raises Mismatch if one does not end in time."""
@@ -176,9 +182,23 @@ class Serving(TrialRun):
     ) -> LiveServer:
         named = ("--model", self.target.model, "--served-model-name", SERVED)
         arguments = (*named, *words, *self.trial.serve)
-        server = LiveServer(self.trial, self.target.serve(arguments, log, limits=limits), dtype, key)
+        with self._alone() as alone:
+            process = self.target.serve(arguments, log, limits=limits)
+            server = LiveServer(self.trial, process, dtype, key, starting=alone.pop_all())
         self._servers[name] = server
         return server
+
+    @contextmanager
+    def _alone(self) -> Iterator[ExitStack]:
+        """Nobody else starts a server on these GPUs until the stack is closed: each measures what is free.
+
+        Raises MachineError where another takes too long for that.
+        """
+        seconds = STARTS_OF_OTHERS * self.trial.healthy_seconds
+        with ExitStack() as held:
+            for uuid in sorted(device.uuid for device in self.gpus):
+                held.enter_context(leases.lease(leases.start_on_gpu(uuid), seconds=seconds))
+            yield held
 
     def _compute_reference(self) -> Any:
         # After the facts: on a small machine three loads of torch at once would starve the server.

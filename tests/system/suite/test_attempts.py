@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from pipeline.adapters import leases
 from pipeline.model import Outcome, Result, checks_of
 from pipeline.runner import trying
 from pipeline.stages import verify
@@ -26,6 +27,9 @@ def test_a_pass_after_the_machine_failed_is_a_pass_that_remembers(
 ) -> None:
     """The interpreter appears between the attempts, as an engine does that was started again."""
     monkeypatch.setattr(trying, "PAUSE_SECONDS", 0.1)
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock").chmod(0o1777)
+    monkeypatch.setattr(leases, "FOLDERS", (tmp_path / "lock",))  # no proof on this machine waits for it
     said: list[str] = []
 
     def progress(text: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pipeline.adapters import gpu, leases
+from pipeline.adapters.gpu import Gpu
 from pipeline.model import Outcome, ReasonCode
-from pipeline.model.errors import EngineError, UsageError
+from pipeline.model.errors import EngineError, MachineError, UsageError
 from pipeline.runner import trying
 from pipeline.stages import verify
-from tests.builders import CPU_CELL, HOST, check
+from tests.builders import CPU_CELL, CUDA_CELL, HOST, check
 from tests.unit.stages.test_verify import _trial
 
 if TYPE_CHECKING:
@@ -48,6 +51,41 @@ def _tried(
     settings = SimpleNamespace(state=lambda _: folder)
     services = SimpleNamespace(matrix=SimpleNamespace(attempts=allowed), settings=settings, here=HOST)
     return trying.tried(cast("Any", services), _trial(), said.append), said, logs
+
+
+def test_two_proofs_on_the_same_cores_wait_for_each_other() -> None:
+    said: list[str] = []
+    with trying.leased(_trial(), said.append):
+        assert not _is_free(leases.CORES)
+    assert _is_free(leases.CORES)
+    assert said == []
+
+
+def test_a_proof_on_a_gpu_has_the_share_of_it_that_its_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the cores, which a proof without a GPU may have meanwhile; PyTorch alone is told no share."""
+    monkeypatch.setattr(gpu, "gpus", lambda: (Gpu("a GPU", "GPU-1", (9, 0), 80 << 30),))
+    shared, whole = leases.of_gpu("GPU-1"), _trial(cell=replace(CUDA_CELL, vllm=None))
+    with trying.leased(_trial(cell=CUDA_CELL, gpu_memory=0.3), print):
+        assert _is_free(leases.CORES)
+        assert _is_free(shared, 0.7)
+        assert not _is_free(shared, 0.75)
+    with trying.leased(whole, print):
+        assert not _is_free(shared, 0.1)
+
+
+def test_a_rehearsal_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "gpus", lambda: (Gpu("a GPU", "GPU-1", (9, 0), 80 << 30),))
+    with trying.leased(_trial(cell=CUDA_CELL, rehearses=True), print):
+        assert _is_free(leases.of_gpu("GPU-1"))
+        assert not _is_free(leases.CORES)
+
+
+def _is_free(resource: leases.Resource, share: float = 1.0) -> bool:
+    try:
+        with leases.lease(resource, share, seconds=0):
+            return True
+    except MachineError:
+        return False
 
 
 def test_a_pass_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
