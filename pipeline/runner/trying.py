@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import files, gpu, leases
 from pipeline.model import Attempt, ImageTarget, Outcome, Reason, ReasonCode
 from pipeline.model.errors import MachineError
+from pipeline.runner import pace
+from pipeline.runner.pace import Pace
 from pipeline.stages import verify
 
 if TYPE_CHECKING:
@@ -48,8 +50,17 @@ def now() -> str:
 def run_suite(
     services: Services, trial: Trial, progress: Callable[[str], None], number: int = 1
 ) -> tuple[tuple[Check, ...], str]:
-    """Every check of a trial, and the last lines of its server's log; attempts have logs of their own."""
-    return verify.prove(trial, progress=progress, log=_log_of(services, trial.cell, number))
+    """Every check of a trial, and the last lines of its server's log; attempts have logs of their own.
+
+    ``progress`` is told of each check as it ends, and how long the others took the last time.
+    """
+    kind = "rehearsal." if trial.rehearses else ""
+    took = services.settings.state("seconds") / f"{trial.cell.id}.{kind}json"
+    so_far = Pace(verify.names_of(trial), pace.last(took))
+    log = _log_of(services, trial.cell, number)
+    checks, log_tail = verify.prove(trial, progress=lambda name: progress(so_far.after(name)), log=log)
+    pace.remember(took, checks)
+    return checks, log_tail
 
 
 def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:

@@ -121,11 +121,11 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         folder = Path(temporary)
         checks = _run(trial, folder, progress, log)
     done = {check.name: check for check in checks}
-    whole = tuple(done.get(name, _absent(name)) for name in _names_of(trial))
+    whole = tuple(done.get(name, _absent(name)) for name in names_of(trial))
     return diagnosed(whole, trial, log), _tail(log)
 
 
-def _names_of(trial: Trial) -> tuple[str, ...]:
+def names_of(trial: Trial) -> tuple[str, ...]:
     """The checks that have to leave a line."""
     return rehearsed_checks_of(trial.cell.vllm) if trial.rehearses else checks_of(trial.cell)
 
