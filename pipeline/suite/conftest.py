@@ -13,6 +13,7 @@ from pipeline.suite import device
 from pipeline.suite.expect import Mismatch, NotRun, brief
 from pipeline.suite.inference import Inference
 from pipeline.suite.live_server import LiveServer, is_late
+from pipeline.suite.orphaned import end_when_orphaned
 from pipeline.suite.serving import Serving
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--trial", type=Path, required=True, help="JSON that says what to try")
     group.addoption("--results", type=Path, required=True, help="gets one line of JSON for each check")
     group.addoption("--server-log", type=Path, help="gets the server's log; default: beside the results")
+
+
+def pytest_sessionstart() -> None:
+    """Nothing outlives a ``verify`` that was killed."""
+    end_when_orphaned()
 
 
 def _trial_of(config: pytest.Config) -> Trial:
