@@ -1,4 +1,4 @@
-"""The suite ends with the process that started it: nobody reads its results, and its servers are in the way."""
+"""The suite ends with the process that started it: nobody reads its results, and its servers are a burden."""
 
 from __future__ import annotations
 
