@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model import (
+    Attempt,
     Base,
     Cell,
     Certificate,
@@ -93,6 +94,10 @@ def check(name: str, outcome: Outcome = Outcome.PASSED, **changes: Any) -> Check
 def passed(names: Iterable[str]) -> tuple[Check, ...]:
     """These checks, each passed."""
     return tuple(map(check, names))
+
+
+LOST = Attempt(host=HOST, started=STARTED, finished=FINISHED, check="chat", seen="no space left")
+"""An attempt in which the machine failed."""
 
 
 def record(of: Image = IMAGE, **changes: Any) -> Record:

@@ -82,10 +82,11 @@ class NvmlDouble:
     total: int = 80 * GIB
     capability: int = 90
     status: int = 0
+    uuid: str = UUID
 
     def __post_init__(self) -> None:
         """Compile it."""
-        text = _TEXT.replace("@state@", str(self.state)).replace("@uuid@", UUID)
+        text = _TEXT.replace("@state@", str(self.state)).replace("@uuid@", self.uuid)
         (self.folder / "nvml.c").write_text(text)
         library = self.folder / "libnvidia-ml.so.1"
         subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, self.folder / "nvml.c"], check=True)

@@ -181,6 +181,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         tests=places.tests_of(file, path),
         prompts=places.prompts_of(file, path),
         healthy_seconds=file.verify.healthy_seconds,
+        attempts=file.verify.attempts,
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,
         pruned=cells.pruned,

@@ -37,7 +37,7 @@ from pipeline.matrix.fields import (
     refusal,
 )
 from pipeline.matrix.variables import Argument, EnvValue, Variable
-from pipeline.model import CHECK_VERSIONS, PROJECT, RULE_VERSIONS, CheckName, RuleName
+from pipeline.model import CHECK_VERSIONS, MAX_ATTEMPTS, PROJECT, RULE_VERSIONS, CheckName, RuleName
 from pipeline.model.systems import SuiteName
 
 AUTO, NONE = "auto", "none"
@@ -318,6 +318,8 @@ class Verify(Section):
 
     A first start compiles: on an H100 with 16 cores vLLM 0.26.0 took 179, of which FlashInfer 107.
     """
+    attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = 2
+    """How often a proof is tried in all, while the machine fails; a check that failed never is again."""
 
 
 class File(Section):

@@ -202,7 +202,8 @@ class Matrix:
 
     ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is that
     of a spec for what is no cell: an environment on this machine. ``tests`` is the folder of the user's own
-    tests, if there is one; ``prompts`` are files with the answers of ``model``.
+    tests, if there is one; ``prompts`` are files with the answers of ``model``. ``attempts`` are how often a
+    proof is tried in all, while the machine fails.
     """
 
     path: Path
@@ -215,6 +216,7 @@ class Matrix:
     tests: Path | None = None
     prompts: tuple[Path, ...] = ()
     healthy_seconds: float = 600
+    attempts: int = 2
     gpu_memory: float = 0.9
     tags: tuple[str, ...] = ()
     pruned: tuple[Pruned, ...] = ()

@@ -91,6 +91,10 @@ OPTIONAL: frozenset[CheckName] = frozenset(
 """Checks of what not every vLLM or machine can do: where one was not run, the gate does without it."""
 
 
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+"""A moment, as records write it: RFC 3339, UTC, in whole seconds."""
+
+
 class Outcome(StrEnum):
     """What became of one check.
 
@@ -107,6 +111,8 @@ class Outcome(StrEnum):
 MAX_FACTS = 16
 ANSWERS = "answers"
 """The fact of ``correct`` that holds, for each prompt, a digest of its answer, with blanks between them."""
+KEPT = "kept"
+"""The fact of a check that names the folder with what is known of its servers, from that of their log."""
 
 
 class Check(Frozen):
@@ -217,11 +223,30 @@ class Parent(Frozen):
     layers: Annotated[int, Field(ge=1)]
 
 
+class Attempt(Frozen):
+    """An attempt in which the machine failed, so that nothing was found out: ``check`` could not be done.
+
+    It is empty where the suite itself did not end. ``seen`` is what was wrong. Times are RFC 3339, UTC.
+    """
+
+    host: Host
+    started: Time
+    finished: Time
+    check: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,39})?$")]
+    seen: BoundedText
+
+
+MAX_ATTEMPTS = 10
+"""How often a proof is tried at the most, where the machine fails."""
+
+
 class Record(Frozen):
     """What the suite saw of one digest. Times are RFC 3339, UTC.
 
     ``replay`` is the command that tries just this again, ``parent`` what the image was made from, if that is
     one of ours; a record without them is written as those of before.
+    ``inconclusive`` are the attempts just before it in which the machine failed: they are no failures of the
+    image, and ``attempt`` counts them.
     ``versions`` are those of the checks. Records of before have ``suite`` instead, a digest of the suite's
     files: they are read as they were signed, and stand for the first version of each check of their day.
     ``tests`` is the digest of a user's tests, where there were any; their names are not among the versions.
@@ -239,13 +264,14 @@ class Record(Frozen):
     model: Sha
     tests: Sha | None = None
     host: Host
-    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    finished: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    started: Time
+    finished: Time
     attempt: Annotated[int, Field(ge=1)]
     checks: tuple[Check, ...]
     result: Annotated[Result, Field(strict=False)]
     replay: BoundedText = ""
     parent: Parent | None = None
+    inconclusive: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
 
     model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
@@ -259,7 +285,8 @@ class Record(Frozen):
     def _as_signed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what it does not have, which is one of two at least: so it is written as it was signed."""
         absent = {"suite" if self.versions else "versions"}
-        absent |= {name for name in ("tests", "replay", "parent") if not getattr(self, name)}
+        optional = ("tests", "replay", "parent", "inconclusive")
+        absent |= {name for name in optional if not getattr(self, name)}
         return {name: value for name, value in write(self).items() if name not in absent}
 
     @property

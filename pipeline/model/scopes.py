@@ -32,7 +32,8 @@ class Scope:
     ``dtypes`` are the number types of the answers, ``model`` is the digest of the files that were served, or
     the name of a model whose files nobody saw. ``modes`` are what the server chose (attention, compilation,
     CUDA graphs), ``unseen`` those of them that its log does not name. ``checks`` passed, ``failed`` did not,
-    and of ``not_run`` each stands with the reason.
+    and of ``not_run`` each stands with the reason. ``inconclusive`` are the attempts before in
+    which the machine failed: the check that could not be done, and what was wrong.
     """
 
     passed: bool
@@ -48,6 +49,7 @@ class Scope:
     checks: tuple[str, ...]
     failed: tuple[str, ...]
     not_run: tuple[tuple[str, str], ...]
+    inconclusive: tuple[tuple[str, str], ...] = ()
 
 
 def certifies(record: Record) -> Scope:
@@ -69,6 +71,7 @@ def certifies(record: Record) -> Scope:
         checks=record.named(Outcome.PASSED),
         failed=(*record.named(Outcome.FAILED), *record.named(Outcome.INCONCLUSIVE)),
         not_run=not_run(record.checks),
+        inconclusive=tuple((attempt.check, attempt.seen) for attempt in record.inconclusive),
     )
 
 

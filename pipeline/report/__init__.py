@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from pipeline.adapters import files
-from pipeline.model import Outcome, ReasonCode, State, certifies, to_json
+from pipeline.model import KEPT, Outcome, ReasonCode, State, certifies, to_json
 from pipeline.report import outliers, scope
 from pipeline.report.diagnosed import brief as brief_diagnosis
 from pipeline.report.text import brief, escaped, line, printable
@@ -227,6 +227,8 @@ def failure(status: Status) -> str:
     for check in (*_failed_rehearsing(status), *_not_passed(status)):
         parts.append(f"check {check.name}: {check.outcome}")
         parts.append(_indented("expected: ", check.expected) + "\n" + _indented("seen:     ", check.seen))
+        if place := check.facts.get(KEPT):
+            parts.append(_indented("kept:     ", f"{place}, beside the log in .state/logs"))
     parts += [_indented("", str(reason)) for reason in status.reasons]
     parts += map(brief_diagnosis, _diagnoses(status))
     if status.log_tail.strip():

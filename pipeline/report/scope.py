@@ -16,13 +16,15 @@ _SHORT = 19
 
 
 def sentences(scope: Scope) -> Iterator[str]:
-    """One for what is certified, one for what is not, and one for each reason why a check was not run."""
+    """What is certified, what is not, each reason why a check was not run, and why it was tried again."""
     yield _certified(scope)
     if scope.passed:
         yield f"does not certify {', '.join(_beyond(scope))}"
     for reason in dict.fromkeys(reason for _, reason in scope.not_run):
         names = (name for name, its in scope.not_run if its == reason)
         yield f"not run: {', '.join(names)}: {line(reason)}"
+    for check, seen in scope.inconclusive:
+        yield f"tried again, because the machine failed in {check or 'the suite itself'}: {line(seen)}"
 
 
 def markdown(name: str, scope: Scope) -> str:

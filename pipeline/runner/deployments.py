@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import files
 from pipeline.model import PROJECT, Stage, shown
 from pipeline.model.errors import UsageError
-from pipeline.runner.steps import now
+from pipeline.runner.trying import now
 from pipeline.stages import ask, attest
 from pipeline.suite.deployed import Deployed, address
 

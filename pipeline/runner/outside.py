@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 from pipeline.adapters import files
 from pipeline.model import Goal, Image, ImageRef, Repository, Result, Stage, State, Status
 from pipeline.runner import parents, subjects
-from pipeline.runner.steps import Progress, inconclusive, now, refuse_changed, run_suite
+from pipeline.runner.steps import Progress, refuse_changed
+from pipeline.runner.trying import now, tried
 from pipeline.stages import attest, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.model import Basis, Check, Record
+    from pipeline.model import Basis, Record
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
     from pipeline.runner.subjects import Subject
+    from pipeline.runner.trying import Tried
 
 BARE_METAL = Repository("localhost:0", "bare-metal")
 """Stands where a record of an image names its repository."""
@@ -74,47 +76,37 @@ def try_image(services: Services, reporter: ProgressReporter, reference: str) ->
     return _try_out(services, reporter, subject, kind)
 
 
-def record_of(
-    services: Services,
-    subject: Subject,
-    checks: tuple[Check, ...],
-    basis: Basis,
-    *,
-    started: str,
-    replay: str = "",
-) -> Record:
+def record_of(services: Services, subject: Subject, done: Tried, basis: Basis, replay: str = "") -> Record:
     """What the suite saw of a subject outside of any cell, as it is signed."""
     digest = subject.digest
     home = subject.image.repository if subject.image else IN_ENGINE if subject.is_image else BARE_METAL
     return verify.record(
         Image(subject.cell, ImageRef(home, digest), digest.hex, digest.value),
         home,
-        checks,
+        done.checks,
         earlier=(),
         basis=basis,
         host=services.here,
-        started=started,
+        started=done.started,
         finished=now(),
+        inconclusive=done.inconclusive,
         replay=replay,
         parent=parents.parent_of(services, subject) if subject.is_image else None,
     )
 
 
 def _try_out(services: Services, reporter: ProgressReporter, subject: Subject, kind: _Kind) -> Status:
-    cell, started, again = subject.cell, now(), _command(services, *kind.words)
-    basis = services.basis_for_proof(cell)
+    cell, again, basis = subject.cell, _command(services, *kind.words), services.basis_for_proof(subject.cell)
     with reporter.timed(cell.id, Stage.VERIFY):
-        checks, log_tail = run_suite(services, subject.trial, Progress(reporter, cell, Stage.VERIFY))
-    if trouble := inconclusive(cell, checks):
-        return Status(cell, State.INCONCLUSIVE, reasons=(trouble,), log_tail=log_tail, again=again)
+        done = tried(services, subject.trial, Progress(reporter, cell, Stage.VERIFY))
+    if done.troubles:
+        return Status(cell, State.INCONCLUSIVE, reasons=done.troubles, log_tail=done.log_tail, again=again)
     refuse_changed(services, cell, basis)
-    record = record_of(
-        services, subject, checks, basis, started=started, replay=kind.replay(services, subject)
-    )
+    record = record_of(services, subject, done, basis, kind.replay(services, subject))
     path = kind.file(services, subject)
     files.write(path, attest.sign(record, services.key, predicate=kind.predicate))
     reporter.note(cell.id, f"the signed record is {path}")
-    return Status(cell, _state(record), record=record, log_tail=log_tail, again=again)
+    return Status(cell, _state(record), record=record, log_tail=done.log_tail, again=again)
 
 
 def _command(services: Services, *words: str) -> str:

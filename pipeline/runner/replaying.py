@@ -15,7 +15,8 @@ from pipeline.formats.dsse import MAX_BUNDLE_BYTES, InvalidAttestationError
 from pipeline.model import DeploymentRecord, Digest, ImageRef, Record, Repository, Stage, replayed
 from pipeline.model.errors import UsageError
 from pipeline.runner import deployments, outside, subjects
-from pipeline.runner.steps import Progress, run_suite
+from pipeline.runner.steps import Progress
+from pipeline.runner.trying import leased, run_suite
 from pipeline.stages import attest
 from pipeline.stages import lock as locks
 
@@ -48,8 +49,9 @@ def replay(
         return _asked_again(reporter, record, key_file)
     subject = _subject(services, record, image, python)
     _refuse_other(services, record, subject)
-    with reporter.timed(subject.cell.id, Stage.VERIFY):
-        checks, _ = run_suite(services, subject.trial, Progress(reporter, subject.cell, Stage.VERIFY))
+    progress = Progress(reporter, subject.cell, Stage.VERIFY)
+    with reporter.timed(subject.cell.id, Stage.VERIFY), leased(subject.trial, progress):
+        checks, _ = run_suite(services, subject.trial, progress)
     return replayed(record.digest, record.checks, checks, _notes(services, record))
 
 

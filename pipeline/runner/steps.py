@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import compat
@@ -15,10 +14,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.formats import units
 from pipeline.model import (
     ImageTarget,
-    Outcome,
     Publication,
-    Reason,
-    ReasonCode,
     Result,
     Stage,
     Trial,
@@ -27,6 +23,7 @@ from pipeline.model.errors import EngineError, MachineError
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
+from pipeline.runner.trying import Tried, now, tried
 from pipeline.stages import attest, audit, base, build, fetch, publish, verify
 from pipeline.stages import lock as locks
 from pipeline.stages import rehearse as rehearsals
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
         Basis,
         Cell,
         CellState,
-        Check,
         Expectations,
         Goal,
         Image,
@@ -146,19 +142,19 @@ def certify(services: Services, state: CellState, _progress: Progress) -> CellSt
 def rehearse(services: Services, state: CellState, progress: Progress) -> CellState:
     """Try all of the cell's image that needs no GPU; sign what was seen, and keep it beside the image."""
     state = _with_driver_symbols(services, state, progress)
-    image, started = _image_of(state), now()
+    image = _image_of(state)
     trial = _trial(services, state).model_copy(
         update={"rehearses": True, "driver_symbols": _driver_symbols(state)}
     )
-    state, checks = _tried(services, state, trial, progress)
+    state, done = _tried(services, state, trial, progress)
     if state.is_inconclusive:
         return state
     rehearsal = rehearsals.rehearsal(
         image,
         services.matrix.repository,
-        checks,
+        done.checks,
         host=services.here,
-        started=started,
+        started=done.started,
         finished=now(),
     )
     links = replace(state.attestations.links, lost=())  # only a proof may do without what is gone
@@ -169,20 +165,21 @@ def rehearse(services: Services, state: CellState, progress: Progress) -> CellSt
 
 def prove(services: Services, state: CellState, progress: Progress) -> CellState:
     """Run the suite on the cell's image; sign what it saw, and keep it beside the image."""
-    image, started, basis = _image_of(state), now(), services.basis_for_proof(state.cell)
-    state, checks = _tried(services, state, _trial(services, state), progress)
+    image, basis = _image_of(state), services.basis_for_proof(state.cell)
+    state, done = _tried(services, state, _trial(services, state), progress)
     if state.is_inconclusive:
         return state
     refuse_changed(services, state.cell, basis)
     record = verify.record(
         image,
         services.matrix.repository,
-        checks,
+        done.checks,
         earlier=[proof.record for proof in state.attestations.proofs],
         basis=basis,
         host=services.here,
-        started=started,
+        started=done.started,
         finished=now(),
+        inconclusive=done.inconclusive,
         replay=shlex.join([*_REPLAY, str(image.ref), *services.settings.given]),
     )
     links = state.attestations.links
@@ -238,35 +235,14 @@ def carry_veto(services: Services, state: CellState) -> CellState:
     return observe_destination(services, state)
 
 
-def run_suite(services: Services, trial: Trial, progress: Progress) -> tuple[tuple[Check, ...], str]:
-    """Every check of a trial, and the last lines of its server's log."""
-    log = services.settings.state("logs") / f"{trial.cell.id}.log"
-    return verify.prove(trial, progress=progress, log=log)
-
-
-def _tried(
-    services: Services, state: CellState, trial: Trial, progress: Progress
-) -> tuple[CellState, tuple[Check, ...]]:
+def _tried(services: Services, state: CellState, trial: Trial, progress: Progress) -> tuple[CellState, Tried]:
     """Every check of a trial of the cell's image; the state is inconclusive where the machine failed."""
-    services.engine.reap()  # what an earlier run that was killed left behind
-    checks, log_tail = run_suite(services, trial, progress)
+    done = tried(services, trial, progress)
     _release(services, _image_of(state), progress)
-    state = replace(state, log_tail=log_tail)
-    if trouble := inconclusive(state.cell, checks):
-        state = replace(state, refusals=(trouble,), is_inconclusive=True)
-    return state, checks
-
-
-def inconclusive(cell: Cell, checks: tuple[Check, ...]) -> Reason | None:
-    """The machine failed, not the image: nothing is signed, nothing is held against the image."""
-    trouble = next((check for check in checks if check.outcome is Outcome.INCONCLUSIVE), None)
-    if trouble is None:
-        return None
-    return Reason(
-        ReasonCode.INCONCLUSIVE,
-        f"{cell.id}: the machine failed in check {trouble.name}: {trouble.seen}",
-        "nothing is held against the image; mend the machine and run it again",
-    )
+    state = replace(state, log_tail=done.log_tail)
+    if done.troubles:
+        state = replace(state, refusals=done.troubles, is_inconclusive=True)
+    return state, done
 
 
 def refuse_changed(services: Services, cell: Cell, basis: Basis) -> None:
@@ -276,11 +252,6 @@ def refuse_changed(services: Services, cell: Cell, basis: Basis) -> None:
         raise MachineError(
             what, hint="nothing is signed; leave them as they are while it runs, and run it again"
         )
-
-
-def now() -> str:
-    """The present, as records write it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _release(services: Services, image: Image, progress: Progress) -> None:

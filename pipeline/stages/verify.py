@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from pipeline.model import (
     versions_of,
 )
 from pipeline.model.errors import MachineError, UsageError
+from pipeline.suite import kept
 from pipeline.suite.diagnosing import diagnosed
 from pipeline.suite.model import locate
 from pipeline.suite.user_tests.collected import Collected
@@ -39,7 +41,7 @@ from pipeline.suite.user_tests.collected import Collected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.model import Basis, Host, Image, Parent, Repository
+    from pipeline.model import Attempt, Basis, Host, Image, Parent, Repository
 
 _POLL = 0.1
 _TAIL_LINES = 40
@@ -63,11 +65,13 @@ def record(
     finished: str,
     replay: str = "",
     parent: Parent | None = None,
+    inconclusive: tuple[Attempt, ...] = (),
 ) -> Record:
     """What the suite saw of an image, as it is signed.
 
     ``earlier`` are the records of the same image: one of the same proof key makes this another attempt, and
-    a pass after a failure a warning.
+    a pass after a failure a warning. ``inconclusive`` are the attempts just before, in which the machine
+    failed: after them a pass is one all the same.
     """
     versions = versions_of(image.cell)
     tests = [basis.tests] if basis.tests else []
@@ -87,11 +91,12 @@ def record(
         host=host,
         started=started,
         finished=finished,
-        attempt=len(before) + 1,
+        attempt=sum(1 + len(one.inconclusive) for one in before) + len(inconclusive) + 1,
         checks=checks,
         result=_result(checks, before),
         replay=replay,
         parent=parent,
+        inconclusive=inconclusive,
     )
 
 
@@ -124,11 +129,11 @@ def prove(trial: Trial, *, progress: Callable[[str], None], log: Path) -> tuple[
         users = _users_tests(trial, folder)
         checks = _run(trial, folder, progress, log, has_users=bool(users))
     done = {check.name: check for check in checks}
-    whole = tuple(done.get(name, _absent(name)) for name in suite.with_users(_names_of(trial), users))
+    whole = tuple(done.get(name, _absent(name)) for name in suite.with_users(names_of(trial), users))
     return diagnosed(whole, trial, log), _tail(log)
 
 
-def _names_of(trial: Trial) -> tuple[str, ...]:
+def names_of(trial: Trial) -> tuple[str, ...]:
     """The checks that have to leave a line."""
     return rehearsed_checks_of(trial.cell.vllm) if trial.rehearses else checks_of(trial.cell)
 
@@ -192,6 +197,7 @@ def _run(
     results, output = folder / "results.jsonl", folder / "output.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     files.create(log).close()
+    shutil.rmtree(kept.folder_of(log), ignore_errors=True)  # of an earlier trial; a link is left alone
     results.touch()
     with output.open("wb") as out:
         process = subprocess.Popen(
@@ -251,7 +257,13 @@ def _environ(trial: Trial) -> dict[str, str]:
 
 def _seconds(trial: Trial) -> float:
     """Longer than every deadline of the suite together: only a suite that hangs reaches it."""
-    return 5 * trial.healthy_seconds + 60 * trial.answer_seconds + 3 * trial.shutdown_seconds + _SPARE_SECONDS
+    starts = 11 if trial.cell.needs_gpu else 5  # each of three servers may wait for two starts of others
+    return (
+        starts * trial.healthy_seconds
+        + 60 * trial.answer_seconds
+        + 3 * trial.shutdown_seconds
+        + _SPARE_SECONDS
+    )
 
 
 def _names(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.adapters.gpu import Usage
-from pipeline.model import Trial
+from pipeline.model import KEPT, MAX_FACTS, Outcome, Trial
 from pipeline.model.errors import MachineError
 from pipeline.suite import USER_TESTS
 from pipeline.suite.expect import NotRun
 from pipeline.suite.inference import Inference
-from pipeline.suite.live_server import LiveServer
+from pipeline.suite.live_server import LiveServer, is_late
+from pipeline.suite.orphaned import end_when_orphaned
 from pipeline.suite.outcomes import check_of
 from pipeline.suite.serving import Serving
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _FACT = "fact"
 """The key of what a check notes, among the properties that pytest keeps of it."""
 _TRIAL = pytest.StashKey[Trial]()
-_GPUS = pytest.StashKey[tuple[Usage, ...]]()
-"""The GPUs as they were before anything was started."""
+_RUN = pytest.StashKey["TrialRun"]()
+"""The running trial, once a check has asked for it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--trial", type=Path, required=True, help="JSON that says what to try")
     group.addoption("--results", type=Path, required=True, help="gets one line of JSON for each check")
     group.addoption("--server-log", type=Path, help="gets the server's log; default: beside the results")
+
+
+def pytest_sessionstart() -> None:
+    """Nothing outlives a ``verify`` that was killed."""
+    end_when_orphaned()
 
 
 def _trial_of(config: pytest.Config) -> Trial:
@@ -63,7 +68,7 @@ def server_log(pytestconfig: pytest.Config) -> Path:
 def trial_run(pytestconfig: pytest.Config, trial: Trial, server_log: Path) -> Iterator[TrialRun]:
     """The running trial, with a server if the cell has one."""
     trial_run = (Serving if trial.cell.vllm else Inference)(trial, server_log)
-    pytestconfig.stash[_GPUS] = trial_run.gpus
+    pytestconfig.stash[_RUN] = trial_run
     try:
         yield trial_run
     finally:
@@ -93,6 +98,8 @@ def note(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Do not run what is left out: asked before any fixture starts something for it."""
+    if isinstance(run := item.config.stash.get(_RUN, None), Serving):
+        run.keeper.check = _name_of(item)
     if reason := _trial_of(item.config).left_out.get(_name_of(item)):
         raise NotRun(f"left out: {reason}")
 
@@ -107,7 +114,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     failed_early = call.when == "setup" and call.excinfo is not None
     if item.name != USER_TESTS and (call.when == "call" or failed_early):
-        check = _check(item, call)
+        check = _with_what_was_kept(_check(item, call), item, call)
         with Path(item.config.getoption("results")).open("a") as results:
             results.write(check.model_dump_json() + "\n")
     return report
@@ -117,15 +124,28 @@ def _check(item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
     """The outcome of one check, with what it noted; one that failed before its call tested nothing."""
     reported = [value for key, value in item.user_properties if key == "seconds"]
     error = call.excinfo.value if call.excinfo else None
+    run = item.config.stash.get(_RUN, None)
     return check_of(
         _name_of(item),
         float(str(reported[0])) if reported else call.duration,
         error,
-        gpus=item.config.stash.get(_GPUS, ()),
+        gpus=run.gpus if run else (),
         is_tested=call.when != "setup",
         facts=dict(noted for key, noted in item.user_properties if key == _FACT),  # type: ignore[misc]
         ended=lambda: _end_of_server(item),
     )
+
+
+def _with_what_was_kept(check: Check, item: pytest.Item, call: pytest.CallInfo[None]) -> Check:
+    """The check with the folder of what is known of its servers, where a deadline has passed."""
+    run = item.config.stash.get(_RUN, None)
+    if not isinstance(run, Serving) or check.outcome in {Outcome.PASSED, Outcome.NOT_RUN}:
+        return check
+    run.keeper.check = check.name  # the first one is older than its trial
+    place = run.keep() if is_late(call.excinfo and call.excinfo.value) else run.keeper.place
+    if not place or len(check.facts) >= MAX_FACTS:
+        return check
+    return check.model_copy(update={"facts": check.facts | {KEPT: place}})
 
 
 def _end_of_server(item: pytest.Item) -> str:

@@ -22,6 +22,10 @@ class Mismatch(AssertionError):  # noqa: N818 - it is the result of a check, not
         super().__init__(f"expected {self.expected}; saw {self.actual}")
 
 
+class Late(Mismatch):
+    """What was expected had not come when its deadline passed."""
+
+
 class NotRun(Exception):  # noqa: N818 - it is the result of a check, not an error of ours
     """The check cannot be run on what is tried; ``reason`` is why. It is neither a pass nor a failure."""
 
@@ -82,17 +86,17 @@ class Task(Generic[T]):
         return not self._thread.is_alive()
 
     def result(self, seconds: float, what: str) -> T:
-        """What the call returned or raised. Raises Mismatch if it takes longer than these seconds."""
+        """What the call returned or raised. Raises Late if it takes longer than these seconds."""
         self._thread.join(seconds)
         if self._thread.is_alive():
-            raise Mismatch(f"{what} within {seconds:g} s", "nothing by then")
+            raise Late(f"{what} within {seconds:g} s", "nothing by then")
         if self._error is not None:
             raise self._error
         return self._outcome[0]
 
 
 def within(seconds: float, what: str, call: Callable[[], T]) -> T:
-    """Do the call; raise Mismatch if it takes longer than these seconds, whatever it waits for."""
+    """Do the call; raise Late if it takes longer than these seconds, whatever it waits for."""
     return Task(call).result(seconds, what)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from openai import DefaultHttpxClient, OpenAI
+from openai import APITimeoutError, DefaultHttpxClient, OpenAI
 
 from pipeline.model.errors import MachineError
 from pipeline.suite import probes
-from pipeline.suite.expect import Mismatch, within
+from pipeline.suite.expect import Late, Mismatch, within
 from pipeline.suite.trial_run import end_of, last_line
 
 if TYPE_CHECKING:
@@ -38,11 +38,27 @@ _CHOICES = {
 """What vLLM chose, as its log names it: in the line "Initializing a V1 LLM engine" and at the attention's."""
 
 
-class LiveServer:
-    """One server of a trial, from its start on; ``key`` is the one that it wants of its clients."""
+def is_late(error: BaseException | None) -> bool:
+    """Whether a check ended by this because a deadline has passed, ours or that of our client."""
+    return isinstance(error, (Late, TimeoutError, httpx2.TimeoutException, APITimeoutError))
 
-    def __init__(self, trial: Trial, server: Server, dtype: Dtype, key: str = "none") -> None:
+
+class LiveServer:
+    """One server of a trial, from its start on; ``key`` is the one that it wants of its clients.
+
+    ``starting`` is what the start needs for itself: given back when the server is healthy, or will not be.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        server: Server,
+        dtype: Dtype,
+        key: str = "none",
+        starting: ExitStack | None = None,
+    ) -> None:
         self.trial, self.server, self.dtype, self.key = trial, server, dtype, key
+        self._starting = starting or ExitStack()
         self._started = time.monotonic()
         self._not_up: MachineError | Mismatch = Mismatch("a healthy server", "server not up")
         self._is_up = self._was_awaited = False
@@ -53,7 +69,7 @@ class LiveServer:
     def await_health(self) -> float:
         """Wait until the server is healthy; return the seconds since its start.
 
-        Raises Mismatch if it ends, or is not healthy in time.
+        Raises Mismatch if it ends, Late if it is not healthy in time.
         """
         self._was_awaited = True
         try:
@@ -61,6 +77,8 @@ class LiveServer:
         except MachineError as error:
             self._not_up = error
             raise
+        finally:
+            self.started()
         self._is_up = True
         return time.monotonic() - self._started
 
@@ -76,7 +94,11 @@ class LiveServer:
                 answer = seen
             time.sleep(0.1)
         expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
-        raise Mismatch(expected, f"{answer}; log ends: {last_line(self.server.log())}")
+        raise Late(expected, f"{answer}; log ends: {last_line(self.server.log())}")
+
+    def started(self) -> None:
+        """The start is over, whatever came of it."""
+        self._starting.close()
 
     @property
     def is_up(self) -> bool:
@@ -156,8 +178,13 @@ class LiveServer:
         ) as response:
             yield response
 
+    def metrics(self, seconds: float) -> str:
+        """What it says of itself at /metrics, within these seconds."""
+        return self._fetch(seconds, "GET", "/metrics").text
+
     def close(self) -> None:
         """Close the connections to it."""
+        self.started()
         self._http.close()
 
     def health(self, seconds: float = _GLANCE_SECONDS) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.suite.expect import Mismatch, expect, poll
+from pipeline.suite.expect import Late, Mismatch, poll
 
 if TYPE_CHECKING:
     from pipeline.suite.live_server import LiveServer
@@ -14,9 +14,11 @@ SETTLE_SECONDS = 30.0
 
 
 def settle(server: LiveServer) -> None:
-    """Wait until nothing runs or waits, and no cache block is in use. Raises Mismatch if one still does."""
+    """Wait until nothing runs or waits, and no cache block is in use. Raises Late if one still does."""
     poll(SETTLE_SECONDS, lambda: _in_use(server) == (0, 0))
-    expect("(requests running or waiting, share of cache blocks in use) when idle:", (0, 0), _in_use(server))
+    if (in_use := _in_use(server)) != (0, 0):
+        expected = "(requests running or waiting, share of cache blocks in use) when idle: (0, 0)"
+        raise Late(expected, f"{in_use}")
 
 
 def _in_use(server: LiveServer) -> tuple[float, float]:

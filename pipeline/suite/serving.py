@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
+from pipeline.adapters import leases
 from pipeline.compat import server_arguments
 from pipeline.suite import device, golden
 from pipeline.suite.dtypes import BEST, EXACT, Dtype, served
 from pipeline.suite.expect import Task, within
+from pipeline.suite.kept import Keeper
 from pipeline.suite.live_server import LiveServer
 from pipeline.suite.model import digest_of, locate
 from pipeline.suite.targets.target import LIMITS, Limit
 from pipeline.suite.trial_run import TrialRun
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.model import Trial
@@ -39,6 +43,8 @@ RUNNING, QUEUED = 4, 4
 TOOL_PARSER = "hermes"
 """How the bounded server writes a call of a tool into a text: by tags, which need no tokens of their own."""
 QUEUE_OPTION = "--max-num-queued-reqs"
+STARTS_OF_OTHERS = 2
+"""A server waits for others that start on the same GPU as long as so many starts may take."""
 _END_SECONDS = 10.0
 
 
@@ -61,10 +67,10 @@ class Serving(TrialRun):
         self.golden = committed if is_tiny else None
         self.steps = golden.STEPS if is_tiny else USER_STEPS
         self.prompts = tuple(answer.prompt for answer in committed.answers)
-        self._log, self._servers = log, list[LiveServer]()
+        self._log, self._servers, self.keeper = log, dict[str, LiveServer](), Keeper(log)
         try:
             device.expect_room(self.gpus, trial.gpu_memory)
-            self.production = self._start(self._served, log)
+            self.production = self._start("production", self._served, log)
         except BaseException:
             self.close()
             raise
@@ -82,7 +88,7 @@ class Serving(TrialRun):
         if self.production.server.ended() is None:
             _ = self.kernels
             self.end(self.production)
-        return self._start(self._served, self._log_of("hardened"), limits=self._limits)
+        return self._start("hardened", self._served, self._log_of("hardened"), limits=self._limits)
 
     @cached_property
     def bounded(self) -> LiveServer:
@@ -99,14 +105,14 @@ class Serving(TrialRun):
             *((QUEUE_OPTION, f"{QUEUED}") if self.has_queue_bound else ()),
         )
         key = secrets.token_hex(16)
-        return self._start(EXACT, self._log_of(EXACT), *words, "--api-key", key, key=key)
+        return self._start("bounded", EXACT, self._log_of(EXACT), *words, "--api-key", key, key=key)
 
     def limited(self, limit: Limit) -> LiveServer:
         """A server within this limit: the hardened one or, where that is not healthy, one within it alone."""
         if self.hardened.comes_up():
             return self.hardened
         self.end(self.hardened)
-        server = self._start(self._served, self._log_of(limit), limits=frozenset({limit}))
+        server = self._start(limit, self._served, self._log_of(limit), limits=frozenset({limit}))
         try:
             server.await_health()
         finally:
@@ -115,15 +121,26 @@ class Serving(TrialRun):
         return server
 
     def end(self, server: LiveServer) -> None:
-        """End a server that still runs. Raises Mismatch if it does not end in time."""
+        """End a server that still runs; one that is not healthy yet hangs, so what is known of it is kept.
+
+        Raises Mismatch if it does not end in time.
+        """
         if server.server.ended() is None:
+            if not server.is_up:
+                self.keep()
             seconds = self.trial.shutdown_seconds
             within(2 * seconds + _END_SECONDS, "an end of the server", lambda: server.server.stop(seconds))
+        server.started()
 
     def end_all(self) -> None:
         """End every server that still runs. Raises Mismatch if one does not end in time."""
-        for server in self._servers:
+        for server in self._servers.values():
             self.end(server)
+
+    def keep(self) -> str:
+        """Keep what is known of each server that runs; the folder, from that of the log, if there is one."""
+        self.keeper.keep(self._servers)
+        return self.keeper.place
 
     @cached_property
     def has_queue_bound(self) -> bool:
@@ -137,7 +154,7 @@ class Serving(TrialRun):
     def close(self) -> None:
         """End all that was started."""
         super().close()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
 
     @property
@@ -156,6 +173,7 @@ class Serving(TrialRun):
 
     def _start(
         self,
+        name: str,
         dtype: Dtype,
         log: Path,
         *words: str,
@@ -164,9 +182,23 @@ class Serving(TrialRun):
     ) -> LiveServer:
         named = ("--model", self.target.model, "--served-model-name", SERVED)
         arguments = (*named, *words, *self.trial.serve)
-        server = LiveServer(self.trial, self.target.serve(arguments, log, limits=limits), dtype, key)
-        self._servers.append(server)
+        with self._alone() as alone:
+            process = self.target.serve(arguments, log, limits=limits)
+            server = LiveServer(self.trial, process, dtype, key, starting=alone.pop_all())
+        self._servers[name] = server
         return server
+
+    @contextmanager
+    def _alone(self) -> Iterator[ExitStack]:
+        """Nobody else starts a server on these GPUs until the stack is closed: each measures what is free.
+
+        Raises MachineError where another takes too long for that.
+        """
+        seconds = STARTS_OF_OTHERS * self.trial.healthy_seconds
+        with ExitStack() as held:
+            for uuid in sorted(device.uuid for device in self.gpus):
+                held.enter_context(leases.lease(leases.start_on_gpu(uuid), seconds=seconds))
+            yield held
 
     def _compute_reference(self) -> Any:
         # After the facts: on a small machine three loads of torch at once would starve the server.

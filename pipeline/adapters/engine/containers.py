@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import requests
@@ -15,7 +17,6 @@ from pipeline.model.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from docker.models.containers import Container as DockerContainer
 
@@ -108,6 +109,10 @@ class Container:
             column = listed["Titles"].index("PID")
             return frozenset(int(row[column]) for row in listed["Processes"])
 
+    def pids_here(self) -> frozenset[int]:
+        """Those of its processes that have these numbers on this machine: their control group names it."""
+        return frozenset(pid for pid in self.pids() if is_of(pid, str(self._container.id)))
+
     def resident_bytes(self) -> int:
         """The memory that the kernel counts for it, without the pages of files that it may drop."""
         with map_errors("measure the memory of a container"):
@@ -182,6 +187,16 @@ class Container:
             self._container.reload()
             state = self._container.attrs["State"]
             return _State(bool(state["Running"]), int(state["ExitCode"]), bool(state.get("OOMKilled")))
+
+
+def is_of(pid: int, container: str) -> bool:
+    """Whether this machine has a process of this number in the container with this id.
+
+    An engine in a virtual machine, or on another, numbers processes that are none of ours.
+    """
+    with suppress(OSError):
+        return container in Path(f"/proc/{pid}/cgroup").read_text(errors="replace")
+    return False
 
 
 def remove(container: DockerContainer) -> None:

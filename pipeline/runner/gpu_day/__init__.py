@@ -16,7 +16,7 @@ from pipeline.model.errors import MachineError
 from pipeline.report import gpu_day as report
 from pipeline.runner.gpu_day.parts import DO
 from pipeline.runner.gpu_day.tasks import planned
-from pipeline.runner.steps import now
+from pipeline.runner.trying import leased, now
 from pipeline.stages import attest
 
 if TYPE_CHECKING:
@@ -99,9 +99,10 @@ def _remembered(services: Services, task: Task, folder: Path) -> Part | None:
 
 def _done(services: Services, reporter: ProgressReporter, task: Task, folder: Path) -> Part:
     """Do a part, sign it, and write it."""
-    started = time.monotonic()
     reporter.note("gpu-day", task.title)
-    checks, facts = DO[task.name](services, reporter, task, folder)
+    with leased(task.subject.trial, lambda text: reporter.note("gpu-day", text)):
+        started = time.monotonic()
+        checks, facts = DO[task.name](services, reporter, task, folder)
     part = Part(
         schema=1,
         name=task.name,

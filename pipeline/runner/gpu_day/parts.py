@@ -11,7 +11,7 @@ from pipeline.adapters import files
 from pipeline.formats.units import size
 from pipeline.model import Check, Outcome, checks_of
 from pipeline.runner import outside
-from pipeline.runner.steps import now
+from pipeline.runner.trying import Tried, now
 from pipeline.stages import attest, verify
 from pipeline.suite import large_model, serving_cost
 from pipeline.suite.expect import Mismatch
@@ -39,7 +39,7 @@ def run_suite(
     subject, started, basis = task.subject, now(), services.basis_for_proof(task.subject.cell)
     checks = _prove(reporter, subject.trial, folder / f"{task.stem}.log")
     if not subject.is_image and all(check.outcome is not Outcome.INCONCLUSIVE for check in checks):
-        record = outside.record_of(services, subject, checks, basis, started=started)
+        record = outside.record_of(services, subject, Tried(checks, started), basis)
         bundle = attest.sign(record, services.key, predicate=attest.BARE_METAL)
         files.write(folder / f"{subject.cell.id}.record.json", bundle)
     return checks, ()

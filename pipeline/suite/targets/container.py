@@ -225,6 +225,10 @@ class ContainerServer:
         """The numbers of the container's processes on the engine's machine."""
         return self._container.pids()
 
+    def pids_here(self) -> frozenset[int]:
+        """Those that this machine's kernel, too, says are of the container."""
+        return self._container.pids_here()
+
     def resident_bytes(self) -> int:
         """What the kernel counts for the container, without the pages of files that it may drop."""
         return self._container.resident_bytes()

@@ -152,6 +152,10 @@ class ProcessServer:
         """The numbers of the group's processes."""
         return frozenset(number for number, _ in _members(self._process.pid))
 
+    def pids_here(self) -> frozenset[int]:
+        """The same: it is a child of ours."""
+        return self.pids()
+
     def stop(self, seconds: float) -> Stopped:
         """Send SIGTERM to the first process, as an engine does; then look for the rest of its group."""
         deadline = time.monotonic() + seconds

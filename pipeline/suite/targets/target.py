@@ -81,6 +81,9 @@ class Server(Protocol):
     def pids(self) -> frozenset[int]:
         """The numbers of its processes on this machine; none once it has ended."""
 
+    def pids_here(self) -> frozenset[int]:
+        """Those of them under which this very machine has them: an engine may be on another."""
+
     def http(self) -> httpx2.BaseTransport:
         """The way to it: over the network, or from beside it where it has none."""
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.adapters.gpu import Usage
 from pipeline.model import Outcome
 from pipeline.model.errors import MachineError
-from pipeline.runner.steps import inconclusive
+from pipeline.runner.trying import inconclusive
 from pipeline.suite import device, tiny_model
 from pipeline.suite.device import Taken
 from tests.builders import CUDA_CELL

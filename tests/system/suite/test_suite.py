@@ -110,8 +110,9 @@ def test_a_server_that_does_not_end_cleanly_is_refused(
     assert left(tmp_path) == []
 
 
-def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> None:
-    """Ctrl-C while the server loads leaves no process behind."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_an_interruption_takes_the_server_down(number: signal.Signals, model: str, tmp_path: Path) -> None:
+    """Ctrl-C while the server loads leaves no process behind; nor does SIGKILL, a moment later."""
     python = saboteur(tmp_path, SILENT)
     trial = trial_of(python, model, healthy_seconds=120.0)
     (tmp_path / "trial.json").write_text(trial.model_dump_json())
@@ -124,13 +125,15 @@ def test_an_interruption_takes_the_server_down(model: str, tmp_path: Path) -> No
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path], stderr=subprocess.PIPE)
     try:
         _await(lambda: any("api_server" in line for line in left(tmp_path)))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=40)
     finally:
         process.kill()
         process.communicate()
-    assert b"KeyboardInterrupt" in stderr
-    assert left(tmp_path) == []
+    if number == signal.SIGINT:
+        assert b"KeyboardInterrupt" in stderr
+        assert left(tmp_path) == []
+    _await(lambda: not left(tmp_path))
 
 
 def test_the_log_of_a_server_is_not_written_through_a_link(model: str, tmp_path: Path) -> None:

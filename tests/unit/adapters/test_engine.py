@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from docker.errors import APIError
 
 from pipeline.adapters.engine import Engine, Launch
+from pipeline.adapters.engine.containers import is_of
 from pipeline.adapters.engine.errors import map_errors
 from pipeline.model import ImageRef
 from pipeline.model.errors import EngineError, ProgramError
@@ -96,3 +98,11 @@ def test_an_engine_that_is_down_is_said_so_in_a_line(
     assert "DOCKER_HOST" in raised.value.hint
     del raised
     gc.collect()  # here, where that socket is excused
+
+
+def test_a_process_is_a_containers_where_its_control_group_names_it() -> None:
+    """An engine on another machine tells numbers that here are other processes, or none."""
+    of_ours = Path("/proc/self/cgroup").read_text().strip()
+    assert is_of(os.getpid(), of_ours)
+    assert not is_of(os.getpid(), "b" * 64)
+    assert not is_of(1 << 30, of_ours)

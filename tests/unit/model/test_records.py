@@ -34,6 +34,14 @@ def test_a_record_reads_back_as_it_was_written() -> None:
     assert to_json(record())["schema"] == 1
 
 
+def test_attempts_that_the_machine_cost_are_written_where_there_are_any() -> None:
+    """A record without them is written as those of before."""
+    assert "inconclusive" not in to_json(builders.record())
+    lost = builders.record(inconclusive=(builders.LOST,))
+    assert to_json(lost)["inconclusive"][0]["seen"] == "no space left"
+    assert Record.model_validate_json(json.dumps(to_json(lost))) == lost
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -42,6 +50,7 @@ def test_a_record_reads_back_as_it_was_written() -> None:
         {"cell": "../a"},
         {"cell": f"{CELL.id}\n"},
         {"attempt": 0},
+        {"inconclusive": [{"check": "chat"}]},
         {"attempt": "1"},
         {"result": "passed"},
         {"started": "yesterday"},

@@ -210,6 +210,12 @@ def test_a_failure_says_what_was_expected_and_seen_and_how_to_run_it_again() -> 
     )
 
 
+def test_a_failure_names_the_folder_of_what_was_kept_at_a_deadline() -> None:
+    late = builders.check("chat", Outcome.FAILED, seen="nothing by then", facts={"kept": "cell.kept/chat"})
+    said = report.failure(Status(CPU, State.FAILED, record=record(late)))
+    assert "  kept:     cell.kept/chat, beside the log in .state/logs\n" in said
+
+
 def test_a_failure_shows_reasons_and_the_given_command_and_the_last_lines_only() -> None:
     """A long log is cut at its beginning."""
     log = "\n".join(f"line {n}" for n in range(100))

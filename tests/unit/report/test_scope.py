@@ -48,6 +48,12 @@ def test_what_was_not_run_is_told_by_its_reason() -> None:
     assert said(check("serve"), *left_out)[2:] == ["not run: device, exact: no GPU"]
 
 
+def test_what_was_tried_again_is_told_with_the_reason() -> None:
+    """A pass all the same, and no clean one."""
+    *_, last = sentences(certifies(builders.record(inconclusive=(builders.LOST,))))
+    assert last == "tried again, because the machine failed in chat: no space left"
+
+
 def test_the_report_has_it_for_people_and_for_programs() -> None:
     """A row without a record says nothing of the kind."""
     proven = Status(CPU_CELL, State.PROVEN, record=builders.record(checks=(check("serve", facts=FACTS),)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.model import Outcome
 from pipeline.model.errors import EngineError
-from pipeline.runner import steps
+from pipeline.runner import steps, trying
 from tests.builders import CPU_CELL, check, image
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_a_check_that_the_machine_broke_is_held_against_nobody() -> None:
         check("serve"),
         check("chat", Outcome.INCONCLUSIVE, seen="no space left"),
     )
-    trouble = steps.inconclusive(CPU_CELL, checks)
+    trouble = trying.inconclusive(CPU_CELL, checks)
     assert trouble is not None
     assert trouble.text == f"{CPU_CELL.id}: the machine failed in check chat: no space left"
-    assert steps.inconclusive(CPU_CELL, checks[:1]) is None
+    assert trying.inconclusive(CPU_CELL, checks[:1]) is None

@@ -150,6 +150,11 @@ def test_a_flaky_proof_is_allowed_where_the_policy_says_so() -> None:
     assert judge(proof(result=Result.WARNED), policy=replace(POLICY, accept_flaky=True)).allowed
 
 
+def test_a_pass_after_the_machine_failed_is_not_flaky() -> None:
+    """What was wrong with a machine speaks against no image; the record tells it all the same."""
+    assert judge(proof(inconclusive=(builders.LOST,), attempt=2)).allowed
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_later_failure_outweighs_a_pass(version: int) -> None:
     """Whatever version saw it: an image that was seen to fail after it had passed gets no tag."""
