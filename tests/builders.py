@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model import (
+    KINDS,
     Base,
     Cell,
     Certificate,
@@ -25,6 +26,7 @@ from pipeline.model import (
     Outcome,
     Part,
     Pin,
+    Policy,
     Proof,
     Record,
     Rehearsal,
@@ -173,6 +175,11 @@ def part(of: Image = IMAGE, **changes: Any) -> Part:
         "checks": passed(("serves",)),
     }
     return Part(**{**good, **changes})
+
+
+def policy(*required: str, **changes: Any) -> Policy:
+    """A policy that requires these checks of every kind of cell."""
+    return replace(Policy(required=dict.fromkeys(KINDS, required)), **changes)
 
 
 def proof(of: Image = IMAGE, **changes: Any) -> Proof:

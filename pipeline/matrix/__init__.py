@@ -19,7 +19,7 @@ from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
 from pipeline.matrix.tree import Problem, read
 from pipeline.matrix.validate import validate
-from pipeline.model import Matrix, Policy, Repository
+from pipeline.model import KINDS, Matrix, Policy, Repository
 from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -186,12 +186,15 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         repository=destination,
         staging=Repository.parse(staging) if staging else _default_staging(destination),
         aliases=tuple((alias, next(iter(ids))) for alias, ids in aliases.items()),
-        policy=_policy(file, path, cells.specs),
+        policy=_policy(file, cells.specs),
         model=file.verify.model,
         healthy_seconds=file.verify.healthy_seconds,
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,
         pruned=cells.pruned,
+        signers=tuple(path.parent / signer for signer in file.verify.signers),
+        moves=file.publish.moves,
+        speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
     )
 
 
@@ -203,14 +206,11 @@ def _default_staging(repository: Repository) -> Repository:
         raise UsageError(f"staging: {error}", hint="choose a shorter repository") from error
 
 
-def _policy(file: File, path: Path, specs: tuple[Spec, ...]) -> Policy:
+def _policy(file: File, specs: tuple[Spec, ...]) -> Policy:
     return Policy(
-        required=file.verify.required or (),
+        required=dict.fromkeys(KINDS, file.verify.required) if file.verify.required else {},
         at_least=dict(file.verify.at_least.items()),
         left_out={spec.cell.id: frozenset(dict(spec.left_out)) for spec in specs if spec.left_out},
-        signers=tuple(path.parent / signer for signer in file.verify.signers),
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",
-        moves=file.publish.moves,
-        speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
     )

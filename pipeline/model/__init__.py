@@ -11,12 +11,13 @@ registry are pydantic models, because they may come from anyone; all others are 
 """
 
 from pipeline.model.cells import (
+    KINDS,
     Base,
     Budget,
     Cell,
     JustifiedRequirement,
+    Kind,
     Matrix,
-    Policy,
     Pruned,
     Spec,
     Trim,
@@ -37,7 +38,7 @@ from pipeline.model.certificates import (
     UntrustedText,
     WaivedFinding,
 )
-from pipeline.model.decisions import Decision, Publication
+from pipeline.model.decisions import Acceptance, Decision, Publication
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
@@ -46,6 +47,7 @@ from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
+from pipeline.model.policies import Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     ANSWERS,
@@ -63,6 +65,7 @@ from pipeline.model.records import (
     Result,
     Trial,
     checks_of,
+    checks_of_kind,
     versions_of,
 )
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
@@ -97,6 +100,7 @@ __all__ = [
     "FIRST",
     "FIRST_CHECKS",
     "FIRST_RULES",
+    "KINDS",
     "LOOPBACK",
     "MAX_FACTS",
     "MAX_TEXT_LENGTH",
@@ -111,6 +115,7 @@ __all__ = [
     "RUN_LABEL",
     "VARIANT_INDEX",
     "VLLM_INDEX",
+    "Acceptance",
     "Attestations",
     "Base",
     "BoundedText",
@@ -142,6 +147,7 @@ __all__ = [
     "ImageTarget",
     "JustifiedRequirement",
     "Key",
+    "Kind",
     "LayerSize",
     "Level",
     "LibraryReach",
@@ -155,6 +161,7 @@ __all__ = [
     "PartName",
     "Pin",
     "Policy",
+    "Presence",
     "Proof",
     "Pruned",
     "Publication",
@@ -175,6 +182,7 @@ __all__ = [
     "Scope",
     "Severity",
     "Sha",
+    "Signer",
     "Sizes",
     "Spec",
     "Stage",
@@ -191,6 +199,7 @@ __all__ = [
     "canonical",
     "certifies",
     "checks_of",
+    "checks_of_kind",
     "index_of",
     "key_of",
     "project_of",

@@ -26,7 +26,7 @@ class Trust:
     @cached_property
     def signers(self) -> Mapping[str, PublicKey]:
         """The public keys that the matrix names. Raises SigningError where one cannot be read."""
-        return signing_keys.trusted(signing_keys.read_public(path) for path in self.matrix.policy.signers)
+        return signing_keys.trusted(signing_keys.read_public(path) for path in self.matrix.signers)
 
     @property
     def evidence(self) -> attest.Evidence:

@@ -24,7 +24,7 @@ def key(services: Services | None) -> Aspect:
 def _judged(services: Services | None) -> Aspect:
     given = services.settings.key_pem if services else None
     public = services.key.public_key() if services and given is not None else signing_keys.own_public()
-    signers = services.matrix.policy.signers if services else ()
+    signers = services.matrix.signers if services else ()
     counting = ", ".join(services.evidence.trusted) if services and signers else ""
     add = "give a signer's key in TAGPROOF_KEY, or add the public key of this one to `verify: signers:`"
     if public is None and counting:
