@@ -17,7 +17,7 @@ from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.fields import shown
 from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
-from pipeline.matrix.tree import Problem, read
+from pipeline.matrix.tree import Problem, read, usage_error
 from pipeline.matrix.validate import validate
 from pipeline.model import KINDS, Matrix, Policy, Repository
 from pipeline.model.errors import UsageError
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
     from pipeline.matrix.tree import Tree
     from pipeline.model import Pruned, Spec
-
-MAX_PROBLEMS_SHOWN = 50
-"""How many problems one error lists."""
 
 __all__ = ["chosen", "load", "matching", "no_match", "select", "survey"]
 
@@ -46,11 +43,11 @@ def load(path: Path, repository: str | None = None, facts: Facts | None = None) 
     override = _repository(repository)
     file, tree, problems = validated.file, validated.tree, list(validated.problems)
     if file is None:
-        raise _usage_error(path, problems)
+        raise usage_error(path, problems)
     cells = _cells(file, tree, validated.faulty, facts or compat.shipped())
     problems += [*cells.problems, *_wrong_places(file, tree, path, validated.faulty)]
     if problems:
-        raise _usage_error(path, problems)
+        raise usage_error(path, problems)
     return _matrix(file, path, override, cells)
 
 
@@ -163,16 +160,6 @@ def _repository(text: str | None) -> Repository | None:
 
 
 # -- the result: one error, or the matrix --------------------------------------------------------------
-
-
-def _usage_error(path: Path, problems: Iterable[Problem]) -> UsageError:
-    """One error for all problems, in the order of the file."""
-    lines = [(f"{path}:{p.place.line}:{p.place.column}: {p.what}", p.hint) for p in sorted(set(problems))]
-    if len(lines) == 1:
-        return UsageError(lines[0][0], hint=lines[0][1])
-    what = "\n".join(f"{line}\n  hint: {hint}" for line, hint in lines[:MAX_PROBLEMS_SHOWN])
-    first = f"the first {MAX_PROBLEMS_SHOWN} of " if len(lines) > MAX_PROBLEMS_SHOWN else ""
-    return UsageError(what, hint=f"{first}{len(lines)} problems, each with its remedy above")
 
 
 def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> Matrix:

@@ -9,8 +9,8 @@ Each names every reason against an image, not only the first.
 
 from __future__ import annotations
 
-from pipeline.stages.gate.deployment import accept, publication_tag, unnamed
+from pipeline.stages.gate.deployment import ANOTHER, accept, publication_tag, unnamed
 from pipeline.stages.gate.publication import decide, holds
 from pipeline.stages.gate.requirements import MAX_ERRORS, MAX_NAMED
 
-__all__ = ["MAX_ERRORS", "MAX_NAMED", "accept", "decide", "holds", "publication_tag", "unnamed"]
+__all__ = ["ANOTHER", "MAX_ERRORS", "MAX_NAMED", "accept", "decide", "holds", "publication_tag", "unnamed"]

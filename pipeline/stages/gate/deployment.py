@@ -72,7 +72,8 @@ def accept(
     the policy calls its signers by the fingerprints of their keys.
     """
     judge = _Judge(image, beside, policy, tags, now)
-    proofs, against = _newest(beside.proofs, judge.against_proof)
+    passed = [proof for proof in beside.proofs if proof not in judge.failures]
+    proofs, against = _newest(passed or beside.proofs, judge.against_proof)
     if proofs:
         proofs, against = judge.on_every_architecture(proofs)
     certificates, found = _newest(beside.certificates, judge.against_certificate)
