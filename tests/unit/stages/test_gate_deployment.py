@@ -40,6 +40,9 @@ ON_H100 = Host(hardware="sm_90-x86_64", system="Linux", cpu="", memory_bytes=1)
 ON_A100 = Host(hardware="sm_80-x86_64", system="Linux", cpu="", memory_bytes=1)
 
 
+SERVED_ONLY = (check("serve"), check("chat", Outcome.FAILED))
+
+
 def codes(acceptance: Acceptance) -> set[str]:
     assert not acceptance.accepted
     return {reason.code for reason in acceptance.reasons}
@@ -69,7 +72,7 @@ def test_a_good_image_is_accepted_by_its_proof_its_certificate_and_its_publicati
 
 def test_what_todays_inputs_are_is_not_asked() -> None:
     """An edit of the matrix, of a lock or of the recipe makes another candidate, and takes nothing back."""
-    of_before = {"lock": OTHER, "model": OTHER, "build_key": "e" * 64}
+    of_before: dict[str, Any] = {"lock": OTHER, "model": OTHER, "build_key": "e" * 64}
     before = Beside((record(**of_before), certificate(inputs="8" * 64)))
     tag = f"{builders.CPU_CELL.id}-{'e' * 12}"
     assert before.judged(tags=(tag,)).accepted
@@ -94,6 +97,8 @@ def test_what_todays_inputs_are_is_not_asked() -> None:
         (GOOD.and_also(record(**FAILED, finished=ago(hours=1))), "flaky"),
         (GOOD.and_also(record(**FAILED, proof_key="e" * 64, cell=PYTORCH_CELL.id)), "superseded"),
         (GOOD.and_also(record(**FAILED, proof_key="e" * 64, repository=str(ELSEWHERE))), "superseded"),
+        (GOOD.and_also(record(result=Result.WARNED, proof_key="e" * 64, finished=ago())), "superseded"),
+        (GOOD.and_also(record(checks=SERVED_ONLY, proof_key="e" * 64, finished=ago())), "superseded"),
         (GOOD.and_also(certificate(findings=(NOWHERE,), created=ago(minutes=1))), "certificate-refused"),
         (
             GOOD.and_also(rehearsal(checks=(check("imports", Outcome.FAILED),), finished=ago(seconds=1))),
