@@ -27,6 +27,7 @@ from pipeline.model import (
     checks_of,
     checks_of_kind,
 )
+from pipeline.model.policies import SCHEMA
 from pipeline.model.versions import Version  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
@@ -150,44 +151,53 @@ def of_matrix(matrix: Matrix, signers: Iterable[Signer]) -> Policy:
     )
 
 
+def document_of(policy: Policy) -> dict[str, Any]:
+    """A policy as the JSON of its file; what is not asked is left out."""
+    asked: dict[str, Any] = {
+        "schema": SCHEMA,
+        "repositories": {str(repository): needs for repository, needs in policy.repositories.items()},
+        "signers": [_entry(signer) for signer in policy.signers],
+        "required": {kind: list(names) for kind, names in policy.required.items()},
+        "at_least": dict(policy.at_least),
+        "left_out": {cell: sorted(names) for cell, names in policy.left_out.items()},
+        "max_age_days": policy.max_age_days,
+        "flaky": "accept" if policy.accept_flaky else "refuse",
+        "max_attempts": policy.max_attempts,
+        "architectures": list(policy.architectures),
+        "tolerated": list(policy.tolerated),
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _entry(signer: Signer) -> dict[str, str]:
+    entry = {"name": signer.name, "from": signer.since, "until": signer.until, "key": signer.key}
+    return {name: value for name, value in entry.items() if value}
+
+
 def text_of(policy: Policy) -> str:
-    """A policy as a file."""
-    return "".join(f"{line}\n" for line in _lines(policy))
+    """A policy as a file, with each key of a signer as it is in its own file."""
+    return "".join(f"{line}\n" for line in _lines(document_of(policy)))
 
 
-def _lines(policy: Policy) -> Iterator[str]:
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"# What a deployment asks of an image. {PROJECT} gate IMAGE --policy FILE judges by it alone."
-    yield "schema: 1"
-    yield "repositories:  # all others are refused, staging too"
-    for repository, needs in policy.repositories.items():
-        yield f"  {json.dumps(str(repository))}: {needs}"
-    if policy.signers:
-        yield "signers:"
-    for signer in policy.signers:
-        yield from _signer(signer)
-    yield from _mapping("required", policy.required)
-    yield from _mapping("at_least", policy.at_least)
-    yield from _mapping("left_out", {cell: sorted(names) for cell, names in policy.left_out.items()})
-    yield f"max_age_days: {policy.max_age_days}"
-    yield f"flaky: {'accept' if policy.accept_flaky else 'refuse'}"
-    if policy.max_attempts is not None:
-        yield f"max_attempts: {policy.max_attempts}"
-    for name, values in (("architectures", policy.architectures), ("tolerated", policy.tolerated)):
-        if values:
-            yield f"{name}: {json.dumps(values)}"
+    for name, value in document.items():
+        if name == "signers":
+            yield "signers:"
+            for entry in value:
+                yield from _signer(entry)
+        elif isinstance(value, dict):
+            yield f"{name}:"
+            yield from (f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in value.items())
+        else:
+            yield f"{name}: {json.dumps(value)}"
 
 
-def _signer(signer: Signer) -> Iterator[str]:
-    yield f"  - name: {json.dumps(signer.name, ensure_ascii=False)}"
-    for name, day in (("from", signer.since), ("until", signer.until)):
-        if day:
-            yield f"    {name}: {json.dumps(day)}"
+def _signer(entry: Mapping[str, str]) -> Iterator[str]:
+    words = [
+        f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items() if name != "key"
+    ]
+    yield f"  - {words[0]}"
+    yield from (f"    {word}" for word in words[1:])
     yield "    key: |"
-    yield from (f"      {line}" for line in signer.key.splitlines())
-
-
-def _mapping(name: str, values: Mapping[Any, object]) -> Iterator[str]:
-    if values:
-        yield f"{name}:"
-    for key, value in values.items():
-        yield f"  {json.dumps(key)}: {json.dumps(value)}"
+    yield from (f"      {line}" for line in entry["key"].splitlines())

@@ -18,6 +18,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("act", choices=("export",), help="print the policy of a matrix as a file")
     options.add_matrix(parser)
     options.add_repository(parser)
+    options.add_json(parser)
 
 
 def _run(given: Options) -> int:
@@ -27,7 +28,10 @@ def _run(given: Options) -> int:
 
     loaded = matrix.load(given.matrix, given.repository)
     policy = policy_file.of_matrix(loaded, Trust(loaded, given.key_pem).as_signers())
-    output.print_text(policy_file.text_of(policy))
+    if given.json:
+        output.print_json(policy_file.document_of(policy))
+    else:
+        output.print_text(policy_file.text_of(policy))
     output.narrate(f"policy {policy.digest}, by the keys of {', '.join(one.name for one in policy.signers)}")
     return GOOD
 
@@ -42,6 +46,7 @@ COMMAND = Command(
     ),
     examples=(
         ("policy export >policy.yaml", "of matrix.yaml"),
+        ("policy export --json >policy.json", "the same, which `gate` reads too"),
         ("policy export --repository ghcr.io/example/vllm >policy.yaml", "for images published elsewhere"),
     ),
     add_options=_add_options,
