@@ -35,7 +35,7 @@ class ReasonCode(StrEnum):
     # The gate, about the certificate.
     NO_CERTIFICATE = (
         "no-certificate",
-        "No certificate of this image was judged by today's exceptions, expectations and least versions.",
+        "No certificate of this image counts: by the signers, rules, exceptions and expectations of today.",
     )
     CERTIFICATE_REFUSED = "certificate-refused", "The certificate has an error."
     EXCEPTION_ENDED = (
@@ -66,7 +66,7 @@ class ReasonCode(StrEnum):
         "statement-missing",
         "An attestation that others name is gone; it may have been a failure.",
     )
-    OLD_CHECK = "old-check", "A check is of an older version than `verify: at_least:` requires."
+    OLD_CHECK = "old-check", "A check is of an older version than `at_least:` of the policy requires."
     OTHER_MODEL = "other-model", "The record is by another test model than today's."
     STALE = "stale", "The record is older than the policy allows."
     FROM_THE_FUTURE = "from-the-future", "The record is dated later than this machine's clock."

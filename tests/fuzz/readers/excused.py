@@ -49,6 +49,8 @@ EXCUSED = {
             "model.rehearsals:Rehearsal.ended",
             "stages.gate.publication:_rehearsal_reasons",
             "stages.gate.publication:_today_reasons",
+            "stages.gate.deployment:_Judge._failed_later",
+            "stages.gate.deployment:_Judge._old",
             "formats.wheels:tags",
             "formats.wheels:_manylinux",
             "stages.refresh.document:in_order",
