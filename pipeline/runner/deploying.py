@@ -42,7 +42,7 @@ def accept(asked: ImageRef | TagRef, policy: Policy, keys: Iterable[Path] = ()) 
         return Acceptance(asked, _named(asked), policy.digest, (refused,))
     bounds = Bounds(REQUEST_SECONDS, TOTAL_SECONDS)
     registry = Registry(asked.repository, patience=PATIENCE, bounds=bounds)
-    digest = registry.digest_of(str(asked.digest) if isinstance(asked, ImageRef) else asked.tag)
+    digest = _resolved(registry, asked)
     if digest is None:
         text = f"there is no such {'image' if isinstance(asked, ImageRef) else 'tag'} in the registry"
         return Acceptance(asked, None, policy.digest, (Reason(ReasonCode.NO_IMAGE, text, gate.ANOTHER),))
@@ -56,6 +56,13 @@ def accept(asked: ImageRef | TagRef, policy: Policy, keys: Iterable[Path] = ()) 
         now=datetime.now(UTC),
         names={key: " or ".join(one.name for one in entries) for key, entries in evidence.terms.items()},
     )
+
+
+def _resolved(registry: Registry, asked: ImageRef | TagRef) -> Digest | None:
+    """The digest that a reference names, where the registry has it: of one by digest that very one."""
+    if isinstance(asked, ImageRef):
+        return asked.digest if registry.manifest(asked.digest) else None
+    return registry.digest_of(asked.tag)
 
 
 def _named(asked: ImageRef | TagRef) -> ImageRef | None:

@@ -61,9 +61,8 @@ def decide(
     image today, ``now`` is aware of its time zone. The proof that decides is the newest that was made with
     today's model by checks of the versions that the policy asks for, or else the newest; a later failure of
     the same image outweighs it, of a rehearsal too, and so does a statement that others name and that is
-    gone. A rehearsal that passed speaks for nothing. ``before`` are the proofs of the image that carries the
-    cell's channel, and ``speed_ratio`` is how many times slower than theirs it may be; without one, speed is
-    not asked for.
+    gone. A rehearsal that passed speaks for nothing. ``speed_ratio`` is how many times slower it may be than
+    by ``before``, the proofs of what carries the cell's channel; without one, speed is not asked for.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"

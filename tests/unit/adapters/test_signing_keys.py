@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,25 +50,6 @@ def test_a_key_that_is_set_and_empty_is_an_error_and_makes_no_other(text: str, h
     with pytest.raises(UsageError, match=r"TAGPROOF_KEY is set, and empty(.|\n)*secret that is missing"):
         signing_keys.load(pem=text)
     assert not home.exists()
-
-
-@pytest.mark.parametrize(("value", "makes"), [("true", False), ("1", False), ("", True), ("false", True)])
-def test_no_key_is_made_for_a_job_of_ci(
-    value: str, makes: bool, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would be gone with the machine, and what it signed would count nowhere. One that is there signs."""
-    monkeypatch.setenv("CI", value)
-    with (
-        nullcontext() if makes else pytest.raises(UsageError, match="no signing key: TAGPROOF_KEY is not set")
-    ):
-        signing_keys.load()
-    assert home.exists() is makes
-    assert (signing_keys.own_public() is not None) is makes
-    monkeypatch.setenv("CI", "")
-    made = signing_keys.load()
-    monkeypatch.setenv("CI", "true")
-    assert signing_keys.load().private_numbers() == made.private_numbers()
-    assert signing_keys.load(pem=PEM).private_numbers() == KEY.private_numbers()
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,14 @@ def test_what_counts_for_nothing_is_told_and_refuses_nothing() -> None:
     assert (decision.allowed, decision.rejected) == (True, (strange,))
 
 
+def test_statements_that_a_stranger_signed_are_named_with_their_key_where_nobody_else_signed() -> None:
+    """A machine without a key trusts nobody: "no proof" alone would say that nothing was ever tried."""
+    beside = Attestations(strangers=("'3f2a'",))
+    decision = decide(CELL, IMAGE, HERE, beside, policy=POLICY, model=MODEL, inputs=INPUTS, now=NOW)
+    (text,) = (reason.text for reason in decision.reasons if reason.code == "no-proof")
+    assert text.endswith("; what lies beside it names as its signer '3f2a', whom nobody trusts here")
+
+
 # -- the tags that a digest has ---------------------------------------------------------------------
 
 
