@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipeline.model.cells import Cell
     from pipeline.model.reasons import Reason
     from pipeline.model.references import Digest, ImageRef, TagRef
-    from pipeline.model.statements import Certified, Proof, Rehearsed
+    from pipeline.model.statements import Certified, Proof, Rehearsed, Statement
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Acceptance:
     names nothing. ``policy`` is the digest of the policy. ``proofs`` begins with the newest that the policy
     accepts; of an image for GPUs it has one for each architecture that is asked for. ``tag`` is that of the
     publication, where there is one. ``names`` are what the policy calls its signers, by the keys'
-    fingerprints. ``rejected`` has the attestations that do not count, each with the reason.
+    fingerprints. ``statements`` are all that count of what lies beside the image, for and against it;
+    ``rejected`` has the others, each with the reason.
     """
 
     asked: ImageRef | TagRef
@@ -53,6 +54,7 @@ class Acceptance:
     certified: Certified | None = None
     tag: str = ""
     rejected: tuple[Reason, ...] = ()
+    statements: tuple[Statement, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property

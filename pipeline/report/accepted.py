@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.model import certifies, to_json
+from pipeline.model import Certified, Proof, certifies, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,9 @@ def line(acceptance: Acceptance) -> str:
     if not acceptance.accepted:
         return _no(str(asked), tuple(reason.text for reason in acceptance.reasons))
     proven = "; ".join(f"proven on {one.day} on {one.record.host.hardware}" for one in acceptance.proofs)
-    signers = dict.fromkeys(_signed_by(one.signer, acceptance.names) for one in _statements(acceptance))
+    keys = [one.signer for one in acceptance.proofs]
+    keys += [acceptance.certified.signer] if acceptance.certified else []
+    signers = dict.fromkeys(_signed_by(key, acceptance.names) for key in keys)
     published = f"published as {acceptance.tag}" if acceptance.tag else "not published"
     return f"yes: {asked}: {proven}, signed by {' and '.join(signers)}, {published}"
 
@@ -34,31 +37,37 @@ def line_of_candidate(image: ImageRef, decision: Decision) -> str:
 
 
 def as_json(acceptance: Acceptance) -> dict[str, Any]:
-    """All of a decision, with whose statements it is by and what the newest record certifies."""
+    """All of a decision: what counts for and against, who signed it, and what the newest record certifies."""
     newest = acceptance.proofs[0].record if acceptance.proofs else None
     return {
-        **to_json(acceptance),
+        **to_json(replace(acceptance, statements=())),
         "accepted": acceptance.accepted,
-        "signed": [
-            {
-                "manifest": str(one.manifest),
-                "day": one.day,
-                "key": one.signer,
-                "name": acceptance.names.get(one.signer, ""),
-            }
-            for one in _statements(acceptance)
-        ],
+        "statements": [_said(one, acceptance.names) for one in acceptance.statements],
         "certifies": to_json(certifies(newest)) if newest else None,
+    }
+
+
+def _said(statement: Statement, names: Mapping[str, str]) -> dict[str, str]:
+    """What a statement says in a word, and whose it is."""
+    if isinstance(statement, Proof):
+        kind, says = "record", statement.record.result.value
+    elif isinstance(statement, Certified):
+        kind, says = "certificate", "PASSED" if statement.certificate.passed else "FAILED"
+    else:
+        kind, says = "rehearsal", "PASSED" if statement.rehearsal.has_passed else "FAILED"
+    return {
+        "kind": kind,
+        "says": says,
+        "day": statement.day,
+        "manifest": str(statement.manifest),
+        "key": statement.signer,
+        "name": names.get(statement.signer, ""),
     }
 
 
 def _no(asked: str, texts: tuple[str, ...]) -> str:
     more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
     return f"no: {asked}: {texts[0]}{more}" if texts else f"no: {asked}"
-
-
-def _statements(acceptance: Acceptance) -> tuple[Statement, ...]:
-    return (*acceptance.proofs, *filter(None, (acceptance.certified,)))
 
 
 def _signed_by(key: str, names: Mapping[str, str]) -> str:

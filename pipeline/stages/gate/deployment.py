@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Policy,
         Record,
         Rehearsed,
+        Statement,
         TagRef,
     )
 
@@ -71,7 +72,7 @@ def accept(
     ``tags`` are those of its publications that name it, ``now`` is aware of its time zone, ``names`` are what
     the policy calls its signers by the fingerprints of their keys.
     """
-    judge = _Judge(image, beside, policy, tags, now)
+    judge = _Judge(image, beside, policy, tags, now, names or {})
     passed = [proof for proof in beside.proofs if proof not in judge.failures]
     proofs, against = _newest(passed or beside.proofs, judge.against_proof)
     if proofs:
@@ -85,20 +86,18 @@ def accept(
         *found,
         *(() if beside.certificates else judge.no_certificate()),
     )
-    refused = Acceptance(asked, image, policy.digest, reasons, rejected=beside.rejected[:MAX_NAMED])
-    if reasons:
-        return refused
-    tag = publication_tag(proofs[0].record)
+    tag = publication_tag(proofs[0].record) if proofs else ""
     return Acceptance(
         asked,
         image,
         policy.digest,
-        (),
-        proofs,
-        certificates[0],
-        tag if tag in tags else "",
-        refused.rejected,
-        names or {},
+        reasons,
+        proofs=() if reasons else proofs,
+        certified=None if reasons else certificates[0],
+        tag=tag if tag in tags and not reasons else "",
+        rejected=beside.rejected[:MAX_NAMED],
+        statements=beside.statements,
+        names=judge.names,
     )
 
 
@@ -135,6 +134,11 @@ class _Judge:
     policy: Policy
     tags: Collection[str]
     now: datetime
+    names: Mapping[str, str]
+
+    def _by(self, statement: Statement) -> str:
+        """Who signed a statement, as the policy calls them."""
+        return f"signed by {self.names.get(statement.signer, statement.signer)}"
 
     @cached_property
     def failures(self) -> tuple[Proof, ...]:
@@ -166,7 +170,7 @@ class _Judge:
             yield Reason(ReasonCode.UNKNOWN_KIND, text, "use the newest release of this program")
             return
         yield from self._unpublished(record)
-        yield from self._results(cell, record)
+        yield from self._results(cell, proof)
         yield from self._old(cell, record)
         yield from self._failed_before(proof)
         yield from self._failed_later(proof)
@@ -188,12 +192,12 @@ class _Judge:
             text = f"no publication names it: {self.image.repository}:{tag} is absent or names another image"
             yield Reason(ReasonCode.UNPUBLISHED, text, ANOTHER)
 
-    def _results(self, cell: Cell, record: Record) -> Iterator[Reason]:
+    def _results(self, cell: Cell, proof: Proof) -> Iterator[Reason]:
         """What the checks said."""
-        when = f"the record of {record.finished}"
+        record, when = proof.record, f"the record of {proof.record.finished}"
         passed, failed = record.named(Outcome.PASSED), record.named(Outcome.FAILED)
         if record.result is Result.FAILED or failed:
-            text = f"{when} says FAILED: {', '.join(failed) or 'no check named'}"
+            text = f"{when}, {self._by(proof)}, says FAILED: {', '.join(failed) or 'no check named'}"
             yield Reason(ReasonCode.NOT_PASSED, text, ANOTHER)
         lacking = [name for name in required_checks(cell, self.policy, record) if name not in passed]
         if lacking:
@@ -239,13 +243,14 @@ class _Judge:
         for failure in self.failures:
             if failure != proof and failure.age >= proof.age:
                 named = ", ".join(failure.record.named(Outcome.FAILED)) or failure.record.result.value
-                text = f"it failed later, at {failure.record.finished}: {named}"
+                text = f"it failed later, at {failure.record.finished}: {named}; {self._by(failure)}"
                 yield Reason(ReasonCode.SUPERSEDED, text, ANOTHER)
         for rehearsed in self.failed_rehearsals:
             rehearsal = rehearsed.rehearsal
             if datetime.fromisoformat(proof.record.finished) <= rehearsal.ended:
                 named = ", ".join(check.name for check in rehearsal.not_passed) or rehearsal.counted
-                text = f"it failed without a GPU already, at {rehearsal.finished}: {named}"
+                when = f"it failed without a GPU already, at {rehearsal.finished}"
+                text = f"{when}: {named}; {self._by(rehearsed)}"
                 yield Reason(ReasonCode.REHEARSAL_FAILED, text, ANOTHER)
 
     # -- what speaks against one certificate ------------------------------------------------------------

@@ -122,9 +122,9 @@ def test_a_program_is_told_all_of_it(deployer: Deployer, bench: Bench, published
     assert (code, answer["accepted"], answer["asked"]) == (GOOD, True, str(reference))
     assert answer["image"] == f"{bench.destination.repository}@{published.ref.digest}"
     assert answer["policy"] == str(policy_for(bench).digest)
-    assert {(one["name"], one["key"]) for one in answer["signed"]} == {
-        ("team", dsse.fingerprint(bench.key.public_key()))
-    }
+    key = dsse.fingerprint(bench.key.public_key())
+    said = [(one["kind"], one["says"], one["name"], one["key"]) for one in answer["statements"]]
+    assert said == [("record", "PASSED", "team", key), ("certificate", "PASSED", "team", key)]
     assert answer["proofs"][0]["record"]["digest"] == str(published.ref.digest)
     assert answer["certified"]["certificate"]["digest"] == str(published.ref.digest)
     assert answer["certifies"]["hardware"] == "cpu-amd64"
