@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,9 +17,6 @@ from pipeline.matrix import policy_file
 from pipeline.model import CHECKS, KINDS, Policy, Repository, Signer, checks_of_kind
 from pipeline.model.errors import UsageError
 from tests.unit.stages.deployed_image import OURS, signer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HERE = Repository.parse("registry.example.org/team/vllm")
 TEAM = signer(OURS, "team", "2026-01-01", "2026-12-31")
@@ -140,3 +139,17 @@ def test_the_policy_of_a_matrix_asks_what_its_gate_asks_of_a_proof(tmp_path: Pat
         signers=(TEAM,),
     )
     assert read(tmp_path, policy_file.text_of(policy)) == policy
+
+
+def test_the_page_shows_a_file_that_is_understood(tmp_path: Path) -> None:
+    """With every key that there is."""
+    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text("utf-8")
+    (shown,) = re.findall(r"^    schema: 1\n(?:    .*\n)+", page, flags=re.MULTILINE)
+    found = read(tmp_path, textwrap.dedent(shown))
+    assert set(found.repositories.values()) == {"published", "any"}
+    assert [(one.name, one.since, one.until) for one in found.signers] == [
+        ("ci", "", "2026-12-31"),
+        ("ci-2027", "2026-12-01", ""),
+    ]
+    keys = {entry.alias or name for name, entry in policy_file.PolicyFile.model_fields.items()}
+    assert keys == set(re.findall(r"^(\w+):", textwrap.dedent(shown), flags=re.MULTILINE))
