@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model import (
+    KINDS,
     Attempt,
     Base,
     Cell,
@@ -26,6 +27,7 @@ from pipeline.model import (
     Outcome,
     Part,
     Pin,
+    Policy,
     Proof,
     Record,
     Rehearsal,
@@ -178,6 +180,11 @@ def part(of: Image = IMAGE, **changes: Any) -> Part:
         "checks": passed(("serves",)),
     }
     return Part(**{**good, **changes})
+
+
+def policy(*required: str, **changes: Any) -> Policy:
+    """A policy that requires these checks of every kind of cell."""
+    return replace(Policy(required=dict.fromkeys(KINDS, required)), **changes)
 
 
 def proof(of: Image = IMAGE, **changes: Any) -> Proof:

@@ -21,7 +21,7 @@ NOTICED = ("killed", "timeout", "segfault", "caught by type check")
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """One change: the function it is in (``pipeline.stages.gate:decide``), and the lines that it replaces."""
+    """One change: the lines that it replaces, and their function (``pipeline.stages.plan:status``)."""
 
     function: str
     was: str
@@ -64,7 +64,7 @@ def survivors() -> set[Change]:
 
 
 def change(name: str) -> Change:
-    """What mutmut changed under this name, such as ``pipeline.stages.gate.x_decide__mutmut_7``."""
+    """What mutmut changed under this name, such as ``pipeline.stages.plan.x_status__mutmut_7``."""
     lines = _mutmut("show", name).splitlines()
     body = [line for line in lines if not line.startswith(("---", "+++", "#"))]
     was, now = ("\n".join(line[1:].strip() for line in body if line.startswith(sign)) for sign in "-+")

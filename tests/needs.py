@@ -141,6 +141,9 @@ NEEDS = {
 }
 """All that a test may name, with how to find out whether it is here; each is looked for once, when asked."""
 
+IN_CI = os.environ.get("CI") == "true"
+"""Whether a test that cannot be run fails. The tests themselves do not see the variable: see conftest.py."""
+
 NOT_TESTED = "TAGPROOF_NOT_TESTED"
 """The variable that names the file which gets what was not tested; noxfile.py prints it last of all."""
 
@@ -182,7 +185,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not missing:
         return
     reason = "; ".join(f"needs {need}: {lack(need)}" for need in missing)
-    if os.environ.get("CI") == "true" and not all(NEEDS[need].is_capacity for need in missing):
+    if IN_CI and not all(NEEDS[need].is_capacity for need in missing):
         pytest.fail(f"{reason}\nhint: {NEEDS[missing[0]].hint}", pytrace=False)
     item.user_properties += [(MISSING, need) for need in missing]
     pytest.skip(reason)

@@ -66,6 +66,11 @@ def of(*kinds: Iterable[str]) -> dict[str, str]:
     }
 
 
+def is_ci() -> bool:
+    """Whether this is a job of continuous integration, whose machine is gone afterwards (variable ``CI``)."""
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
 def under_test(python: Path, home: Path) -> dict[str, str]:
     """What an environment on this machine is tried with: its own folder first on PATH, another home.
 

@@ -57,8 +57,9 @@ def public_path(path: Path) -> Path:
 def load(path: Path | None = None, pem: str | None = None) -> PrivateKey:
     """The private key: the text if given, else the file if named, else this user's, made on first use.
 
-    Raises UsageError where a given text is empty, of another kind or encrypted; SigningError where a file
-    is that, or unreadable, open to others, or not this user's own.
+    Raises UsageError where a given text is empty, of another kind or encrypted, or where one would have to be
+    made for a job of CI; SigningError where a file is that, or unreadable, open to others, or not this user's
+    own.
     """
     if pem is not None:
         return _from_text(pem)
@@ -87,13 +88,20 @@ def own_public() -> PublicKey | None:
 def read_public(path: Path) -> PublicKey:
     """A public key from a PEM file. Raises SigningError where there is none of our kind."""
     try:
-        key = load_pem_public_key(files.read(path, MAX_KEY_BYTES))
+        body = files.read(path, MAX_KEY_BYTES)
     except OSError as error:
         raise SigningError(f"{path}: {error.strerror}", hint="name a readable public key") from error
+    return public_of(body, str(path))
+
+
+def public_of(pem: bytes, where: str) -> PublicKey:
+    """The public key in this PEM, from ``where``. Raises SigningError where it is none of our kind."""
+    try:
+        key = load_pem_public_key(pem)
     except _NO_KEY as error:
-        raise SigningError(f"{path}: no public key in PEM: {error}", hint=MAKE_ONE) from error
+        raise SigningError(f"{where}: no public key in PEM: {error}", hint=MAKE_ONE) from error
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-        raise SigningError(f"{path}: not an ECDSA P-256 key", hint=MAKE_ONE)
+        raise SigningError(f"{where}: not an ECDSA P-256 key", hint=MAKE_ONE)
     return key
 
 
@@ -168,6 +176,12 @@ def _make(path: Path) -> None:
     """A new key pair, unless there is one; of two who make one at once, one wins."""
     if os.path.lexists(path):
         return
+    if environ.is_ci():
+        raise UsageError(
+            f"there is no signing key: {VARIABLE} is not set, and CI is, so none is made at {path}",
+            hint=f"give {VARIABLE} a signer's private key from the secrets of CI: what is signed by one that "
+            f"is gone with its machine counts nowhere; for a trial, {MAKE_ONE}",
+        )
     key = generate_private_key(SECP256R1())
     try:
         _make_folder(path.parent)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.output import MODULE
 from pipeline.formats import axes
-from pipeline.model import ImageRef
+from pipeline.model import ImageRef, TagRef
 from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Options(Namespace):
     require_all: bool = False
     platform: str | None = None
     arch: Sequence[str] = ()
+    policy: Path | None = None
+    key: Sequence[Path] = ()
 
 
 def add_cells(parser: ArgumentParser) -> None:
@@ -97,6 +99,17 @@ def add_archs(parser: ArgumentParser) -> None:
         metavar="ARCH",
         help="an architecture or a GPU that it must be for: sm_103, B300; may be given again",
     )
+
+
+def image_or_tag(text: str) -> ImageRef | TagRef:
+    """An image by digest, or by a tag that names one. Raises UsageError for anything else."""
+    if "@" in text:
+        return image(text)
+    try:
+        return TagRef.parse(text)
+    except ValueError as error:
+        hint = "write host[:port]/path@sha256:… or host[:port]/path:tag"
+        raise UsageError(str(error), hint=hint) from error
 
 
 def image(text: str) -> ImageRef:

@@ -189,6 +189,14 @@ def _key_hint(bundle: Mapping[str, Any]) -> str:
     return shown(hint) if hint else "none"
 
 
+def key_named_in(bundle: bytes) -> str:
+    """The key that a bundle names as its signer's, which nobody vouches for; "none" where it names none."""
+    try:
+        return _key_hint(_object(bundle, "the bundle"))
+    except InvalidAttestationError:
+        return "none"
+
+
 def _is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
     try:
         key.verify(signature, signed, ECDSA(SHA256()))

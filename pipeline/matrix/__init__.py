@@ -16,9 +16,9 @@ from pipeline.matrix import bases, feasibility, places, rules, tags
 from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.globs import chosen, matching, no_match
 from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
-from pipeline.matrix.tree import Problem, read
+from pipeline.matrix.tree import Problem, read, usage_error
 from pipeline.matrix.validate import validate
-from pipeline.model import Matrix, Policy, Repository
+from pipeline.model import KINDS, Matrix, Policy, Repository
 from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from pipeline.compat.facts import Facts
     from pipeline.matrix.tree import Tree
     from pipeline.model import Pruned, Spec
-
-MAX_PROBLEMS_SHOWN = 50
-"""How many problems one error lists."""
 
 __all__ = ["chosen", "load", "matching", "no_match", "select", "survey"]
 
@@ -45,11 +42,11 @@ def load(path: Path, repository: str | None = None, facts: Facts | None = None) 
     override = _repository(repository)
     file, tree, problems = validated.file, validated.tree, list(validated.problems)
     if file is None:
-        raise _usage_error(path, problems)
+        raise usage_error(path, problems)
     cells = _cells(file, tree, validated.faulty, facts or compat.shipped())
     problems += [*cells.problems, *_wrong_places(file, tree, path, validated.faulty)]
     if problems:
-        raise _usage_error(path, problems)
+        raise usage_error(path, problems)
     return _matrix(file, path, override, cells)
 
 
@@ -155,16 +152,6 @@ def _repository(text: str | None) -> Repository | None:
 # -- the result: one error, or the matrix --------------------------------------------------------------
 
 
-def _usage_error(path: Path, problems: Iterable[Problem]) -> UsageError:
-    """One error for all problems, in the order of the file."""
-    lines = [(f"{path}:{p.place.line}:{p.place.column}: {p.what}", p.hint) for p in sorted(set(problems))]
-    if len(lines) == 1:
-        return UsageError(lines[0][0], hint=lines[0][1])
-    what = "\n".join(f"{line}\n  hint: {hint}" for line, hint in lines[:MAX_PROBLEMS_SHOWN])
-    first = f"the first {MAX_PROBLEMS_SHOWN} of " if len(lines) > MAX_PROBLEMS_SHOWN else ""
-    return UsageError(what, hint=f"{first}{len(lines)} problems, each with its remedy above")
-
-
 def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> Matrix:
     destination = named or Repository.parse(file.publish.repository)
     staging = file.publish.staging if named is None else None
@@ -176,7 +163,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         repository=destination,
         staging=Repository.parse(staging) if staging else _default_staging(destination),
         aliases=tuple((alias, next(iter(ids))) for alias, ids in aliases.items()),
-        policy=_policy(file, path, cells.specs),
+        policy=_policy(file, cells.specs),
         model=file.verify.model,
         tests=places.tests_of(file, path),
         prompts=places.prompts_of(file, path),
@@ -185,6 +172,9 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         gpu_memory=rules.memory_of(entry for entry in file.gpu if entry.cells == EVERY_CELL),
         tags=file.publish.tags,
         pruned=cells.pruned,
+        signers=tuple(path.parent / signer for signer in file.verify.signers),
+        moves=file.publish.moves,
+        speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
     )
 
 
@@ -196,14 +186,11 @@ def _default_staging(repository: Repository) -> Repository:
         raise UsageError(f"staging: {error}", hint="choose a shorter repository") from error
 
 
-def _policy(file: File, path: Path, specs: tuple[Spec, ...]) -> Policy:
+def _policy(file: File, specs: tuple[Spec, ...]) -> Policy:
     return Policy(
-        required=file.verify.required or (),
+        required=dict.fromkeys(KINDS, file.verify.required) if file.verify.required else {},
         at_least=dict(file.verify.at_least.items()),
         left_out={spec.cell.id: frozenset(dict(spec.left_out)) for spec in specs if spec.left_out},
-        signers=tuple(path.parent / signer for signer in file.verify.signers),
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",
-        moves=file.publish.moves,
-        speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
     )

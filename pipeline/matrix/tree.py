@@ -18,6 +18,7 @@ from pipeline.matrix.fields import quoted, shown
 from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MAX_BYTES = 256 * 1024
@@ -28,6 +29,9 @@ MAX_DEPTH = 20
 
 MAX_VALUES = 10_000
 """How many values and keys it may hold."""
+
+MAX_PROBLEMS_SHOWN = 50
+"""How many problems one error lists."""
 
 Loc = tuple[str | int, ...]
 """The location of a value: keys and indexes from the top of the file."""
@@ -128,21 +132,34 @@ def _entry(value: Any, part: str | int) -> Any:
     return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
-def read(path: Path) -> Tree:
-    """Read the file. Raises UsageError if it cannot be read; other problems are in the tree."""
+def read(path: Path, hint: str = "name the matrix with --matrix FILE") -> Tree:
+    """Read the file. Raises UsageError if it cannot be read; other problems are in the tree.
+
+    ``hint`` is the remedy where there is none.
+    """
     tree = Tree(value=Rejected())
-    text = _text(_bytes(path), tree)
+    text = _text(_bytes(path, hint), tree)
     if text is not None:
         _grow(text, tree)
     return tree
 
 
+def usage_error(path: Path, problems: Iterable[Problem]) -> UsageError:
+    """One error for all problems, in the order of the file."""
+    lines = [(f"{path}:{p.place.line}:{p.place.column}: {p.what}", p.hint) for p in sorted(set(problems))]
+    if len(lines) == 1:
+        return UsageError(lines[0][0], hint=lines[0][1])
+    what = "\n".join(f"{line}\n  hint: {hint}" for line, hint in lines[:MAX_PROBLEMS_SHOWN])
+    first = f"the first {MAX_PROBLEMS_SHOWN} of " if len(lines) > MAX_PROBLEMS_SHOWN else ""
+    return UsageError(what, hint=f"{first}{len(lines)} problems, each with its remedy above")
+
+
 # -- from bytes to text -----------------------------------------------------------------------------
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, hint: str) -> bytes:
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file", hint="name the matrix with --matrix FILE")
+        raise UsageError(f"{path}: there is no such file", hint=hint)
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from pipeline.matrix.fields import AXIS_TEXTS, brief, quoted, shown
-from pipeline.matrix.schema import AUTO, NONE, SECTIONS, File, keys_of
+from pipeline.matrix.schema import AUTO, NONE, SECTIONS, File, Section, keys_of
 from pipeline.matrix.tree import NonString, Problem, Rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.matrix.tree import Loc, Tree
 
 
@@ -28,10 +30,34 @@ class Validated:
     """The top-level keys that contain a problem."""
 
 
+Root = TypeVar("Root", bound=Section)
+
+
+@dataclass(frozen=True)
+class Shape(Generic[Root]):
+    """The type of a whole file, and those of its sections by their keys."""
+
+    root: type[Root]
+    sections: Mapping[str, type[Section]]
+
+
+MATRIX = Shape(File, SECTIONS)
+
+
+def read_as(shape: Shape[Root], tree: Tree) -> tuple[Root | None, tuple[Problem, ...]]:
+    """A file of any shape, and every problem of it; None where a value is wrong."""
+    try:
+        return shape.root.model_validate(tree.value), tuple(tree.problems)
+    except ValidationError as error:
+        errors = [{**e, "loc": tree.written(e["loc"])} for e in error.errors(include_url=False)]
+        found = (_problem(e, tree, shape) for e in errors)
+        return None, (*tree.problems, *filter(None, found))
+
+
 def validate(tree: Tree) -> Validated:
     """Check the shape. Faulty values are removed and missing ones added, so that the rest is judged too."""
     file, errors = _parse(tree)
-    problems = (*tree.problems, *(problem for e in errors if (problem := _problem(e, tree))))
+    problems = (*tree.problems, *(problem for e in errors if (problem := _problem(e, tree, MATRIX))))
     faulty = {tree.top(problem.place) for problem in tree.problems}
     faulty |= {str(error["loc"][0]) for error in errors if error["loc"]}
     while errors and isinstance(tree.value, dict):
@@ -68,7 +94,7 @@ def _faulty(error: Any) -> Loc:
     return _loc(error)[:-1] if error["type"] == "missing" else _loc(error)
 
 
-def _problem(error: Any, tree: Tree) -> Problem | None:
+def _problem(error: Any, tree: Tree, shape: Shape[Any]) -> Problem | None:
     """One of pydantic's errors as a problem; None if the value was already refused."""
     loc, kind, value = _loc(error), error["type"], error["input"]
     name = ".".join(part for part in loc if isinstance(part, str)) or "the file"
@@ -77,7 +103,7 @@ def _problem(error: Any, tree: Tree) -> Problem | None:
     if isinstance(value, Rejected):
         return None
     if kind == "extra_forbidden":
-        return Problem(place, f"unknown key {shown(loc[-1])}{_inside(loc)}", _known_keys(loc))
+        return Problem(place, f"unknown key {shown(loc[-1])}{_inside(loc)}", _known_keys(loc, shape))
     if kind == "missing":
         return Problem(
             tree.place(loc[:-1]), f"{name} is missing", f"add {_EXAMPLES.get(name, f'`{loc[-1]}`')}"
@@ -127,11 +153,12 @@ def _inside(loc: Loc) -> str:
     return f" in {loc[0]}" if len(loc) > 1 else ""
 
 
-def _known_keys(loc: Loc) -> str:
-    section = SECTIONS.get(str(loc[0]), File) if len(loc) > 1 else File
+def _known_keys(loc: Loc, shape: Shape[Any]) -> str:
+    root, sections = shape.root, shape.sections
+    section = sections.get(str(loc[0]), root) if len(loc) > 1 else root
     keys, key = keys_of(section), str(loc[-1])
     similar = get_close_matches(key.lower(), keys, n=1)
-    homes = [name for name, other in SECTIONS.items() if key in keys_of(other)] if section is File else []
+    homes = [name for name, other in sections.items() if key in keys_of(other)] if section is root else []
     if similar:
         return f"did you mean {similar[0]}?"
     if len(homes) == 1:

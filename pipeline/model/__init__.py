@@ -12,12 +12,13 @@ registry are pydantic models, because they may come from anyone; all others are 
 
 from pipeline.model.basis import Basis
 from pipeline.model.cells import (
+    KINDS,
     Base,
     Budget,
     Cell,
     JustifiedRequirement,
+    Kind,
     Matrix,
-    Policy,
     Pruned,
     Spec,
     Trim,
@@ -38,7 +39,7 @@ from pipeline.model.certificates import (
     UntrustedText,
     WaivedFinding,
 )
-from pipeline.model.decisions import Decision, Publication
+from pipeline.model.decisions import Acceptance, Decision, Publication
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
@@ -47,6 +48,7 @@ from pipeline.model.hashes import canonical, key_of
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
+from pipeline.model.policies import Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     ANSWERS,
@@ -67,6 +69,7 @@ from pipeline.model.records import (
     Result,
     Trial,
     checks_of,
+    checks_of_kind,
     versions_of,
 )
 from pipeline.model.references import Digest, ImageRef, Repository, TagRef
@@ -103,6 +106,7 @@ __all__ = [
     "FIRST_CHECKS",
     "FIRST_RULES",
     "KEPT",
+    "KINDS",
     "LOOPBACK",
     "MAX_ATTEMPTS",
     "MAX_FACTS",
@@ -119,6 +123,7 @@ __all__ = [
     "USER_TEST",
     "VARIANT_INDEX",
     "VLLM_INDEX",
+    "Acceptance",
     "Attempt",
     "Attestations",
     "Base",
@@ -152,6 +157,7 @@ __all__ = [
     "ImageTarget",
     "JustifiedRequirement",
     "Key",
+    "Kind",
     "LayerSize",
     "Level",
     "LibraryReach",
@@ -165,6 +171,7 @@ __all__ = [
     "PartName",
     "Pin",
     "Policy",
+    "Presence",
     "Proof",
     "Pruned",
     "Publication",
@@ -185,6 +192,7 @@ __all__ = [
     "Scope",
     "Severity",
     "Sha",
+    "Signer",
     "Sizes",
     "Spec",
     "Stage",
@@ -201,6 +209,7 @@ __all__ = [
     "canonical",
     "certifies",
     "checks_of",
+    "checks_of_kind",
     "index_of",
     "is_users",
     "key_of",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pipeline.model.platforms import AMD64, MACHINES
 from pipeline.model.systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date
     from pathlib import Path
 
+    from pipeline.model.policies import Policy
     from pipeline.model.references import ImageRef, Repository
     from pipeline.model.rule_families import RuleName
     from pipeline.model.verdicts import Finding
+
+
+Kind = Literal["vllm-cuda", "vllm-cpu", "torch-cuda", "torch-cpu"]
+"""What cells are alike by: whether there is vLLM's server to ask, and whether a GPU runs it."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +50,13 @@ class Cell:
     def needs_gpu(self) -> bool:
         """Whether only a GPU can prove it."""
         return self.cuda != "cpu"
+
+    @property
+    def kind(self) -> Kind:
+        """What it has in common with others of which the same is asked."""
+        if self.vllm:
+            return "vllm-cuda" if self.needs_gpu else "vllm-cpu"
+        return "torch-cuda" if self.needs_gpu else "torch-cpu"
 
     @property
     def cuda_version(self) -> str | None:
@@ -158,27 +170,6 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What the gate requires of a record today. It is in no key: a new policy voids no proof.
-
-    ``required`` are the checks that must have passed: where it names none, all that were there on the
-    first day and all that the record's own day had, without those that are ``left_out`` of the cell (by its
-    id), and those that may be impossible and were not run. ``at_least`` maps checks and families of rules to
-    the oldest version that counts; without one, any does. ``speed_ratio`` is how many times slower an image
-    may be than the one that carries the cell's channel; without one, speed is not asked for.
-    """
-
-    required: tuple[str, ...] = ()
-    signers: tuple[Path, ...] = ()
-    max_age_days: int = 90
-    accept_flaky: bool = False
-    at_least: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    moves: Literal["forward", "never"] = "forward"
-    speed_ratio: float | None = None
-
-
-@dataclass(frozen=True)
 class Pruned:
     """A combination of the axes that becomes no cell, and why.
 
@@ -203,7 +194,9 @@ class Matrix:
     ``tags`` are templates over a cell's words: each adds one channel to every cell. ``gpu_memory`` is that
     of a spec for what is no cell: an environment on this machine. ``tests`` is the folder of the user's own
     tests, if there is one; ``prompts`` are files with the answers of ``model``. ``attempts`` are how often a
-    proof is tried in all, while the machine fails.
+    proof is tried in all, while the machine fails. ``signers`` are the files of the public keys that count;
+    this machine's own counts where none is named. ``moves`` says whether a channel may leave an image for a
+    newer one, and ``speed_ratio`` how many times slower that may be; without one, speed is not asked for.
     """
 
     path: Path
@@ -220,6 +213,9 @@ class Matrix:
     gpu_memory: float = 0.9
     tags: tuple[str, ...] = ()
     pruned: tuple[Pruned, ...] = ()
+    signers: tuple[Path, ...] = ()
+    moves: Literal["forward", "never"] = "forward"
+    speed_ratio: float | None = None
 
     @property
     def cells(self) -> tuple[Cell, ...]:

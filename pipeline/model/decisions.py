@@ -1,15 +1,17 @@
-"""The gate's decision on an image, and what a publication did."""
+"""The gates' decisions on an image, and what a publication did."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.model.cells import Cell
     from pipeline.model.reasons import Reason
-    from pipeline.model.references import ImageRef
-    from pipeline.model.statements import Certified, Proof, Rehearsed
+    from pipeline.model.references import Digest, ImageRef, TagRef
+    from pipeline.model.statements import Certified, Proof, Rehearsed, Statement
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,35 @@ class Decision:
     def allowed(self) -> bool:
         """True if there is a proof and no reason against it."""
         return self.proof is not None and not self.reasons
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Whether an image may be deployed, by these proofs and this certificate; if not, every reason.
+
+    ``asked`` is the reference that was given, ``image`` what it named when it was looked at; None where it
+    names nothing. ``policy`` is the digest of the policy. ``proofs`` begins with the newest that the policy
+    accepts; of an image for GPUs it has one for each architecture that is asked for. ``tag`` is that of the
+    publication, where there is one. ``names`` are what the policy calls its signers, by the keys'
+    fingerprints. ``statements`` are all that count of what lies beside the image, for and against it;
+    ``rejected`` has the others, each with the reason.
+    """
+
+    asked: ImageRef | TagRef
+    image: ImageRef | None
+    policy: Digest
+    reasons: tuple[Reason, ...]
+    proofs: tuple[Proof, ...] = ()
+    certified: Certified | None = None
+    tag: str = ""
+    rejected: tuple[Reason, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """True if there is a proof, and a certificate, and no reason against them."""
+        return bool(self.proofs) and self.certified is not None and not self.reasons
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ def to_json(value: Any) -> Any:
         return {"id": value.id, **asdict(value)}
     if hasattr(value, "__dataclass_fields__"):
         return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, frozenset):
+        return sorted(to_json(item) for item in value)
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, dict):

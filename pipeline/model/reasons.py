@@ -35,7 +35,7 @@ class ReasonCode(StrEnum):
     # The gate, about the certificate.
     NO_CERTIFICATE = (
         "no-certificate",
-        "No certificate of this image was judged by today's exceptions, expectations and least versions.",
+        "No certificate of this image counts: by the signers, rules, exceptions and expectations of today.",
     )
     CERTIFICATE_REFUSED = "certificate-refused", "The certificate has an error."
     EXCEPTION_ENDED = (
@@ -66,7 +66,7 @@ class ReasonCode(StrEnum):
         "statement-missing",
         "An attestation that others name is gone; it may have been a failure.",
     )
-    OLD_CHECK = "old-check", "A check is of an older version than `verify: at_least:` requires."
+    OLD_CHECK = "old-check", "A check is of an older version than `at_least:` of the policy requires."
     OTHER_MODEL = "other-model", "The record is by another test model than today's."
     OTHER_TESTS = (
         "other-tests",
@@ -80,12 +80,27 @@ class ReasonCode(StrEnum):
     )
     SUPERSEDED = "superseded", "The same image failed later."
 
+    # The gate before a deployment, by a policy alone.
+    NO_IMAGE = "no-image", "The registry has no such tag or digest."
+    REPOSITORY_UNNAMED = (
+        "repository-unnamed",
+        "The image, or its proof, is of a repository that the policy does not name.",
+    )
+    UNPUBLISHED = "unpublished", "No tag of a publication names the image, and the policy asks for one there."
+    ARCHITECTURE_UNPROVEN = (
+        "architecture-unproven",
+        "No proof that the policy accepts was made on a GPU of an architecture that it asks for.",
+    )
+    ATTEMPTS = "attempts", "It passed after more attempts than the policy allows."
+    UNKNOWN_KIND = "unknown-kind", "The proof is of a cell that this version cannot read."
+
     # Attestations that count for nothing.
     RECORD_MALFORMED = "record-malformed", "The bundle cannot be read, or contradicts itself."
     RECORD_MISSING = "record-missing", "The referrer is listed but not in the registry."
     RECORD_SUBJECT = "record-subject", "It is about another image than the one it is attached to."
     RECORD_TYPE = "record-type", "It is a statement or a predicate of a type that is not ours."
     RECORD_UNTRUSTED = "record-untrusted", "No trusted key has signed it."
+    RECORD_OUT_OF_TERM = "record-out-of-term", "Its signer's key did not count on the day of the statement."
     LIST_FOREIGN = "list-foreign", "The tag under which a list of referrers belongs holds something else."
 
     # Publication, and the tags in the destination.

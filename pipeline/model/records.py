@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pipeline.model.basis import Basis
-from pipeline.model.cells import Cell  # noqa: TC001 - pydantic reads it
+from pipeline.model.cells import Cell, Kind  # noqa: TC001 - pydantic reads it
 from pipeline.model.diagnoses import Diagnosis  # noqa: TC001 - pydantic reads it
 from pipeline.model.expectations import Expectations  # noqa: TC001 - pydantic reads it
 from pipeline.model.frozen import BoundedText, Frozen, Key, Sha
@@ -70,12 +70,17 @@ _OF_A_GPU = {"device"}
 
 
 def checks_of(cell: Cell) -> tuple[CheckName, ...]:
-    """The checks of a cell of this kind, in the order in which they run.
+    """The checks of a cell of this kind, in the order in which they run."""
+    return checks_of_kind(cell.kind)
+
+
+def checks_of_kind(kind: Kind) -> tuple[CheckName, ...]:
+    """The checks of all cells of a kind, in the order in which they run.
 
     Where there is no server to ask, PyTorch itself has to be ``correct``, in a ``batch`` too.
     """
-    of_others = _OF_PYTORCH_ALONE if cell.vllm else _OF_A_SERVER | _OF_MODES
-    if not cell.needs_gpu:
+    of_others = _OF_PYTORCH_ALONE if kind.startswith("vllm") else _OF_A_SERVER | _OF_MODES
+    if kind.endswith("cpu"):
         of_others = of_others | _OF_A_GPU
     return tuple(name for name in CHECKS if name not in of_others)
 

@@ -119,6 +119,14 @@ class TagRef:
         if not _TAG.fullmatch(self.tag):
             raise ValueError(f"'{shown(self.tag)}' is no tag: up to 128 of A-Z a-z 0-9 . _ -")
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``host/path:tag``. Raises ValueError for anything else."""
+        name, colon, tag = text.rpartition(":")
+        if not colon or "/" in tag:
+            raise ValueError(f"'{shown(text)}' names no tag: write host/path:tag")
+        return cls(Repository.parse(name), tag)
+
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}"
 

@@ -38,6 +38,11 @@ class Proof:
     links: Links = field(default=Links())
 
     @property
+    def day(self) -> str:
+        """The day on which it was made, as its signer says: "2026-11-20"."""
+        return self.record.finished[:10]
+
+    @property
     def subject(self) -> Digest:
         """The image that it is about."""
         return Digest(self.record.digest)
@@ -63,6 +68,11 @@ class Certified:
     links: Links = field(default=Links())
 
     @property
+    def day(self) -> str:
+        """The day on which it was made, as its signer says: "2026-11-20"."""
+        return self.certificate.created[:10]
+
+    @property
     def subject(self) -> Digest:
         """The image that it is about."""
         return Digest(self.certificate.digest)
@@ -81,6 +91,11 @@ class Rehearsed:
     signer: str
     manifest: Digest
     links: Links = field(default=Links())
+
+    @property
+    def day(self) -> str:
+        """The day on which it was made, as its signer says: "2026-11-20"."""
+        return self.rehearsal.finished[:10]
 
     @property
     def subject(self) -> Digest:
@@ -102,7 +117,8 @@ class Attestations:
     """What lies beside an image, the newest first; why anything else there counts for nothing; what is gone.
 
     ``missing`` are statements that others name as seen before them, and that are not there any more.
-    ``unlisted`` are statements that the lists lack by which other programs find them.
+    ``unlisted`` are statements that the lists lack by which other programs find them. ``strangers`` are the
+    keys that statements name as their signers' which none of ours signed; nobody vouches for that.
     """
 
     proofs: tuple[Proof, ...] = ()
@@ -111,6 +127,7 @@ class Attestations:
     missing: tuple[Digest, ...] = ()
     unlisted: tuple[Digest, ...] = ()
     rehearsals: tuple[Rehearsed, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     @property
     def statements(self) -> tuple[Statement, ...]:

@@ -5,6 +5,7 @@
     observing    what lock files, registry and gate say of a cell
     services     what the stages work with: registry, engine, key, caches, each opened when it is first used
     trusting     whose signatures count here
+    deploying    what a policy says of an image, for whoever deploys it
     identifying  what images really are;  audits: their certificates;  doctor: what this host can do
     gpu_day      everything that only a GPU can show
 

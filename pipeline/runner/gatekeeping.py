@@ -61,13 +61,14 @@ class CellGate(MatrixGate):
             inputs=audit.inputs_of(self.image.ref.digest, self.expectations, spec.waivers),
             now=datetime.now(UTC),
             before=self.before,
+            speed_ratio=self.services.matrix.speed_ratio,
         )
 
     @cached_property
     def before(self) -> tuple[Proof, ...]:
         """The proofs of what carries the cell's channel in the destination, where its speed is asked for."""
         services, channel = self.services, self.spec.cell.id
-        if services.matrix.policy.speed_ratio is None:
+        if services.matrix.speed_ratio is None:
             return ()
         digest = publish.named(services.destination, (channel,)).get(channel)
         if digest is None or digest == self.image.ref.digest:

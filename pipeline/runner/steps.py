@@ -201,7 +201,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         services.staging,
         services.destination,
         state.channels,
-        moves=services.matrix.policy.moves,
+        moves=services.matrix.moves,
         evidence=services.evidence,
         gate=gate,
         on_step=progress,

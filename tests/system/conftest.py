@@ -30,14 +30,13 @@ from pipeline.model import (
     Decision,
     Digest,
     Image,
-    Policy,
     Proof,
     Record,
     Repository,
 )
 from pipeline.stages import attest
 from pipeline.stages.gate import decide, holds
-from tests.builders import CPU_CELL, INPUTS, MODEL, certificate, now, record
+from tests.builders import CPU_CELL, INPUTS, MODEL, certificate, now, policy, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.formats import dsse
 
-POLICY = Policy(required=("serve",))
+POLICY = policy("serve")
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -17,7 +17,6 @@ import httpx
 
 from pipeline.adapters.registry.origins import MAX_URL_CHARACTERS, Origin, parse
 from pipeline.adapters.registry.responses import ELSEWHERE, LOG_IN, NO_DETOUR, Response, error_for
-from pipeline.adapters.web.deadline import Deadline
 from pipeline.model import PROJECT, shown
 from pipeline.model.errors import RegistryError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.adapters.registry.transport import Transport
+    from pipeline.adapters.web.deadline import Bounds
     from pipeline.model import Repository
 
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s",]+))')
@@ -69,10 +69,11 @@ class Challenge:
 class Authorizer:
     """Our authorization for one repository, and for another of the same registry that is read from."""
 
-    def __init__(self, repository: Repository, home: Origin, transport: Transport) -> None:
+    def __init__(self, repository: Repository, home: Origin, transport: Transport, bounds: Bounds) -> None:
         self.repository = repository
         self.home = home
         self._transport = transport
+        self._bounds = bounds
         self._authorizations = _authorizations(home)
 
     def header(self, source: Repository | None = None) -> dict[str, str]:
@@ -146,7 +147,7 @@ class Authorizer:
         return self._send("GET", realm.copy_set_param("service", service), credentials.basic, None)
 
     def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Response:
-        with self._transport.open(method, url, headers, body, Deadline()) as opened:
+        with self._transport.open(method, url, headers, body, self._bounds.deadline()) as opened:
             return opened.read()
 
     def _credentials(self) -> Credentials:

@@ -19,7 +19,8 @@ class Registry(Contents):
     """One repository of one registry. Cheap to make: connections are shared by all of the same host.
 
     ``patience`` is the number of seconds for which one request is repeated while the registry is
-    away or busy. Every method raises RegistryError where we could not find out or could not write.
+    away or busy; ``bounds`` are for whoever has less time. Every method raises RegistryError where we
+    could not find out or could not write.
     """
 
     def referrers(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from pipeline.adapters.registry.responses import Response
+    from pipeline.adapters.web.deadline import Bounds
     from pipeline.formats.image_config import ImageConfig
 
 PAGE_ENTRIES = 1000
@@ -55,12 +56,15 @@ class Contents:
     """The manifests, blobs and tags of one repository. Connections are shared by all of the same host.
 
     ``patience`` is the number of seconds for which one request is repeated while the registry is
-    away or busy. Every method raises RegistryError where we could not find out or could not write.
+    away or busy; ``bounds`` are for whoever has no time for more. Every method raises RegistryError where we
+    could not find out or could not write.
     """
 
-    def __init__(self, repository: Repository, *, patience: float | None = None) -> None:
+    def __init__(
+        self, repository: Repository, *, patience: float | None = None, bounds: Bounds | None = None
+    ) -> None:
         self.repository = repository
-        self._session = Session(repository, patience)
+        self._session = Session(repository, patience, bounds)
         self.patience = self._session.retries.seconds
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -13,7 +14,7 @@ from pipeline.adapters.registry.auth import Authorizer
 from pipeline.adapters.registry.origins import Origin, endpoint, parse, resolve
 from pipeline.adapters.registry.responses import ELSEWHERE, LOG_IN, NO_DETOUR, error_for
 from pipeline.adapters.registry.transport import CHUNK, Transport
-from pipeline.adapters.web.deadline import LIST_SECONDS, Deadline
+from pipeline.adapters.web.deadline import LIST_SECONDS, Bounds
 from pipeline.adapters.web.retries import RetryPolicy, TransientError
 from pipeline.formats.oci import object_in
 from pipeline.model.errors import RegistryError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.registry.responses import Response
     from pipeline.adapters.registry.transport import OpenResponse
+    from pipeline.adapters.web.deadline import Deadline
     from pipeline.model import Digest, Repository
 
 T = TypeVar("T")
@@ -50,8 +52,9 @@ _LISTED = (200, 400, 404, 405, 501)
 class Session:
     """What is asked of one repository. Every method raises RegistryError where we could not find out."""
 
-    def __init__(self, repository: Repository, patience: float | None) -> None:
+    def __init__(self, repository: Repository, patience: float | None, bounds: Bounds | None = None) -> None:
         self.repository = repository
+        self._bounds = bounds or Bounds()
         default = PATIENCE_LOOPBACK if repository.is_loopback else PATIENCE
         self.retries = RetryPolicy(seconds=default if patience is None else patience)
         scheme = "http" if repository.is_loopback else "https"
@@ -59,7 +62,7 @@ class Session:
         root, self.home = parse(address, f"{repository}")
         self.root = str(root)
         self._transport = Transport(repository.host)
-        self._authorizer = Authorizer(repository, self.home, self._transport)
+        self._authorizer = Authorizer(repository, self.home, self._transport, self._bounds)
 
     def ask(
         self,
@@ -76,7 +79,7 @@ class Session:
     def retry(self, operation: Callable[[], T]) -> T:
         """The result of an operation that raises TransientError while the registry is busy or away."""
         try:
-            return self.retries.run(operation)
+            return replace(self.retries, seconds=min(self.retries.seconds, self._bounds.left)).run(operation)
         except TransientError as error:
             raise _final(error) from error
 
@@ -91,7 +94,7 @@ class Session:
         source: Repository | None = None,
     ) -> Response:
         """A response with one of the expected statuses, to one request; to two where it had to authorize."""
-        deadline = Deadline()
+        deadline = self._bounds.deadline()
         target = url if isinstance(url, httpx.URL) else parse(url, f"{self.repository}")[0]
 
         def send() -> Response:
@@ -155,7 +158,7 @@ class Session:
 
         They are not hashed here. More than one chunk beyond ``size`` never comes.
         """
-        deadline = Deadline()
+        deadline = self._bounds.deadline()
         start, attempt, began = 0, 0, time.monotonic()
         while start <= size:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,6 +26,23 @@ CONNECT_SECONDS = 10.0
 
 LIST_SECONDS = 300.0
 """For all pages of one list."""
+
+
+class Bounds:
+    """How long each request may take, without its body, and how long all of them together, from now on."""
+
+    def __init__(self, request: float = BASE_SECONDS, total: float = math.inf) -> None:
+        self._request = request
+        self._end = time.monotonic() + total
+
+    @property
+    def left(self) -> float:
+        """Seconds until all must have ended; none where they are over."""
+        return max(0.0, self._end - time.monotonic())
+
+    def deadline(self) -> Deadline:
+        """That of a request which begins now."""
+        return Deadline(min(self._request, self.left))
 
 
 class Deadline:

@@ -14,6 +14,7 @@ from pipeline.cli.commands import (
     gpu_day,
     lock,
     plan,
+    policy,
     publish,
     refresh,
     repair,
@@ -32,7 +33,8 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "find out what went wrong": (diagnose.COMMAND,),
     "make images": (lock.COMMAND, build.COMMAND),
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
-    "publish what is proven": (publish.COMMAND, gate.COMMAND, repair.COMMAND, report.COMMAND),
+    "publish what is proven": (publish.COMMAND, repair.COMMAND, report.COMMAND),
+    "deploy what is proven": (gate.COMMAND, policy.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }
 

@@ -17,7 +17,7 @@ the image is good.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.registry import Registry
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import Attestations, Digest, Statement
+    from pipeline.model import Attestations, Digest, Signer, Statement
 
 __all__ = [
     "ANY_IMAGE",
@@ -56,13 +56,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Evidence:
-    """The attestations of images that count for those who trust these keys (by fingerprint)."""
+    """The attestations of images that count for those who trust these keys (by fingerprint), within terms."""
 
     trusted: Mapping[str, PublicKey]
+    terms: Mapping[str, Sequence[Signer]] = field(default_factory=dict)
 
     def attestations_of(self, registry: Registry, digest: Digest) -> Attestations:
         """The attestations of an image. Raises RegistryError where the registry does not answer."""
-        return attestations_of(registry, digest, self.trusted)
+        return attestations_of(registry, digest, self.trusted, self.terms)
 
     def copy(
         self,

@@ -7,7 +7,8 @@ versions of cosign look for it. Nothing there is trusted: what is wrong with an 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Descriptor, Registry
     from pipeline.adapters.registry.referrers import Referrers, SharedList
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import ImageRef, Statement
+    from pipeline.model import ImageRef, Signer, Statement
 
 PARALLEL = 8
+
+NO_TERMS: Mapping[str, Sequence[Signer]] = MappingProxyType({})
+"""Of keys that count whenever they signed."""
 
 
 @dataclass(frozen=True)
@@ -77,30 +81,69 @@ def copy(statements: Sequence[Statement], source: Registry, destination: Registr
     complete_lists(destination, subject)
 
 
-def attestations_of(registry: Registry, digest: Digest, trusted: Mapping[str, PublicKey]) -> Attestations:
+def attestations_of(
+    registry: Registry,
+    digest: Digest,
+    trusted: Mapping[str, PublicKey],
+    terms: Mapping[str, Sequence[Signer]] = NO_TERMS,
+) -> Attestations:
     """The attestations of an image.
 
-    ``trusted`` maps fingerprints to the public keys whose statements count. Raises RegistryError where
-    the registry does not answer, or where there are more than are read; a statement that is broken or
-    forged is a reason.
+    ``trusted`` maps fingerprints to the public keys whose statements count, ``terms`` to when they do. Raises
+    RegistryError where the registry does not answer, or where there are more than are read; a statement that
+    is broken or forged is a reason.
     """
     referrers = registry.referrers(digest, BUNDLE)
     bundles = fetch_bundles(registry, referrers, digest)
-    attestations = [attestation_in(bundle, digest, trusted) for bundle in bundles]
+    found = attestations_in(bundles, digest, trusted, terms)
+    for_cosign = cosign_list(registry, digest) if found.statements else None
+    return replace(
+        found,
+        rejected=(*found.rejected, *_foreign(registry, digest, referrers, for_cosign)),
+        unlisted=_unlisted(
+            bundles, {statement.manifest for statement in found.statements}, referrers, for_cosign
+        ),
+    )
+
+
+def attestations_in(
+    bundles: Sequence[FetchedBundle],
+    subject: Digest,
+    trusted: Mapping[str, PublicKey],
+    terms: Mapping[str, Sequence[Signer]] = NO_TERMS,
+) -> Attestations:
+    """What these bundles say of an image, who signed the others, and which statements are gone."""
+    attestations = [_within(attestation_in(bundle, subject, trusted), subject, terms) for bundle in bundles]
     proofs = [proof for proof in attestations if isinstance(proof, Proof)]
     certificates = [certified for certified in attestations if isinstance(certified, Certified)]
     rehearsals = [rehearsed for rehearsed in attestations if isinstance(rehearsed, Rehearsed)]
-    statements: list[Statement] = [*proofs, *certificates, *rehearsals]
-    rejected = (reason for reason in attestations if isinstance(reason, Reason))
-    for_cosign = cosign_list(registry, digest) if statements else None
+    strange = (
+        dsse.key_named_in(bundle.body)
+        for bundle, found in zip(bundles, attestations, strict=True)
+        if isinstance(found, Reason) and found.code is ReasonCode.RECORD_UNTRUSTED
+    )
     return Attestations(
         tuple(sorted(proofs, key=lambda proof: proof.order, reverse=True)),
         tuple(sorted(certificates, key=lambda certified: certified.order, reverse=True)),
-        (*rejected, *_foreign(registry, digest, referrers, for_cosign)),
-        _missing(bundles, statements),
-        _unlisted(bundles, {statement.manifest for statement in statements}, referrers, for_cosign),
-        tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
+        tuple(reason for reason in attestations if isinstance(reason, Reason)),
+        missing=_missing(bundles, [*proofs, *certificates, *rehearsals]),
+        rehearsals=tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
+        strangers=tuple(dict.fromkeys(strange)),
     )
+
+
+def _within(
+    found: Statement | Reason, subject: Digest, terms: Mapping[str, Sequence[Signer]]
+) -> Statement | Reason:
+    """A statement, unless its signer's key did not count on the day of it."""
+    if isinstance(found, Reason) or found.signer not in terms:
+        return found
+    entries = terms[found.signer]
+    if any(entry.covers(found.day) for entry in entries):
+        return found
+    bounds = " or ".join(f"{entry.name} {entry.term}" for entry in entries)
+    text = f"the record {found.manifest} is of {found.day}, and what {found.signer} signed counts as {bounds}"
+    return _reason(ReasonCode.RECORD_OUT_OF_TERM, text, subject)
 
 
 def read(

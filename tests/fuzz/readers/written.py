@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline import compat, matrix
 from pipeline.compat import explain
 from pipeline.compat.explain import question
+from pipeline.matrix import policy_file
 from pipeline.model import ImageRef, Lock, Pin
 from pipeline.stages import lock, pinned_model
 from pipeline.suite.user_tests import prompts
@@ -23,6 +24,16 @@ base: {suite: bookworm, refresh: "2026-11-20"}
 publish: {repository: 127.0.0.1:5000/a/b}
 budgets: [{cells: "*", compressed: 1.5 GiB}]
 exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
+"""
+
+POLICY = b"""\
+schema: 1
+repositories: {127.0.0.1:5000/a/b: published}
+signers: [{name: team, from: "2026-01-01", key: "-----BEGIN PUBLIC KEY-----"}]
+required: {vllm-cpu: [serve, correct]}
+at_least: {closure: 1}
+max_attempts: 3
+architectures: [sm_90]
 """
 
 CPU, SPEC = CPU_CELL, spec()
@@ -68,6 +79,7 @@ def read_reference(data: bytes, _: Path) -> object:
 READERS = (
     Reader("matrix", lambda data, place: matrix.load(put(place, "matrix.yaml", data)), (MATRIX,),
            (MATRIX.replace(b'"2.13.0"', b"2.13").replace(b'"3.11"', b"3.10"),)),
+    Reader("policy", lambda data, place: policy_file.read(put(place, "policy.yaml", data)), (POLICY,)),
     Reader("lock", read_lock, (LOCK,)),
     Reader("pinned model", read_pinned_model, (b"# model a/b\n" + b"a" * 64 + b"  config.json\n",)),
     Reader("prompts", read_prompts, (PROMPTS,)),

@@ -23,6 +23,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.compat import server_arguments
 from pipeline.model import PROJECT, Lock, Pin, Repository
 from pipeline.stages import lock
+from tests.needs import IN_CI
 from tests.system.conftest import registry_server
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
         ours = {line.split()[1] for line in lines if line.startswith(server.host)}
         subprocess.run(["docker", "image", "rm", "--force", *ours], capture_output=True, check=False)
-        if os.environ.get("CI") == "true":  # nobody else's build cache is in CI
+        if IN_CI:  # nobody else's build cache is in CI
             subprocess.run(["docker", "buildx", "prune", "--force"], capture_output=True, check=False)
 
 

@@ -283,8 +283,7 @@ def test_an_image_takes_no_channel_from_one_that_is_faster_than_the_matrix_allow
     rate: float, refused: bool, cell: Cell
 ) -> None:
     """Whoever asks is told: the plan, the publication, the gate before a deployment."""
-    policy = replace(cell.services.matrix.policy, speed_ratio=1.5)
-    cell.services.matrix = replace(cell.services.matrix, policy=policy)
+    cell.services.matrix = replace(cell.services.matrix, speed_ratio=1.5)
     other = replace(cell, image=replace(cell.image, ref=push(cell.destination, cell.spec.cell.id, {})))
     other.prove(cell.destination, checks=(*passed(checks_of(cell.spec.cell)), measured(100.0)))
     cell.prove(minutes=1, checks=(*passed(checks_of(cell.spec.cell)), measured(rate)))

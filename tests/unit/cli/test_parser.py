@@ -26,7 +26,7 @@ EXAMPLES = [(name, words) for name, command in COMMANDS.items() for words, _ in 
 
 def typed(words: str) -> list[str]:
     """The words of an example as the program gets them from a shell."""
-    return [word.replace("$IMAGE", IMAGE) for word in shlex.split(words.partition(" >>")[0])]
+    return [word.replace("$IMAGE", IMAGE) for word in shlex.split(words.partition(" >")[0])]
 
 
 def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:

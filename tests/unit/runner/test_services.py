@@ -103,7 +103,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
     model.mkdir()
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").touch()
-    matrix = Matrix(tmp_path / "matrix.yaml", (), HERE, HERE, (), Policy(()), model=str(model))
+    matrix = Matrix(tmp_path / "matrix.yaml", (), HERE, HERE, (), Policy(), model=str(model))
     return Services(Settings(matrix))
 
 

@@ -49,7 +49,7 @@ from tests.builders import (
 
 CELL, GPU_CELL, IMAGE = CPU_CELL, CUDA_CELL, builders.IMAGE
 HERE = REPOSITORY
-POLICY = Policy(required=("serve", "correct"))
+POLICY = builders.policy("serve", "correct")
 
 
 def proof(**changes: Any) -> Proof:
@@ -123,7 +123,7 @@ def test_one_thing_wrong_is_one_reason(changes: dict[str, Any], code: str) -> No
 
 def test_zero_checks_are_refused_even_where_none_is_required() -> None:
     """A suite that ran nothing proved nothing."""
-    assert codes(judge(proof(checks=()), policy=Policy(required=()))) == {"required-missing"}
+    assert codes(judge(proof(checks=()), policy=Policy())) == {"required-missing"}
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,14 @@ def test_what_counts_for_nothing_is_told_and_refuses_nothing() -> None:
     assert (decision.allowed, decision.rejected) == (True, (strange,))
 
 
+def test_statements_that_a_stranger_signed_are_named_with_their_key_where_nobody_else_signed() -> None:
+    """A machine without a key trusts nobody: "no proof" alone would say that nothing was ever tried."""
+    beside = Attestations(strangers=("'3f2a'",))
+    decision = decide(CELL, IMAGE, HERE, beside, policy=POLICY, basis=Basis(MODEL), inputs=INPUTS, now=NOW)
+    (text,) = (reason.text for reason in decision.reasons if reason.code == "no-proof")
+    assert text.endswith("; what lies beside it names as its signer '3f2a', whom nobody trusts here")
+
+
 # -- the tags that a digest has ---------------------------------------------------------------------
 
 
@@ -275,7 +283,7 @@ def judge_pytorch_alone(*names: str, required: tuple[str, ...] = CHECKS) -> Deci
     """What is said of a cell without vLLM whose record names these checks, all passed."""
     proven = proof(cell=PYTORCH_CELL.id, checks=tuple(map(check, names)), versions=dict.fromkeys(names, 1))
     image = replace(IMAGE, cell=PYTORCH_CELL)
-    return judge(proven, image=image, cell=PYTORCH_CELL, policy=Policy(required=required))
+    return judge(proven, image=image, cell=PYTORCH_CELL, policy=builders.policy(*required))
 
 
 def test_a_cell_without_a_server_is_not_refused_for_want_of_one() -> None:
@@ -294,7 +302,7 @@ def test_each_check_of_a_cell_without_a_server_is_required(missing: str) -> None
 def test_a_cell_with_vllm_is_not_asked_for_the_checks_of_another_kind() -> None:
     """Its own are enough."""
     proven = proof(checks=tuple(map(check, checks_of(CELL))))
-    assert judge(proven, policy=Policy(required=CHECKS)).allowed
+    assert judge(proven, policy=builders.policy(*CHECKS)).allowed
 
 
 def test_a_policy_that_speaks_of_servers_only_leaves_all_checks_required_where_there_is_none() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.model import Attestations, Basis, Decision, Digest, Image, Outcome, Policy, Proof, Result
+from pipeline.model import Attestations, Basis, Decision, Digest, Image, Outcome, Proof, Result
 from pipeline.model.speeds import FIRST_TOKEN, RATE_ALONE, RATE_TOGETHER, Speed
 from pipeline.stages.gate import decide
 from tests import builders
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OTHER = replace(IMAGE, ref=REPOSITORY.at(Digest.of(b"before")))
-POLICY = Policy(required=("serve",), speed_ratio=1.5)
 FACTS = {FIRST_TOKEN: 0.1, RATE_ALONE: 100.0, RATE_TOGETHER: 800.0}
 
 
@@ -29,17 +28,18 @@ def proof(of: Image = IMAGE, outcome: Outcome = Outcome.PASSED, **changes: Any) 
     return builders.proof(of, **{"checks": (check("serve"), measured), **changes})
 
 
-def judge(now: Proof, *before: Proof, policy: Policy = POLICY) -> Decision:
+def judge(now: Proof, *before: Proof, ratio: float | None = 1.5) -> Decision:
     return decide(
         CPU_CELL,
         IMAGE,
         REPOSITORY,
         Attestations((now,), (certified(IMAGE),)),
-        policy=policy,
+        policy=builders.policy("serve"),
         basis=Basis(MODEL),
         inputs=INPUTS,
         now=NOW,
         before=before,
+        speed_ratio=ratio,
     )
 
 
@@ -68,7 +68,7 @@ def test_an_image_that_is_as_fast_or_slower_by_what_is_allowed_is_not(value: flo
 
 def test_nothing_is_compared_unless_the_policy_says_so() -> None:
     slow = proof(medians={FIRST_TOKEN: 9.0})
-    assert judge(slow, proof(OTHER), policy=replace(POLICY, speed_ratio=None)).allowed
+    assert judge(slow, proof(OTHER), ratio=None).allowed
 
 
 def test_without_an_image_before_nothing_is_compared() -> None:

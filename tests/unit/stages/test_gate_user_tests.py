@@ -13,7 +13,7 @@ from tests.builders import CPU_CELL, IMAGE, INPUTS, MODEL, NOW, REPOSITORY, cert
 
 TESTS, OTHER = (f"sha256:{digit * 64}" for digit in "12")
 TODAY = Basis(MODEL, TESTS)
-POLICY = Policy(required=("serve",))
+POLICY = builders.policy("serve")
 NAME = "user:test_answers::test_it_greets[de]"
 
 
@@ -69,7 +69,7 @@ def test_a_test_that_was_skipped_is_asked_for_whatever_the_policy_requires(
     required: tuple[str, ...],
 ) -> None:
     """It was not run, and it is the user who wants it."""
-    decision = judge(proof(Outcome.NOT_RUN), policy=Policy(required=required))
+    decision = judge(proof(Outcome.NOT_RUN), policy=builders.policy(*required))
     text = next(reason.text for reason in decision.reasons if reason.code == "required-missing")
     assert NAME in text
 
@@ -79,12 +79,12 @@ def test_a_test_that_was_skipped_is_asked_for_whatever_the_policy_requires(
 )
 def test_a_test_that_the_matrix_leaves_out_is_not_asked_for(left_out: str) -> None:
     """By the name of its case, of its function, or of its file."""
-    policy = Policy(required=("serve",), left_out={CPU_CELL.id: frozenset({left_out})})
+    policy = builders.policy("serve", left_out={CPU_CELL.id: frozenset({left_out})})
     assert judge(proof(Outcome.NOT_RUN), policy=policy).allowed
 
 
 @pytest.mark.parametrize("other", ["user:test_answer", "user:test_answers::test_it", "answers", "serve"])
 def test_another_name_leaves_no_test_out(other: str) -> None:
     """Not one that only begins as it does."""
-    policy = Policy(required=("serve",), left_out={CPU_CELL.id: frozenset({other})})
+    policy = builders.policy("serve", left_out={CPU_CELL.id: frozenset({other})})
     assert codes(judge(proof(Outcome.NOT_RUN), policy=policy)) == ["required-missing"]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.model import FIRST_CHECKS, FIRST_RULES, Attestations, Check, Outcome, Policy, checks_of
-from pipeline.stages import gate
-from pipeline.stages.gate import holds
-from tests.builders import NOW, certified, passed, rfc3339
+from pipeline.stages.gate import holds, requirements
+from tests.builders import NOW, certified, passed, policy, rfc3339
 from tests.unit.stages.test_gate import CELL, HERE, IMAGE, codes, judge, proof
 
 if TYPE_CHECKING:
@@ -146,13 +145,13 @@ def test_what_the_policy_leaves_out_of_a_cell_is_not_asked_of_it() -> None:
 def test_what_may_be_impossible_is_required_where_the_policy_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate, "OPTIONAL", frozenset({"batch"}))
+    monkeypatch.setattr(requirements, "OPTIONAL", frozenset({"batch"}))
     assert judge(not_run("batch"), policy=ALL).allowed
-    assert codes(judge(not_run("batch"), policy=Policy(required=("batch",)))) == {"required-missing"}
+    assert codes(judge(not_run("batch"), policy=policy("batch"))) == {"required-missing"}
 
 
 def test_a_check_that_may_be_impossible_and_failed_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "OPTIONAL", frozenset({"batch"}))
+    monkeypatch.setattr(requirements, "OPTIONAL", frozenset({"batch"}))
     rest = [check for check in passed(EVERY) if check.name != "batch"]
     failed = Check(name="batch", outcome=Outcome.FAILED, seconds=0, seen="wrong")
     tried = proof(checks=(*rest, failed), versions=dict.fromkeys(EVERY, 1))

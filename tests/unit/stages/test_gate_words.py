@@ -17,7 +17,6 @@ from pipeline.model import (
     Digest,
     ImageFinding,
     Outcome,
-    Policy,
     Proof,
     Reason,
     ReasonCode,
@@ -26,7 +25,7 @@ from pipeline.model import (
     WaivedFinding,
 )
 from pipeline.stages.gate import MAX_ERRORS, MAX_NAMED, holds
-from tests.builders import LOCK, MODEL, NOW, certified, check, rfc3339
+from tests.builders import LOCK, MODEL, NOW, certified, check, policy, rfc3339
 from tests.unit.stages.test_gate import (
     CELL,
     GPU_CELL,
@@ -45,7 +44,7 @@ OTHER = f"sha256:{'e' * 64}"
 ONE_MINUTE_AGO, FIRST = rfc3339(NOW - timedelta(minutes=1)), rfc3339(NOW - timedelta(minutes=4))
 
 
-THREE_DAYS = Policy(required=("serve",), max_age_days=3)
+THREE_DAYS = policy("serve", max_age_days=3)
 TWO_FAILED = (check("serve", Outcome.FAILED), check("chat", Outcome.FAILED))
 
 
@@ -191,9 +190,7 @@ SAID: list[tuple[Callable[[], Decision], str, str, str]] = [
         VERIFY,
     ),
     (
-        lambda: judge(
-            proof(), policy=Policy(required=("serve",), max_age_days=3), now=NOW + timedelta(days=4)
-        ),
+        lambda: judge(proof(), policy=THREE_DAYS, now=NOW + timedelta(days=4)),
         "stale",
         f"{CELL.id}: tested at {ONE_MINUTE_AGO}, more than 3 days ago",
         VERIFY,

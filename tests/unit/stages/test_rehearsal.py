@@ -14,7 +14,6 @@ from pipeline.model import (
     Decision,
     Goal,
     Outcome,
-    Policy,
     Proof,
     Reason,
     ReasonCode,
@@ -45,7 +44,7 @@ def proof(finished: str = builders.FINISHED) -> Proof:
 def judged(*rehearsals: Rehearsed, proofs: tuple[Proof, ...] = ()) -> Decision:
     """What the gate decides of the image with these beside it."""
     beside = Attestations(proofs, (certified(IMAGE),), rehearsals=rehearsals)
-    policy = Policy(required=("serve",))
+    policy = builders.policy("serve")
     return gate.decide(
         CUDA_CELL, IMAGE, REPOSITORY, beside, policy=policy, basis=Basis(MODEL), inputs=INPUTS, now=NOW
     )

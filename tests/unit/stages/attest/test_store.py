@@ -212,7 +212,8 @@ def test_what_a_stranger_signed_is_a_reason(staging: Registry) -> None:
     hint = ascii(dsse.fingerprint(STRANGER.public_key()))[:80]
     text = f"is not signed by a key that is trusted here; it names {hint} as its key"
     assert attestations(staging) == Attestations(
-        rejected=(Reason(ReasonCode.RECORD_UNTRUSTED, f"the record {digest} {text}", AGAIN),)
+        rejected=(Reason(ReasonCode.RECORD_UNTRUSTED, f"the record {digest} {text}", AGAIN),),
+        strangers=(hint,),
     )
 
 

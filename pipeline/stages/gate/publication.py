@@ -1,7 +1,4 @@
-"""May this digest carry a tag? A pure function of what was recorded and of today's policy.
-
-It names every reason against it, not only the first. Nothing here reads a clock, a file or a registry.
-"""
+"""May this candidate be published? By what was recorded of it, today's inputs and today's policy."""
 
 from __future__ import annotations
 
@@ -9,11 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.model import (
-    FIRST,
-    FIRST_CHECKS,
-    FIRST_RULES,
-    OPTIONAL,
-    RULE_NAMES,
     Decision,
     Image,
     Outcome,
@@ -21,11 +13,17 @@ from pipeline.model import (
     ReasonCode,
     Result,
     Severity,
-    checks_of,
-    is_users,
-    leaving_out,
 )
 from pipeline.model.speeds import slower
+from pipeline.stages.gate.requirements import (
+    CLOCK_SKEW,
+    MAX_ERRORS,
+    MAX_NAMED,
+    old_checks,
+    old_rules,
+    required_checks,
+    signed_by_others,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
         Attestations,
         Basis,
         Cell,
-        Certificate,
         Certified,
         Digest,
         Host,
@@ -44,15 +41,6 @@ if TYPE_CHECKING:
         Rehearsed,
         Repository,
     )
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far ahead of ours the clock of a machine that made a record may be."""
-
-MAX_ERRORS = 10
-"""Errors of a certificate that a refusal names."""
-
-MAX_NAMED = 10
-"""Statements that count for nothing, or are gone, that a refusal names."""
 
 
 def decide(
@@ -66,6 +54,7 @@ def decide(
     inputs: str,
     now: datetime,
     before: Sequence[Proof] = (),
+    speed_ratio: float | None = None,
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
@@ -73,8 +62,8 @@ def decide(
     expected of this image today, ``now`` is aware of its time zone. The proof that decides is the newest that
     was made on today's basis by checks of the versions that the policy asks for, or else the newest; a later
     failure of the same image outweighs it, of a rehearsal too, and so does a statement that others name and
-    that is gone. A rehearsal that passed speaks for nothing. ``before`` are the proofs of the image that
-    carries the cell's channel: speed is compared with theirs, where the policy does.
+    that is gone. A rehearsal that passed speaks for nothing. ``speed_ratio`` is how many times slower it may
+    be than by ``before``, the proofs of what carries the cell's channel; without one, speed is not asked for.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     again = f"python -m pipeline build {cell.id}"
@@ -89,14 +78,14 @@ def decide(
     ]
     if chosen is None:
         text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
-        reasons.append(Reason(ReasonCode.NO_PROOF, text, remedy))
+        reasons.append(Reason(ReasonCode.NO_PROOF, f"{text}{signed_by_others(beside)}", remedy))
     else:
         record = chosen.record
         reasons += _identity_reasons(cell, image, repository, record, remedy)
         reasons += _result_reasons(cell, record, policy, remedy)
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
         reasons += _today_reasons(cell, record, policy, basis, now=now, remedy=remedy)
-        reasons += _speed_reasons(cell, record, before, policy, remedy)
+        reasons += _speed_reasons(cell, record, before, speed_ratio, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
     return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed)
 
@@ -142,7 +131,7 @@ def _chosen(
     todays = [
         proof
         for proof in about
-        if basis in (None, proof.record.basis) and not _old_checks(cell, proof.record, policy)
+        if basis in (None, proof.record.basis) and not old_checks(cell, proof.record, policy)
     ] or about
     return max(todays, key=lambda proof: proof.order, default=None)
 
@@ -167,20 +156,9 @@ def _current(
         for certified in certificates
         if (certified.certificate.inputs, certified.certificate.digest, certified.certificate.repository)
         == (inputs, str(image.ref.digest), str(repository))
-        and not _old_rules(certified.certificate, policy)
+        and not old_rules(certified.certificate, policy)
     ]
     return max(fitting, key=lambda certified: certified.order, default=None)
-
-
-def _old_rules(certificate: Certificate, policy: Policy) -> bool:
-    """Whether a family of rules is missing, or older than the policy asks for.
-
-    All are asked for that were there on the first day, and of later ones those that the policy names.
-    """
-    least = dict.fromkeys(FIRST_RULES, FIRST) | {
-        name: version for name, version in policy.at_least.items() if name in RULE_NAMES
-    }
-    return any(certificate.version_of(family) < version for family, version in least.items())
 
 
 def _file_reasons(
@@ -261,7 +239,7 @@ def _result_reasons(cell: Cell, record: Record, policy: Policy, remedy: str) -> 
         yield Reason(ReasonCode.NOT_PASSED, f"{cell.id}: the record of {record.finished} says FAILED", remedy)
     if failed:
         yield Reason(ReasonCode.CHECK_FAILED, f"{cell.id}: these checks failed: {', '.join(failed)}", remedy)
-    missing = [name for name in _required(cell, policy, record) if name not in passed]
+    missing = [name for name in required_checks(cell, policy, record) if name not in passed]
     if missing:
         text = f"{cell.id}: these required checks did not pass: {', '.join(missing)}"
         yield Reason(ReasonCode.REQUIRED_MISSING, text, remedy)
@@ -303,36 +281,11 @@ def _missing_reasons(cell: Cell, image: Image, missing: Sequence[Digest]) -> Ite
         yield Reason(ReasonCode.STATEMENT_MISSING, text, hint)
 
 
-def _required(cell: Cell, policy: Policy, record: Record) -> tuple[str, ...]:
-    """The checks that the policy names, of those that such a cell has, or else all; and the user's tests.
-
-    So nothing is refused for a server that it never had, and nothing gets through because the policy
-    speaks of servers only. All are those of the first day and those of the record's own: a check that came
-    later is asked of what is proven later. One that may be impossible and was is not among them, nor is
-    one, also of the user's, that the policy leaves out of the cell.
-    """
-    checks = checks_of(cell)
-    named = tuple(name for name in checks if name in policy.required)
-    first = (name for name in checks if name in FIRST_CHECKS)
-    impossible = OPTIONAL & frozenset(record.named(Outcome.NOT_RUN))
-    every = tuple(name for name in dict.fromkeys((*first, *record.versions)) if name not in impossible)
-    left_out = policy.left_out.get(cell.id, frozenset())
-    users = (check.name for check in record.checks if is_users(check.name))
-    asked = [name for name in (*(() if named else every), *users) if not leaving_out(name, left_out)]
-    return (*named, *asked)
-
-
-def _old_checks(cell: Cell, record: Record, policy: Policy) -> tuple[str, ...]:
-    """The checks of such a cell that were made in an older version than the policy asks for."""
-    named = (name for name in checks_of(cell) if name in policy.at_least)
-    return tuple(name for name in named if record.version_of(name) < policy.at_least[name])
-
-
 def _today_reasons(
     cell: Cell, record: Record, policy: Policy, basis: Basis | None, *, now: datetime, remedy: str
 ) -> Iterator[Reason]:
     """What has changed since the record was made."""
-    for name in _old_checks(cell, record, policy):
+    for name in old_checks(cell, record, policy):
         made = record.version_of(name)
         how = f"in version {made}" if made else "not at all"
         text = f"{record.cell}: {name} was tested {how}, `verify: at_least:` asks for {policy.at_least[name]}"
@@ -355,7 +308,7 @@ def _today_reasons(
 
 
 def _speed_reasons(
-    cell: Cell, record: Record, before: Sequence[Proof], policy: Policy, remedy: str
+    cell: Cell, record: Record, before: Sequence[Proof], speed_ratio: float | None, remedy: str
 ) -> Iterator[Reason]:
     """How much slower it is than the newest that passed of the other image, on such a host as this one's."""
     others = [
@@ -366,7 +319,7 @@ def _speed_reasons(
         and _class_of(proof.record.host) == _class_of(record.host)
     ]
     newest = max(others, key=lambda proof: proof.order, default=None)
-    if policy.speed_ratio is None or newest is None:
+    if speed_ratio is None or newest is None:
         return
     other, measured = newest.record, record.speeds
     for name, then in other.speeds.items():
@@ -374,10 +327,10 @@ def _speed_reasons(
         if now is None:
             text = f"{cell.id}: {name} was not measured; it was {then} in {other.digest}"
             yield Reason(ReasonCode.SLOWER, text, remedy)
-        elif (times := slower(name, now, then)) > policy.speed_ratio:
+        elif (times := slower(name, now, then)) > speed_ratio:
             text = (
                 f"{cell.id}: {name} is {now}, in {other.digest} it was {then}: "
-                f"at least {times:.2f} times slower, `verify: speed:` allows {policy.speed_ratio:g}"
+                f"at least {times:.2f} times slower, `verify: speed:` allows {speed_ratio:g}"
             )
             hint = f"{remedy} --fresh measures it again, on a host without other work"
             yield Reason(ReasonCode.SLOWER, text, hint)

@@ -1,0 +1,16 @@
+"""Two questions about one image, and a word for each. Pure: no clock, no file, no registry is read here.
+
+    publication   may this candidate be published: is it *allowed*, by the inputs, rules and model of today
+    deployment    has this digest a live proof that a policy *accepts*, by nothing but what lies beside it
+    requirements  what both ask of a record and of a certificate
+
+Each names every reason against an image, not only the first.
+"""
+
+from __future__ import annotations
+
+from pipeline.stages.gate.deployment import ANOTHER, accept, publication_tag, unnamed
+from pipeline.stages.gate.publication import decide, holds
+from pipeline.stages.gate.requirements import MAX_ERRORS, MAX_NAMED
+
+__all__ = ["ANOTHER", "MAX_ERRORS", "MAX_NAMED", "accept", "decide", "holds", "publication_tag", "unnamed"]
