@@ -67,8 +67,7 @@ def locate(name: str) -> Model:
             return model
     raise UsageError(
         f"'{shown(name)}' is neither a folder with a config.json and weights nor a model in {_cache()}",
-        hint=f"download it (`hf download {shown(name.partition('@')[0])}`), or name a folder beside the "
-        "matrix",
+        hint=f"download it first (`hf download {shown(name.partition('@')[0])}`), or name its folder",
     )
 
 
