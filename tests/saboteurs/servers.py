@@ -162,8 +162,15 @@ SERVERS = (
         edit(
             f"{_ENGINE}/output_processor.py",
             "            token_ids = self.detokenizer.output_token_ids\n",
-            "            shown = self.detokenizer.output_token_ids\n"
-            "            token_ids = [*shown[1:], *shown[-1:]]\n",
+            "            token_ids = self.detokenizer.output_token_ids\n"
+            "            token_ids = [*token_ids[1:], *token_ids[-1:]]\n",
+        )
+        + "\n"
+        + edit(
+            f"{_ENGINE}/output_processor.py",
+            "        logprobs = self.logprobs_processor.logprobs\n",
+            "        logprobs = self.logprobs_processor.logprobs\n"
+            "        logprobs = logprobs and not delta and [*logprobs[1:], *logprobs[-1:]] or logprobs\n",
         ),
     ),
     Saboteur(
