@@ -185,7 +185,9 @@ def tests(session: nox.Session) -> None:
     run(session, *without_network(session), *unit)
     cut = time.monotonic()
     system = (*pytest, "tests/system", "--durations=25", "--durations-min=1")
-    with beside(session, *system, "-m", "engine"):
+    with beside(session, *system, "-m", "engine"), tempfile.TemporaryDirectory() as leases:
+        Path(leases).chmod(0o1777)
+        session.env["TAGPROOF_LEASES"] = leases  # neither half waits until the other one's proofs are made
         run(session, *system, "-m", "not engine")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
     session.log("Seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in parts.items()))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FOLDERS = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 - it has to be one that every user of the machine knows
 """Where the files lie: in the first of these where every user may make some, and remove none of others."""
+VARIABLE = f"{PROJECT.upper()}_LEASES"
+"""Names another folder: who is told of it, and who is not, do not wait for each other."""
 _FOR_ALL = stat.S_ISVTX | stat.S_IWOTH
 _QUEUE = "queue"
 _POLL_SECONDS = 0.2
@@ -110,13 +112,15 @@ class _Queue:
 
 
 def _folder() -> Path:
-    for folder in FOLDERS:
+    own = os.environ.get(VARIABLE)
+    folders = (Path(own),) if own else FOLDERS
+    for folder in folders:
         with suppress(OSError):
             if folder.is_dir() and folder.stat().st_mode & _FOR_ALL == _FOR_ALL:
                 return folder
-    names = " nor ".join(map(str, FOLDERS))
+    names = " nor ".join(map(str, folders))
     what = f"this machine has no folder for locks: neither {names} is for every user"
-    raise MachineError(what, hint=f"mkdir -p {FOLDERS[0]} && chmod 1777 {FOLDERS[0]}")
+    raise MachineError(what, hint=f"mkdir -p {folders[0]} && chmod 1777 {folders[0]}")
 
 
 def _lock_some(paths: list[Path], count: int) -> ExitStack | None:

@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 
 Hold: TypeAlias = "Callable[..., subprocess.Popen[str]]"
 HOLDS = """
-import sys, time
-from pathlib import Path
+import sys
 from pipeline.adapters import leases
-leases.FOLDERS = (Path(sys.argv[1]),)
-resource = leases.Resource(sys.argv[2], sys.argv[2], int(sys.argv[3]))
-with leases.lease(resource, float(sys.argv[4]), waits=lambda _: print("waits", flush=True)):
+resource = leases.Resource(sys.argv[1], sys.argv[1], int(sys.argv[2]))
+with leases.lease(resource, float(sys.argv[3]), waits=lambda _: print("waits", flush=True)):
     print("has it", flush=True)
     sys.stdin.read()
 """
@@ -38,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "lock"
     place.mkdir()
     place.chmod(0o1777)
-    monkeypatch.setattr(leases, "FOLDERS", (place,))
+    monkeypatch.setenv(leases.VARIABLE, str(place))
     return place
 
 
@@ -48,7 +46,7 @@ def hold(folder: Path) -> Iterator[Hold]:
     started: list[subprocess.Popen[str]] = []
 
     def start(resource: leases.Resource, share: float = 1.0, *, waits: bool = False) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", HOLDS, str(folder), resource.name, str(resource.parts), str(share)]
+        command = [sys.executable, "-c", HOLDS, resource.name, str(resource.parts), str(share)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert _says(process, "waits" if waits else "has it")
@@ -123,6 +121,16 @@ def test_a_large_share_is_not_overtaken_by_small_ones(hold: Hold) -> None:
     assert not _is_free(gpu, 0.1, seconds=0.5)
     _end(small)
     assert _says(large, "has it")
+
+
+def test_who_is_told_of_another_folder_waits_for_nobody_in_this_one(
+    hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(CORES)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other").chmod(0o1777)
+    monkeypatch.setenv(leases.VARIABLE, str(tmp_path / "other"))
+    assert _is_free(CORES)
 
 
 def test_what_lies_in_place_of_a_lock_is_not_opened(folder: Path, tmp_path: Path) -> None:

@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 def _own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("lock")
     folder.chmod(0o1777)
-    monkeypatch.setattr(leases, "FOLDERS", (folder,))
+    monkeypatch.setenv(leases.VARIABLE, str(folder))
     return folder
