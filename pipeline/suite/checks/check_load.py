@@ -14,7 +14,6 @@ from pipeline.compat import server_arguments
 from pipeline.compat.server_arguments import SHUTDOWN_TIMEOUT
 from pipeline.formats import units
 from pipeline.formats.numbers import whole
-from pipeline.suite.answers import question
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
 from pipeline.suite.metrics import settle
 from pipeline.suite.serving import SERVED
@@ -37,7 +36,7 @@ Allocators keep some, and more once; a leak takes as much each time, and one of 
 STREAMS = 4
 """Answers that are streamed while the server is asked to end."""
 STREAM_SECONDS, LEAST_STREAMED = 4.0, 256
-"""How long each would take alone, and the tokens that it has at the least."""
+"""How long they would take, and the tokens that each has at the least."""
 _TOLD_SECONDS = 0.5
 """What it may take until the server is told to end: an answer that still runs then was not whole before."""
 _END_SECONDS = 10.0
@@ -125,11 +124,17 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
 
 
 def _long_enough(trial_run: Serving, server: LiveServer, seconds: float) -> int:
-    """Tokens of an answer that takes some seconds, by what a shorter one takes."""
+    """Tokens of answers that take some seconds together, by what shorter ones take once all is warm."""
+    took = min(_seconds_of_short_ones(trial_run, server) for _ in range(2))
+    return min(max(int(LEAST_STREAMED * seconds / took), LEAST_STREAMED), server.context() // 2)
+
+
+def _seconds_of_short_ones(trial_run: Serving, server: LiveServer) -> float:
+    """How long that many streams take at once, to their ends."""
     started = time.monotonic()
-    server.ask("an answer", question(trial_run.prompts[0], LEAST_STREAMED, ignore_eos=True))
-    each = (time.monotonic() - started) / LEAST_STREAMED
-    return min(max(int(seconds / each), LEAST_STREAMED), server.context() // 2)
+    for stream in [Stream(server, prompt, LEAST_STREAMED) for prompt in trial_run.prompts[:STREAMS]]:
+        stream.expect_whole(server.trial.answer_seconds)
+    return time.monotonic() - started
 
 
 def _await_refusal(server: LiveServer, seconds: float) -> str:

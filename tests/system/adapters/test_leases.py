@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hold(folder: Path) -> Iterator[Hold]:
+def hold(folder: Path) -> Iterator[Hold]:  # noqa: ARG001 - what it starts looks there
     """Starts a process that has a share of something until it is told to end; it is ended with the test."""
     started: list[subprocess.Popen[str]] = []
 
