@@ -31,7 +31,7 @@ LIST_SECONDS = 300.0
 class Bounds:
     """How long each request may take, without its body, and how long all of them together, from now on."""
 
-    def __init__(self, request: float = BASE_SECONDS, total: float = math.inf) -> None:
+    def __init__(self, request: float | None = None, total: float = math.inf) -> None:
         self._request = request
         self._end = time.monotonic() + total
 
@@ -42,7 +42,7 @@ class Bounds:
 
     def deadline(self) -> Deadline:
         """That of a request which begins now."""
-        return Deadline(min(self._request, self.left))
+        return Deadline(min(BASE_SECONDS if self._request is None else self._request, self.left))
 
 
 class Deadline:
