@@ -295,7 +295,7 @@ class Verify(Section):
     required: Annotated[tuple[CheckName, ...], Some] | None = None
     """The checks that must have passed; all unless they are named."""
     at_least: Annotated[dict[ProvenName, _Least], AfterValidator(_made_here)] = {}
-    """The oldest version of a check, or of a family of rules, that counts (`correct: 2`), or that of its day."""
+    """The oldest version of a check, or of a family of rules, that counts: `correct: 2`; else any does."""
     model: Plain | None = None
     """A model to prove with, not the tiny one: a folder, from this file's, or an id. `lock` pins it."""
     tests: Plain | None = None
