@@ -48,7 +48,7 @@ class Healthy:
     @cached_property
     def image(self) -> str:
         """Its reference; it is built if it is not there."""
-        self._pipeline("build", CELL, expected=(0,))
+        self._pipeline("build", CELL, expected=(0, 1))
         status = json.loads(self._pipeline("plan", CELL, "--json", expected=(0, 1)).stdout)
         return str(status["cells"][0]["image"]["ref"])
 

@@ -13,6 +13,7 @@ from pipeline.suite.answers import answer_of, expect_answers, expect_dtype, ques
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
 from pipeline.suite.metrics import preemptions, settle
 from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
+from pipeline.suite.streams import Stream
 
 if TYPE_CHECKING:
     from pipeline.suite.answers import Answer
@@ -74,11 +75,12 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     """More clients than the server takes wait or are told so, and it is as right afterwards as before.
 
     Among them are the longest prompts with the longest answers, clients that read slowly, and some that
-    vanish. Where this vLLM can bound its queue, what is beyond it is refused with 429 or 503.
+    vanish. Where this vLLM can bound its queue, what comes while that is full is refused with 429 or 503.
     """
     before = bounded_server.server.resident_bytes()
     seconds = 2 * bounded_server.trial.answer_seconds
     statuses = _ask_at_once(bounded_server, seconds)
+    statuses += _ask_when_full(trial_run, bounded_server, seconds)
     others = [Task(partial(_read_slowly, bounded_server)) for _ in range(SLOW)]
     others += [Task(partial(_vanish, bounded_server)) for _ in range(VANISHING)]
     statuses += _ask_at_once(bounded_server, seconds)
@@ -106,6 +108,22 @@ def _ask_at_once(server: LiveServer, seconds: float) -> Counter[int]:
     """How often each status was the answer to many requests at once."""
     asking = [Task(partial(_ask, server, number)) for number in range(ASKING)]
     return Counter(task.result(seconds, "an answer or a refusal") for task in asking)
+
+
+def _ask_when_full(trial_run: Serving, server: LiveServer, seconds: float) -> Counter[int]:
+    """The same while as many as it takes are answered, who are all answered to the end.
+
+    vLLM counts a request some time after it has looked whether there is room for it (check_admission in
+    vllm/v1/engine/async_llm.py): of many that come at the same moment all may be let in.
+    """
+    settle(server)
+    accepted = [Stream(server, prompt, LONG) for prompt in trial_run.prompts[:QUEUED]]
+    for stream in accepted:
+        stream.await_begin()
+    statuses = _ask_at_once(server, seconds)
+    for stream in accepted:
+        stream.expect_whole(seconds)
+    return statuses
 
 
 def _ask(server: LiveServer, number: int) -> int:
