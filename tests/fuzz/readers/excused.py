@@ -62,7 +62,6 @@ EXCUSED = {
             "suite.conftest:_check",
             "suite.user_tests.collect:main",
             "suite.conftest:_trial_of",
-            "suite.checks.check_load:_long_enough",
             "suite.checks.check_load:check_memory",
             "suite.rehearsing:_capability",
             "suite.device:expect_memory",
