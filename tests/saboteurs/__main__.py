@@ -34,7 +34,10 @@ def main() -> int:
     parser.add_argument("--repository", default=REPOSITORY, help=f"default: {REPOSITORY}")
     given = parser.parse_args()
     healthy = Healthy(given.repository)
-    wrong = [name for name, is_right in tried(healthy, given.names, given.times) if not is_right]
+    try:
+        wrong = [name for name, is_right in tried(healthy, given.names, given.times) if not is_right]
+    finally:
+        healthy.release()
     sys.stdout.write(f"not as it should be: {', '.join(wrong) or 'none'}\n")
     return 1 if wrong else 0
 

@@ -52,6 +52,11 @@ class Healthy:
         status = json.loads(self._pipeline("plan", CELL, "--json", expected=(0, 1)).stdout)
         return str(status["cells"][0]["image"]["ref"])
 
+    def release(self) -> None:
+        """Remove it from the engine, if it was ever asked for: the registry has it."""
+        if "image" in self.__dict__:
+            removed(self.image)
+
     @cached_property
     def measured(self) -> Mapping[str, Check]:
         """Its speed and its memory, under the conditions of a saboteur's."""
