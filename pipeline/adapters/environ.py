@@ -49,6 +49,9 @@ ENGINE = (
 MODELS = ("HF_HOME", "HF_HUB_CACHE")
 """For the suite: where downloaded models lie."""
 
+LEASES = (f"{PROJECT.upper()}_LEASES",)
+"""For the suite: where this machine's leases lie, if not where they do by default."""
+
 DEVICES = (
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "CC", "CXX", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline.adapters import files
+from pipeline.adapters import environ, files
 from pipeline.model import PROJECT
 from pipeline.model.errors import MachineError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOLDERS = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 - it has to be one that every user of the machine knows
 """Where the files lie: in the first of these where every user may make some, and remove none of others."""
-VARIABLE = f"{PROJECT.upper()}_LEASES"
+(VARIABLE,) = environ.LEASES
 """Names another folder: who is told of it, and who is not, do not wait for each other."""
 _FOR_ALL = stat.S_ISVTX | stat.S_IWOTH
 _QUEUE = "queue"

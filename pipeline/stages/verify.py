@@ -247,7 +247,7 @@ def _command(trial: Trial, folder: Path, results: Path, log: Path, *, has_users:
 
 def _environ(trial: Trial) -> dict[str, str]:
     """What the suite needs to reach what it tries; an environment on this machine can read all of it."""
-    kinds = [environ.HOME, environ.MODELS, environ.DEVICES]
+    kinds = [environ.HOME, environ.MODELS, environ.DEVICES, environ.LEASES]
     if isinstance(trial.target, ImageTarget):
         kinds += [environ.NETWORK, environ.LOGINS, environ.ENGINE]
     ours = [str(Path(suite.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]

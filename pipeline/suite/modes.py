@@ -57,10 +57,16 @@ _REFUSALS = {
         (r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of FP8"),
     ),
     "int8": ((r"Int8 not supported on SM\d+", "vLLM has no kernels of INT8 for this GPU"),),
+    "multimodal": (
+        (
+            r"requires the Torchvision library",
+            "Transformers prepares pictures by torchvision, which is absent",
+        ),
+    ),
     "gptq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of GPTQ"),),
     "awq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of AWQ"),),
 }
-"""How vLLM refuses a job for want of hardware, and what that means. All other errors are failures."""
+"""How a job is refused for want of hardware or of a package, and what that means. All else are failures."""
 
 
 class Generated(Frozen):

@@ -29,8 +29,10 @@ SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""
 SHORT, LONG = 4, 640
 """Tokens of an answer that joins, and of the one that it joins."""
+_LENGTHS = (*[STEPS] * 5, 4 * STEPS, 16 * STEPS)
+"""Tokens of answers that are asked for together, until some ran together: short ones end too soon to meet."""
 _ROUNDS = 10
-"""How often prompts are sent together before the check fails because none ran together."""
+"""How often a short answer is asked for beside a long one, which is twice as long after every third time."""
 
 
 def check_batch(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
@@ -42,33 +44,39 @@ def check_batch(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
     The engine's count of steps shows that they ran together: alone, each token takes a step of its own. A
     gauge of running requests would have to be read at the right moment, and a busy server answers late.
     On a machine with few cores, requests that were sent together may still be processed one by one, so they
-    are sent again, a few times, until some ran together.
+    are sent again, a few times, at last for longer answers, until some ran together.
 
     A pass does not say how many requests the server bears, or how much faster it is for all of them together.
     """
-    started = time.monotonic()
-    alone = [
-        answer_of(healthy_server.ask("an answer", _long_question(prompt)).choices[0])
-        for prompt in trial_run.prompts
-    ]
-    note("seconds-one-by-one", f"{time.monotonic() - started:.2f}")
-    for _ in range(_ROUNDS):
+    alone: dict[int, list[Answer]] = {}
+    for length in _LENGTHS:
         started = time.monotonic()
-        tokens, steps = _ask_together(trial_run, healthy_server, alone)
+        if length not in alone:
+            alone[length] = _ask_one_by_one(trial_run, healthy_server, length)
+            note("seconds-one-by-one", f"{time.monotonic() - started:.2f}")
+            started = time.monotonic()
+        tokens, steps = _ask_together(trial_run, healthy_server, alone[length], length)
         if steps < SHARED * tokens:
             break
     note("seconds-together", f"{time.monotonic() - started:.2f}")
     expect_that(
         "requests running together, several tokens in a step",
         steps < SHARED * tokens,
-        f"{steps:g} steps for {tokens:g} tokens, in the last of {_ROUNDS} rounds",
+        f"{steps:g} steps for {tokens:g} tokens, in the last of {len(_LENGTHS)} rounds",
     )
     _expect_joining(trial_run, healthy_server)
     _expect_freed(healthy_server)
-    _expect_prefix(trial_run, healthy_server, alone[-1], note)
+    _expect_prefix(trial_run, healthy_server, alone[STEPS][-1], note)
 
 
-def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -> tuple[float, float]:
+def _ask_one_by_one(trial_run: Serving, server: LiveServer, length: int) -> list[Answer]:
+    asked = (server.ask("an answer", _long_question(prompt, length)) for prompt in trial_run.prompts)
+    return [answer_of(answer.choices[0]) for answer in asked]
+
+
+def _ask_together(
+    trial_run: Serving, server: LiveServer, alone: list[Answer], length: int
+) -> tuple[float, float]:
     """Send all prompts at once and expect the same answers as alone; return the tokens and the steps.
 
     Where the server itself was almost undecided, requests beside it may lead to another token, and then to
@@ -76,7 +84,7 @@ def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -
     """
     settle(server)
     before = work_done(server)
-    asked = [partial(server.ask, "an answer", _long_question(prompt)) for prompt in trial_run.prompts]
+    asked = [partial(server.ask, "an answer", _long_question(prompt, length)) for prompt in trial_run.prompts]
     tasks = [Task(ask) for ask in asked]
     for index, (task, answer) in enumerate(zip(tasks, alone, strict=True)):
         tokens = tokens_of(task.result(server.trial.answer_seconds, "an answer").choices[0])
@@ -89,8 +97,8 @@ def _ask_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -
     return tokens_done, steps
 
 
-def _long_question(prompt: str) -> Callable[[OpenAI], Any]:
-    return question(prompt, STEPS, ignore_eos=True)
+def _long_question(prompt: str, length: int = STEPS) -> Callable[[OpenAI], Any]:
+    return question(prompt, length, ignore_eos=True)
 
 
 def _expect_joining(trial_run: Serving, server: LiveServer) -> None:
@@ -99,8 +107,9 @@ def _expect_joining(trial_run: Serving, server: LiveServer) -> None:
     On a busy machine the long one may have ended before the short one was asked for, so they are asked again.
     """
     first, second = trial_run.prompts[:2]
-    for _ in range(_ROUNDS):
-        stream = Stream(server, first, LONG)
+    most = server.context() // 2
+    for number in range(_ROUNDS):
+        stream = Stream(server, first, min(LONG << number // 3, most))
         stream.await_begin()
         server.ask("an answer", lambda client: complete(client, second, SHORT))
         has_joined = stream.runs()

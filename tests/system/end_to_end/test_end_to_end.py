@@ -41,8 +41,8 @@ PYTORCH = "torch2.13.0-cpu-py3.11"
 GPU = "vllm0.32.0-torch2.13.0-cu130-py3.11"
 
 
-NOT_RUN = {(PYTORCH, "generate"): "not-run"}
-"""Transformers is not in the image of PyTorch alone."""
+NOT_RUN = {(PYTORCH, "generate"): "not-run", (SECOND, "multimodal"): "not-run"}
+"""Transformers is not in the image of PyTorch alone; the second one's wants torchvision for pictures."""
 
 
 @dataclass(frozen=True)

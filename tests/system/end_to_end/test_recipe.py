@@ -46,6 +46,7 @@ def test_any_value_arrives_in_the_image_as_it_is_written(tmp_path: Path) -> None
     config = _built(f"FROM scratch\n{appended}", tmp_path)
     assert dict(entry.split("=", 1) for entry in config["Env"] if "PATH=" not in entry) == {
         **env,
+        "VLLM_USE_AOT_COMPILE": "0",
         "SERVE_ARGS": "--shutdown-timeout 20 '*' '--override={\"a\": 1}'",
     }
     assert config["Entrypoint"] == ["/usr/local/bin/serve"]
