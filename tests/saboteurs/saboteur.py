@@ -28,6 +28,10 @@ class Caught:
     by: str
     words: str
 
+    def fits(self, by: str, words: str) -> bool:
+        """Whether it was refused by whom it should be, in words of this pattern."""
+        return self.by == by and bool(re.search(words, self.words, re.DOTALL))
+
 
 @dataclass(frozen=True)
 class Saboteur:
@@ -48,7 +52,7 @@ class Saboteur:
 
     def is_it(self, caught: Caught) -> bool:
         """Whether it was caught by whom it should be, with the right words."""
-        return caught.by == self.caught_by and bool(re.search(self.words, caught.words, re.DOTALL))
+        return caught.fits(self.caught_by, self.words)
 
 
 def edit(path: str, old: str, new: str) -> str:
