@@ -44,7 +44,7 @@ class Answer:
         return clear_until(self.best, dtype)
 
 
-def complete(client: OpenAI, prompt: str | list[int], steps: int, **more: Any) -> Any:
+def complete(client: OpenAI, prompt: str | list[str] | list[int], steps: int, **more: Any) -> Any:
     """A greedy completion, as the client returns it; ``more`` goes into the request."""
     return client.completions.create(
         model=SERVED, prompt=prompt, max_tokens=steps, temperature=0, extra_body=PLAIN | more
@@ -63,7 +63,7 @@ def converse(client: OpenAI, *, stream: bool = False, **more: Any) -> Any:
     )
 
 
-def question(prompt: str | list[int], steps: int, **more: Any) -> Callable[[OpenAI], Any]:
+def question(prompt: str | list[str] | list[int], steps: int, **more: Any) -> Callable[[OpenAI], Any]:
     """Ask for a greedy completion with log-probabilities."""
     return lambda client: complete(
         client, prompt, steps, logprobs=BEST, return_tokens_as_token_ids=True, **more

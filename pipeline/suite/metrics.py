@@ -27,6 +27,11 @@ def _in_use(server: LiveServer) -> tuple[float, float]:
     return requests, value(body, "vllm:kv_cache_usage_perc")
 
 
+def running(server: LiveServer) -> float:
+    """How many requests the engine was answering, by its last report."""
+    return value(server.get("/metrics"), "vllm:num_requests_running")
+
+
 def work_done(server: LiveServer) -> tuple[float, float]:
     """Tokens generated, and steps of the engine, since the server's start."""
     body = server.get("/metrics")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.adapters.recipe import IMAGES
 from pipeline.model import ImageTarget
-from pipeline.suite import probes
 from pipeline.suite.answers import complete, expect_reference, tokens_of
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect_that, expect_tokens, poll
+from pipeline.suite.holding import held
 from pipeline.suite.trial_run import end_of
 
 if TYPE_CHECKING:
@@ -55,7 +54,9 @@ def check_alive(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
     check = HealthCheck(trial_run, healthy_server, bound)
     with check.forgotten(), _under_load(trial_run, healthy_server):
         looks = check.expect_healthy_while_busy()
-        with _stopped(healthy_server):
+        with held(healthy_server) as is_held:
+            if not is_held:
+                raise NotRun("no process of the server's is called EngineCore")
             stopped = time.monotonic()
             said = check.await_exit(_UNHEALTHY, check.bound + _LATE_SECONDS, "while the engine is stopped")
             note("unhealthy-after", f"{time.monotonic() - stopped:.1f} s, allowed are {check.bound:.1f}")
@@ -135,25 +136,6 @@ class HealthCheck:
         code, said = looks[-1]
         expect_that(f"exit code {expected} of the health check {when}", code == expected, said)
         return said
-
-
-@contextmanager
-def _stopped(server: LiveServer) -> Iterator[None]:
-    """The engine stands still until the block ends. Raises NotRun where none is seen."""
-    try:
-        if not _signal(server, signal.SIGSTOP):
-            raise NotRun("no process of the server's is called EngineCore")
-        yield
-    finally:
-        _signal(server, signal.SIGCONT)
-
-
-def _signal(server: LiveServer, number: signal.Signals) -> Any:
-    done = server.server.python(probes.source("engine"), f"{number:d}", seconds=_CALL_SECONDS)
-    engines = probes.result(done.stdout)
-    if engines is None:
-        raise Mismatch(f"{number.name} to the engine", end_of(done))
-    return engines
 
 
 @contextmanager

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pipeline.suite import device
 from pipeline.suite.answers import answer_of, complete, question, tokens_of
-from pipeline.suite.expect import Mismatch, Task, expect, expect_that, expect_tokens
+from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
 from pipeline.suite.golden import STEPS
+from pipeline.suite.holding import ACCEPTED_SECONDS, begin
 from pipeline.suite.metrics import prefix_hits, settle, work_done
 from pipeline.suite.serving import SERVED
-from pipeline.suite.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 
 SHARED = 0.75
 """Steps per token below which requests must have run together; alone it is 1."""
-SHORT, LONG = 4, 640
-"""Tokens of an answer that joins, and of the one that it joins."""
-_LENGTHS = (*[STEPS] * 5, 4 * STEPS, 16 * STEPS)
-"""Tokens of answers that are asked for together, until some ran together: short ones end too soon to meet."""
-_ROUNDS = 10
-"""How often a short answer is asked for beside a long one, which is twice as long after every third time."""
+SHORT, LONG = 32, 640
+"""Tokens of an answer that joins another, and of one that nobody waits for."""
 
 
 def check_batch(trial_run: Serving, healthy_server: LiveServer, note: Note) -> None:
@@ -43,81 +39,68 @@ def check_batch(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
 
     The engine's count of steps shows that they ran together: alone, each token takes a step of its own. A
     gauge of running requests would have to be read at the right moment, and a busy server answers late.
-    On a machine with few cores, requests that were sent together may still be processed one by one, so they
-    are sent again, a few times, at last for longer answers, until some ran together.
 
     A pass does not say how many requests the server bears, or how much faster it is for all of them together.
     """
-    alone: dict[int, list[Answer]] = {}
-    for length in _LENGTHS:
-        started = time.monotonic()
-        if length not in alone:
-            alone[length] = _ask_one_by_one(trial_run, healthy_server, length)
-            note("seconds-one-by-one", f"{time.monotonic() - started:.2f}")
-            started = time.monotonic()
-        tokens, steps = _ask_together(trial_run, healthy_server, alone[length], length)
-        if steps < SHARED * tokens:
-            break
+    started = time.monotonic()
+    asked = (healthy_server.ask("an answer", _long_question(prompt)) for prompt in trial_run.prompts)
+    alone = [answer_of(answer.choices[0]) for answer in asked]
+    note("seconds-one-by-one", f"{time.monotonic() - started:.2f}")
+    started = time.monotonic()
+    _expect_together(trial_run, healthy_server, alone)
     note("seconds-together", f"{time.monotonic() - started:.2f}")
-    expect_that(
-        "requests running together, several tokens in a step",
-        steps < SHARED * tokens,
-        f"{steps:g} steps for {tokens:g} tokens, in the last of {len(_LENGTHS)} rounds",
-    )
     _expect_joining(trial_run, healthy_server)
     _expect_freed(healthy_server)
-    _expect_prefix(trial_run, healthy_server, alone[STEPS][-1], note)
+    _expect_prefix(trial_run, healthy_server, alone[-1], note)
 
 
-def _ask_one_by_one(trial_run: Serving, server: LiveServer, length: int) -> list[Answer]:
-    asked = (server.ask("an answer", _long_question(prompt, length)) for prompt in trial_run.prompts)
-    return [answer_of(answer.choices[0]) for answer in asked]
+def _expect_together(trial_run: Serving, server: LiveServer, alone: list[Answer]) -> None:
+    """Send all prompts at once and expect the same answers as alone, in fewer steps.
 
-
-def _ask_together(
-    trial_run: Serving, server: LiveServer, alone: list[Answer], length: int
-) -> tuple[float, float]:
-    """Send all prompts at once and expect the same answers as alone; return the tokens and the steps.
-
-    Where the server itself was almost undecided, requests beside it may lead to another token, and then to
-    another answer; the tiny model never is.
+    They come in one request, which has a part for each: a small machine's server may look at the second of
+    several requests only when the first one is answered. Where the server itself was almost undecided,
+    requests beside it may lead to another token, and then to another answer; the tiny model never is.
     """
     settle(server)
     before = work_done(server)
-    asked = [partial(server.ask, "an answer", _long_question(prompt, length)) for prompt in trial_run.prompts]
-    tasks = [Task(ask) for ask in asked]
-    for index, (task, answer) in enumerate(zip(tasks, alone, strict=True)):
-        tokens = tokens_of(task.result(server.trial.answer_seconds, "an answer").choices[0])
+    choices = server.ask("the answers", _long_question(list(trial_run.prompts))).choices
+    expect("answers to prompts sent together:", len(alone), len(choices))
+    for index, answer in enumerate(alone):
+        tokens = tokens_of(choices[index])
         count = answer.clear_until(server.dtype)
         expect(f"prompt {index + 1} beside others: number of tokens", len(answer.tokens), len(tokens))
         expect_tokens(f"prompt {index + 1} beside others", answer.tokens[:count], tokens[:count])
-    settle(server)
-    tokens_done, steps = (now - then for now, then in zip(work_done(server), before, strict=True))
+    tokens_done, steps = _work_since(server, before)
     expect("tokens generated:", sum(len(answer.tokens) for answer in alone), tokens_done)
-    return tokens_done, steps
+    seen = f"{steps:g} steps for {tokens_done:g} tokens"
+    expect_that("requests running together, several tokens in a step", steps < SHARED * tokens_done, seen)
 
 
-def _long_question(prompt: str, length: int = STEPS) -> Callable[[OpenAI], Any]:
-    return question(prompt, length, ignore_eos=True)
+def _work_since(server: LiveServer, before: tuple[float, float]) -> tuple[float, float]:
+    """Tokens and steps since then, once nothing is left to do."""
+    settle(server)
+    tokens, steps = (now - then for now, then in zip(work_done(server), before, strict=True))
+    return tokens, steps
+
+
+def _long_question(prompt: str | list[str]) -> Callable[[OpenAI], Any]:
+    return question(prompt, STEPS, ignore_eos=True)
 
 
 def _expect_joining(trial_run: Serving, server: LiveServer) -> None:
-    """A short answer comes while a long one is still being made, and takes nothing from it.
-
-    On a busy machine the long one may have ended before the short one was asked for, so they are asked again.
-    """
+    """A short answer comes while a long one is still being made, and takes nothing from it."""
     first, second = trial_run.prompts[:2]
-    most = server.context() // 2
-    for number in range(_ROUNDS):
-        stream = Stream(server, first, min(LONG << number // 3, most))
-        stream.await_begin()
-        server.ask("an answer", lambda client: complete(client, second, SHORT))
-        has_joined = stream.runs()
+    with ExitStack() as hold:
+        streams = begin(server, [first], hold)
+        before = work_done(server)
+        asked = Task(lambda: server.ask("an answer", lambda client: complete(client, second, SHORT)))
+        time.sleep(ACCEPTED_SECONDS)
+    asked.result(server.trial.answer_seconds, "an answer that joins another")
+    for stream in streams:
         stream.expect_whole(server.trial.answer_seconds)
-        if has_joined:
-            return
-    expected = "a request that comes later joins the one that runs"
-    raise Mismatch(expected, f"it waited for its end, in each of {_ROUNDS} rounds")
+    tokens, steps = _work_since(server, before)
+    shared = tokens - steps
+    expect_that("a request that comes later joins the one that runs", shared > 0, "it waited for its end")
 
 
 def _expect_freed(server: LiveServer) -> None:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from pipeline.formats import units
 from pipeline.suite.answers import answer_of, expect_answers, expect_dtype, question
 from pipeline.suite.expect import Task, expect, expect_that, expect_tokens
+from pipeline.suite.holding import ACCEPTED_SECONDS, held
 from pipeline.suite.metrics import preemptions, settle
-from pipeline.suite.serving import BOUNDED_CONTEXT, RUNNING, SERVED
+from pipeline.suite.serving import BOUNDED_CONTEXT, QUEUED, RUNNING, SERVED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.suite.answers import Answer
     from pipeline.suite.checks import Note
     from pipeline.suite.live_server import LiveServer
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
 LONG = BOUNDED_CONTEXT * 2 // 3
 """Tokens of an answer that takes more than half of the cache with its prompt."""
-_ROUNDS = 5
-"""How often prompts are sent together before the check fails because none had to give way."""
 
 ASKING, SLOW, VANISHING = 24, 2, 2
 """Clients at once: those that wait for their answer, those that read it slowly, those that go away."""
@@ -50,34 +51,35 @@ def check_preemption(trial_run: Serving, bounded_server: LiveServer, note: Note)
     settle(bounded_server)
     before = preemptions(bounded_server)
     prompts = trial_run.prompts[:RUNNING]
-    alone = [_answered(bounded_server, prompt) for prompt in prompts]
-    for _ in range(_ROUNDS):
-        tasks = [Task(partial(_answered, bounded_server, prompt)) for prompt in prompts]
-        for index, (task, own) in enumerate(zip(tasks, alone, strict=True)):
-            answer = task.result(bounded_server.trial.answer_seconds, "an answer")
-            count = own.clear_until(bounded_server.dtype)
-            what = f"prompt {index + 1} among others that want its cache"
-            expect_tokens(what, own.tokens[:count], answer.tokens[:count])
-            expect(f"{what}: number of tokens", len(own.tokens), len(answer.tokens))
-        if (gave_way := preemptions(bounded_server) - before) > 0:
-            break
+    alone = [answer for prompt in prompts for answer in _answers(bounded_server, [prompt])]
+    together = _answers(bounded_server, prompts)
+    for index, (answer, own) in enumerate(zip(together, alone, strict=True)):
+        count = own.clear_until(bounded_server.dtype)
+        what = f"prompt {index + 1} among others that want its cache"
+        expect_tokens(what, own.tokens[:count], answer.tokens[:count])
+        expect(f"{what}: number of tokens", len(own.tokens), len(answer.tokens))
+    gave_way = preemptions(bounded_server) - before
     note("preemptions", f"{gave_way:g}")
-    expect_that("a request that gave its cache to another", gave_way > 0, f"none in {_ROUNDS} rounds")
+    expect_that("a request that gave its cache to another", gave_way > 0, "none")
     settle(bounded_server)
 
 
-def _answered(server: LiveServer, prompt: str) -> Answer:
-    return answer_of(server.ask("an answer", question(prompt, LONG, ignore_eos=True)).choices[0])
+def _answers(server: LiveServer, prompts: Sequence[str]) -> list[Answer]:
+    """The answers to prompts of one request: its server is done with all of them before any is answered."""
+    choices = server.ask("answers", question(list(prompts), LONG, ignore_eos=True)).choices
+    expect("answers:", len(prompts), len(choices))
+    return [answer_of(choice) for choice in choices]
 
 
 def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -> None:
     """More clients than the server takes wait or are told so, and it is as right afterwards as before.
 
     Among them are the longest prompts with the longest answers, clients that read slowly, and some that
-    vanish. Where this vLLM can bound its queue it may refuse some with 429 or 503; how many is noted.
+    vanish. Where this vLLM can bound its queue, what comes when that is full is refused with 429 or 503.
 
-    A pass does not say that its queue is bounded. vLLM looks for room before it counts a request
-    (check_admission in vllm/v1/engine/async_llm.py): of many that come at the same moment all may be let in.
+    The bound is not an exact one. vLLM looks for room before it counts a request (check_admission in
+    vllm/v1/engine/async_llm.py): of many that come at the same moment all may be let in. So the queue is
+    filled first, while the engine is held, and is full when the next ones come.
     """
     before = bounded_server.server.resident_bytes()
     seconds = 2 * bounded_server.trial.answer_seconds
@@ -87,6 +89,10 @@ def check_overload(trial_run: Serving, bounded_server: LiveServer, note: Note) -
     statuses += _ask_at_once(bounded_server, seconds)
     for other in others:
         other.result(seconds, "an answer that is read slowly, or not to its end")
+    if trial_run.has_queue_bound:
+        refused = _ask_in_vain(bounded_server, seconds)
+        expect_that("429 or 503 of a full queue", sum(refused[one] for one in REFUSED) > 0, dict(refused))
+        statuses += refused
     note("statuses", ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items())))
     others_seen = {status for status in statuses if status not in {200, *REFUSED}}
     expect_that("200, 429 or 503", not others_seen, f"{sorted(others_seen)}")
@@ -105,6 +111,19 @@ def _ask_at_once(server: LiveServer, seconds: float) -> Counter[int]:
     """How often each status was the answer to many requests at once."""
     asking = [Task(partial(_ask, server, number)) for number in range(ASKING)]
     return Counter(task.result(seconds, "an answer or a refusal") for task in asking)
+
+
+def _ask_in_vain(server: LiveServer, seconds: float) -> Counter[int]:
+    """How often each status was the answer to requests that found as many waiting as the server takes."""
+    settle(server)
+    with held(server):
+        waiting = [Task(partial(_ask, server, number)) for number in range(QUEUED)]
+        time.sleep(ACCEPTED_SECONDS)
+        late = [Task(partial(_ask, server, number)) for number in range(QUEUED)]
+        time.sleep(ACCEPTED_SECONDS)
+    for task in waiting:
+        expect("status of a request that the queue has room for:", 200, task.result(seconds, "an answer"))
+    return Counter(task.result(seconds, "an answer or a refusal") for task in late)
 
 
 def _ask(server: LiveServer, number: int) -> int:

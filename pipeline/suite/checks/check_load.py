@@ -6,6 +6,7 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -15,9 +16,9 @@ from pipeline.compat.server_arguments import SHUTDOWN_TIMEOUT
 from pipeline.formats import units
 from pipeline.formats.numbers import whole
 from pipeline.suite.expect import Mismatch, NotRun, Task, expect, expect_that
+from pipeline.suite.holding import begin
 from pipeline.suite.metrics import settle
 from pipeline.suite.serving import SERVED
-from pipeline.suite.streams import Stream
 
 if TYPE_CHECKING:
     from pipeline.suite.checks import Note
@@ -33,15 +34,10 @@ GROWTH_BYTES, ROUNDS = 64 << 20, 3
 Allocators keep some, and more once; a leak takes as much each time, and one of a quarter of a MiB is found.
 """
 
-STREAMS = 1
-"""Answers that are streamed while the server is asked to end.
-
-A second one may not have been accepted yet: on two cores vLLM's engine leaves its server hardly any time.
-"""
-LEAST_STREAMED, LONGER = 256, 2
-"""Tokens that are tried first, and how many times as long the answers are as those that were long enough."""
-_ACCEPTED_SECONDS, _TOLD_SECONDS = 1.0, 0.5
-"""After which a server has certainly accepted what it was asked, and been told to end."""
+STREAMS = 2
+"""Answers that are streamed while the server is asked to end."""
+_TOLD_SECONDS = 0.5
+"""After which a server has certainly been told to end."""
 _END_SECONDS = 10.0
 
 
@@ -103,17 +99,14 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
         given = f"{SHUTDOWN_TIMEOUT} {told or 'is not there'}"
         raise NotRun(f"by its arguments the server finishes nothing: {given}")
     _ = trial_run.kernels
-    length = min(LONGER * _long_enough(trial_run, healthy_server), healthy_server.context() // 2)
-    streams = _streams(trial_run, healthy_server, length)
-    time.sleep(_ACCEPTED_SECONDS)
-    ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
-    started = time.monotonic()
-    time.sleep(_TOLD_SECONDS)
-    running = sum(stream.runs() for stream in streams)
+    with ExitStack() as hold:
+        streams = begin(healthy_server, trial_run.prompts[:STREAMS], hold)
+        ending = Task(lambda: healthy_server.server.stop(seconds + _END_SECONDS))
+        started = time.monotonic()
+        time.sleep(_TOLD_SECONDS)
     note("new-requests", _await_refusal(healthy_server, seconds))
     for stream in streams:
         stream.expect_whole(seconds + _END_SECONDS)
-    expect_that("streams that run on when the server was told to end", running > 0, "none")
     stopped = ending.result(2 * (seconds + _END_SECONDS), "an end of the server")
     took = time.monotonic() - started
     note("drained-in", f"{took:.1f} s")
@@ -123,28 +116,6 @@ def check_drain(trial_run: Serving, healthy_server: LiveServer, note: Note) -> N
         f"{stopped.exit_code} after {took:.1f} s",
     )
     expect_that("nothing left behind", not stopped.left, ", ".join(stopped.left))
-
-
-def _long_enough(trial_run: Serving, server: LiveServer) -> int:
-    """Tokens of answers that are not whole when the server has surely accepted them, or half its context.
-
-    Its tokens cannot tell: on two cores vLLM 0.32.0 sends most of them when its engine is done.
-    """
-    length, most = LEAST_STREAMED, server.context() // 2
-    while True:
-        length = min(length, most)
-        streams = _streams(trial_run, server, length)
-        time.sleep(_ACCEPTED_SECONDS)
-        is_enough = all(stream.runs() for stream in streams)
-        for stream in streams:
-            stream.expect_whole(server.trial.answer_seconds)
-        if is_enough or length == most:
-            return length
-        length *= 2
-
-
-def _streams(trial_run: Serving, server: LiveServer, length: int) -> list[Stream]:
-    return [Stream(server, prompt, length) for prompt in trial_run.prompts[:STREAMS]]
 
 
 def _await_refusal(server: LiveServer, seconds: float) -> str:
