@@ -19,10 +19,12 @@ from pipeline.model import (
     Certificate,
     Certified,
     Check,
+    Declared,
     Digest,
     Host,
     Image,
     ImageRef,
+    Life,
     Lock,
     Outcome,
     Part,
@@ -36,6 +38,8 @@ from pipeline.model import (
     Result,
     Sizes,
     Spec,
+    TagMove,
+    Transition,
     rehearsal_versions_of,
 )
 
@@ -159,6 +163,27 @@ def rehearsal(of: Image = IMAGE, **changes: Any) -> Rehearsal:
         "checks": passed(versions),
     }
     return Rehearsal.model_validate(good | changes)
+
+
+def transition(of: Image = IMAGE, **changes: Any) -> Transition:
+    """A publication of this image under the tag of its cell."""
+    good = {
+        "schema": 1,
+        "life": Life.PUBLISHED,
+        "repository": str(REPOSITORY),
+        "digest": str(of.ref.digest),
+        "cell": of.cell.id,
+        "tags": {of.cell.id: TagMove(before=None, after=str(of.ref.digest))},
+        "reason": "proven",
+        "actor": "somebody@here",
+        "at": FINISHED,
+    }
+    return Transition.model_validate(good | changes)
+
+
+def declared(of: Image = IMAGE, **changes: Any) -> Declared:
+    """A signed transition of this image, as it was read back."""
+    return Declared(transition(of, **changes), "signer", Digest(f"sha256:{'7' * 64}"))
 
 
 def rehearsed(of: Image = IMAGE, **changes: Any) -> Rehearsed:

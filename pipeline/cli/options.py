@@ -90,6 +90,11 @@ def add_platform(parser: ArgumentParser) -> None:
     )
 
 
+def add_reason(parser: ArgumentParser, text: str) -> None:
+    """Why something is done that others will ask about."""
+    parser.add_argument("--reason", required=True, metavar="TEXT", help=f"{text}; it is signed with it")
+
+
 def add_archs(parser: ArgumentParser) -> None:
     """Which GPUs an image is asked to be for."""
     parser.add_argument(

@@ -39,12 +39,13 @@ from pipeline.model.certificates import (
     UntrustedText,
     WaivedFinding,
 )
-from pipeline.model.decisions import Acceptance, Decision, Publication
+from pipeline.model.decisions import Acceptance, Decision, Publication, Retraction
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
+from pipeline.model.histories import History
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
@@ -84,8 +85,17 @@ from pipeline.model.replays import Replay, Replayed, replayed
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.scopes import Scope, certifies
 from pipeline.model.shown import shown, shown_json, shown_lines
-from pipeline.model.statements import Attestations, Certified, Links, Proof, Rehearsed, Statement
+from pipeline.model.statements import (
+    Attestations,
+    Certified,
+    Declared,
+    Links,
+    Proof,
+    Rehearsed,
+    Statement,
+)
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
+from pipeline.model.transitions import Life, TagMove, Transition
 from pipeline.model.user_tests import USER_TEST, is_users, leaving_out
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
 from pipeline.model.versions import (
@@ -138,6 +148,7 @@ __all__ = [
     "CheckName",
     "Conditions",
     "Decision",
+    "Declared",
     "Deployment",
     "DeploymentRecord",
     "Digest",
@@ -149,6 +160,7 @@ __all__ = [
     "Goal",
     "GpuDay",
     "GpuReach",
+    "History",
     "Host",
     "Image",
     "ImageFinding",
@@ -161,6 +173,7 @@ __all__ = [
     "LayerSize",
     "Level",
     "LibraryReach",
+    "Life",
     "Links",
     "Lock",
     "Matrix",
@@ -187,6 +200,7 @@ __all__ = [
     "Replayed",
     "Repository",
     "Result",
+    "Retraction",
     "RuleFamily",
     "RuleName",
     "Scope",
@@ -199,7 +213,9 @@ __all__ = [
     "State",
     "Statement",
     "Status",
+    "TagMove",
     "TagRef",
+    "Transition",
     "Trial",
     "Trim",
     "UntrustedText",

@@ -1,4 +1,4 @@
-"""The gates' decisions on an image, and what a publication did."""
+"""The gates' decisions on an image, and what a publication or a retraction did."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ class Acceptance:
     def accepted(self) -> bool:
         """True if there is a proof, and a certificate, and no reason against them."""
         return bool(self.proofs) and self.certified is not None and not self.reasons
+
+
+@dataclass(frozen=True)
+class Retraction:
+    """What was taken back: the digest, its cell, what its tags name now, and what could not be done."""
+
+    digest: Digest
+    cell: str
+    tags: tuple[tuple[str, Digest | None], ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

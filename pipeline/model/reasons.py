@@ -80,6 +80,13 @@ class ReasonCode(StrEnum):
     )
     SUPERSEDED = "superseded", "The same image failed later."
 
+    # The gate, about the life of the digest.
+    YANKED = "yanked", "The digest was yanked: no gate allows it again."
+    MOVED_BACK = (
+        "moved-back",
+        "A tag was moved back from the digest, and it has not been proven again since then.",
+    )
+
     # The gate before a deployment, by a policy alone.
     NO_IMAGE = "no-image", "The registry has no such tag or digest."
     REPOSITORY_UNNAMED = (
@@ -111,6 +118,10 @@ class ReasonCode(StrEnum):
     TAG_LEFT = "tag-left", "A tag that should go is still there, because the registry removes no tags."
     TAG_MOVED = "tag-moved", "The immutable tag of these inputs was moved to something that is not proven."
     TAG_NEWER = "tag-newer", "The destination has an image of the cell with a newer proof."
+    NOTHING_BEFORE = (
+        "nothing-before",
+        "A tag is to move back, and there is no such digest whose evidence holds.",
+    )
     TAG_RACE = "tag-race", "Another publisher won the tags meanwhile."
     TAG_UNKNOWN = (
         "tag-unknown",

@@ -1,19 +1,20 @@
-"""The attestations of an image: proofs, rehearsals and certificates whose signatures hold."""
+"""The attestations of an image: proofs, rehearsals, certificates and transitions whose signatures hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.model.references import Digest
+from pipeline.model.transitions import Life
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pipeline.model.certificates import Certificate
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
     from pipeline.model.rehearsals import Rehearsal
+    from pipeline.model.transitions import Transition
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,32 @@ class Rehearsed:
         return self.rehearsal.ended, self.manifest
 
 
-Statement = Proof | Certified | Rehearsed
+@dataclass(frozen=True)
+class Declared:
+    """A transition whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    transition: Transition
+    signer: str
+    manifest: Digest
+    links: Links = field(default=Links())
+
+    @property
+    def day(self) -> str:
+        """The day on which it was made, as its signer says: "2026-11-20"."""
+        return self.transition.at[:10]
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.transition.digest)
+
+    @property
+    def order(self) -> tuple[datetime, Digest]:
+        """What orders transitions of one image; for two of one age what everybody agrees on."""
+        return self.transition.moment, self.manifest
+
+
+Statement = Proof | Certified | Rehearsed | Declared
 """All that may be signed of an image."""
 
 
@@ -128,11 +154,26 @@ class Attestations:
     unlisted: tuple[Digest, ...] = ()
     rehearsals: tuple[Rehearsed, ...] = ()
     strangers: tuple[str, ...] = ()
+    transitions: tuple[Declared, ...] = ()
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """All that is signed by a trusted key."""
-        return (*self.proofs, *self.certificates, *self.rehearsals)
+        return (*self.proofs, *self.certificates, *self.rehearsals, *self.transitions)
+
+    @property
+    def yanked(self) -> Declared | None:
+        """The first transition by which it was yanked, in whatever repository; None where it was not."""
+        return min(self._that_became(Life.YANKED), key=lambda each: each.order, default=None)
+
+    def moved_back_since(self, proof: Proof) -> Declared | None:
+        """The newest transition by which a tag was moved back from it, if that came after a proof."""
+        newest = max(self._that_became(Life.SUPERSEDED), key=lambda each: each.order, default=None)
+        finished = datetime.fromisoformat(proof.record.finished)
+        return newest if newest and newest.transition.moment >= finished else None
+
+    def _that_became(self, life: Life) -> tuple[Declared, ...]:
+        return tuple(each for each in self.transitions if each.transition.life is life)
 
     def newest_record_of(self, image: Digest) -> Record | None:
         """The newest record of this very image."""

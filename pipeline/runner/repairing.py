@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import Registry
 from pipeline.runner.candidates import candidate
+from pipeline.runner.declaring import announcer
 from pipeline.runner.gatekeeping import MatrixGate
 from pipeline.stages import attest, publish
 
@@ -37,6 +38,7 @@ def repair(services: Services, spec: Spec, progress: Callable[[str], None]) -> t
         evidence=evidence,
         gate=MatrixGate(services),
         on_step=progress,
+        announce=announcer(services, spec.cell.id, progress),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
-from pipeline.runner import gatekeeping, outside, repairing
+from pipeline.runner import gatekeeping, outside, remembering, repairing, retracting
 from pipeline.runner.observing import observe
 from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pipeline.model import Cell, Decision, Estimate, ImageRef, Lock, Spec
+    from pipeline.model import Cell, Decision, Estimate, History, ImageRef, Lock, Retraction, Spec
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
     from pipeline.stages.pinned_model import PinnedModel
@@ -97,6 +97,18 @@ class Runner:
     def judge(self, ref: ImageRef) -> Decision:
         """Whether an image may carry a tag of the cell that its label names."""
         return gatekeeping.judge(self.services, ref)
+
+    def yank(self, reference: str, reason: str, progress: Callable[[str], None]) -> Retraction:
+        """Have no gate allow a digest again."""
+        return retracting.yank(self.services, reference, reason, progress)
+
+    def roll_back(self, tag: str, to: str | None, reason: str, progress: Callable[[str], None]) -> Retraction:
+        """Move a tag back to an earlier image."""
+        return retracting.roll_back(self.services, tag, to, reason, progress)
+
+    def history(self, tag: str) -> History:
+        """What a tag named, and why it moved."""
+        return remembering.history(self.services, tag)
 
     def clean(self, ref: ImageRef, progress: Callable[[str], None]) -> None:
         """Have what is signed beside any image readable again."""

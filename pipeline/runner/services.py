@@ -224,6 +224,13 @@ class Services:
             raise self._uncounted(f"the key that signs here is {ours}")
         return self.key
 
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is a key here that counts; none is made to find out. Raises SigningError."""
+        if self.settings.key_pem is None and signing_keys.own_public() is None:
+            return False
+        return not self._signers or dsse.fingerprint(self.key.public_key()) in self._signers
+
     def _uncounted(self, why: str) -> SigningError:
         counting = ", ".join(self._signers)
         return SigningError(

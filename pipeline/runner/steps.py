@@ -20,6 +20,7 @@ from pipeline.model import (
     Trial,
 )
 from pipeline.model.errors import EngineError, MachineError
+from pipeline.runner import declaring
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
@@ -204,6 +205,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         moves=services.matrix.moves,
         evidence=services.evidence,
         gate=gate,
+        announce=declaring.announcer(services, state.cell.id, progress),
         on_step=progress,
     )
     if isinstance(done, Publication):

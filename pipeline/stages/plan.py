@@ -68,7 +68,7 @@ def stages(state: CellState, goal: Goal, *, fresh: bool = False) -> tuple[Stage,
     if state.is_stopped:
         return ()
     planned, within = steps(state, fresh=fresh), _REACH.get(goal, ())
-    if goal is Goal.VERIFY and fresh and state_of(state) in {State.PROVEN, State.PUBLISHED}:
+    if goal is Goal.VERIFY and fresh and _is_proven(state):
         planned = (Stage.REHEARSE,) if state.cannot_prove and state.can_rehearse else (Stage.VERIFY,)
     if goal is Goal.VERIFY and state.cannot_prove:
         within = _WITHOUT_PROOF if state.image else ()
@@ -168,7 +168,7 @@ def _left(state: CellState) -> tuple[Stage, ...]:
     if state.decision is None or progress not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
         return _LEFT[progress]
     codes = _codes(state)
-    if ReasonCode.CERTIFICATE_REFUSED in codes:
+    if codes & {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.YANKED} or codes == {ReasonCode.MOVED_BACK}:
         return ()
     if ReasonCode.REHEARSAL_FAILED in codes:
         return (Stage.REHEARSE,)
@@ -192,8 +192,14 @@ def _is_rehearsed(state: CellState) -> bool:
 
 
 def is_refused(state: CellState) -> bool:
-    """Whether the certificate, or a rehearsal, speaks against the image."""
-    return bool(_codes(state) & {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.REHEARSAL_FAILED})
+    """Whether the certificate, or a rehearsal, speaks against the image, or whoever yanked it."""
+    against = {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.REHEARSAL_FAILED, ReasonCode.YANKED}
+    return bool(_codes(state) & against)
+
+
+def _is_proven(state: CellState) -> bool:
+    """Whether the image is proven, a tag that was moved back from it aside."""
+    return state_of(state) in {State.PROVEN, State.PUBLISHED} or _codes(state) == {ReasonCode.MOVED_BACK}
 
 
 def _codes(state: CellState) -> set[ReasonCode]:

@@ -12,6 +12,7 @@ from pipeline.cli.commands import (
     explain,
     gate,
     gpu_day,
+    history,
     lock,
     plan,
     policy,
@@ -19,8 +20,10 @@ from pipeline.cli.commands import (
     refresh,
     repair,
     report,
+    rollback,
     verify,
     which,
+    yank,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "make images": (lock.COMMAND, build.COMMAND),
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, repair.COMMAND, report.COMMAND),
+    "take back what was published": (yank.COMMAND, rollback.COMMAND, history.COMMAND),
     "deploy what is proven": (gate.COMMAND, policy.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }

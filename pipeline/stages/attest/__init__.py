@@ -3,6 +3,7 @@
     records       what the suite saw, as in-toto's test-result
     certificates  what the files say
     rehearsals    what was seen without the GPU that the image needs
+    transitions   what became of it: published, superseded, yanked
     parts         what a day with a GPU showed; beside no image
     deployments   what a server answered that runs already; beside no image
     kept          a record that somebody kept, to be tried again
@@ -20,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store
+from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store, transitions
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.kept import record_in
 from pipeline.stages.attest.records import ANY_IMAGE, BARE_METAL, PREDICATE, sign, statement
@@ -51,6 +52,7 @@ __all__ = [
     "rehearsals",
     "sign",
     "statement",
+    "transitions",
 ]
 
 

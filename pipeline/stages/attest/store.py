@@ -22,11 +22,22 @@ from pipeline.formats.dsse import (
     InvalidAttestationError,
     envelope_of,
 )
-from pipeline.model import Attestations, Certified, Digest, Proof, Reason, ReasonCode, Rehearsed, canonical
+from pipeline.model import (
+    Attestations,
+    Certified,
+    Declared,
+    Digest,
+    Proof,
+    Reason,
+    ReasonCode,
+    Rehearsed,
+    canonical,
+)
 from pipeline.model.errors import RegistryError
 from pipeline.stages.attest.certificates import CERTIFICATE, certificate_of
 from pipeline.stages.attest.records import record_of
 from pipeline.stages.attest.rehearsals import REHEARSAL, rehearsal_of
+from pipeline.stages.attest.transitions import TRANSITION, transition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,6 +128,7 @@ def attestations_in(
     proofs = [proof for proof in attestations if isinstance(proof, Proof)]
     certificates = [certified for certified in attestations if isinstance(certified, Certified)]
     rehearsals = [rehearsed for rehearsed in attestations if isinstance(rehearsed, Rehearsed)]
+    transitions = [declared for declared in attestations if isinstance(declared, Declared)]
     strange = (
         dsse.key_named_in(bundle.body)
         for bundle, found in zip(bundles, attestations, strict=True)
@@ -126,9 +138,10 @@ def attestations_in(
         tuple(sorted(proofs, key=lambda proof: proof.order, reverse=True)),
         tuple(sorted(certificates, key=lambda certified: certified.order, reverse=True)),
         tuple(reason for reason in attestations if isinstance(reason, Reason)),
-        missing=_missing(bundles, [*proofs, *certificates, *rehearsals]),
+        missing=_missing(bundles, [*proofs, *certificates, *rehearsals, *transitions]),
         rehearsals=tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
         strangers=tuple(dict.fromkeys(strange)),
+        transitions=tuple(sorted(transitions, key=lambda declared: declared.order, reverse=True)),
     )
 
 
@@ -161,6 +174,9 @@ def read(
         if value.get("predicateType") == REHEARSAL:
             rehearsal, links = rehearsal_of(value, subject)
             return Rehearsed(rehearsal, signer, manifest, links)
+        if value.get("predicateType") == TRANSITION:
+            transition, links = transition_of(value, subject)
+            return Declared(transition, signer, manifest, links)
         record, links = record_of(value, subject)
         return Proof(record, signer, manifest, links)
     except InvalidAttestationError as fault:

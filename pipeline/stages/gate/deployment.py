@@ -80,6 +80,7 @@ def accept(
     certificates, found = _newest(beside.certificates, judge.against_certificate)
     reasons = (
         *filter(None, (unnamed(image, policy),)),
+        *judge.yanked(),
         *judge.missing(),
         *against,
         *(() if beside.proofs else judge.no_proof()),
@@ -297,6 +298,13 @@ class _Judge:
     def _architectures(self, proof: Proof) -> tuple[str, ...]:
         cell = cell_of(proof.record.cell)
         return self.policy.architectures if cell and cell.needs_gpu else ()
+
+    def yanked(self) -> Iterator[Reason]:
+        """Whoever published it took it back, for good."""
+        if yanked := self.beside.yanked:
+            said = yanked.transition
+            text = f"it was yanked at {said.at} by {said.actor}: {said.reason}; {self._by(yanked)}"
+            yield Reason(ReasonCode.YANKED, text, ANOTHER)
 
     def missing(self) -> Iterator[Reason]:
         """Statements that others saw and that are gone: each may have been the one that speaks against it."""

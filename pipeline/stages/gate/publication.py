@@ -71,6 +71,7 @@ def decide(
     rehearsed = _rehearsed(cell, image, repository, beside.rehearsals)
     chosen = _chosen(cell, repository, beside.proofs, policy, basis)
     reasons = [
+        *_life_reasons(cell, image, beside, chosen),
         *_image_reasons(cell, image, again),
         *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
         *_rehearsal_reasons(cell, rehearsed, chosen),
@@ -96,7 +97,8 @@ def holds(
     """The proof by which a digest may keep the tags of ``cell`` that it has, judged by today's policy.
 
     Whether it is what today's inputs, checks, tests or model would give is not asked: a published image stays
-    published while a newer one is made. None where what lies beside it does not allow a tag.
+    published while a newer one is made. Nor is it asked whether another tag was moved back from it. None
+    where what lies beside it does not allow a tag.
     """
     chosen = _chosen(cell, repository, beside.proofs, policy, None)
     theirs = [
@@ -116,7 +118,8 @@ def holds(
         inputs=newest.certificate.inputs,
         now=now,
     )
-    return decision.proof if decision.allowed else None
+    against = [reason for reason in decision.reasons if reason.code is not ReasonCode.MOVED_BACK]
+    return None if against else decision.proof
 
 
 def _chosen(
@@ -134,6 +137,20 @@ def _chosen(
         if basis in (None, proof.record.basis) and not old_checks(cell, proof.record, policy)
     ] or about
     return max(todays, key=lambda proof: proof.order, default=None)
+
+
+def _life_reasons(cell: Cell, image: Image, beside: Attestations, chosen: Proof | None) -> Iterator[Reason]:
+    """What was decided of the digest: it was yanked, or lost a tag that it may have after a newer proof."""
+    if yanked := beside.yanked:
+        said = yanked.transition
+        text = f"{cell.id}: {image.ref.digest} was yanked at {said.at} by {said.actor}: {said.reason}"
+        yield Reason(ReasonCode.YANKED, text, "change what it is built from; this digest gets no tag again")
+    if chosen and (moved := beside.moved_back_since(chosen)):
+        said = moved.transition
+        tags = ", ".join(said.tags)
+        text = f"{cell.id}: {tags} was moved back from {image.ref.digest} at {said.at} by {said.actor}"
+        hint = f"if it is good after all: python -m pipeline verify --fresh {cell.id}, then publish"
+        yield Reason(ReasonCode.MOVED_BACK, f"{text}: {said.reason}", hint)
 
 
 def _image_reasons(cell: Cell, image: Image, remedy: str) -> Iterator[Reason]:

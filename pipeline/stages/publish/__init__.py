@@ -1,10 +1,20 @@
 """Tags, written last: a crash at any point leaves no tag on a digest without its proof.
 
 The order is everything here. First every signed statement is stored in the destination and read back, and
-the gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then the
-immutable tag, which tells other publishers of it; then the channels. Each tag is read back, its bytes
-hashed, and every blob asked for. Last of all the tags and the evidence are read once more, when all of our
-own writes have landed: ``rivals`` says why two publishers cannot both believe that they won.
+the gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then it is
+signed beside it which tags come to name it; then the immutable tag, which tells other publishers of it; then
+the channels. Each tag is read back, its bytes hashed, and every blob asked for. Last of all the tags and the
+evidence are read once more, when all of our own writes have landed: ``rivals`` says why two publishers cannot
+both believe that they won.
+
+    work         one publication: what from where to where, and whom it asks
+    statements   what was signed, carried from one place to another
+    standing     what a digest under one of our tags is to us
+    tags         one tag: written, read back, set back
+    rivals       other publishers
+    succession   which image of a cell a tag may go to, when it leaves another
+    withdrawal   tags, taken off what may carry none
+    moving_back  a tag, given to an earlier image
 """
 
 from __future__ import annotations
@@ -16,9 +26,10 @@ from pipeline.adapters.registry.limits import too_large
 from pipeline.model import Publication, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import rivals, standing, tags
+from pipeline.stages.publish.moving_back import earlier, name
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
-from pipeline.stages.publish.work import Evidence, ImageGate, TagGate, Work, named
+from pipeline.stages.publish.work import Announce, Evidence, ImageGate, TagGate, Work, named, unannounced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +38,19 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.model import Decision, Digest, Image
 
-__all__ = ["Evidence", "ImageGate", "TagGate", "carry", "named", "publish", "withdraw"]
+__all__ = [
+    "Announce",
+    "Evidence",
+    "ImageGate",
+    "TagGate",
+    "carry",
+    "earlier",
+    "name",
+    "named",
+    "publish",
+    "unannounced",
+    "withdraw",
+]
 
 
 def publish(
@@ -40,6 +63,7 @@ def publish(
     moves: Literal["forward", "never"],
     evidence: Evidence,
     gate: ImageGate,
+    announce: Announce = unannounced,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Publication | Reason:
     """Give a proven image its immutable tag and these channels in the destination.
@@ -69,6 +93,8 @@ def publish(
         manifest,
         before=named(destination, (image.immutable_tag, *channels)),
         published=rivals.announced(destination, image.cell),
+        announce=announce,
+        why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
     return standing.refusal(work, moves) or _store_evidence(work) or _write(work)
 
@@ -99,6 +125,7 @@ def _refused(work: Work, decision: Decision) -> Reason | None:
 def _write(work: Work) -> Publication | Reason:
     """Then the image, which nobody finds yet who does not know its digest; then the tags, and a last look."""
     _store_image(work)
+    _announce(work)
     lost = _put(work, work.image.immutable_tag) or _outrun(work)
     for tag in work.channels:
         lost = lost or _put(work, tag)
@@ -119,6 +146,13 @@ def _store_image(work: Work) -> None:
     if work.destination.digest_of(str(work.digest)) != work.digest:
         work.destination.put_manifest(work.manifest)
         work.on_step("manifest stored")
+
+
+def _announce(work: Work) -> None:
+    """Which tags come to name the image now: said before any does, so that none ever moves unsaid."""
+    moves = {tag: work.before.get(tag) for tag in work.tags if work.before.get(tag) != work.digest}
+    if moves:
+        work.announce(work.digest, moves, work.why)
 
 
 def _put(work: Work, tag: str) -> Reason | None:

@@ -96,6 +96,8 @@ def give_way(work: Work, rival: Rival) -> Reason:
         manifest = work.destination.manifest(rival.digest)
         if manifest is None:
             raise RegistryError(f"{work.destination.repository}@{rival.digest} is gone", hint=work.again())
+        if left:
+            work.announce(rival.digest, left, f"{work.digest}, whose proof is older, gives way")
         for tag in left:
             work.destination.put_manifest(manifest, tag)
             work.on_step(f"tag {tag} given to {rival.digest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.model import Certified, Proof, Rehearsed
+from pipeline.model import Certified, Declared, Proof, Rehearsed
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PAUSE = 0.2
 """Seconds between two readings of what was just stored."""
 
-_NAMES = {Certified: "certificate", Proof: "record", Rehearsed: "rehearsal"}
+_NAMES = {Certified: "certificate", Proof: "record", Rehearsed: "rehearsal", Declared: "transition"}
 
 
 def carry(

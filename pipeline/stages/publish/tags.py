@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pipeline.model.errors import RegistryError
@@ -52,6 +53,8 @@ def restore(work: Work, tag: str) -> str:
         work.destination.put_manifest(manifest, tag)
     except RegistryError as second:
         return f"it could not be set back: {second.what}"
+    with suppress(RegistryError):  # the tag is what matters; its history shows what was not said
+        work.announce(previous, {tag: work.digest}, f"{work.digest} was taken back")
     return f"it names {previous} again"
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.model import Reason, ReasonCode
-from pipeline.stages.publish.rivals import announced, order
-from pipeline.stages.publish.work import named
+from pipeline.stages.publish.rivals import announced
+from pipeline.stages.publish.succession import Standing
+from pipeline.stages.publish.work import named, unannounced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pipeline.adapters.registry import Registry
-    from pipeline.model import Cell, Digest, Proof
-    from pipeline.stages.publish.work import Evidence, TagGate
+    from pipeline.model import Cell
+    from pipeline.stages.publish.work import Announce, Evidence, TagGate
 
 
 def withdraw(
@@ -24,6 +25,7 @@ def withdraw(
     evidence: Evidence,
     gate: TagGate,
     on_step: Callable[[str], None],
+    announce: Announce = unannounced,
 ) -> tuple[Reason, ...]:
     """Take these tags of a cell off every image whose evidence does not hold.
 
@@ -32,22 +34,18 @@ def withdraw(
     was pinned can still be pulled. Out comes what could not be done. Raises RegistryError where the registry
     does not answer.
     """
-
-    def holds(digest: Digest) -> Proof | None:
-        return gate.holds(digest, evidence.attestations_of(destination, digest))
-
     immutable = announced(destination, cell)
     now = named(destination, tags)
-    proofs = {digest: holds(digest) for digest in {*immutable.values(), *now.values()}}
-    good = {digest: proof for digest, proof in proofs.items() if proof and proof.record.cell == cell.id}
-    newest = max(good, key=lambda digest: order(digest, good[digest]), default=None)
+    standing = Standing.of({*immutable.values(), *now.values()}, destination, evidence, gate)
+    newest = standing.newest(cell)
     left = []
     for tag, digest in now.items():
-        if proofs.get(digest):
+        if standing.holds(digest):
             continue
         heir = newest if tag not in immutable else None
         manifest = destination.manifest(heir) if heir else None
-        if manifest:
+        if heir and manifest:
+            announce(heir, {tag: digest}, f"{digest} may carry no tag any more")
             destination.put_manifest(manifest, tag)
             on_step(f"tag {tag} moved from {digest}, whose evidence does not hold, to {heir}")
         elif destination.delete_tag(tag):

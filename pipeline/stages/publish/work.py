@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pipeline.model import Reason, ReasonCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pipeline.adapters.registry import Manifest, Registry
     from pipeline.model import Attestations, Decision, Digest, Image, Proof, Statement
 
 PARALLEL = 8
+
+Announce: TypeAlias = "Callable[[Digest, Mapping[str, Digest | None], str], None]"
+"""Signs beside a digest that tags come to name it, what each named before, and why, before they do."""
+
+
+def unannounced(_digest: Digest, _before: Mapping[str, Digest | None], _why: str) -> None:
+    """Tags move and nothing says so."""
 
 
 class Evidence(Protocol):
@@ -52,7 +59,7 @@ class Work:
     """One publication, and what was found at its start.
 
     ``before`` are the digests that the tags named then, ``published`` those of the immutable tags that images
-    of the cell had then. ``written`` gathers the tags that this publication wrote.
+    of the cell had then. ``why`` is what is announced of it. ``written`` gathers the tags that it wrote.
     """
 
     image: Image
@@ -65,6 +72,8 @@ class Work:
     manifest: Manifest
     before: dict[str, Digest]
     published: dict[str, Digest]
+    announce: Announce
+    why: str
     written: set[str] = field(default_factory=set)
 
     @property

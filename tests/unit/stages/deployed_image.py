@@ -56,6 +56,10 @@ def rehearsal(key: PrivateKey = OURS, links: Links = Links(), **changes: Any) ->
     return attest.rehearsals.sign(builders.rehearsal(**changes), key, previous=links)
 
 
+def transition(key: PrivateKey = OURS, links: Links = Links(), **changes: Any) -> bytes:  # noqa: B008 - the same
+    return attest.transitions.sign(builders.transition(**changes), key, previous=links)
+
+
 @dataclass(frozen=True)
 class Beside:
     """What lies beside the image, whose signatures count, and when."""

@@ -12,8 +12,10 @@ from hypothesis import strategies as some
 from pipeline.formats import dsse
 from pipeline.model import (
     Certified,
+    Declared,
     Digest,
     Host,
+    Life,
     Links,
     Outcome,
     Proof,
@@ -41,6 +43,7 @@ from tests.unit.stages.deployed_image import (
     record,
     rehearsal,
     signer,
+    transition,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +98,9 @@ any_rehearsal = built(
     repository=places,
     checks=some.sampled_from([builders.rehearsal().checks, NO_IMPORTS]),
 )
+any_transition = built(transition, at=moments, repository=places, life=some.sampled_from(Life))
 against = some.one_of(
+    built(transition, at=moments, repository=places, life=some.just(Life.YANKED)),
     built(
         record,
         finished=moments,
@@ -124,9 +129,8 @@ def besides(draw: some.DrawFn) -> Beside:
     """What was signed one after the other, each naming the newest before it; some of it is gone by now."""
     keys_of = ((OURS, signer(OURS)), (ROTATED, signer(ROTATED, since="2030-01-02", until="2030-01-02")))
     beside = Beside(draw(some.sampled_from([(), GOOD.bundles])), keys_of)
-    statements = draw(
-        some.lists(some.one_of(any_record, any_record, any_certificate, any_rehearsal), max_size=5)
-    )
+    any_statement = some.one_of(any_record, any_record, any_certificate, any_rehearsal, any_transition)
+    statements = draw(some.lists(any_statement, max_size=5))
     for make, changes in statements:
         links = draw(some.sampled_from([Links(), beside.attestations.links]))
         beside = beside.and_also(make(draw(keys), links, **changes))
@@ -146,6 +150,8 @@ def speaks_for(statement: Statement, policy: Policy, beside: Beside) -> bool:
         return statement.rehearsal.has_passed
     if isinstance(statement, Certified):
         return not statement.certificate.at(Severity.ERROR) and not statement.certificate.waived
+    if isinstance(statement, Declared):
+        return statement.transition.life is not Life.YANKED
     is_pass = statement.record.result is Result.PASSED or (
         statement.record.result is Result.WARNED and policy.accept_flaky
     )
