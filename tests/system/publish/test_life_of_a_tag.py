@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("registry")
 
-EVERY = int(os.environ.get("TAGPROOF_KILLS", "17"))
+EVERY = int(os.environ.get("TAGPROOF_KILLS", "41"))
 """Requests between two kills; 1 where somebody has the hours."""
 
 MATRIX = """\

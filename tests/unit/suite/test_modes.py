@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.adapters import host
 from pipeline.suite import golden
 from pipeline.suite.checks import check_modes
 from pipeline.suite.dtypes import BEST
@@ -19,6 +20,8 @@ from tests.builders import CPU_CELL
 
 GOLDEN = [list(answer.tokens[:STEPS]) for answer in golden.read().answers[:PROMPTS]]
 NO_AMX = "RuntimeError: _C::static_scaled_fp8_quant() expected at most 0 argument(s) but received 4"
+
+NO_AVX512 = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"
 
 
 def generated(weights: Any = None, tokens: list[list[int]] | None = None) -> list[dict[str, Any]]:
@@ -201,6 +204,19 @@ def test_a_method_that_vllm_refuses_here_is_noted_and_the_others_decide(healthy:
     notes, _ = judged("quantized", healthy | {"fp8": {"error": NO_AMX, "seconds": 1.0}})
     assert notes["fp8"] == "not run: vLLM's kernels of FP8 for CPUs need AMX"
     assert notes["gptq"].startswith("logprob-deviation")
+
+
+@pytest.mark.parametrize(("flags", "is_excused"), [("avx2", True), ("avx2 avx512f", False)])
+def test_quantised_kernels_may_be_absent_only_where_the_processor_has_no_avx512(
+    flags: str, is_excused: bool, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "instructions", lambda: frozenset(flags.split()))
+    told = healthy | {"awq": {"error": NO_AVX512, "seconds": 1.0}}
+    if is_excused:
+        assert judged("quantized", told)[0]["awq"] == "not run: vLLM's kernels of AWQ for CPUs need AVX-512"
+    else:
+        with pytest.raises(Mismatch, match="cpu_gemm_wna16"):
+            judged("quantized", told)
 
 
 def test_the_words_of_one_methods_refusal_excuse_no_other(healthy: dict[str, Any]) -> None:
