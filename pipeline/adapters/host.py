@@ -76,7 +76,7 @@ def _cpu() -> str:
 
 
 def instructions() -> frozenset[str]:
-    """What the processor can do, by the kernel's names: ``avx2``, ``avx512f``; empty where it says nothing."""
+    """What the processor can do, by the kernel's names: ``avx2``, ``avx512f``; none where it says nothing."""
     return frozenset(" ".join(_said_of_cpu("flags")[:1]).split())
 
 

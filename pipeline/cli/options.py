@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,3 +126,17 @@ def image(text: str) -> ImageRef:
         has_digest = "write host[:port]/path@sha256:… with all 64 hex digits"
         has_none = f"`{MODULE} plan --json` has the digests of this matrix's images"
         raise UsageError(str(error), hint=has_digest if "@" in text else has_none) from error
+
+
+def moment(text: str) -> datetime:
+    """A time with its zone, or the end of a day in UTC. Raises UsageError for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        hint = "write a day, 2026-11-20, or a time, 2026-11-20T12:00:00Z"
+        raise UsageError(f"{text!r} is no moment: {error}", hint=hint) from error
+    if len(text) == len("2026-11-20"):
+        return found.replace(hour=23, minute=59, second=59, tzinfo=UTC)
+    if found.tzinfo is None:
+        raise UsageError(f"{text} has no time zone", hint=f"write {text}Z for UTC")
+    return found

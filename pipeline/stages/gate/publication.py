@@ -66,14 +66,13 @@ def decide(
     be than by ``before``, the proofs of what carries the cell's channel; without one, speed is not asked for.
     """
     remedy = f"python -m pipeline verify {cell.id}"
-    again = f"python -m pipeline build {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
     rehearsed = _rehearsed(cell, image, repository, beside.rehearsals)
     chosen = _chosen(cell, repository, beside.proofs, policy, basis)
     reasons = [
         *_life_reasons(cell, image, beside, chosen),
-        *_image_reasons(cell, image, again),
-        *_file_reasons(cell, image, repository, certified, now=now, remedy=again),
+        *_image_reasons(cell, image),
+        *_file_reasons(cell, image, repository, certified, now=now),
         *_rehearsal_reasons(cell, rehearsed, chosen),
         *_missing_reasons(cell, image, beside.missing),
     ]
@@ -153,12 +152,19 @@ def _life_reasons(cell: Cell, image: Image, beside: Attestations, chosen: Proof 
         yield Reason(ReasonCode.MOVED_BACK, f"{text}: {said.reason}", hint)
 
 
-def _image_reasons(cell: Cell, image: Image, remedy: str) -> Iterator[Reason]:
+def _image_reasons(cell: Cell, image: Image) -> Iterator[Reason]:
     """What is against the image itself, whatever was recorded of it."""
     if image.cell != cell:
         yield Reason(
-            ReasonCode.OTHER_CELL, f"{image.ref} was built for {image.cell.id}, not for {cell.id}", remedy
+            ReasonCode.OTHER_CELL,
+            f"{image.ref} was built for {image.cell.id}, not for {cell.id}",
+            _again(cell),
         )
+
+
+def _again(cell: Cell) -> str:
+    """What makes another image."""
+    return f"python -m pipeline build {cell.id}"
 
 
 def _current(
@@ -185,12 +191,11 @@ def _file_reasons(
     certified: Certified | None,
     *,
     now: datetime,
-    remedy: str,
 ) -> Iterator[Reason]:
     """What the certificate says of the image's files: whatever runs once may still lack what others need."""
     if certified is None:
         text = f"{cell.id}: no certificate of {image.ref} for {repository} was judged by what counts today"
-        yield Reason(ReasonCode.NO_CERTIFICATE, text, remedy)
+        yield Reason(ReasonCode.NO_CERTIFICATE, text, _again(cell))
         return
     certificate = certified.certificate
     for finding in certificate.at(Severity.ERROR)[:MAX_ERRORS]:

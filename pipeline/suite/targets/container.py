@@ -209,15 +209,8 @@ class ContainerServer:
         return Beside(self, PORT) if self._launch.port is None else over_network()
 
     def python(self, source: str, *args: str, seconds: float) -> Completed:
-        """Run this source inside of the container, as the server's user; twice where nothing came of it.
-
-        The engine waits 2 s for the output of a program that has ended (daemon/monitor.go of moby), and on a
-        busy machine it then has none. All sources of ours write something.
-        """
-        words = (self._interpreter, "-c", source, *args)
-        done = self._container.execute(words, seconds=seconds)
-        if (done.exit_code, done.stdout, done.stderr) == (0, "", ""):
-            done = self._container.execute(words, seconds=seconds)
+        """Run this source inside of the container, as the server's user."""
+        done = self._container.execute((self._interpreter, "-c", source, *args), seconds=seconds)
         return Completed(done.exit_code, done.stdout, done.stderr)
 
     def ended(self) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.adapters.engine import Launch
 from pipeline.adapters.engine.gpu_access import gpu_access
+from pipeline.adapters.engine.output import outputs_of
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.model import Repository
 from pipeline.stages.audit.survey import survey
@@ -56,6 +57,7 @@ IMAGE = json.dumps(
         "RepoDigests": [],
     }
 ).encode()
+OUTPUT = b"\x01\0\0\0\0\0\0\x02hi\x02\0\0\0\0\0\0\x01!"
 CONTAINER = json.dumps(
     {
         "Id": "1",
@@ -105,6 +107,7 @@ def read_saving(data: bytes, place: Path) -> object:
 
 
 READERS = (
+    Reader("output of a program", lambda data, _: outputs_of(data), (OUTPUT,), refuses=(ValueError,)),
     Reader("engine", read_info, (INFO,)),
     Reader("GPUs of the engine", read_access, (INFO,)),
     Reader("CDI specification", read_specification, (SPECIFICATION, SPECIFICATION_IN_JSON)),

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
 from pipeline.stages import attest
-from pipeline.stages.attest import certificates, rehearsals
-from tests.builders import IMAGE, certificate, record, rehearsal
+from pipeline.stages.attest import certificates, rehearsals, transitions
+from tests.builders import IMAGE, certificate, record, rehearsal, transition
 from tests.fuzz.reader import Reader, put
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ BUNDLES = (
     attest.sign(record(), KEY),
     certificates.sign(certificate(), KEY),
     rehearsals.sign(rehearsal(), KEY),
+    transitions.sign(transition(), KEY),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import compat, matrix
+from pipeline.cli import options
 from pipeline.compat import explain
 from pipeline.compat.explain import question
 from pipeline.matrix import policy_file
@@ -77,6 +78,8 @@ def read_reference(data: bytes, _: Path) -> object:
 
 
 READERS = (
+    Reader("moment", lambda data, _: options.moment(data.decode("utf-8", "surrogateescape")),
+           (b"2026-11-20", b"2026-11-20T12:00:00Z")),
     Reader("matrix", lambda data, place: matrix.load(put(place, "matrix.yaml", data)), (MATRIX,),
            (MATRIX.replace(b'"2.13.0"', b"2.13").replace(b'"3.11"', b"3.10"),)),
     Reader("policy", lambda data, place: policy_file.read(put(place, "policy.yaml", data)), (POLICY,)),

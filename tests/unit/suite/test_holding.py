@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipeline.adapters.engine.containers import Finished
 from pipeline.model.errors import EngineError
 from pipeline.suite.holding import held
-from pipeline.suite.targets.container import ContainerServer
 from pipeline.suite.targets.target import Completed
 
 
@@ -67,11 +64,3 @@ def test_a_server_that_ended_meanwhile_needs_no_engine_that_goes_on() -> None:
 def test_an_engine_of_which_nobody_knows_whether_it_goes_on_is_the_machines_fault() -> None:
     with pytest.raises(EngineError), held_by(Signals(fails_at=signal.SIGCONT)):
         pass
-
-
-def test_a_program_beside_a_server_that_wrote_nothing_is_run_once_more() -> None:
-    results = [Finished(0, "", ""), Finished(0, "said", "")]
-    container: Any = SimpleNamespace(execute=lambda _words, **_: results.pop(0))
-    nothing: Any = None
-    server = ContainerServer(nothing, container, nothing, "python", nothing)
-    assert server.python("print('said')", seconds=1).stdout == "said"

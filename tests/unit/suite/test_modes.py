@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pipeline.adapters import host
 from pipeline.suite import golden
 from pipeline.suite.checks import check_modes
 from pipeline.suite.dtypes import BEST
 from pipeline.suite.expect import Mismatch, NotRun
 from pipeline.suite.forward import Forward
 from pipeline.suite.models import adapter, quantised, recall
-from pipeline.suite.modes import PROMPTS, STEPS, Modes, prompts
+from pipeline.suite.modes import NO_JOBS, PROMPTS, STEPS, Modes, beyond_processor, prompts
 from tests.builders import CPU_CELL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GOLDEN = [list(answer.tokens[:STEPS]) for answer in golden.read().answers[:PROMPTS]]
 NO_AMX = "RuntimeError: _C::static_scaled_fp8_quant() expected at most 0 argument(s) but received 4"
-
-NO_AVX512 = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"
 
 
 def generated(weights: Any = None, tokens: list[list[int]] | None = None) -> list[dict[str, Any]]:
@@ -52,11 +52,13 @@ def healthy() -> dict[str, Any]:
 CHECKS = ("compilers", "quantized", "lora", "embed", "multimodal", "long_context")
 
 
-def judged(check: str, told: dict[str, Any]) -> tuple[dict[str, str], list[float]]:
+def judged(
+    check: str, told: dict[str, Any], beyond: Mapping[str, str] = NO_JOBS
+) -> tuple[dict[str, str], list[float]]:
     """What a check notes, and the seconds that it says it took."""
     notes: dict[str, str] = {}
     seconds: list[float] = []
-    asked = {"modes": Modes(told), "note": notes.__setitem__, "took": seconds.append}
+    asked = {"modes": Modes(told, beyond), "note": notes.__setitem__, "took": seconds.append}
     if check == "compilers":
         asked["trial_run"] = SimpleNamespace(trial=SimpleNamespace(cell=CPU_CELL))
     getattr(check_modes, f"check_{check}")(**asked)
@@ -206,17 +208,26 @@ def test_a_method_that_vllm_refuses_here_is_noted_and_the_others_decide(healthy:
     assert notes["gptq"].startswith("logprob-deviation")
 
 
-@pytest.mark.parametrize(("flags", "is_excused"), [("avx2", True), ("avx2 avx512f", False)])
-def test_quantised_kernels_may_be_absent_only_where_the_processor_has_no_avx512(
-    flags: str, is_excused: bool, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("flags", "jobs"),
+    [
+        ({"avx2"}, {"gptq", "awq", "int8"}),
+        ({"avx2", "avx_vnni"}, {"gptq", "awq"}),
+        ({"avx2", "avx512f"}, {"int8"}),
+        ({"avx2", "avx512f", "avx512_vnni"}, set()),
+        ({"asimd", "i8mm"}, set()),
+    ],
+)
+def test_a_processor_is_asked_for_no_more_than_it_has_instructions_for(
+    flags: set[str], jobs: set[str]
 ) -> None:
-    monkeypatch.setattr(host, "instructions", lambda: frozenset(flags.split()))
-    told = healthy | {"awq": {"error": NO_AVX512, "seconds": 1.0}}
-    if is_excused:
-        assert judged("quantized", told)[0]["awq"] == "not run: vLLM's kernels of AWQ for CPUs need AVX-512"
-    else:
-        with pytest.raises(Mismatch, match="cpu_gemm_wna16"):
-            judged("quantized", told)
+    assert beyond_processor(flags).keys() == jobs
+
+
+def test_what_is_beyond_this_processor_was_not_run_and_the_others_decide(healthy: dict[str, Any]) -> None:
+    told = {job: result for job, result in healthy.items() if job != "int8"}
+    notes, _ = judged("quantized", told, beyond_processor({"avx2", "avx512f"}))
+    assert notes["int8"] == "not run: vLLM's sums of INT8 overflow on a processor without VNNI"
 
 
 def test_the_words_of_one_methods_refusal_excuse_no_other(healthy: dict[str, Any]) -> None:

@@ -83,10 +83,10 @@ SIGNATURES = (
     Signature(
         id="cpu-without-quantised-kernels",
         blame=Blame.HOST,
-        cause="the weights are quantised by GPTQ or AWQ, and vLLM's kernels of these for CPUs are in its build "
-        "for AVX-512, which this processor does not have",
-        remedy="`grep -c avx512f /proc/cpuinfo` says 0 there: take a machine with AVX-512, or weights that are "
-        "not quantised, or by INT8; where it does not say 0, vLLM's own extension was not loaded",
+        cause="the weights are quantised by GPTQ or AWQ, and vLLM's kernels of these for CPUs are in its "
+        "build for AVX-512, which this processor does not have",
+        remedy="`grep -c avx512f /proc/cpuinfo` says 0 there: take a machine with AVX-512, or weights that "
+        "are not quantised; where it does not say 0, vLLM's own extension was not loaded",
         seen=("'_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'",),
         explains=("vllm-extension-missing",),
         sources=("https://docs.vllm.ai/en/latest/getting_started/installation/cpu/",),
