@@ -155,6 +155,12 @@ def report(session: nox.Session) -> None:
     pipeline(session, "report")
 
 
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Say which published tags have no live proof any more; changes nothing."""
+    pipeline(session, "audit")
+
+
 @nox.session(name="gpu-day")
 def gpu_day(session: nox.Session) -> None:
     """Do in one go what only a GPU can show; `-- --python PATH` or an image says of what."""

@@ -10,6 +10,7 @@ One file for each step. Nothing here imports other folders of ours. Values that 
 registry are pydantic models, because they may come from anyone; all others are frozen dataclasses.
 """
 
+from pipeline.model.audited import Audited, Judgement
 from pipeline.model.basis import Basis
 from pipeline.model.cells import (
     KINDS,
@@ -95,6 +96,7 @@ from pipeline.model.statements import (
     Statement,
 )
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
+from pipeline.model.tags import is_immutable, signed_digest
 from pipeline.model.transitions import Life, TagMove, Transition
 from pipeline.model.user_tests import USER_TEST, is_users, leaving_out
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
@@ -136,6 +138,7 @@ __all__ = [
     "Acceptance",
     "Attempt",
     "Attestations",
+    "Audited",
     "Base",
     "Basis",
     "BoundedText",
@@ -167,6 +170,7 @@ __all__ = [
     "ImageReach",
     "ImageRef",
     "ImageTarget",
+    "Judgement",
     "JustifiedRequirement",
     "Key",
     "Kind",
@@ -227,6 +231,7 @@ __all__ = [
     "checks_of",
     "checks_of_kind",
     "index_of",
+    "is_immutable",
     "is_users",
     "key_of",
     "leaving_out",
@@ -237,6 +242,7 @@ __all__ = [
     "shown",
     "shown_json",
     "shown_lines",
+    "signed_digest",
     "to_json",
     "version_of",
     "versions_of",

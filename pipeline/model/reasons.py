@@ -118,6 +118,8 @@ class ReasonCode(StrEnum):
     TAG_LEFT = "tag-left", "A tag that should go is still there, because the registry removes no tags."
     TAG_MOVED = "tag-moved", "The immutable tag of these inputs was moved to something that is not proven."
     TAG_NEWER = "tag-newer", "The destination has an image of the cell with a newer proof."
+    LAYER_MISSING = "layer-missing", "The registry has a manifest without all of its layers."
+    TAG_UNTOLD = "tag-untold", "A tag was moved, and no transition by a signer says so."
     NOTHING_BEFORE = (
         "nothing-before",
         "A tag is to move back, and there is no such digest whose evidence holds.",

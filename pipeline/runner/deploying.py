@@ -5,9 +5,9 @@ Neither a matrix nor a lock, an engine or a key of our own is looked at, and not
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pipeline.adapters import signing_keys
 from pipeline.adapters.registry import Registry
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pipeline.model import Attestations, Policy, TagRef
+    from pipeline.model import Attestations, Policy, Repository, TagRef
 
 PATIENCE = 3.0
 """Seconds for which a request is made again: whoever deploys would rather be told."""
@@ -30,32 +30,56 @@ REQUEST_SECONDS, TOTAL_SECONDS = 8.0, 30.0
 """For one request, and for all that is asked of the registry."""
 
 
-def accept(asked: ImageRef | TagRef, policy: Policy, keys: Iterable[Path] = ()) -> Acceptance:
-    """Whether a policy accepts what a reference names; a tag is resolved once.
+@dataclass(frozen=True)
+class Judge:
+    """A policy, and the statements that count by it."""
 
-    ``keys`` are files of public keys that count beside those of the policy. Raises UsageError where there is
-    none or one cannot be read, RegistryError where the registry does not answer in time.
-    """
-    policy = replace(policy, signers=(*policy.signers, *map(_signer, keys)))
-    evidence = _evidence(policy)
-    if refused := gate.unnamed(asked, policy):
-        return Acceptance(asked, _named(asked), policy.digest, (refused,))
-    bounds = Bounds(REQUEST_SECONDS, TOTAL_SECONDS)
-    registry = Registry(asked.repository, patience=PATIENCE, bounds=bounds)
-    digest = _resolved(registry, asked)
-    if digest is None:
-        text = f"there is no such {'image' if isinstance(asked, ImageRef) else 'tag'} in the registry"
-        return Acceptance(asked, None, policy.digest, (Reason(ReasonCode.NO_IMAGE, text, gate.ANOTHER),))
-    beside = evidence.attestations_of(registry, digest)
-    return gate.accept(
-        asked,
-        asked.repository.at(digest),
-        beside,
-        policy=policy,
-        tags=_publications(registry, digest, beside),
-        now=datetime.now(UTC),
-        names={key: " or ".join(one.name for one in entries) for key, entries in evidence.terms.items()},
-    )
+    policy: Policy
+    evidence: attest.Evidence
+
+    @classmethod
+    def by(cls, policy: Policy, keys: Iterable[Path] = ()) -> Self:
+        """``keys`` are files of public keys that count beside those of the policy.
+
+        Raises UsageError where there is none or one cannot be read.
+        """
+        policy = replace(policy, signers=(*policy.signers, *map(_signer, keys)))
+        return cls(policy, _evidence(policy))
+
+    def registry(self, repository: Repository) -> Registry:
+        """The registry of a repository, asked in seconds."""
+        return Registry(repository, patience=PATIENCE, bounds=Bounds(REQUEST_SECONDS, TOTAL_SECONDS))
+
+    def accept(self, asked: ImageRef | TagRef) -> Acceptance:
+        """Whether the policy accepts what a reference names; a tag is resolved once.
+
+        Raises RegistryError where the registry does not answer in time.
+        """
+        policy = self.policy
+        if refused := gate.unnamed(asked, policy):
+            return Acceptance(asked, _named(asked), policy.digest, (refused,))
+        registry = self.registry(asked.repository)
+        digest = _resolved(registry, asked)
+        if digest is None:
+            text = f"there is no such {'image' if isinstance(asked, ImageRef) else 'tag'} in the registry"
+            return Acceptance(asked, None, policy.digest, (Reason(ReasonCode.NO_IMAGE, text, gate.ANOTHER),))
+        beside = self.evidence.attestations_of(registry, digest)
+        return gate.accept(
+            asked,
+            asked.repository.at(digest),
+            beside,
+            policy=policy,
+            tags=_publications(registry, digest, beside),
+            now=datetime.now(UTC),
+            names={
+                key: " or ".join(one.name for one in entries) for key, entries in self.evidence.terms.items()
+            },
+        )
+
+
+def accept(asked: ImageRef | TagRef, policy: Policy, keys: Iterable[Path] = ()) -> Acceptance:
+    """Whether a policy accepts what a reference names, as :class:`Judge` says; it raises what that does."""
+    return Judge.by(policy, keys).accept(asked)
 
 
 def _resolved(registry: Registry, asked: ImageRef | TagRef) -> Digest | None:

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipeline.model import Digest, History
+from pipeline.model import History, signed_digest
 from pipeline.model.errors import RegistryError
 from pipeline.stages import publish
 
 if TYPE_CHECKING:
-    from pipeline.model import Declared
+    from pipeline.adapters.registry import Registry
+    from pipeline.model import Declared, Digest
     from pipeline.runner.services import Services
 
 PARALLEL = 8
-
-_LIST = re.compile(r"sha256-([0-9a-f]{64})(\..*)?")
-"""The tag of a list of what is signed beside a digest: it stays when the last tag of the image goes."""
 
 
 def history(services: Services, tag: str) -> History:
     """Every transition of a tag in the destination that a trusted key signed, and what it names now.
 
-    All digests are asked that have a tag, or something signed beside them. Raises RegistryError where the
-    registry does not answer.
+    Raises RegistryError where the registry does not answer.
     """
     repository, destination = services.matrix.repository, services.destination
     if not services.has_registry(repository):
         raise RegistryError(f"there is no registry at {repository.host}", hint="name one with --repository")
-    tags = destination.tags()
-    signed = {Digest(f"sha256:{match[1]}") for name in tags if (match := _LIST.fullmatch(name))}
-    named = publish.named(destination, [name for name in tags if not _LIST.fullmatch(name)])
+    _, transitions = remembered(destination, services.evidence)
+    return History.of(repository.tagged(tag), destination.digest_of(tag), transitions)
 
-    def declared(digest: Digest) -> tuple[Declared, ...]:
-        return services.evidence.attestations_of(destination, digest).transitions
 
+def remembered(
+    registry: Registry, evidence: publish.Evidence
+) -> tuple[dict[str, Digest], tuple[Declared, ...]]:
+    """The tags of a repository's images, and every transition beside one that has a tag, or a list.
+
+    Raises RegistryError where the registry does not answer.
+    """
+    tags = registry.tags()
+    signed = {digest for name in tags if (digest := signed_digest(name))}
+    named = publish.named(registry, [name for name in tags if not signed_digest(name)])
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found = [one for each in pool.map(declared, sorted({*signed, *named.values()})) for one in each]
-    return History.of(repository.tagged(tag), destination.digest_of(tag), tuple(found))
+        found = pool.map(
+            lambda digest: evidence.attestations_of(registry, digest).transitions,
+            sorted({*signed, *named.values()}),
+        )
+        return named, tuple(one for each in found for one in each)

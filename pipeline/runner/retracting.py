@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pipeline.compat.explain.question import cell_of
-from pipeline.model import Digest, ImageRef, Life, Reason, Retraction
+from pipeline.model import Digest, ImageRef, Life, Reason, Retraction, is_immutable, signed_digest
 from pipeline.model.errors import RegistryError, UsageError
 from pipeline.runner.declaring import announcer, declare
 from pipeline.runner.gatekeeping import MatrixGate
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.model import Cell
     from pipeline.runner.services import Services
-
-LISTS = re.compile(r"sha256-[0-9a-f]{64}.*")
-"""Tags that are no images: the lists of what was signed."""
-_IMMUTABLE = re.compile(r".+-[0-9a-f]{12}")
 
 
 def yank(services: Services, reference: str, reason: str, progress: Callable[[str], None]) -> Retraction:
@@ -64,7 +59,7 @@ def roll_back(
     ``to`` is a digest, else it is the newest before what the tag names. What it named is published again
     after a newer proof only. Raises as :func:`yank` does, and UsageError for an immutable tag.
     """
-    if _IMMUTABLE.fullmatch(tag):
+    if is_immutable(tag):
         raise UsageError(f"{tag} is immutable", hint=f"yank it: python -m pipeline yank {tag} --reason …")
     destination = services.destination
     now = _named(services, tag)
@@ -134,5 +129,5 @@ def _cell_of(services: Services, digest: Digest) -> Cell:
 
 def _tags_on(destination: Registry, digest: Digest) -> tuple[str, ...]:
     """Every tag that names a digest, whatever cell or alias it is called after."""
-    tags = [tag for tag in destination.tags() if not LISTS.fullmatch(tag)]
+    tags = [tag for tag in destination.tags() if not signed_digest(tag)]
     return tuple(tag for tag, found in publish.named(destination, tags).items() if found == digest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.cli.commands import (
+    audit,
     build,
     certify,
     diagnose,
@@ -38,7 +39,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, repair.COMMAND, report.COMMAND),
     "take back what was published": (yank.COMMAND, rollback.COMMAND, history.COMMAND),
-    "deploy what is proven": (gate.COMMAND, policy.COMMAND),
+    "deploy what is proven": (gate.COMMAND, policy.COMMAND, audit.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
-from pipeline.cli import options, output
+from pipeline.cli import listing, options, output
 from pipeline.cli.command import Command
 from pipeline.model import to_json
 from pipeline.model.errors import GOOD, MACHINE, REFUSED, TagproofError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.cli.options import Options
     from pipeline.model.identities import Identity
     from pipeline.runner.trusting import Trust
 
 _IMAGES = "host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive, an OCI layout or a root"
-
-MAX_LIST_BYTES = 1 << 20
-"""Of a list of images."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -38,7 +34,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(given: Options) -> int:
-    names = [*given.images, *_listed(given.file)]
+    names = [*given.images, *listing.listed(given.file)]
     if bool(names) is bool(given.root):
         hint = f"see {output.MODULE} which --help"
         raise UsageError("which takes images, a list of them by --file, or --root DIR", hint=hint)
@@ -112,25 +108,6 @@ def _told(given: Options, images: Sequence[Identity], unread: Sequence[tuple[str
     if any(image.contradictions for image in images) or (fleet and fleet.is_broken):
         return REFUSED
     return MACHINE if unread else GOOD
-
-
-def _listed(file: str | None) -> Iterator[str]:
-    """The images of a list: one a line, with comments after #. Raises UsageError where it cannot be read."""
-    if file is None:
-        return
-    try:
-        text = sys.stdin.read(MAX_LIST_BYTES) if file == "-" else _text(Path(file))
-    except (OSError, ValueError) as error:
-        what = f"the list {file} cannot be read: {error}"
-        raise UsageError(what, hint="name a text file with one image on each line, or - for stdin") from error
-    for line in text.splitlines():
-        yield from line.partition("#")[0].split()[:1]
-
-
-def _text(file: Path) -> str:
-    from pipeline.adapters import files
-
-    return files.read(file, MAX_LIST_BYTES).decode()
 
 
 COMMAND = Command(

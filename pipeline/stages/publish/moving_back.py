@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.model import Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish.rivals import announced
-from pipeline.stages.publish.succession import Standing
+from pipeline.stages.publish.succession import Heirs
 from pipeline.stages.publish.tags import HEAL, PAUSE
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def earlier(
     registry does not answer.
     """
     digests = {*announced(destination, cell).values(), now, *([to] if to else [])}
-    standing = Standing.of(digests, destination, evidence, gate)
+    heirs = Heirs.of(digests, destination, evidence, gate)
     name = destination.repository.tagged(tag)
     if to is None:
-        found = standing.newest(cell, before=now)
+        found = heirs.newest(cell, before=now)
         text = f"{name}: no image of {cell.id} before {now} has evidence that holds today"
         hint = f"python -m pipeline yank {tag} --reason … takes the tag away, if nothing may carry it"
         return found or Reason(ReasonCode.NOTHING_BEFORE, text, hint)
-    proof = standing.proofs[to]
+    proof = heirs.proofs[to]
     if proof is None or proof.record.cell != cell.id:
         why = f"is of {proof.record.cell}" if proof else "has no evidence that holds today"
         text = f"{name}: {to} {why}, and the tag is one of {cell.id}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Heirs:
     """What lies beside some images, and the proof by which each may carry a tag, if it may."""
 
     beside: Mapping[Digest, Attestations]

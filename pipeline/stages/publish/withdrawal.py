@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.model import Reason, ReasonCode
 from pipeline.stages.publish.rivals import announced
-from pipeline.stages.publish.succession import Standing
+from pipeline.stages.publish.succession import Heirs
 from pipeline.stages.publish.work import named, unannounced
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def withdraw(
     """
     immutable = announced(destination, cell)
     now = named(destination, tags)
-    standing = Standing.of({*immutable.values(), *now.values()}, destination, evidence, gate)
-    newest = standing.newest(cell)
+    heirs = Heirs.of({*immutable.values(), *now.values()}, destination, evidence, gate)
+    newest = heirs.newest(cell)
     left = []
     for tag, digest in now.items():
-        if standing.holds(digest):
+        if heirs.holds(digest):
             continue
         heir = newest if tag not in immutable else None
         manifest = destination.manifest(heir) if heir else None

@@ -24,9 +24,9 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_there_is_one_workflow_each_for_the_code_the_facts_and_the_images() -> None:
+def test_there_is_one_workflow_each_for_the_code_the_facts_the_images_and_their_tags() -> None:
     """The tests below judge what is there; this one says what must be."""
-    assert [path.name for path in WORKFLOWS] == ["ci.yml", "facts.yml", "images.yml"]
+    assert [path.name for path in WORKFLOWS] == ["audit.yml", "ci.yml", "facts.yml", "images.yml"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -87,6 +87,15 @@ def test_the_key_reaches_only_the_steps_that_sign_or_ask_what_it_signed() -> Non
     asks = "List what was rehearsed and waits for a GPU"
     assert holders == ["Build and rehearse", "Verify", "Publish", asks, "Verify", "Publish"]
     assert (FOLDER / "images.yml").read_text().count("secrets.") == len(holders)
+
+
+def test_an_audit_may_read_and_write_nothing() -> None:
+    """Each day, with a table in the summary of its one job."""
+    audit = load(FOLDER / "audit.yml")
+    (job,) = audit["jobs"].values()
+    assert job["permissions"] == {"contents": "read", "packages": "read"}
+    assert "schedule" in audit["on"]
+    assert "./run audit -- --markdown" in job["steps"][-1]["run"]
 
 
 def test_a_job_with_a_gpu_starts_only_on_what_was_rehearsed() -> None:

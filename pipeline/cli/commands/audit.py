@@ -1,0 +1,90 @@
+"""``audit``: whether what is published, or what runs elsewhere, still has evidence that holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import report
+from pipeline.cli import listing, options, output
+from pipeline.cli.command import Command
+from pipeline.model.errors import GOOD, REFUSED
+from pipeline.report import oversight
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from pipeline.cli.options import Options
+    from pipeline.runner.deploying import Judge
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--images", metavar="LIST", help="a file with an image on each line, as they run; - is stdin"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="by this policy alone; default: the matrix's"
+    )
+    parser.add_argument(
+        "--key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a public key that counts beside the policy's; may be given again",
+    )
+    parser.add_argument("--markdown", action="store_true", help="print a table, for the summary of a job")
+    options.add_matrix(parser)
+    options.add_repository(parser)
+    options.add_json(parser)
+
+
+def _run(given: Options) -> int:
+    from pipeline.runner import overseeing
+
+    judge = _judge(given)
+    if given.images:
+        names = dict.fromkeys(listing.listed(given.images))
+        found = overseeing.of_running(judge, {name: listing.reference(name) for name in names})
+    else:
+        found = overseeing.of_published(judge)
+    if given.json:
+        output.print_json({"schema": report.SCHEMA, **oversight.as_json(found)})
+    elif given.markdown:
+        output.print_text(oversight.markdown(found))
+    else:
+        output.print_text("".join(f"{line}\n" for line in oversight.lines(found)))
+    return GOOD if all(one.is_good for one in found) else REFUSED
+
+
+def _judge(given: Options) -> Judge:
+    """By the policy that is named, else by that of the matrix."""
+    from pipeline import matrix
+    from pipeline.matrix import policy_file
+    from pipeline.runner.deploying import Judge
+    from pipeline.runner.trusting import Trust
+
+    if given.policy:
+        return Judge.by(policy_file.read(given.policy), given.key)
+    loaded = matrix.load(given.matrix, given.repository)
+    signers = Trust(loaded, given.key_pem).as_signers()
+    return Judge.by(policy_file.of_matrix(loaded, signers), given.key)
+
+
+COMMAND = Command(
+    "audit",
+    summary="say which published tags, or which images that run, have no live proof",
+    description=(
+        "Judges every tag of the destination as a deployment would, asks for all layers, and compares each "
+        "tag with the last move that was signed of it. With --images, each image of a list, as `kubectl` or "
+        "`docker ps` names them: current, superseded, expired, refused, yanked or unknown. Exit code 1 where "
+        "something is to be done; nothing is changed."
+    ),
+    examples=(
+        ("audit", "every tag that matrix.yaml publishes, for a job that runs each day"),
+        ("audit --images running.txt --policy policy.yaml", "what runs in a cluster, without a matrix"),
+        ("audit --markdown", "for the summary of a job"),
+    ),
+    add_options=_add_options,
+    run=_run,
+)
