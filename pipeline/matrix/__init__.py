@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from pipeline import compat
 from pipeline.matrix import bases, feasibility, places, rules, tags
+from pipeline.matrix.cell_rules import EVERY_CELL
 from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.globs import chosen, matching, no_match
-from pipeline.matrix.schema import AUTO, AXES, EVERY_CELL, File, keys_of
+from pipeline.matrix.schema import AUTO, AXES, File, keys_of
 from pipeline.matrix.tree import Problem, read, usage_error
 from pipeline.matrix.validate import validate
 from pipeline.model import KINDS, Matrix, Policy, Repository

@@ -12,9 +12,10 @@ from pipeline.model.systems import SYSTEMS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pipeline.matrix.cell_rules import BaseImage
     from pipeline.matrix.cells import RequestedCell
     from pipeline.matrix.rules import Matches
-    from pipeline.matrix.schema import BaseImage, File
+    from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell
 

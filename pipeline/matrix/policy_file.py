@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.matrix.cell_rules import Section, Some
 from pipeline.matrix.fields import Arch, Day, Plain, RepositoryName, Tried, refusal
-from pipeline.matrix.schema import Section, Some
 from pipeline.matrix.tree import read as read_tree
 from pipeline.matrix.tree import usage_error
 from pipeline.matrix.validate import Shape, read_as
@@ -28,7 +28,7 @@ from pipeline.model import (
     checks_of_kind,
 )
 from pipeline.model.policies import SCHEMA
-from pipeline.model.versions import Version  # noqa: TC001 - pydantic reads it
+from pipeline.model.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

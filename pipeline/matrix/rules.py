@@ -12,16 +12,27 @@ from packaging.utils import canonicalize_name
 from pipeline import compat
 from pipeline.formats.gpu_arch import in_order
 from pipeline.matrix.bases import bases_of
+from pipeline.matrix.cell_rules import Gpu
 from pipeline.matrix.fields import bytes_in, shown
 from pipeline.matrix.globs import listed, matching, no_match
-from pipeline.matrix.schema import Gpu
 from pipeline.matrix.tree import Problem
-from pipeline.model import Base, Budget, ImageRef, JustifiedRequirement, Spec, Trim, Waiver, project_of
+from pipeline.model import (
+    Base,
+    Budget,
+    ImageRef,
+    JustifiedRequirement,
+    Spec,
+    Support,
+    Trim,
+    Waiver,
+    project_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pipeline.matrix.schema import BaseImage, File
+    from pipeline.matrix.cell_rules import BaseImage
+    from pipeline.matrix.schema import File
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -31,7 +42,8 @@ Matches = dict[tuple[str | int, ...], frozenset[str]]
 """For each glob of the file, by its location, the ids that it matches."""
 
 SECTIONS = (
-    *("gpu", "packages", "constraints", "overrides", "omit", "trim", "budgets", "exceptions", "leave_out"),
+    *("gpu", "packages", "constraints", "overrides", "omit", "trim", "budgets", "exceptions", "support"),
+    "leave_out",
 )
 """The sections whose rules apply to the cells that a glob matches."""
 
@@ -179,6 +191,7 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
             Waiver(rule.rule, rule.path, rule.reason, date.fromisoformat(rule.expires))
             for rule in mine("exceptions")
         ),
+        support=next((_support(rule) for rule in reversed([*mine("support")])), None),
         left_out=tuple((name, rule.reason) for rule in mine("leave_out") for name in rule.checks),
     )
 
@@ -198,6 +211,10 @@ def memory_of(entries: Iterable[Gpu]) -> float:
     """The share of a GPU's memory that the last of these entries names; else what goes without saying."""
     named = [entry.memory for entry in entries if "memory" in entry.model_fields_set]
     return named[-1] if named else Gpu().memory
+
+
+def _support(rule: Any) -> Support:
+    return Support(date.fromisoformat(rule.until), rule.reason)
 
 
 def _budget(rule: Any) -> Budget:

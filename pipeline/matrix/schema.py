@@ -5,49 +5,47 @@ The text under a key is its description in the JSON Schema, which editors show.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from pipeline.matrix.cell_rules import (
+    BaseImage,
+    Bases,
+    Bound,
+    Budget,
+    Gpu,
+    Gpus,
+    LeftOut,
+    Omit,
+    Packages,
+    Section,
+    Some,
+    Support,
+    Trim,
+    Waiver,
+)
 from pipeline.matrix.fields import (
     Alias,
-    Arch,
     Cuda,
-    Day,
-    ExactPin,
-    Glibc,
     Glob,
-    ImageByDigest,
-    InstalledGlob,
-    MemoryShare,
     Plain,
     Platform,
-    Project,
     Python,
     Ratio,
     Reason,
     RepositoryName,
-    Requirement,
-    Size,
     SystemPackage,
     Template,
     Torch,
-    Tried,
     Vllm,
     refusal,
 )
 from pipeline.matrix.variables import Argument, EnvValue, Variable
 from pipeline.model import CHECK_VERSIONS, MAX_ATTEMPTS, PROJECT, RULE_VERSIONS, CheckName, RuleName
-from pipeline.model.systems import SuiteName
 
 AUTO, NONE = "auto", "none"
 """Values of ``vllm``: the newest that fits, and none at all."""
-
-EVERY_CELL = "*"
-"""The glob of a rule that names no cells."""
-
-Some = Field(min_length=1, max_length=1000)
-"""A list that is not empty."""
 
 
 def _listed(value: Any) -> Any:
@@ -75,12 +73,6 @@ def _made_here(least: dict[ProvenName, int]) -> dict[ProvenName, int]:
                 f"write {name}: {_VERSIONS[name]}, or use a newer release of {PROJECT}",
             )
     return least
-
-
-class Section(BaseModel):
-    """A mapping whose keys are all known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True)
 
 
 class Include(Section):
@@ -122,144 +114,6 @@ class Exclude(Section):
         return self.model_dump(exclude={"reason"}, exclude_none=True)
 
 
-class Rule(Section):
-    """Settings of some cells."""
-
-    cells: Glob = EVERY_CELL
-    """The cells that this is for: a glob over their ids, braces allowed."""
-
-
-class Gpu(Rule):
-    """The GPUs that CUDA cells are for. Of each key, the last entry that matches a cell and has it counts."""
-
-    archs: Annotated[tuple[Arch, ...], Some] = ()
-    """Architectures that every part of a CUDA image must have code for: `sm_90` is that of H100."""
-    memory: MemoryShare = 0.9
-    """The share of a GPU's memory that a server takes when proven: vLLM's gpu_memory_utilization."""
-
-
-class BaseImage(Rule):
-    """What images stand on: a distribution's suite as of a day, or an image by digest.
-
-    Of several, each cell has the one that agrees with all that it names; one with a suite is for the cells
-    of the Python that it brings.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["refresh"]}, {"required": ["image"]}]}
-    )
-
-    suite: SuiteName = "bookworm"
-    """The distribution's suite: bookworm and trixie are Debian's, with Python 3.11 and 3.13; jammy and noble
-    are Ubuntu's, with 3.10 and 3.12."""
-    refresh: Day | None = None
-    """The day whose packages the base takes, quoted. A newer day makes new images."""
-    image: ImageByDigest | None = None
-    """An image of yours instead, by digest."""
-    glibc: Glibc = "2.28"
-    """The glibc of your image: wheels that need a newer one are not chosen."""
-    python: Annotated[tuple[Python, ...], Some] | None = None
-    """The Pythons of the cells that this is for; all that it has unless they are named."""
-    cuda: Annotated[tuple[Cuda, ...], Some] | None = None
-    """The CUDAs of the cells that this is for; all unless they are named."""
-
-
-def _several(value: Any) -> Any:
-    """``base: {…}`` as ``base: [{…}]``: one entry for all cells needs no list."""
-    return value if isinstance(value, list) else [value]
-
-
-_Bases = Annotated[tuple[BaseImage, ...], Some]
-_Gpus = Annotated[tuple[Gpu, ...], Field(max_length=200)]
-Gpus = Annotated[_Gpus, BeforeValidator(_several, json_schema_input_type=Gpu | _Gpus)]
-Bases = Annotated[_Bases, BeforeValidator(_several, json_schema_input_type=BaseImage | _Bases)]
-
-
-class Packages(Rule):
-    """Packages that are installed in addition to PyTorch and vLLM."""
-
-    pins: Annotated[tuple[ExactPin, ...], Some]
-    """Exact versions, `name==version`."""
-    reason: Reason | None = None
-    """Why they are installed."""
-
-
-class Bound(Rule):
-    """Versions that the resolver must keep to (constraints), or take whatever is asked (overrides)."""
-
-    pins: Annotated[tuple[Requirement, ...], Some]
-    """Requirements with a version, `name<version`."""
-    reason: Reason
-    """Why; the lock shows it."""
-
-
-class Omit(Rule):
-    """Packages that are left out although something asks for them."""
-
-    packages: Annotated[tuple[Project, ...], Some]
-    """Their names."""
-    reason: Reason
-    """Why; the lock shows it."""
-
-
-class Trim(Rule):
-    """Files of packages that images do without: those that nothing loads, includes or runs there."""
-
-    packages: Annotated[tuple[Project, ...], Some]
-    """The packages whose files they are."""
-    files: Annotated[tuple[InstalledGlob, ...], Some]
-    """Globs over paths in the folder of the packages, as a wheel lists them; `*` matches `/` too."""
-    reason: Reason
-    """Why no image needs them."""
-
-
-class Budget(Rule):
-    """How large the images of some cells may become. The last rule that matches a cell is its budget."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [{"required": ["compressed"]}, {"required": ["installed"]}, {"required": ["resident"]}]
-        }
-    )
-
-    compressed: Size | None = None
-    """The layers in a registry, as they are pulled: `1.5 GB`."""
-    installed: Size | None = None
-    """The unpacked image on a disk: `5 GB`."""
-    resident: Size | None = None
-    """What the processes of its server may hold of a host's memory, under load: `6 GB`."""
-    reason: Reason | None = None
-    """Why it may not be larger."""
-
-    @model_validator(mode="after")
-    def _has_a_size(self) -> Self:
-        if self.compressed is None and self.installed is None and self.resident is None:
-            raise refusal("a budget without a size", 'add `compressed: "1.5 GB"`, `installed` or `resident`')
-        return self
-
-
-class Waiver(Rule):
-    """A finding of a certificate that is known and accepted for some cells, until a day."""
-
-    rule: RuleName
-    """The rule of the certificate."""
-    path: Plain
-    """The files that it is about: a glob over absolute paths. `*` also matches the image as a whole."""
-    reason: Reason
-    """Why it may stay; the certificate shows it."""
-    expires: Day
-    """The last day on which it counts, quoted. Then it is found again."""
-
-
-class LeftOut(Rule):
-    """Checks that some cells are not tried with. The record says so, and the gate does without them."""
-
-    checks: Annotated[tuple[Tried, ...], Some]
-    """Their names; of a test of yours `user:FILE::TEST`, or `user:FILE` for all of a file."""
-    reason: Reason
-    """Why they are not asked; the record shows it."""
-
-
 class Publish(Section):
     """Where images go, and under which further names."""
 
@@ -273,7 +127,7 @@ class Publish(Section):
     The words are {cell} {torch} {cuda} {python} {vllm} (`none` without vLLM) {platform} (`linux-amd64`) and
     {arch} (`amd64`).
     """
-    aliases: dict[Alias, Glob] = {}
+    aliases: dict[Alias, Glob] = Field(default_factory=dict)
     """Further tags, each for the one cell that its glob matches."""
     moves: Literal["forward", "never"] = "forward"
     """Whether a tag moves to a newer proven image of its cell."""
@@ -294,7 +148,7 @@ class Verify(Section):
 
     required: Annotated[tuple[CheckName, ...], Some] | None = None
     """The checks that must have passed; all unless they are named."""
-    at_least: Annotated[dict[ProvenName, _Least], AfterValidator(_made_here)] = {}
+    at_least: Annotated[dict[ProvenName, _Least], AfterValidator(_made_here)] = Field(default_factory=dict)
     """The oldest version of a check, or of a family of rules, that counts: `correct: 2`; else any does."""
     model: Plain | None = None
     """A model to prove with, not the tiny one: a folder, from this file's, or an id. `lock` pins it."""
@@ -358,7 +212,7 @@ class File(Section):
     """Files of packages that images do without, each with its reason."""
     system: tuple[SystemPackage, ...] = ()
     """Packages of the distribution that are added to the base."""
-    env: dict[Variable, EnvValue] = {}
+    env: dict[Variable, EnvValue] = Field(default_factory=dict)
     """Environment variables of every image. Secrets belong to the run."""
     serve: tuple[Argument, ...] = ()
     """Arguments that every server starts with, before those of `docker run`."""
@@ -370,6 +224,8 @@ class File(Section):
     """How large images may become."""
     exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
     """Findings of a certificate that are known and accepted, each with its reason and its end."""
+    support: Annotated[tuple[Support, ...], Field(max_length=200)] = ()
+    """How long cells get new tags."""
     leave_out: Annotated[tuple[LeftOut, ...], Field(max_length=200)] = ()
     """Checks that some cells are not tried with, each with its reason."""
 
@@ -389,6 +245,7 @@ SECTIONS: dict[str, type[Section]] = {
     "verify": Verify,
     "budgets": Budget,
     "exceptions": Waiver,
+    "support": Support,
     "leave_out": LeftOut,
 }
 """The type of each section, by its key at the top of the file."""

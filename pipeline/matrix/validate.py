@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from pipeline.matrix.cell_rules import Section
 from pipeline.matrix.fields import AXIS_TEXTS, brief, quoted, shown
-from pipeline.matrix.schema import AUTO, NONE, SECTIONS, File, Section, keys_of
+from pipeline.matrix.schema import AUTO, NONE, SECTIONS, File, keys_of
 from pipeline.matrix.tree import NonString, Problem, Rejected
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from pipeline.model.cells import (
     Matrix,
     Pruned,
     Spec,
+    Support,
     Trim,
     Waiver,
 )
@@ -217,6 +218,7 @@ __all__ = [
     "State",
     "Statement",
     "Status",
+    "Support",
     "TagMove",
     "TagRef",
     "Transition",

@@ -145,6 +145,14 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Support:
+    """The last day on which a cell gets a new tag, and why no later. It is in no key."""
+
+    until: date
+    reason: str
+
+
+@dataclass(frozen=True)
 class Spec:
     """A cell and all its settings: the only input of lock and build.
 
@@ -166,6 +174,7 @@ class Spec:
     gpu_memory: float = 0.9
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
+    support: Support | None = None
     left_out: tuple[tuple[str, str], ...] = ()
 
 

@@ -87,6 +87,8 @@ class ReasonCode(StrEnum):
         "A tag was moved back from the digest, and it has not been proven again since then.",
     )
 
+    SUPPORT_ENDED = "support-ended", "The matrix gives the cell no new tag any more: `support:` ended."
+
     # The gate before a deployment, by a policy alone.
     NO_IMAGE = "no-image", "The registry has no such tag or digest."
     REPOSITORY_UNNAMED = (

@@ -62,6 +62,7 @@ class CellGate(MatrixGate):
             now=datetime.now(UTC),
             before=self.before,
             speed_ratio=self.services.matrix.speed_ratio,
+            support=spec.support,
         )
 
     @cached_property

@@ -54,6 +54,9 @@ _REACH = {
 }
 """The stages that each goal may take; one that only reads takes none."""
 
+_FINAL = {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.YANKED, ReasonCode.SUPPORT_ENDED}
+"""What no further stage changes."""
+
 _WITHOUT_PROOF = (Stage.CERTIFY, Stage.REHEARSE)
 """What ``verify`` may take of a cell that this machine cannot prove, if its image is there."""
 
@@ -168,7 +171,7 @@ def _left(state: CellState) -> tuple[Stage, ...]:
     if state.decision is None or progress not in {State.UNPROVEN, State.FAILED, State.INCONCLUSIVE}:
         return _LEFT[progress]
     codes = _codes(state)
-    if codes & {ReasonCode.CERTIFICATE_REFUSED, ReasonCode.YANKED} or codes == {ReasonCode.MOVED_BACK}:
+    if codes & _FINAL or codes == {ReasonCode.MOVED_BACK}:
         return ()
     if ReasonCode.REHEARSAL_FAILED in codes:
         return (Stage.REHEARSE,)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Record,
         Rehearsed,
         Repository,
+        Support,
     )
 
 
@@ -55,15 +56,16 @@ def decide(
     now: datetime,
     before: Sequence[Proof] = (),
     speed_ratio: float | None = None,
+    support: Support | None = None,
 ) -> Decision:
     """Whether ``image`` may be published as ``cell`` in ``repository``, by what lies beside it.
 
     ``basis`` is the model, and the user's tests, that count today (None: any), ``inputs`` the key of what is
-    expected of this image today, ``now`` is aware of its time zone. The proof that decides is the newest that
-    was made on today's basis by checks of the versions that the policy asks for, or else the newest; a later
-    failure of the same image outweighs it, of a rehearsal too, and so does a statement that others name and
-    that is gone. A rehearsal that passed speaks for nothing. ``speed_ratio`` is how many times slower it may
-    be than by ``before``, the proofs of what carries the cell's channel; without one, speed is not asked for.
+    expected of this image today, ``now`` is aware of its time zone. The newest proof on that basis, in the
+    versions that the policy asks for, decides, or else the newest; a later failure of the image outweighs it,
+    of a rehearsal too, and so does a statement that others name and that is gone. ``speed_ratio`` is how many
+    times slower it may be than by ``before``, the proofs of what carries the cell's channel (None: any).
+    ``support`` is how long the cell gets new tags, if not for ever.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
@@ -71,14 +73,13 @@ def decide(
     chosen = _chosen(cell, repository, beside.proofs, policy, basis)
     reasons = [
         *_life_reasons(cell, image, beside, chosen),
-        *_image_reasons(cell, image),
+        *_image_reasons(cell, image, support, now),
         *_file_reasons(cell, image, repository, certified, now=now),
         *_rehearsal_reasons(cell, rehearsed, chosen),
         *_missing_reasons(cell, image, beside.missing),
     ]
     if chosen is None:
-        text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
-        reasons.append(Reason(ReasonCode.NO_PROOF, f"{text}{signed_by_others(beside)}", remedy))
+        reasons.append(_no_proof(cell, image, beside, remedy))
     else:
         record = chosen.record
         reasons += _identity_reasons(cell, image, repository, record, remedy)
@@ -152,14 +153,21 @@ def _life_reasons(cell: Cell, image: Image, beside: Attestations, chosen: Proof 
         yield Reason(ReasonCode.MOVED_BACK, f"{text}: {said.reason}", hint)
 
 
-def _image_reasons(cell: Cell, image: Image) -> Iterator[Reason]:
-    """What is against the image itself, whatever was recorded of it."""
+def _no_proof(cell: Cell, image: Image, beside: Attestations, remedy: str) -> Reason:
+    """Absence is refusal."""
+    text = f"{cell.id}: nothing signed by a trusted key says that {image.ref} was tested"
+    return Reason(ReasonCode.NO_PROOF, f"{text}{signed_by_others(beside)}", remedy)
+
+
+def _image_reasons(cell: Cell, image: Image, support: Support | None, now: datetime) -> Iterator[Reason]:
+    """What is against the image itself, whatever was recorded of it: its cell, and that one's last day."""
     if image.cell != cell:
-        yield Reason(
-            ReasonCode.OTHER_CELL,
-            f"{image.ref} was built for {image.cell.id}, not for {cell.id}",
-            _again(cell),
-        )
+        text = f"{image.ref} was built for {image.cell.id}, not for {cell.id}"
+        yield Reason(ReasonCode.OTHER_CELL, text, _again(cell))
+    if support and now.astimezone(UTC).date() > support.until:
+        text = f"{cell.id}: its support ended on {support.until}: {support.reason}"
+        hint = "take the cell out of the matrix, or give it another day under `support:`"
+        yield Reason(ReasonCode.SUPPORT_ENDED, text, hint)
 
 
 def _again(cell: Cell) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.model import Attestations, Life, Reason
+from pipeline.model import Attestations, Life, Reason, Support
 from pipeline.stages.gate import decide, holds
 from tests.builders import FINISHED, INPUTS, NOW, REPOSITORY, declared, rfc3339
 from tests.unit.stages.deployed_image import GOOD, STRANGER, Beside, transition
@@ -73,3 +73,25 @@ def test_a_deployment_is_refused_what_was_yanked_and_not_what_a_tag_was_moved_ba
 def test_a_strangers_yank_counts_for_nothing() -> None:
     assert GOOD.and_also(transition(STRANGER, **YANKED)).judged().accepted
     assert Beside((*GOOD.bundles, transition(STRANGER, **YANKED))).attestations.yanked is None
+
+
+# -- support ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "is_over"), [(0, False), (1, True)])
+def test_a_cell_gets_new_tags_until_the_last_day_of_its_support(days: int, is_over: bool) -> None:
+    until = (NOW - timedelta(days=days)).date()
+    decision = decide(
+        CELL,
+        IMAGE,
+        REPOSITORY,
+        Attestations((proof(),), CERTIFIED),
+        policy=POLICY,
+        basis=None,
+        inputs=INPUTS,
+        now=NOW,
+        support=Support(until, "PyTorch 2.1 gets no fixes"),
+    )
+    said = [(reason.code, reason.text) for reason in decision.reasons]
+    over = ("support-ended", f"{CELL.id}: its support ended on {until}: PyTorch 2.1 gets no fixes")
+    assert said == ([over] if is_over else [])

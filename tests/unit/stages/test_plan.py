@@ -47,6 +47,10 @@ from tests.unit.stages.planned_cells import (
 )
 
 
+def refused(*codes: ReasonCode) -> Decision:
+    return Decision(tuple(Reason(code, code.meaning, "read it") for code in codes))
+
+
 @pytest.mark.parametrize(
     ("seen", "decision", "state", "steps"),
     [
@@ -56,6 +60,9 @@ from tests.unit.stages.planned_cells import (
         (observed(), NO, State.UNPROVEN, LAST),
         (observed(proofs=(proof(),)), None, State.UNPROVEN, LAST),
         (observed(proofs=(proof(),)), NO, State.UNPROVEN, LAST),
+        (observed(proofs=(proof(),)), refused(ReasonCode.YANKED), State.FAILED, ()),
+        (observed(proofs=(proof(),)), refused(ReasonCode.MOVED_BACK), State.UNPROVEN, ()),
+        (observed(), refused(ReasonCode.SUPPORT_ENDED, ReasonCode.NO_PROOF), State.UNPROVEN, ()),
         (observed(proofs=(FAILED,)), NO, State.FAILED, LAST),
         (observed(proofs=(UNCLEAR,)), NO, State.INCONCLUSIVE, LAST),
         (observed(proofs=(proof(),)), YES, State.PROVEN, (Stage.PUBLISH,)),
