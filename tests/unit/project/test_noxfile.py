@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 NOXFILE = Path(__file__).parents[3] / "noxfile.py"
-STAGES = ("plan", "lock", "build", "verify", "publish", "report", "gpu-day", "refresh")
+STAGES = ("plan", "lock", "build", "verify", "publish", "report", "audit", "gpu-day", "refresh")
 CHECKS = ("tests", "oracles", "healthy", "saboteurs", "fuzz", "mutants", "lint", "types", "bench")
 CELLS = ("vllm0.32.0-torch2.13.0-cpu-py3.11", "vllm0.33.0-torch2.14.0-cu130-py3.11")
 
