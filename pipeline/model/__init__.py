@@ -43,6 +43,7 @@ from pipeline.model.certificates import (
 )
 from pipeline.model.decisions import Acceptance, Decision, Publication, Retraction
 from pipeline.model.deployments import Deployment, DeploymentRecord
+from pipeline.model.differences import Change, Described, Difference
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
@@ -148,6 +149,7 @@ __all__ = [
     "CellState",
     "Certificate",
     "Certified",
+    "Change",
     "Check",
     "CheckName",
     "Conditions",
@@ -155,6 +157,8 @@ __all__ = [
     "Declared",
     "Deployment",
     "DeploymentRecord",
+    "Described",
+    "Difference",
     "Digest",
     "DriverFloor",
     "Estimate",

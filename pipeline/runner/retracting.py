@@ -28,7 +28,7 @@ def yank(services: Services, reference: str, reason: str, progress: Callable[[st
     SigningError without a key that counts, RegistryError where a registry does not answer.
     """
     destination = services.destination
-    digest = _named(services, reference)
+    digest = named(services, reference)
     cell = _cell_of(services, digest)
     before = _tags_on(destination, digest)
     losing = dict.fromkeys(before, (digest, None))
@@ -62,7 +62,7 @@ def roll_back(
     if is_immutable(tag):
         raise UsageError(f"{tag} is immutable", hint=f"yank it: python -m pipeline yank {tag} --reason …")
     destination = services.destination
-    now = _named(services, tag)
+    now = named(services, tag)
     cell = _cell_of(services, now)
     wanted = _digest(to) if to else None
     if wanted == now:
@@ -81,7 +81,7 @@ def roll_back(
     return Retraction(now, cell.id, ((tag, target),))
 
 
-def _named(services: Services, reference: str) -> Digest:
+def named(services: Services, reference: str) -> Digest:
     """The digest that a tag or a digest of the destination names. Raises UsageError where there is none."""
     repository = services.matrix.repository
     if not services.has_registry(repository):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
-from pipeline.runner import gatekeeping, outside, remembering, repairing, retracting
+from pipeline.runner import comparing, gatekeeping, outside, remembering, repairing, retracting
 from pipeline.runner.observing import observe
 from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pipeline.model import Cell, Decision, Estimate, History, ImageRef, Lock, Retraction, Spec
+    from pipeline.model import Cell, Decision, Difference, Estimate, History, ImageRef, Lock, Retraction, Spec
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
     from pipeline.stages.pinned_model import PinnedModel
@@ -105,6 +105,10 @@ class Runner:
     def roll_back(self, tag: str, to: str | None, reason: str, progress: Callable[[str], None]) -> Retraction:
         """Move a tag back to an earlier image."""
         return retracting.roll_back(self.services, tag, to, reason, progress)
+
+    def compare(self, before: str, after: str) -> Difference:
+        """What changed from one image of the destination to another."""
+        return comparing.compare(self.services, before, after)
 
     def history(self, tag: str) -> History:
         """What a tag named, and why it moved."""
