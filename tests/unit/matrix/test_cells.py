@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import compat, matrix
-from pipeline.model import Budget, Cell, Digest, Level, Lock, Repository
+from pipeline.model import Budget, Cell, Digest, Level, Lock, Repository, Support
 from pipeline.model.errors import UsageError
 from pipeline.stages import build, lock
 
@@ -243,6 +244,16 @@ def test_the_last_budget_that_matches_is_the_cells(tmp_path: Path) -> None:
     assert cpu.budget == Budget(1_500_000_000, 5_368_709_120)
     assert cuda.budget == Budget(900_000_000, reason="r")
     assert load(tmp_path).specs[0].budget is None
+
+
+def test_the_last_day_of_support_that_matches_is_the_cells(tmp_path: Path) -> None:
+    both = "{until: '2027-01-01', reason: old}, {cells: '*-cu130-*', until: '2028-01-01', reason: r}"
+    cpu, cuda = load(tmp_path, f"support: [{both}]").specs
+    assert (cpu.support, cuda.support) == (
+        Support(date(2027, 1, 1), "old"),
+        Support(date(2028, 1, 1), "r"),
+    )
+    assert load(tmp_path).specs[0].support is None
 
 
 def test_a_budget_is_in_no_key(tmp_path: Path) -> None:
