@@ -91,9 +91,17 @@ def add_platform(parser: ArgumentParser) -> None:
     )
 
 
-def add_reason(parser: ArgumentParser, text: str) -> None:
-    """Why something is done that others will ask about."""
-    parser.add_argument("--reason", required=True, metavar="TEXT", help=f"{text}; it is signed with it")
+def add_policy(parser: ArgumentParser, text: str) -> None:
+    """By which policy, and whose keys count beside its signers'."""
+    parser.add_argument("--policy", type=Path, metavar="FILE", help=text)
+    parser.add_argument(
+        "--key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a public key that counts beside the policy's; may be given again",
+    )
 
 
 def add_archs(parser: ArgumentParser) -> None:

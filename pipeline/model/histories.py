@@ -45,9 +45,13 @@ class History:
 
     @property
     def is_told(self) -> bool:
-        """Whether the tag names what the last transition says: else it was moved, and nobody signed that."""
-        last = self._move(self.moves[-1])[1] if self.moves else None
-        return last == (str(self.now) if self.now else None)
+        """Whether the tag names what the last transition says: else it was moved, and nobody signed that.
+
+        Of a tag of which no move was ever signed there is nothing to hold against it.
+        """
+        if not self.moves:
+            return True
+        return self._move(self.moves[-1])[1] == (str(self.now) if self.now else None)
 
     def _move(self, declared: Declared) -> tuple[str | None, str | None]:
         move = declared.transition.tags[self.tag.tag]

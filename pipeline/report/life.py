@@ -19,6 +19,8 @@ def lines(history: History) -> Iterator[str]:
         move = said.tags[history.tag.tag]
         way = f"{move.before or 'nothing'} -> {move.after or 'nothing'}"
         yield f"{said.at}  {said.life:10}  {way}  by {said.actor} ({declared.signer[:12]}): {said.reason}"
+    if not history.moves:
+        yield "no move of it was signed"
     yield f"now: {history.now or 'nothing'}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.model import Described, Difference
 from pipeline.model.errors import UsageError
-from pipeline.runner.retracting import named
+from pipeline.runner import destined
 
 if TYPE_CHECKING:
     from pipeline.runner.services import Services
@@ -22,7 +22,7 @@ def compare(services: Services, before: str, after: str) -> Difference:
 
 
 def _described(services: Services, reference: str) -> Described:
-    image = services.matrix.repository.at(named(services, reference))
+    image = services.matrix.repository.at(destined.digest_of(services, reference))
     beside = services.evidence.attestations_of(services.destination, image.digest)
     if not beside.certificates:
         what = f"{image}: no certificate by a signer of the matrix lies beside it"

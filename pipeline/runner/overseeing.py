@@ -110,7 +110,7 @@ def _broken(registry: Registry, digest: Digest) -> tuple[Reason, ...]:
 def _untold(tag: TagRef, now: Digest | None, transitions: Sequence[Declared]) -> Iterator[Reason]:
     """Whether a tag does not name what its last transition says; one that has none was never announced."""
     history = History.of(tag, now, tuple(transitions))
-    if history.moves and not history.is_told:
+    if not history.is_told:
         last = history.moves[-1].transition
         said = last.tags[tag.tag].after or "nothing"
         text = f"{tag} names {now or 'nothing'}; at {last.at} {last.actor} signed that it names {said}"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.model import History, signed_digest
-from pipeline.model.errors import RegistryError
+from pipeline.runner import destined
 from pipeline.stages import publish
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def history(services: Services, tag: str) -> History:
     Raises RegistryError where the registry does not answer.
     """
     repository, destination = services.matrix.repository, services.destination
-    if not services.has_registry(repository):
-        raise RegistryError(f"there is no registry at {repository.host}", hint="name one with --repository")
+    destined.require_registry(services)
     _, transitions = remembered(destination, services.evidence)
     return History.of(repository.tagged(tag), destination.digest_of(tag), transitions)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.compat.explain.question import cell_of
-from pipeline.model import Digest, ImageRef, Life, Reason, Retraction, is_immutable, signed_digest
-from pipeline.model.errors import RegistryError, UsageError
+from pipeline.model import Digest, Life, Reason, Retraction, is_immutable, signed_digest
+from pipeline.model.errors import UsageError
+from pipeline.runner import destined
 from pipeline.runner.declaring import announcer, declare
 from pipeline.runner.gatekeeping import MatrixGate
 from pipeline.stages import publish
@@ -28,7 +29,7 @@ def yank(services: Services, reference: str, reason: str, progress: Callable[[st
     SigningError without a key that counts, RegistryError where a registry does not answer.
     """
     destination = services.destination
-    digest = named(services, reference)
+    digest = destined.digest_of(services, reference)
     cell = _cell_of(services, digest)
     before = _tags_on(destination, digest)
     losing = dict.fromkeys(before, (digest, None))
@@ -62,9 +63,9 @@ def roll_back(
     if is_immutable(tag):
         raise UsageError(f"{tag} is immutable", hint=f"yank it: python -m pipeline yank {tag} --reason …")
     destination = services.destination
-    now = named(services, tag)
+    now = destined.digest_of(services, tag)
     cell = _cell_of(services, now)
-    wanted = _digest(to) if to else None
+    wanted = destined.parsed(to) if to else None
     if wanted == now:
         return Retraction(now, cell.id, ((tag, now),))
     target = publish.earlier(
@@ -76,44 +77,9 @@ def roll_back(
     for registry in (services.staging, destination):
         if registry.digest_of(str(now)) is not None:
             declare(services, registry, now, life=Life.SUPERSEDED, cell=cell.id, tags=move, reason=reason)
-    publish.name(destination, tag, target)
+    publish.move(destination, tag, target)
     progress(f"tag {tag} moved back from {now} to {target}")
     return Retraction(now, cell.id, ((tag, target),))
-
-
-def named(services: Services, reference: str) -> Digest:
-    """The digest that a tag or a digest of the destination names. Raises UsageError where there is none."""
-    repository = services.matrix.repository
-    if not services.has_registry(repository):
-        raise RegistryError(f"there is no registry at {repository.host}", hint="name one with --repository")
-    text = _within(services, reference)
-    digest = services.destination.digest_of(text)
-    if digest is None:
-        what = f"{repository} has no {'digest' if text.startswith('sha256:') else 'tag'} {text}"
-        raise UsageError(what, hint="python -m pipeline plan names the tags; --repository another repository")
-    return digest
-
-
-def _within(services: Services, reference: str) -> str:
-    """A reference without its repository, which has to be the destination. Raises UsageError."""
-    if "@" not in reference:
-        prefix = f"{services.matrix.repository}:"
-        return reference.removeprefix(prefix)
-    try:
-        image = ImageRef.parse(reference)
-    except ValueError as error:
-        raise UsageError(str(error), hint="write a tag, or sha256:… with all 64 hex digits") from error
-    if image.repository != services.matrix.repository:
-        what = f"{image.repository} is not what the matrix publishes to, {services.matrix.repository}"
-        raise UsageError(what, hint=f"--repository {image.repository}")
-    return str(image.digest)
-
-
-def _digest(text: str) -> Digest:
-    try:
-        return Digest(text.rpartition("@")[2])
-    except ValueError as error:
-        raise UsageError(str(error), hint="write sha256:… with all 64 hex digits") from error
 
 
 def _cell_of(services: Services, digest: Digest) -> Cell:

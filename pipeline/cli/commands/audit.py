@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
@@ -22,17 +21,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="LIST", help="a file with an image on each line, as they run; - is stdin"
     )
-    parser.add_argument(
-        "--policy", type=Path, metavar="FILE", help="by this policy alone; default: the matrix's"
-    )
-    parser.add_argument(
-        "--key",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a public key that counts beside the policy's; may be given again",
-    )
+    options.add_policy(parser, "by this policy alone; default: the matrix's")
     parser.add_argument("--markdown", action="store_true", help="print a table, for the summary of a job")
     options.add_matrix(parser)
     options.add_repository(parser)

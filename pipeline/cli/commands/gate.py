@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
@@ -15,6 +14,7 @@ from pipeline.report import accepted
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline.cli.options import Options
     from pipeline.model import Reason
@@ -22,20 +22,7 @@ if TYPE_CHECKING:
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="host/path@sha256:…; with --policy also host/path:tag")
-    parser.add_argument(
-        "--policy",
-        type=Path,
-        metavar="FILE",
-        help="judge for a deployment, by this file alone",
-    )
-    parser.add_argument(
-        "--key",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="with --policy: a public key that counts beside the policy's; may be given again",
-    )
+    options.add_policy(parser, "judge for a deployment, by this file alone")
     options.add_matrix(parser)
     options.add_repository(parser)
     options.add_json(parser)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli import options, output
+from pipeline.cli import output, retracted
 from pipeline.cli.command import Command
-from pipeline.cli.retracted import told
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -19,10 +18,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="DIGEST", help="the earlier image, sha256:…; default: the newest before"
     )
-    options.add_reason(parser, "why it goes back")
-    options.add_matrix(parser)
-    options.add_repository(parser)
-    options.add_json(parser)
+    retracted.add_options(parser, "why it goes back")
 
 
 def _run(given: Options) -> int:
@@ -30,7 +26,7 @@ def _run(given: Options) -> int:
 
     with context.opened(given, signs=True) as runner:
         retraction = runner.roll_back(given.tag, given.to, given.reason, output.narrate)
-    return told(retraction, "superseded", given)
+    return retracted.told(retraction, "superseded", given)
 
 
 COMMAND = Command(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli import options, output
+from pipeline.cli import output, retracted
 from pipeline.cli.command import Command
-from pipeline.cli.retracted import told
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="TAG|DIGEST", help="a tag of the destination, or sha256:… there")
-    options.add_reason(parser, "why nobody is to use it")
-    options.add_matrix(parser)
-    options.add_repository(parser)
-    options.add_json(parser)
+    retracted.add_options(parser, "why nobody is to use it")
 
 
 def _run(given: Options) -> int:
@@ -27,7 +23,7 @@ def _run(given: Options) -> int:
 
     with context.opened(given, signs=True) as runner:
         retraction = runner.yank(given.image, given.reason, output.narrate)
-    return told(retraction, "yanked", given)
+    return retracted.told(retraction, "yanked", given)
 
 
 COMMAND = Command(

@@ -48,7 +48,7 @@ def earlier(
     return to
 
 
-def name(destination: Registry, tag: str, digest: Digest) -> None:
+def move(destination: Registry, tag: str, digest: Digest) -> None:
     """Have a tag name an image, and read it back. Raises RegistryError where it does not."""
     manifest = destination.manifest(digest)
     if manifest is None or destination.missing(manifest):

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline import matrix
 from pipeline.adapters.registry import Registry
 from pipeline.model import Life, Publication, Reason, Repository
 from pipeline.model.errors import GOOD, REFUSED, USAGE
+from pipeline.runner.declaring import announcer
+from pipeline.runner.services import Services, Settings
 from tests.system.publish.owning import Owner, ago, digest, owner_of
 from tests.system.publish.publishing import CELL, CHANNELS, put, tags
 
@@ -217,3 +220,45 @@ def test_a_tag_that_was_moved_behind_our_back_has_a_history_that_says_so(owner: 
     code, out, err = owner.types("history", "latest")
     assert (code, f"now: {digest(owner.new)}\n" in out) == (REFUSED, True)
     assert "nobody signed why" in err
+
+
+def services_of(owner: Owner, key: str | None) -> Services:
+    loaded = matrix.load(owner.folder / "matrix.yaml")
+    return Services(Settings(loaded, key_pem=key))
+
+
+def test_a_publication_is_signed_before_its_tags_move_and_history_tells_it(owner: Owner) -> None:
+    image, decision = owner.bench.proven("5" * 64, **ago(minutes=1))
+    announce = announcer(services_of(owner, owner.around["TAGPROOF_KEY"]), CELL.id, lambda _: None)
+    seen: list[list[Life]] = []
+
+    def look(step: str) -> None:
+        if step == f"tag {image.immutable_tag} written":
+            seen.append(owner.lives(image))
+
+    assert isinstance(put(owner.bench, image, decision, announce=announce, on_step=look), Publication)
+    assert seen == [[Life.PUBLISHED]]
+    code, out, err = owner.types("history", "latest", "--json")
+    assert code == GOOD, err
+    (move,) = json.loads(out)["moves"]
+    assert (move["life"], move["before"], move["after"]) == ("published", digest(owner.new), digest(image))
+    assert move["reason"].startswith("proven at ")
+
+
+def test_who_publishes_without_a_key_is_told_that_nothing_is_signed_of_it(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No key is made for it, and the tags move as they would."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
+    said: list[str] = []
+    image, decision = owner.bench.proven("5" * 64, **ago(minutes=1))
+    announce = announcer(services_of(owner, None), CELL.id, said.append)
+    assert isinstance(put(owner.bench, image, decision, announce=announce), Publication)
+    assert said == ["no key here that counts: where the tags were moved, and why, is not signed"]
+    assert owner.lives(image) == []
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_tag_of_which_no_move_was_signed_is_not_held_to_have_moved(owner: Owner) -> None:
+    code, out, err = owner.types("history", "latest")
+    assert (code, out, err) == (GOOD, f"no move of it was signed\nnow: {digest(owner.new)}\n", "")
