@@ -8,6 +8,19 @@ no pattern, no command. An argument given to the container comes later on the co
 import os
 import shlex
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+# Where torch.compile puts the C++ headers that it compiles once for all of its kernels, whatever
+# TORCHINDUCTOR_CACHE_DIR says (default_cache_dir in torch/_inductor/runtime/cache_dir_utils.py). No part of a
+# start on a CPU takes longer, so they are kept with the rest.
+HEADERS = Path(f"/tmp/torchinductor_{os.environ.get('USER', '')}")  # noqa: S108 - torch's choice
+
+if cache := os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+    with suppress(OSError):  # no place that keeps them: they are made at each start
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        if os.access(cache, os.W_OK):
+            HEADERS.symlink_to(cache)
 
 # Only the first process is told to end: it ends the others once they have finished what was accepted. To tell
 # the whole group (tini -g) ends the workers at once, in the middle of their answers.

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _GLANCE_SECONDS = 5.0
 """The deadline of one request to a server that may never answer."""
+_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 0.1, 0.8
+"""Between two looks at a server that starts: so long at the least, and at the most."""
+_PAUSES_PER_LOOK = 4
+"""A look into a container without a network starts a Python there, on processors that the server needs."""
 _NOT_LOOKED = "no look taken"
 
 NOT_SAID = "not said"
@@ -87,12 +91,14 @@ class LiveServer:
         while (left := self._started + self.trial.healthy_seconds - time.monotonic()) > 0:
             if ended := self.server.ended():
                 raise Mismatch("a server that keeps running", f"it {ended}: {last_line(self.server.log())}")
+            looked = time.monotonic()
             seen = self.health(min(left, _GLANCE_SECONDS))
             if seen == "status 200":
                 return
             if left > _GLANCE_SECONDS or answer == _NOT_LOOKED:  # the last look is cut short by the deadline
                 answer = seen
-            time.sleep(0.1)
+            took = time.monotonic() - looked
+            time.sleep(min(max(_PAUSE_SECONDS, _PAUSES_PER_LOOK * took), _MOST_PAUSE_SECONDS))
         expected = f"status 200 at /health within {self.trial.healthy_seconds:g} s"
         raise Late(expected, f"{answer}; log ends: {last_line(self.server.log())}")
 

@@ -41,6 +41,9 @@ def test_a_day_with_pytorch_alone_passes_refuses_its_saboteur_and_is_not_repeate
     parts, code = _spend(tmp_path, python)
     assert code == 0
     assert set(parts) == {"suite", "saboteurs"}
+    seen = {check["name"]: check["outcome"] for check in parts["suite"]["checks"]}
+    assert seen.pop("generate") == "not-run"  # Transformers is not there
+    assert set(seen.values()) == {"passed"}
     (refused,) = parts["saboteurs"]["checks"]
     assert refused["name"] == "no_causal_mask"
     assert "correct failed" in refused["seen"]

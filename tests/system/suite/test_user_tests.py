@@ -9,17 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.model import Outcome, Trial, checks_of
+from pipeline.model import Outcome, Trial
 from pipeline.stages import verify
 from pipeline.suite import golden
-from tests.builders import CPU_CELL, PYTORCH_CELL
+from tests.builders import PYTORCH_CELL
 from tests.system.suite.answering_server import BEHAVIOUR
 from tests.system.suite.fake_server import saboteur
-from tests.system.suite.trials import left, trial_of
+from tests.system.suite.trials import left, others, trial_of
 
 if TYPE_CHECKING:
     from pipeline.model import Check, Lock
@@ -64,11 +64,6 @@ def test_left_out(broken): pass
 def test_exits(): raise SystemExit(0)
 def test_last(): pass
 """
-
-
-def others(cell: Any = CPU_CELL, *but: str) -> dict[str, str]:
-    """All checks of ours left out, for they are not what is asked here."""
-    return dict.fromkeys(set(checks_of(cell)) - set(but), "not asked here")
 
 
 def prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:

@@ -12,7 +12,7 @@ from tests.builders import CPU_CELL
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.model import Check
+    from pipeline.model import Cell, Check
 
 
 def trial_of(python: Path, model: str, **changes: Any) -> Trial:
@@ -23,6 +23,11 @@ def trial_of(python: Path, model: str, **changes: Any) -> Trial:
     short = {"healthy_seconds": 6.0, "answer_seconds": 3.0, "shutdown_seconds": 1.0}
     trial = Trial(cell=cell, run="system-test", target=target, expected=expected, model=model)
     return trial.model_copy(update=short | changes)
+
+
+def others(cell: Cell = CPU_CELL, *but: str) -> dict[str, str]:
+    """All checks of ours but these left out, for they are not what is asked here."""
+    return dict.fromkeys(set(checks_of(cell)) - set(but), "not asked here")
 
 
 def prove(trial: Trial, tmp_path: Path) -> dict[str, Check]:
