@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "a9da881485b3d02e78110c7b3e581136e0b51fffda4aa4299ee131856361fe8a"
+COMMITTED = "3d976f50e0e889887da9cd6505681191d2a16eb856da4dc7cca5aad5b2867c5f"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
