@@ -214,7 +214,7 @@ def test_a_pytorch_that_misbehaves_is_found(
 def test_a_compiler_that_fails_is_found(pytorch_alone: tuple[Path, Lock], model: str, tmp_path: Path) -> None:
     """What runs without one still passes."""
     asked = others(pytorch_alone[1].cell, "correct", "compile")
-    changes = {"env": {"CXX": "/bin/false"}, "left_out": asked}
-    checks = prove(_patient(*pytorch_alone, model, **changes), tmp_path)
+    trial = _patient(*pytorch_alone, model, env={"CXX": "/bin/false"}, left_out=asked)
+    checks = prove(trial, tmp_path)
     assert (checks["correct"].outcome, _not_passed(checks)) == (Outcome.PASSED, {"compile"})
     assert "InvalidCxxCompiler" in checks["compile"].seen
