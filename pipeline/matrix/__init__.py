@@ -176,6 +176,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         signers=tuple(path.parent / signer for signer in file.verify.signers),
         moves=file.publish.moves,
         speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
+        keep_days=file.publish.keep_days,
     )
 
 

@@ -131,6 +131,8 @@ class Publish(Section):
     """Further tags, each for the one cell that its glob matches."""
     moves: Literal["forward", "never"] = "forward"
     """Whether a tag moves to a newer proven image of its cell."""
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """For how many days after the last statement staging keeps an image that no tag names: see `prune`."""
 
 
 class SpeedBound(Section):

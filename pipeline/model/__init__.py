@@ -85,6 +85,7 @@ from pipeline.model.rehearsals import (
     rehearsed_checks_of,
 )
 from pipeline.model.replays import Replay, Replayed, replayed
+from pipeline.model.retention import Retention, Staged
 from pipeline.model.rule_families import RULE_FAMILIES, RULE_NAMES, RuleFamily, RuleName
 from pipeline.model.scopes import Scope, certifies
 from pipeline.model.shown import shown, shown_json, shown_lines
@@ -98,7 +99,7 @@ from pipeline.model.statements import (
     Statement,
 )
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
-from pipeline.model.tags import is_immutable, signed_digest
+from pipeline.model.tags import is_build_key, is_immutable, signed_digest
 from pipeline.model.transitions import Life, TagMove, Transition
 from pipeline.model.user_tests import USER_TEST, is_users, leaving_out
 from pipeline.model.verdicts import Conditions, Finding, Level, Verdict
@@ -209,6 +210,7 @@ __all__ = [
     "Replayed",
     "Repository",
     "Result",
+    "Retention",
     "Retraction",
     "RuleFamily",
     "RuleName",
@@ -219,6 +221,7 @@ __all__ = [
     "Sizes",
     "Spec",
     "Stage",
+    "Staged",
     "State",
     "Statement",
     "Status",
@@ -237,6 +240,7 @@ __all__ = [
     "checks_of",
     "checks_of_kind",
     "index_of",
+    "is_build_key",
     "is_immutable",
     "is_users",
     "key_of",

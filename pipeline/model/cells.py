@@ -206,6 +206,7 @@ class Matrix:
     proof is tried in all, while the machine fails. ``signers`` are the files of the public keys that count;
     this machine's own counts where none is named. ``moves`` says whether a channel may leave an image for a
     newer one, and ``speed_ratio`` how many times slower that may be; without one, speed is not asked for.
+    ``keep_days`` are those for which staging keeps what no tag names.
     """
 
     path: Path
@@ -225,6 +226,7 @@ class Matrix:
     signers: tuple[Path, ...] = ()
     moves: Literal["forward", "never"] = "forward"
     speed_ratio: float | None = None
+    keep_days: int = 90
 
     @property
     def cells(self) -> tuple[Cell, ...]:

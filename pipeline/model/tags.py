@@ -6,6 +6,7 @@ import re
 
 from pipeline.model.references import Digest
 
+_BUILD_KEY = re.compile(r"[0-9a-f]{64}")
 _IMMUTABLE = re.compile(r".+-[0-9a-f]{12}")
 _LIST = re.compile(r"sha256-([0-9a-f]{64})(\..*)?")
 
@@ -13,6 +14,11 @@ _LIST = re.compile(r"sha256-([0-9a-f]{64})(\..*)?")
 def is_immutable(tag: str) -> bool:
     """Whether it is written once, for one publication: a cell's id and the beginning of a build key."""
     return _IMMUTABLE.fullmatch(tag) is not None
+
+
+def is_build_key(tag: str) -> bool:
+    """Whether it is the tag of a candidate: the whole build key, as staging keeps it."""
+    return _BUILD_KEY.fullmatch(tag) is not None
 
 
 def signed_digest(tag: str) -> Digest | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
-from pipeline.runner import comparing, gatekeeping, outside, remembering, repairing, retracting
+from pipeline.runner import comparing, gatekeeping, outside, remembering, repairing, retaining, retracting
 from pipeline.runner.observing import observe
 from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pipeline.model import Cell, Decision, Difference, Estimate, History, ImageRef, Lock, Retraction, Spec
+    from pipeline.model import (
+        Cell,
+        Decision,
+        Difference,
+        Estimate,
+        History,
+        ImageRef,
+        Lock,
+        Retention,
+        Retraction,
+        Spec,
+    )
     from pipeline.report.progress import ProgressReporter
     from pipeline.runner.services import Services
     from pipeline.stages.pinned_model import PinnedModel
@@ -113,6 +124,10 @@ class Runner:
     def history(self, tag: str) -> History:
         """What a tag named, and why it moved."""
         return remembering.history(self.services, tag)
+
+    def prune(self, progress: Callable[[str], None], *, removes: bool) -> Retention:
+        """Say what of staging nobody needs, and remove it if asked to."""
+        return retaining.prune(self.services, progress, removes=removes)
 
     def clean(self, ref: ImageRef, progress: Callable[[str], None]) -> None:
         """Have what is signed beside any image readable again."""

@@ -18,6 +18,7 @@ from pipeline.cli.commands import (
     lock,
     plan,
     policy,
+    prune,
     publish,
     refresh,
     repair,
@@ -39,7 +40,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "make images": (lock.COMMAND, build.COMMAND),
     "prove images": (which.COMMAND, certify.COMMAND, verify.COMMAND, gpu_day.COMMAND),
     "publish what is proven": (publish.COMMAND, repair.COMMAND, report.COMMAND, diff.COMMAND),
-    "take back what was published": (yank.COMMAND, rollback.COMMAND, history.COMMAND),
+    "take back what was published": (yank.COMMAND, rollback.COMMAND, history.COMMAND, prune.COMMAND),
     "deploy what is proven": (gate.COMMAND, policy.COMMAND, audit.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }

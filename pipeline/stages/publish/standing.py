@@ -84,7 +84,10 @@ def _newer_reasons(work: Work, proofs: Mapping[Digest, Proof | None]) -> Iterato
                 f"{work.destination.repository} has {digest} for {work.image.cell.id}, proven at"
                 f" {proof.record.finished}; {work.digest} was proven before, at {ours.record.finished}"
             )
-            hint = f"python -m pipeline verify --fresh {work.image.cell.id} proves it again, if it is to win"
+            hint = (
+                f"python -m pipeline verify --fresh {work.image.cell.id} proves it again, if it is to win; "
+                "python -m pipeline rollback TAG goes back to what was published before"
+            )
             yield Reason(ReasonCode.TAG_NEWER, text, hint)
 
 

@@ -115,6 +115,7 @@ def test_a_rebuilt_cell_moves_the_channels_forward_and_never_back(bench: Bench) 
     assert isinstance(refused, Reason)
     assert refused.code == "tag-newer"
     assert LATER in refused.text
+    assert "rollback" in refused.hint
     expected = {old.immutable_tag: old, new.immutable_tag: new, **dict.fromkeys(CHANNELS, new)}
     assert tags(bench) == {tag: str(image.ref.digest) for tag, image in expected.items()}
 
