@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.runner import destined
 from pipeline.runner.candidates import candidate
-from pipeline.stages import retain
+from pipeline.stages import publish, retain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,10 @@ def prune(services: Services, progress: Callable[[str], None], *, removes: bool)
     keeper = retain.Keeper(
         services.staging,
         services.destination,
-        services.evidence,
-        frozenset(image.ref.digest for image in images if image),
-        services.matrix.keep_days,
+        staged=publish.tagged(services.staging),
+        published=publish.tagged(services.destination),
+        beside=partial(services.evidence.attestations_of, services.staging),
+        current=frozenset(image.ref.digest for image in images if image),
+        keep_days=services.matrix.keep_days,
     )
     return retain.remove(keeper, progress) if removes else retain.retention(keeper)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.compat.explain.question import cell_of
-from pipeline.model import Digest, Life, Reason, Retraction, is_immutable, signed_digest
+from pipeline.model import Digest, Life, Reason, Retraction, is_immutable
 from pipeline.model.errors import UsageError
 from pipeline.runner import destined
 from pipeline.runner.declaring import announcer, declare
@@ -95,5 +95,4 @@ def _cell_of(services: Services, digest: Digest) -> Cell:
 
 def _tags_on(destination: Registry, digest: Digest) -> tuple[str, ...]:
     """Every tag that names a digest, whatever cell or alias it is called after."""
-    tags = [tag for tag in destination.tags() if not signed_digest(tag)]
-    return tuple(tag for tag, found in publish.named(destination, tags).items() if found == digest)
+    return tuple(tag for tag, found in publish.tagged(destination).items() if found == digest)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.formats.oci import INDEXES
-from pipeline.model import Reason, ReasonCode, Retention, Staged, is_build_key, signed_digest
-from pipeline.stages.publish import named
+from pipeline.model import Reason, ReasonCode, Retention, Staged, is_build_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pipeline.adapters.registry import Registry
-    from pipeline.model import Digest, ImageRef
-    from pipeline.stages.publish import Evidence
+    from pipeline.model import Attestations, Digest, ImageRef
 
 PARALLEL = 8
 
@@ -26,13 +23,17 @@ PARALLEL = 8
 class Keeper:
     """Says what stays in staging, and for what reason.
 
-    ``current`` are the images that today's inputs give. What nobody signed anything of has no age that one
-    could trust, so it stays, and so does what somebody has given a tag in staging that is no build key.
+    ``staged`` and ``published`` are the tags of the images in staging and in the destination, ``beside``
+    gives what lies beside an image of staging, and ``current`` are those that today's inputs give. What
+    nobody signed anything of has no age that one could trust, so it stays, and so does what somebody has
+    given a tag in staging that is no build key.
     """
 
     staging: Registry
     destination: Registry
-    evidence: Evidence
+    staged: Mapping[str, Digest]
+    published: Mapping[str, Digest]
+    beside: Callable[[Digest], Attestations]
     current: Collection[Digest]
     keep_days: int
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -42,36 +43,23 @@ class Keeper:
 
         Raises RegistryError where the registry does not answer.
         """
-        tags: dict[Digest, list[str]] = {}
-        for tag, digest in _images(self.staging).items():
-            tags.setdefault(digest, []).append(tag)
-        _ = self.published  # once, before it is asked in parallel
         with ThreadPoolExecutor(PARALLEL) as pool:
-            found = pool.map(lambda each: self._staged(*each), tags.items())
-            return tuple(sorted(found, key=lambda one: (not one.last, one.last, one.image.digest)))
+            found = tuple(pool.map(self._look_at, dict.fromkeys(self.staged.values())))
+        return tuple(sorted(found, key=lambda one: (not one.last, one.last, one.image.digest)))
 
-    @cached_property
-    def published(self) -> Mapping[Digest, str]:
-        """What the tags of the destination name, each by one of them."""
-        return {digest: tag for tag, digest in _images(self.destination).items()}
+    def _look_at(self, digest: Digest) -> Staged:
+        tags = tuple(sorted(_of(digest, self.staged)))
+        last = max((statement.day for statement in self.beside(digest).statements), default="")
+        stays = self._why_it_stays(digest, tags, last)
+        return Staged(self.staging.repository.at(digest), tags, last, stays)
 
-    def _staged(self, digest: Digest, tags: list[str]) -> Staged:
-        beside = self.evidence.attestations_of(self.staging, digest)
-        last = max((statement.day for statement in beside.statements), default="")
-        return Staged(
-            self.staging.repository.at(digest),
-            tuple(sorted(tags)),
-            last,
-            self._why_it_stays(digest, tags, last),
-        )
-
-    def _why_it_stays(self, digest: Digest, tags: list[str], last: str) -> str:
+    def _why_it_stays(self, digest: Digest, tags: tuple[str, ...], last: str) -> str:
         if digest in self.current:
             return "it is what today's inputs give"
-        if tag := self.published.get(digest):
-            return f"{self.destination.repository.tagged(tag)} names it"
-        if other := next((tag for tag in tags if not is_build_key(tag)), ""):
-            return f"somebody has called it {other}"
+        if names := _of(digest, self.published):
+            return f"{self.destination.repository.tagged(names[0])} names it"
+        if given := [tag for tag in tags if not is_build_key(tag)]:
+            return f"somebody has called it {given[0]}"
         if not last:
             return "no signer of the matrix says how old it is"
         if last >= (self.now - timedelta(days=self.keep_days)).date().isoformat():
@@ -82,10 +70,9 @@ class Keeper:
 def retention(keeper: Keeper) -> Retention:
     """What stays, what would go, and how many bytes that would free. Raises RegistryError."""
     staged = keeper.look()
-    going = {one.image.digest for one in staged if not one.stays}
+    freed = _blobs(keeper.staging, (one.image.digest for one in staged if not one.stays))
     needed = _blobs(keeper.staging, (one.image.digest for one in staged if one.stays))
-    needed |= _blobs(keeper.destination, keeper.published)
-    freed = _blobs(keeper.staging, going)
+    needed |= _blobs(keeper.destination, {*keeper.published.values()})
     return Retention(staged, sum(size for blob, size in freed.items() if blob not in needed))
 
 
@@ -107,9 +94,9 @@ def remove(keeper: Keeper, progress: Callable[[str], None]) -> Retention:
     return Retention(found.staged, found.freed, tuple(removed), tuple(reasons))
 
 
-def _images(registry: Registry) -> dict[str, Digest]:
-    """The tags of a repository's images, and their digests."""
-    return named(registry, [tag for tag in registry.tags() if not signed_digest(tag)])
+def _of(digest: Digest, tags: Mapping[str, Digest]) -> list[str]:
+    """The tags that name a digest."""
+    return [tag for tag, named in tags.items() if named == digest]
 
 
 def _blobs(registry: Registry, digests: Iterable[Digest]) -> dict[Digest, int]:

@@ -29,7 +29,16 @@ from pipeline.stages.publish import rivals, standing, tags
 from pipeline.stages.publish.moving_back import earlier, move
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
-from pipeline.stages.publish.work import Announce, Evidence, ImageGate, TagGate, Work, named, unannounced
+from pipeline.stages.publish.work import (
+    Announce,
+    Evidence,
+    ImageGate,
+    TagGate,
+    Work,
+    named,
+    tagged,
+    unannounced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +57,7 @@ __all__ = [
     "move",
     "named",
     "publish",
+    "tagged",
     "unannounced",
     "withdraw",
 ]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from pipeline.model import Reason, ReasonCode
+from pipeline.model import Reason, ReasonCode, signed_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,6 +105,11 @@ class Work:
             f" while {self.digest} was being published"
         )
         return Reason(ReasonCode.TAG_RACE, text, self.again())
+
+
+def tagged(registry: Registry) -> dict[str, Digest]:
+    """The tags of a repository's images, and the digests that they name; lists of statements are none."""
+    return named(registry, [tag for tag in registry.tags() if not signed_digest(tag)])
 
 
 def named(registry: Registry, tags: Iterable[str]) -> dict[str, Digest]:
