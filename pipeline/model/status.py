@@ -83,7 +83,8 @@ class CellState:
     ``channels`` are the tags that ought to carry the image, beside the immutable one. ``cannot_prove`` says
     why this machine cannot verify the cell ("needs a GPU"), if so; ``can_rehearse`` says that it could do
     all of it that needs no GPU.
-    ``done`` are the stages of this run with their seconds, ``refusals`` what stopped it, if anything did.
+    ``done`` are the stages of this run with their seconds, ``refusals`` what stopped it, if anything did;
+    ``replaced`` is what the cell's own tag named before this run gave it to the image.
     """
 
     spec: Spec
@@ -105,6 +106,7 @@ class CellState:
     refusals: tuple[Reason, ...] = ()
     is_inconclusive: bool = False
     log_tail: str = ""
+    replaced: Digest | None = None
 
     @property
     def cell(self) -> Cell:
@@ -129,7 +131,8 @@ class Status:
     """One row of plan and report.
 
     ``pending`` says why a step cannot be done here ("needs a GPU"); ``rehearsal`` is the newest of the image,
-    if there is one; ``estimate`` is given if a build is among the steps.
+    if there is one; ``estimate`` is given if a build is among the steps. ``replaced`` is what the cell's own
+    tag named before this run published the image.
     """
 
     cell: Cell
@@ -146,6 +149,7 @@ class Status:
     again: str = ""
     verdict: Verdict | None = None
     estimate: Estimate | None = None
+    replaced: Digest | None = None
 
     @property
     def waiting(self) -> str:

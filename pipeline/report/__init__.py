@@ -7,6 +7,7 @@ that could not be proven here is pending. rich is imported by what draws, so tha
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -17,13 +18,15 @@ from pipeline.report.diagnosed import brief as brief_diagnosis
 from pipeline.report.text import brief, escaped, line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from rich.table import Table
 
     from pipeline.model import Check, Status
     from pipeline.model.diagnoses import Diagnosis
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 SCHEMA = 1
 """The number of the JSON report's schema."""
@@ -252,21 +255,23 @@ def _indented(label: str, text: str) -> str:
 # -- files ------------------------------------------------------------------------------------------
 
 
-def write(statuses: Sequence[Status], folder: Path) -> tuple[Path, ...]:
+def write(statuses: Sequence[Status], folder: Path, notes: Mapping[str, str] = _NONE) -> tuple[Path, ...]:
     """Write report.md, report.json and junit/<cell>.xml into the folder; returns their paths.
 
-    Each file appears whole or not at all. XML of cells that are not in this report is removed:
-    it would be counted again as if it were of this run.
+    ``notes`` are what changed with a publication, by cell, as Markdown: notes/<cell>.md. Each file appears
+    whole or not at all. Files of cells that are not in this report are removed: they would be taken for what
+    this run has done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cells = files.folder(folder, "junit")
+    cells, changes = files.folder(folder, "junit"), files.folder(folder, "notes")
     pages = {
         folder / "report.md": markdown(statuses),
         folder / "report.json": as_json(statuses),
         **{cells / f"{status.cell.id}.xml": junit(status) for status in statuses},
+        **{changes / f"{cell}.md": text for cell, text in notes.items()},
     }
     for path, text in pages.items():
         files.write(path, text.encode())
-    for stale in set(cells.glob("*.xml")) - pages.keys():
+    for stale in {*cells.glob("*.xml"), *changes.glob("*.md")} - pages.keys():
         stale.unlink(missing_ok=True)
     return tuple(pages)

@@ -208,9 +208,11 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         announce=declaring.announcer(services, state.cell.id, progress),
         on_step=progress,
     )
-    if isinstance(done, Publication):
-        return observe_image(services, state)
-    return replace(state, refusals=(done,))
+    if not isinstance(done, Publication):
+        return replace(state, refusals=(done,))
+    before = dict(state.tags).get(state.cell.id)
+    replaced = before if before != state.image.ref.digest else None
+    return replace(observe_image(services, state), replaced=replaced)
 
 
 STEPS: Mapping[Stage, Callable[[Services, CellState, Progress], CellState]] = {

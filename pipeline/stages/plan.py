@@ -99,6 +99,7 @@ def status(state: CellState, verdict: Verdict | None = None, estimate: Estimate 
         log_tail=state.log_tail,
         verdict=verdict,
         estimate=estimate if Stage.BUILD in left else None,
+        replaced=state.replaced,
     )
 
 

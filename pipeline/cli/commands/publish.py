@@ -8,11 +8,16 @@ from pipeline import report
 from pipeline.cli import exit_codes, options, output
 from pipeline.cli.command import Command
 from pipeline.model import Goal, State
+from pipeline.model.errors import TagproofError
+from pipeline.report import difference
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator, Sequence
 
     from pipeline.cli.options import Options
+    from pipeline.model import Status
+    from pipeline.runner.running import Runner
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -29,10 +34,24 @@ def _run(given: Options) -> int:
 
     with context.opened(given, signs=True, reports=True) as runner:
         statuses = runner.run(Goal.PUBLISH, context.selected(runner, given))
+        notes = dict(_notes(runner, statuses))
     output.narrate_failures(statuses, output.needs_attention)
-    report.write(statuses, context.report_folder(given))
+    report.write(statuses, context.report_folder(given), notes)
     output.print_statuses(statuses, as_json=given.json)
     return exit_codes.of_proving(statuses, goal={State.PUBLISHED}, require_all=given.require_all)
+
+
+def _notes(runner: Runner, statuses: Sequence[Status]) -> Iterator[tuple[str, str]]:
+    """What changed with each image that took the place of another, by cell; without it, all is well too."""
+    for status in statuses:
+        if status.replaced is None or status.image is None:
+            continue
+        try:
+            changed = runner.compare(str(status.replaced), str(status.image.ref.digest))
+        except TagproofError as error:
+            output.narrate(f"{status.cell.id}: no notes of what changed: {error.what}")
+        else:
+            yield status.cell.id, difference.markdown(changed)
 
 
 COMMAND = Command(
@@ -41,7 +60,8 @@ COMMAND = Command(
     description=(
         "Asks the gate, copies image and attestations from staging, reads them back, and moves the tags "
         "of the cell to the digest that was proven. A cell that is not proven stays as it is, and exit "
-        "code 1 says so. The report is written to .state/report."
+        "code 1 says so. The report is written to .state/report; what changed with each image that took the "
+        "place of another is in notes/ there."
     ),
     examples=(
         ("publish", "every cell that is proven"),

@@ -15,6 +15,7 @@ from pipeline import compat, matrix
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
+from pipeline.cli.main import main
 from pipeline.model import (
     Goal,
     Image,
@@ -29,7 +30,7 @@ from pipeline.model import (
     records,
     versions_of,
 )
-from pipeline.model.errors import TagproofError
+from pipeline.model.errors import GOOD, TagproofError
 from pipeline.model.speeds import RATE_ALONE, Speed
 from pipeline.report.progress import ProgressReporter
 from pipeline.runner.expectations import expectations_of
@@ -188,6 +189,32 @@ def test_a_proven_cell_is_published_and_then_there_is_nothing_to_do(cell: Cell) 
     assert cell.publish().state is State.PUBLISHED
     assert cell.status().reasons == ()
     assert cell.gate(cell.destination.repository) == cell.gate(cell.services.staging.repository) == set()
+
+
+def test_whoever_publishes_another_image_gets_the_notes_of_what_changed(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cell.publish().replaced is None
+    lock = Lock(cell.spec.cell, (replace(TORCH, sha256="2" * 64),))
+    locks.write(cell.spec, lock, tmp_path / "locks")
+    base, driver = cell.services.base_of(cell.spec), compat.driver_floor(cell.spec.cell.cuda)
+    assert base
+    key = build.key(cell.spec, lock, base, driver, IMAGES)
+    ref = push(cell.services.staging, key, dict(build.labels(cell.spec, lock, driver)))
+    newer = replace(cell, image=Image(cell.spec.cell, ref, key, lock.digest), lock=lock).again()
+    newer.certify()
+    newer.prove(minutes=5)
+
+    def publish() -> int:
+        monkeypatch.setenv("TAGPROOF_KEY", cell.services.settings.key_pem or "")
+        return main(["publish", "--matrix", str(cell.services.matrix.path)])
+
+    assert publish() == GOOD
+    notes = (tmp_path / ".state" / "report" / "notes" / f"{cell.spec.cell.id}.md").read_text()
+    repository = cell.destination.repository
+    assert notes.startswith(f"`{repository.at(ref.digest)}`, after `{repository.at(cell.image.ref.digest)}`.")
+    assert publish() == GOOD
+    assert list((tmp_path / ".state" / "report" / "notes").iterdir()) == []
 
 
 def test_tests_of_a_users_make_the_proof_of_before_stale_for_all_but_what_is_published(
