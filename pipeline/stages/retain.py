@@ -71,6 +71,8 @@ def retention(keeper: Keeper) -> Retention:
     """What stays, what would go, and how many bytes that would free. Raises RegistryError."""
     staged = keeper.look()
     freed = _blobs(keeper.staging, (one.image.digest for one in staged if not one.stays))
+    if not freed:
+        return Retention(staged, 0)
     needed = _blobs(keeper.staging, (one.image.digest for one in staged if one.stays))
     needed |= _blobs(keeper.destination, {*keeper.published.values()})
     return Retention(staged, sum(size for blob, size in freed.items() if blob not in needed))
