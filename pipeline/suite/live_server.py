@@ -189,9 +189,11 @@ class LiveServer:
         return self._fetch(seconds, "GET", "/metrics").text
 
     def close(self) -> None:
-        """Close the connections to it."""
+        """Close the connections to it, those of the official client too, where it was used."""
         self.started()
         self._http.close()
+        if "client" in vars(self):
+            self.client.close()
 
     def health(self, seconds: float = _GLANCE_SECONDS) -> str:
         """The result of one request to /health, as text."""

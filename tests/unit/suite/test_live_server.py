@@ -55,3 +55,17 @@ def test_the_end_of_a_server_is_noticed_with_its_last_words() -> None:
     with pytest.raises(Mismatch, match="exited with code 1: RuntimeError: no room"):
         live.require_up()
     assert asked == []
+
+
+def test_the_official_client_is_closed_with_its_server() -> None:
+    live, _ = server()
+    client = live.client
+    assert not client.is_closed()
+    live.close()
+    assert client.is_closed()
+
+
+def test_a_client_that_nobody_used_is_not_made_to_be_closed() -> None:
+    live, _ = server()
+    live.close()
+    assert "client" not in vars(live)
