@@ -103,6 +103,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     (checkout / "matrix.yaml").write_text(f"{matrix}{_left_out(SECOND, TRIED_ELSEWHERE)}")
     (checkout / IMPATIENT).write_text(f"{matrix}verify: {{healthy_seconds: 15}}\n")
     (checkout / ONE_SERVER).write_text(f"{matrix}{_left_out('vllm*', WHY)}")
+    (checkout / COMPILED).write_text(f"{matrix}{_left_out('torch*', WHY, NOT_COMPILED)}")
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
     environment = {name: value for name, value in os.environ.items() if name != "TAGPROOF_KEY"}
     port = _free_port()
@@ -113,9 +114,9 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _left_out(cells: str, why: str) -> str:
-    """A section of the matrix: of these cells only the first server is tried."""
-    return f'leave_out: [{{cells: "{cells}", checks: [{", ".join(OTHER_SERVERS)}], reason: {why}}}]\n'
+def _left_out(cells: str, why: str, checks: tuple[str, ...] = OTHER_SERVERS) -> str:
+    """A section of the matrix: of these cells only the first server is tried, or these checks are not."""
+    return f'leave_out: [{{cells: "{cells}", checks: [{", ".join(checks)}], reason: {why}}}]\n'
 
 
 def _free_port() -> int:
@@ -273,9 +274,13 @@ IMPATIENT = "impatient.yaml"
 
 ONE_SERVER = "one-server.yaml"
 """The same matrix, for a saboteur that the first server gives away: no other one is started."""
-WHY = "its first server gives this saboteur away"
+WHY = "what is left gives this saboteur away"
 
-MATRICES = {"never-answers": IMPATIENT, "constant-answer": ONE_SERVER}
+COMPILED = "compiled.yaml"
+"""The same matrix, for a saboteur of what compiles: of PyTorch alone little else is tried."""
+NOT_COMPILED = ("batch", "train", "checkpoint", "generate", "exact")
+
+MATRICES = {"never-answers": IMPATIENT, "constant-answer": ONE_SERVER, "no-compiler": COMPILED}
 """By saboteur the matrix that it is tried with, if it is another one."""
 
 MADE = {saboteur.name: saboteur for saboteur in (*FILES, *SERVERS)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("registry")
 
-EVERY = int(os.environ.get("TAGPROOF_KILLS", "17"))
+EVERY = int(os.environ.get("TAGPROOF_KILLS", "29"))
 """Requests between two kills; 1 where somebody has the hours."""
 
 PUBLISHER = """
