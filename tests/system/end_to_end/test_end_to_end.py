@@ -49,8 +49,11 @@ OTHER_SERVERS = (
     *("exposure", "tools", "compilers", "quantized", "lora", "embed", "multimodal", "long_context"),
 )
 """The checks after those of the first server."""
-TRIED_ELSEWHERE = "these checks of this vLLM are tried in an environment"
-"""By test_environments.py: two whole proofs beside each other take a small machine half an hour."""
+TRIED_ELSEWHERE = "tried in an environment as far as one can be confined"
+"""By test_environments.py, all but `offline`, `any_user` and `read_only`, which need an image.
+
+Two whole proofs take a small machine with other work half an hour.
+"""
 
 NOT_RUN = {(PYTORCH, "generate"), *((SECOND, check) for check in OTHER_SERVERS)}
 """Transformers is not in the image of PyTorch alone."""
