@@ -7,7 +7,6 @@ It has clients of its own, so nothing here is asked that could harm them: a few 
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pipeline.model import Deployment, shown
 from pipeline.model.errors import MachineError, UsageError
 from pipeline.model.names import LOOPBACK
-from pipeline.suite.expect import Mismatch, expect, expect_that, within
+from pipeline.suite.expect import Late, Mismatch, expect, expect_that, late, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,12 +135,15 @@ class Deployed:
             raise Mismatch(f"an answer at {path}", f"{type(error).__name__}: {error}") from error
 
     def _in_time(self, what: str, call: Callable[[], T]) -> T:
-        """What the call returns. Where it takes too long, the server is silent, and is asked no more."""
-        started = time.monotonic()
+        """What the call returns. Where it takes too long, the server is silent, and is asked no more.
+
+        Raises Late then, whichever clock was the first to say so: ours, or that of the client.
+        """
         try:
             return within(self.seconds, what, call)
-        finally:
-            self.is_silent = self.is_silent or time.monotonic() - started >= self.seconds
+        except (Late, openai.APITimeoutError, httpx.ReadTimeout) as error:
+            self.is_silent = True
+            raise late(what, self.seconds) from error
 
     def _described(self, model: str | None) -> Deployment:
         """What it says of itself; why it serves nothing, where that is so, is kept for the first check.

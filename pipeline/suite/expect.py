@@ -61,6 +61,11 @@ def expect_tokens(what: str, expected: Sequence[int], actual: Sequence[int]) -> 
     expect(f"{what}: number of tokens", len(expected), len(actual))
 
 
+def late(what: str, seconds: float) -> Late:
+    """The failure of what was not there when its seconds were over."""
+    return Late(f"{what} within {seconds:g} s", "nothing by then")
+
+
 class Task(Generic[T]):
     """A call in a thread of its own. It may be waited for, but never keeps the process alive."""
 
@@ -89,7 +94,7 @@ class Task(Generic[T]):
         """What the call returned or raised. Raises Late if it takes longer than these seconds."""
         self._thread.join(seconds)
         if self._thread.is_alive():
-            raise Late(f"{what} within {seconds:g} s", "nothing by then")
+            raise late(what, seconds)
         if self._error is not None:
             raise self._error
         return self._outcome[0]

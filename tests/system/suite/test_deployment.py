@@ -94,16 +94,20 @@ def test_a_model_without_a_chat_template_is_not_asked_to_chat() -> None:
     assert (check.outcome, check.seen) == (Outcome.NOT_RUN, "the model has no chat template")
 
 
-def test_a_server_that_hangs_is_left_alone_after_the_first_deadline() -> None:
-    """Where its engine stands still, /health and the list of models go on being answered."""
+class Hangs(Behaviour):
+    """Its engine stands still: /health and the list of models go on being answered."""
 
-    class Hangs(Behaviour):
-        def pieces(self, prompt: str, count: int) -> list[str]:
-            time.sleep(2)
-            return super().pieces(prompt, count)
+    def pieces(self, prompt: str, count: int) -> list[str]:
+        time.sleep(2)
+        return super().pieces(prompt, count)
 
+
+@pytest.mark.parametrize("clock", [0.5, 20.0], ids=["ours", "the client's"])
+def test_a_server_that_hangs_is_left_alone_whichever_clock_is_first(clock: float) -> None:
     started = time.monotonic()
-    checks = checks_of(Hangs(), seconds=0.5)
+    with deployment(Hangs()) as url, Deployed(url, None, None, 0.5) as server:
+        server.seconds = clock
+        checks = {check.name: check for check in ask.ask(server, lambda _: None)}
     assert time.monotonic() - started < 5
     assert failed(checks) == {"complete"}
     assert (checks["complete"].seen, checks["chat"].seen) == (
