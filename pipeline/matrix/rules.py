@@ -183,6 +183,7 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
         ),
         system=file.system,
         env=tuple(file.env.items()),
+        labels=tuple(file.labels.items()),
         serve=file.serve,
         archs=_archs_of(mine("gpu")) if cell.needs_gpu else (),
         gpu_memory=memory_of(mine("gpu")),

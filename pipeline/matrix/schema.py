@@ -41,6 +41,7 @@ from pipeline.matrix.fields import (
     Vllm,
     refusal,
 )
+from pipeline.matrix.labels import LabelName, LabelValue
 from pipeline.matrix.variables import Argument, EnvValue, Variable
 from pipeline.model import CHECK_VERSIONS, MAX_ATTEMPTS, PROJECT, RULE_VERSIONS, CheckName, RuleName
 
@@ -216,6 +217,8 @@ class File(Section):
     """Packages of the distribution that are added to the base."""
     env: dict[Variable, EnvValue] = Field(default_factory=dict)
     """Environment variables of every image. Secrets belong to the run."""
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict)
+    """Labels of every image, in addition to those that each has: `org.opencontainers.image.source: https://…`."""
     serve: tuple[Argument, ...] = ()
     """Arguments that every server starts with, before those of `docker run`."""
     publish: Publish

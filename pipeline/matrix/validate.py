@@ -160,10 +160,10 @@ def _known_keys(loc: Loc, shape: Shape[Any]) -> str:
     keys, key = keys_of(section), str(loc[-1])
     similar = get_close_matches(key.lower(), keys, n=1)
     homes = [name for name, other in sections.items() if key in keys_of(other)] if section is root else []
-    if similar:
-        return f"did you mean {similar[0]}?"
     if len(homes) == 1:
         return f"{key} belongs under {homes[0]}"
+    if similar:
+        return f"did you mean {similar[0]}?"
     return f"the keys here: {', '.join(keys)}"
 
 

@@ -108,7 +108,7 @@ def variable(name: str) -> str:
     return name
 
 
-def _no_secret(value: object) -> object:
+def no_secret(value: object) -> object:
     """The value unchanged; of a secret only its kind is reported, never the value itself."""
     if isinstance(value, str) and (form := secrets.form_of(value[:_MAX_SEARCHED])):
         raise refusal(
@@ -156,11 +156,11 @@ EnvValue = Annotated[
         r'[^\x00-\x1f\x7f-\x9f\u2028\u2029$`\\"]{0,1000}', 'plain value (no $, backtick, backslash, ")', "1"
     ),
     AfterValidator(_no_stubs),
-    BeforeValidator(_no_secret),
+    BeforeValidator(no_secret),
 ]
 Argument = Annotated[
     str,
     Text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "argument on one line", "--seed=0"),
     AfterValidator(_no_secret_option),
-    BeforeValidator(_no_secret),
+    BeforeValidator(no_secret),
 ]

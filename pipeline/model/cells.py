@@ -169,6 +169,7 @@ class Spec:
     trim: tuple[Trim, ...] = ()
     system: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
     serve: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
     gpu_memory: float = 0.9

@@ -108,17 +108,31 @@ def layers_of_recipe(layers: Sequence[Layer]) -> int:
     return last + 1 + any(command.startswith("WORKDIR /home/app") for command in above) if last >= 0 else 0
 
 
+_OCI = "org.opencontainers.image"
+"""What the names of the labels that the OCI's image specification defines begin with."""
+
 WRITABLE = "/home/app /tmp"
 """The only places that an image writes to; its root may be read-only where these are mounted."""
 
 
 def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
-    """The OCI labels of the image: axes, the lock's digest, the driver that CUDA needs, where it writes."""
+    """The OCI labels of the image: axes, the lock's digest, the driver that CUDA needs, where it writes.
+
+    Those of the matrix are among them, and what others look for in any image. No commit changes them, or the
+    digest that was proven would not be the one that the next commit builds; revision and day are no labels.
+    """
     cell = spec.cell
+    common = {f"{_OCI}.title": _title(cell), f"{_OCI}.version": cell.vllm or cell.torch, **dict(spec.labels)}
     axes = {"torch": cell.torch, "cuda": cell.cuda, "python": cell.python, "vllm": cell.vllm or "none"}
     more = {"platform": cell.platform, "cell": cell.id, "lock": lock.digest, "driver.min": driver or "none"}
     more |= {"writable": WRITABLE}
-    return {f"{PROJECT}.{name}": value for name, value in {**axes, **more}.items()}
+    return common | {f"{PROJECT}.{name}": value for name, value in {**axes, **more}.items()}
+
+
+def _title(cell: Cell) -> str:
+    """What the image is, for people."""
+    stack = [*([f"vLLM {cell.vllm}"] if cell.vllm else []), f"PyTorch {cell.torch}", f"Python {cell.python}"]
+    return f"{', '.join(stack)} for {f'CUDA {cell.cuda[2:-1]}.{cell.cuda[-1]}' if cell.needs_gpu else 'CPUs'}"
 
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:
@@ -230,7 +244,7 @@ def build(
             epoch=_EPOCH,
             contexts=contexts,
             arguments={"BASE": str(base), "PYTHON": spec.cell.python},
-            labels=labels(spec, lock, driver),
+            labels={**labels(spec, lock, driver), f"{_OCI}.base.digest": base.digest.value},
         )
         digest = buildx.build(
             recipe, home(build_key, staging), snapshotter=snapshotter, cache=not fresh, progress=progress

@@ -28,7 +28,7 @@ def key(spec: Spec = SPEC, lock: Lock = LOCK, images: Path = IMAGES, driver: str
     return build.key(spec, lock, BASE, driver, images)
 
 
-COMMITTED = "3d976f50e0e889887da9cd6505681191d2a16eb856da4dc7cca5aad5b2867c5f"
+COMMITTED = "d25b422f6b21c954f062da1597bd7b913e92950041829e9cd30703aedc5b39ea"
 """The key of `SPEC`, by the recipe that is shipped."""
 
 
@@ -164,3 +164,27 @@ def test_labels_name_every_axis() -> None:
     assert labels["tagproof.vllm"] == "none"
     assert (labels["tagproof.cuda"], labels["tagproof.driver.min"]) == ("cu130", "580")
     assert build.labels(SPEC, LOCK, None)["tagproof.driver.min"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("cell", "title", "version"),
+    [
+        (Cell("2.14.0", "cu130", "3.11", None), "PyTorch 2.14.0, Python 3.11 for CUDA 13.0", "2.14.0"),
+        (
+            Cell("2.13.0", "cpu", "3.11", "0.32.0"),
+            "vLLM 0.32.0, PyTorch 2.13.0, Python 3.11 for CPUs",
+            "0.32.0",
+        ),
+    ],
+    ids=str,
+)
+def test_labels_that_others_look_for_say_what_it_is(cell: Cell, title: str, version: str) -> None:
+    labels = build.labels(replace(SPEC, cell=cell), LOCK, None)
+    assert labels["org.opencontainers.image.title"] == title
+    assert labels["org.opencontainers.image.version"] == version
+
+
+def test_labels_of_the_matrix_are_the_images_and_make_another_one() -> None:
+    labelled = replace(SPEC, labels=(("org.opencontainers.image.licenses", "Apache-2.0"),))
+    assert build.labels(labelled, LOCK, None)["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert key(labelled) != key()
