@@ -50,7 +50,7 @@ from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.histories import History
 from pipeline.model.json_forms import to_json
-from pipeline.model.locks import Image, Lock, Pin
+from pipeline.model.locks import Image, Lock, Pin, immutable_tag
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
 from pipeline.model.policies import Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
@@ -239,6 +239,7 @@ __all__ = [
     "certifies",
     "checks_of",
     "checks_of_kind",
+    "immutable_tag",
     "index_of",
     "is_build_key",
     "is_immutable",

@@ -59,9 +59,14 @@ class Lock:
         return sum(pin.size for pin in self.pins)
 
 
+def immutable_tag(cell: Cell, build_key: str) -> str:
+    """The tag of exactly one build: the cell id and the first 12 digits of the build key."""
+    return f"{cell.id}-{build_key[:12]}"
+
+
 @dataclass(frozen=True)
 class Image:
-    """An image in staging, by digest, with the key of what it was built from."""
+    """An image by digest, with the key of what it was built from: in staging, or where it is published."""
 
     cell: Cell
     ref: ImageRef
@@ -70,5 +75,5 @@ class Image:
 
     @property
     def immutable_tag(self) -> str:
-        """The tag of exactly this build: the cell id and the first 12 digits of the build key."""
-        return f"{self.cell.id}-{self.build_key[:12]}"
+        """The tag of exactly this build."""
+        return immutable_tag(self.cell, self.build_key)

@@ -1,4 +1,4 @@
-"""The image in staging that today's inputs give: found by its build key, and only if all of it is there."""
+"""The image that today's inputs give: found by its build key, and only if all of it is there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import ContentError
-from pipeline.model import CellState, Image
+from pipeline.model import CellState, Image, immutable_tag
 from pipeline.runner.expectations import expectations_of
 from pipeline.stages import build
 from pipeline.stages import lock as locks
 
 if TYPE_CHECKING:
+    from pipeline.adapters.registry import Registry
     from pipeline.model import ImageRef, Lock, Spec
     from pipeline.runner.services import Services
 
@@ -32,6 +33,12 @@ def candidate(services: Services, spec: Spec, *, fresh: bool = False) -> CellSta
     return with_lock(services, state, lock, fresh=fresh) if lock else state
 
 
+def anywhere(services: Services, spec: Spec) -> CellState:
+    """The same; where staging has no such image, with the one that is published."""
+    state = candidate(services, spec)
+    return state if state.image else published(services, state)
+
+
 def with_lock(services: Services, state: CellState, lock: Lock, *, fresh: bool) -> CellState:
     """The state with this lock, what it makes the image promise, and that image, if staging has it.
 
@@ -40,22 +47,32 @@ def with_lock(services: Services, state: CellState, lock: Lock, *, fresh: bool) 
     state = replace(state, lock=lock, expectations=expectations_of(state.spec, lock))
     if fresh or state.base is None:
         return state
-    return replace(state, image=_image_in_staging(services, state.spec, lock, state.base))
+    return replace(state, image=_image(services, state.spec, lock, state.base, services.staging))
 
 
-def _image_in_staging(services: Services, spec: Spec, lock: Lock, base: ImageRef) -> Image | None:
-    """The candidate under the build key's tag, if all of it is there and it says what it is."""
+def published(services: Services, state: CellState) -> CellState:
+    """The state with the image that has the cell's immutable tag in the destination, if all of it is there.
+
+    Staging may have lost it: what lies beside it still says whether it is proven.
+    """
+    if state.lock is None or state.base is None:
+        return state
+    return replace(state, image=_image(services, state.spec, state.lock, state.base, services.destination))
+
+
+def _image(services: Services, spec: Spec, lock: Lock, base: ImageRef, registry: Registry) -> Image | None:
+    """The image of today's inputs in this place, if all of it is there and it says what it is."""
     driver = compat.driver_floor(spec.cell.cuda)
     build_key = build.key(spec, lock, base, driver, IMAGES)
-    staging = services.staging
-    digest = staging.digest_of(build.home(build_key, staging.repository).tag)
+    is_staging = registry.repository == services.matrix.staging
+    digest = registry.digest_of(build_key if is_staging else immutable_tag(spec.cell, build_key))
     if digest is None:
         return None
-    ref = staging.repository.at(digest)
+    ref = registry.repository.at(digest)
     try:
-        if not staging.intact(ref):
+        if not registry.intact(ref):
             return None
-        labels = staging.config(ref).labels
+        labels = registry.config(ref).labels
     except ContentError as error:
         what = f"{ref} is in the place of the image of {spec.cell.id}: {error.what}"
         hint = f"python -m pipeline build --fresh {spec.cell.id} replaces it"

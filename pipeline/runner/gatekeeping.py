@@ -11,7 +11,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.compat.explain.question import cell_of
 from pipeline.model import PROJECT, Decision, ImageRef, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
-from pipeline.runner.candidates import candidate
+from pipeline.runner.candidates import anywhere
 from pipeline.stages import audit, gate, publish
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def judge(services: Services, ref: ImageRef) -> Decision:
         return Decision(
             (Reason(ReasonCode.UNKNOWN_CELL, text, "judge it with the matrix that it was built from"),)
         )
-    state = candidate(services, spec)
+    state = anywhere(services, spec)
     cell_gate = gate_of(services, state)
     if cell_gate is None or cell_gate.image.ref.digest != ref.digest:
         return Decision((_other_build(services, ref, spec, state.image),))

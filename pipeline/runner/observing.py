@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.runner.candidates import candidate
+from pipeline.runner.candidates import candidate, published
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.stages import publish
 
@@ -21,7 +21,16 @@ def observe(services: Services, spec: Spec, *, fresh: bool = False) -> CellState
     what lies in the image's place is no image.
     """
     state = candidate(services, spec, fresh=fresh)
-    return observe_image(services, state) if state.image else state
+    return observe_image(services, state) if state.image or fresh else _published(services, state)
+
+
+def _published(services: Services, state: CellState) -> CellState:
+    """The state of a cell whose image is not in staging: published all the same where its proof holds there.
+
+    An image without such a proof counts for nothing: who may write to the destination would have it tried.
+    """
+    found = observe_image(services, published(services, state))
+    return found if found.decision is not None and found.decision.allowed else state
 
 
 def observe_image(services: Services, state: CellState) -> CellState:
@@ -32,7 +41,7 @@ def observe_image(services: Services, state: CellState) -> CellState:
     tags = publish.named(destination, (state.image.immutable_tag, *state.channels))
     state = replace(
         state,
-        attestations=services.evidence.attestations_of(services.staging, digest),
+        attestations=services.evidence.attestations_of(services.holding(state.image), digest),
         tags=tuple(tags.items()),
     )
     return observe_destination(services, state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import Registry
-from pipeline.runner.candidates import candidate
+from pipeline.runner.candidates import anywhere
 from pipeline.runner.declaring import announcer
 from pipeline.runner.gatekeeping import MatrixGate
 from pipeline.stages import attest, publish
@@ -23,7 +23,7 @@ def repair(services: Services, spec: Spec, progress: Callable[[str], None]) -> t
     Returns what could not be mended.
     """
     staging, destination, evidence = services.staging, services.destination, services.evidence
-    image = candidate(services, spec).image
+    image = anywhere(services, spec).image
     if image:
         clean(services, image.ref, progress)
         if destination.digest_of(str(image.ref.digest)):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.adapters.engine import Engine, Facts
-    from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
+    from pipeline.model import Cell, Host, Image, ImageRef, Matrix, Repository, Spec, TagRef
     from pipeline.stages import attest
 
 
@@ -139,6 +139,10 @@ class Services:
     def destination(self) -> Registry:
         """The repository that users pull from."""
         return Registry(self.matrix.repository)
+
+    def holding(self, image: Image) -> Registry:
+        """Where an image of ours is: in staging, or in the destination, where staging has lost it."""
+        return self.destination if image.ref.repository == self.matrix.repository else self.staging
 
     def base_of(self, spec: Spec) -> ImageRef | None:
         """The base of a cell, if it is there; looked up once, so that all cells stand on one digest."""

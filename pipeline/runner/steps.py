@@ -199,7 +199,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
     done = publish.publish(
         state.image,
         state.decision,
-        services.staging,
+        services.holding(state.image),
         services.destination,
         state.channels,
         moves=services.matrix.moves,
@@ -235,7 +235,7 @@ def carry_veto(services: Services, state: CellState) -> CellState:
     image, destination = _image_of(state), services.destination
     if destination.digest_of(str(image.ref.digest)) is None:
         return state
-    publish.carry(image, services.staging, destination, services.evidence)
+    publish.carry(image, services.holding(image), destination, services.evidence)
     return observe_destination(services, state)
 
 
@@ -296,12 +296,12 @@ def _with_driver_symbols(services: Services, state: CellState, progress: Progres
 
 
 def _attach(services: Services, state: CellState, bundle: bytes) -> CellState:
-    """Store what was signed beside the image in staging, and read it back with all that lies there."""
-    ref = _image_of(state).ref
-    attest.attach(services.staging, ref, bundle)
-    return judged(
-        services, replace(state, attestations=services.evidence.attestations_of(services.staging, ref.digest))
-    )
+    """Store what was signed beside the image, and read it back with all that lies there."""
+    image = _image_of(state)
+    home = services.holding(image)
+    attest.attach(home, image.ref, bundle)
+    beside = services.evidence.attestations_of(home, image.ref.digest)
+    return judged(services, replace(state, attestations=beside))
 
 
 def _last_sizes(services: Services, cell: Cell) -> Sizes | None:
