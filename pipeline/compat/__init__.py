@@ -9,7 +9,7 @@ given, and nothing else, so every verb may ask them.
 
 from pipeline.compat.facts import shipped
 from pipeline.compat.judge import conditions_of, judge
-from pipeline.compat.lookup import default_cuda, driver_floor, local_builds
+from pipeline.compat.lookup import default_cuda, driver_floor, local_builds, newer_release
 from pipeline.compat.stacks import nearest, newest_vllm
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "judge",
     "local_builds",
     "nearest",
+    "newer_release",
     "newest_vllm",
     "shipped",
 ]

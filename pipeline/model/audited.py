@@ -35,12 +35,16 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True)
 class Audited:
-    """One reference as it was asked for, the image that it names, and how that stands, with every reason."""
+    """One reference as it was asked for, the image that it names, and how that stands, with every reason.
+
+    ``notes`` are what its owner may want to know, and is no reason to do anything: a newer release is out.
+    """
 
     asked: str
     image: ImageRef | None
     judgement: Judgement
     reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:

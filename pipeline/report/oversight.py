@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def lines(audited: Sequence[Audited]) -> Iterator[str]:
-    """One line for each reference, one for each reason, and the sum."""
+    """One line for each reference, one for each reason and each note, and the sum."""
     for one in audited:
         yield f"{one.judgement:10}  {one.asked}  {one.image.digest if one.image else '-'}"
         for reason in one.reasons:
             yield f"            {reason.code}: {reason.text}"
+        for note in one.notes:
+            yield f"            {note}"
     yield summary(audited)
 
 
@@ -33,7 +35,7 @@ def markdown(audited: Sequence[Audited]) -> str:
     """A table, for the summary of a job."""
     rows = []
     for one in audited:
-        reasons = escaped("; ".join(reason.text for reason in one.reasons))
+        reasons = escaped("; ".join([*(reason.text for reason in one.reasons), *one.notes]))
         rows.append(f"| {one.judgement} | {escaped(one.asked)} | {reasons} |")
     return "\n".join([summary(audited), "", "| judgement | image | reasons |", "|---|---|---|", *rows, ""])
 

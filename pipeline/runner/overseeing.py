@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline import compat
+from pipeline.compat.explain.question import cell_of
 from pipeline.model import Audited, History, Judgement, Reason, ReasonCode, is_immutable, signed_digest
 from pipeline.runner.remembering import PARALLEL, remembered
-from pipeline.stages import publish
+from pipeline.stages import gate, publish
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pipeline.adapters.registry import Registry
-    from pipeline.model import Acceptance, Declared, Digest, ImageRef, Repository, TagRef
+    from pipeline.model import Acceptance, Declared, Digest, ImageRef, Repository, Support, TagRef
     from pipeline.runner.deploying import Judge
 
 
-def of_published(judge: Judge) -> tuple[Audited, ...]:
+def of_published(judge: Judge, supports: Mapping[str, Support]) -> tuple[Audited, ...]:
     """Every tag of each repository where the policy wants what is published, in order.
 
-    Beside what the gate says: whether all layers are there, and whether each channel that ever moved with a
-    transition names what the last one says. Raises RegistryError where a registry does not answer.
+    Beside what the gate says: whether all layers are there, whether each channel that ever moved with a
+    transition names what the last one says, whether a channel's cell has come to the end of its support,
+    and which newer release is out. ``supports`` are those of a matrix, by the ids of its cells. Raises
+    RegistryError where a registry does not answer.
     """
     wanted = (
         repository for repository, presence in judge.policy.repositories.items() if presence == "published"
     )
-    return tuple(audited for repository in wanted for audited in _of_repository(judge, repository))
+    return tuple(one for repository in wanted for one in _of_repository(judge, repository, supports))
 
 
 def of_running(judge: Judge, images: Mapping[str, ImageRef | TagRef | None]) -> tuple[Audited, ...]:
@@ -51,7 +57,9 @@ def of_running(judge: Judge, images: Mapping[str, ImageRef | TagRef | None]) -> 
         return tuple(pool.map(audited, images))
 
 
-def _of_repository(judge: Judge, repository: Repository) -> Iterator[Audited]:
+def _of_repository(
+    judge: Judge, repository: Repository, supports: Mapping[str, Support]
+) -> Iterator[Audited]:
     registry = judge.registry(repository)
     named, transitions = remembered(registry, judge.evidence)
     digests = sorted(set(named.values()))
@@ -64,7 +72,8 @@ def _of_repository(judge: Judge, repository: Repository) -> Iterator[Audited]:
         untold = tuple(_untold(repository.tagged(tag), named.get(tag), transitions))
         if digest := named.get(tag):
             more = (*broken[digest], *untold)
-            yield _audited(f"{repository.tagged(tag)}", accepted[digest], channels, more)
+            one = _audited(f"{repository.tagged(tag)}", accepted[digest], channels, more)
+            yield one if is_immutable(tag) else of_channel(one, accepted[digest], supports)
         elif untold:
             yield Audited(f"{repository.tagged(tag)}", None, Judgement.UNKNOWN, untold)
 
@@ -83,6 +92,21 @@ def _audited(
     if judgement.is_good and any(reason.code is ReasonCode.LAYER_MISSING for reason in more):
         judgement = Judgement.REFUSED
     return Audited(asked, acceptance.image, judgement, (*acceptance.reasons, *more))
+
+
+def of_channel(audited: Audited, acceptance: Acceptance, supports: Mapping[str, Support]) -> Audited:
+    """The same, with what its cell has come to: no new image follows there, or one of a newer release may."""
+    if not acceptance.accepted:
+        return audited
+    cell = acceptance.proofs[0].record.cell
+    ended = gate.support_ended(cell, supports.get(cell), datetime.now(UTC))
+    made = cell_of(cell)
+    newer = compat.newer_release(made) if made else ""
+    return replace(
+        audited,
+        reasons=(*audited.reasons, *([ended] if ended else [])),
+        notes=(f"{newer} is out",) if newer else (),
+    )
 
 
 def _judgement(acceptance: Acceptance, channels: Collection[Digest]) -> Judgement:

@@ -132,7 +132,7 @@ def labels(spec: Spec, lock: Lock, driver: str | None) -> Mapping[str, str]:
 def _title(cell: Cell) -> str:
     """What the image is, for people."""
     stack = [*([f"vLLM {cell.vllm}"] if cell.vllm else []), f"PyTorch {cell.torch}", f"Python {cell.python}"]
-    return f"{', '.join(stack)} for {f'CUDA {cell.cuda[2:-1]}.{cell.cuda[-1]}' if cell.needs_gpu else 'CPUs'}"
+    return f"{', '.join(stack)} for {f'CUDA {cell.cuda_version}' if cell.needs_gpu else 'CPUs'}"
 
 
 def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path) -> str:

@@ -12,8 +12,10 @@ from pipeline.report import oversight
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Mapping
 
     from pipeline.cli.options import Options
+    from pipeline.model import Support
     from pipeline.runner.deploying import Judge
 
 
@@ -31,12 +33,12 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(given: Options) -> int:
     from pipeline.runner import overseeing
 
-    judge = _judge(given)
+    judge, supports = _judge(given)
     if given.images:
         names = dict.fromkeys(listing.listed(given.images))
         found = overseeing.of_running(judge, {name: listing.reference(name) for name in names})
     else:
-        found = overseeing.of_published(judge)
+        found = overseeing.of_published(judge, supports)
     if given.json:
         output.print_json({"schema": report.SCHEMA, **oversight.as_json(found)})
     elif given.markdown:
@@ -46,18 +48,19 @@ def _run(given: Options) -> int:
     return GOOD if all(one.is_good for one in found) else REFUSED
 
 
-def _judge(given: Options) -> Judge:
-    """By the policy that is named, else by that of the matrix."""
+def _judge(given: Options) -> tuple[Judge, Mapping[str, Support]]:
+    """By the policy that is named, else by that of the matrix; and how long its cells are supported."""
     from pipeline import matrix
     from pipeline.matrix import policy_file
     from pipeline.runner.deploying import Judge
     from pipeline.runner.trusting import Trust
 
     if given.policy:
-        return Judge.by(policy_file.read(given.policy), given.key)
+        return Judge.by(policy_file.read(given.policy), given.key), {}
     loaded = matrix.load(given.matrix, given.repository)
     signers = Trust(loaded, given.key_pem).as_signers()
-    return Judge.by(policy_file.of_matrix(loaded, signers), given.key)
+    supports = {spec.cell.id: spec.support for spec in loaded.specs if spec.support}
+    return Judge.by(policy_file.of_matrix(loaded, signers), given.key), supports
 
 
 COMMAND = Command(

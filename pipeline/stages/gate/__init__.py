@@ -10,7 +10,17 @@ Each names every reason against an image, not only the first.
 from __future__ import annotations
 
 from pipeline.stages.gate.deployment import ANOTHER, accept, publication_tag, unnamed
-from pipeline.stages.gate.publication import decide, holds
+from pipeline.stages.gate.publication import decide, holds, support_ended
 from pipeline.stages.gate.requirements import MAX_ERRORS, MAX_NAMED
 
-__all__ = ["ANOTHER", "MAX_ERRORS", "MAX_NAMED", "accept", "decide", "holds", "publication_tag", "unnamed"]
+__all__ = [
+    "ANOTHER",
+    "MAX_ERRORS",
+    "MAX_NAMED",
+    "accept",
+    "decide",
+    "holds",
+    "publication_tag",
+    "support_ended",
+    "unnamed",
+]

@@ -164,10 +164,17 @@ def _image_reasons(cell: Cell, image: Image, support: Support | None, now: datet
     if image.cell != cell:
         text = f"{image.ref} was built for {image.cell.id}, not for {cell.id}"
         yield Reason(ReasonCode.OTHER_CELL, text, _again(cell))
-    if support and now.astimezone(UTC).date() > support.until:
-        text = f"{cell.id}: its support ended on {support.until}: {support.reason}"
-        hint = "take the cell out of the matrix, or give it another day under `support:`"
-        yield Reason(ReasonCode.SUPPORT_ENDED, text, hint)
+    if ended := support_ended(cell.id, support, now):
+        yield ended
+
+
+def support_ended(cell: str, support: Support | None, now: datetime) -> Reason | None:
+    """Why a cell gets no new tag any more, where its last day is over."""
+    if support is None or now.astimezone(UTC).date() <= support.until:
+        return None
+    text = f"{cell}: its support ended on {support.until}: {support.reason}"
+    hint = "take the cell out of the matrix, or give it another day under `support:`"
+    return Reason(ReasonCode.SUPPORT_ENDED, text, hint)
 
 
 def _again(cell: Cell) -> str:

