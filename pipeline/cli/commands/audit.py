@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline import report
-from pipeline.cli import listing, options, output
+from pipeline.cli import judging, listing, options, output
 from pipeline.cli.command import Command
 from pipeline.model.errors import GOOD, REFUSED
 from pipeline.report import oversight
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from pipeline.cli.options import Options
-    from pipeline.runner.deploying import Judge
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -31,7 +30,7 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(given: Options) -> int:
     from pipeline.runner import overseeing
 
-    judge = _judge(given)
+    judge = judging.judge(given)
     if given.images:
         names = dict.fromkeys(listing.listed(given.images))
         found = overseeing.of_running(judge, {name: listing.reference(name) for name in names})
@@ -44,20 +43,6 @@ def _run(given: Options) -> int:
     else:
         output.print_text("".join(f"{line}\n" for line in oversight.lines(found)))
     return GOOD if all(one.is_good for one in found) else REFUSED
-
-
-def _judge(given: Options) -> Judge:
-    """By the policy that is named, else by that of the matrix."""
-    from pipeline import matrix
-    from pipeline.matrix import policy_file
-    from pipeline.runner.deploying import Judge
-    from pipeline.runner.trusting import Trust
-
-    if given.policy:
-        return Judge.by(policy_file.read(given.policy), given.key)
-    loaded = matrix.load(given.matrix, given.repository)
-    signers = Trust(loaded, given.key_pem).as_signers()
-    return Judge.by(policy_file.of_matrix(loaded, signers), given.key)
 
 
 COMMAND = Command(
