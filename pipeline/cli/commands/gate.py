@@ -98,7 +98,7 @@ COMMAND = Command(
     description=(
         "Two questions. With --policy, for whoever deploys: has this image a live proof that the policy "
         "accepts? That needs the registry, the policy and public keys, and no matrix or key of one's own; a "
-        "tag is resolved once. Of a folder that `export` wrote, oci:DIR:TAG, no registry is asked. Without it, "
+        "tag is resolved once. Of a folder by `export`, oci:DIR:TAG, no registry is asked. Without it, "
         "for whoever publishes: is this digest what its cell builds from today's matrix, and is it proven?"
     ),
     examples=(
