@@ -1,4 +1,4 @@
-"""An export or an import that is ended at any request: nothing false is there, and a second run completes it."""
+"""An export or import that is ended at any request: nothing false is there, and a second run completes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("registry")
 
-EVERY = int(os.environ.get("TAGPROOF_KILLS", "7"))
+EVERY = int(os.environ.get("TAGPROOF_KILLS", "17"))
 """Requests between two that are the last; 1 where somebody has the time."""
 
 
@@ -72,7 +72,7 @@ def test_an_export_that_is_ended_anywhere_is_completed_by_another(
     carrier: Carrier, proxy: Proxy, tmp_path: Path
 ) -> None:
     image, cuts = carrier.published(), 0
-    for last in count(1, EVERY):
+    for last in count(1, min(EVERY, 7)):
         own = replace(carrier, folder=tmp_path / str(last))
         if cut(proxy, last, lambda own=own: own.exports(image)):  # type: ignore[misc] # lambda's default
             break
@@ -83,7 +83,7 @@ def test_an_export_that_is_ended_anywhere_is_completed_by_another(
         assert {tag: str(layout.digest_of(tag)) for tag in layout.tags()} == tags(own.bench)
         assert own.evidence_in(layout, image) == own.evidence_in(own.bench.destination, image)
         assert list(own.folder.rglob(".*")) == []
-    assert cuts * EVERY > 20
+    assert cuts > 3
 
 
 def test_an_import_that_is_ended_anywhere_leaves_no_tag_without_proof_and_is_completed_by_another(
@@ -102,7 +102,7 @@ def test_an_import_that_is_ended_anywhere_leaves_no_tag_without_proof_and_is_com
         there = at(own.bench, own.there)
         assert tags_in(there) == tags(own.bench)
         assert own.bench.evidence.attestations_of(there, image.ref.digest).unlisted == ()
-    assert cuts * EVERY > 40
+    assert cuts > 5
 
 
 def test_a_second_run_moves_only_what_is_lacking(carrier: Carrier, proxy: Proxy) -> None:
