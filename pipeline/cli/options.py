@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.output import MODULE
 from pipeline.formats import axes
-from pipeline.model import ImageRef, TagRef
+from pipeline.model import ImageRef, Repository, TagRef
 from pipeline.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+LAYOUT = "oci:"
+"""What stands before the folder of an OCI image layout, as skopeo writes it."""
 
 
 class Options(Namespace):
@@ -134,6 +138,25 @@ def image(text: str) -> ImageRef:
         has_digest = "write host[:port]/path@sha256:… with all 64 hex digits"
         has_none = f"`{MODULE} plan --json` has the digests of this matrix's images"
         raise UsageError(str(error), hint=has_digest if "@" in text else has_none) from error
+
+
+def in_layout(text: str) -> tuple[Path, str]:
+    """The folder of ``oci:DIR:TAG`` or ``oci:DIR@sha256:…``, and the rest. Raises UsageError."""
+    name = text.removeprefix(LAYOUT)
+    mark = "@" if "@sha256:" in name else ":"
+    folder, found, word = name.rpartition(mark)
+    if not found or not folder or "/" in word:
+        hint = f"write {LAYOUT}DIR:TAG or {LAYOUT}DIR@sha256:…"
+        raise UsageError(f"{text} names no image in a folder", hint=hint)
+    return Path(folder), f"{mark}{word}"
+
+
+def repository(text: str) -> Repository:
+    """A repository. Raises UsageError for anything else."""
+    try:
+        return Repository.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write host[:port]/path") from error
 
 
 def moment(text: str) -> datetime:

@@ -41,7 +41,7 @@ from pipeline.model.certificates import (
     UntrustedText,
     WaivedFinding,
 )
-from pipeline.model.decisions import Acceptance, Decision, Publication, Retraction
+from pipeline.model.decisions import Acceptance, Decision, Promotion, Publication, Retraction
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.differences import Change, Described, Difference
 from pipeline.model.expectations import Expectations
@@ -195,6 +195,7 @@ __all__ = [
     "Pin",
     "Policy",
     "Presence",
+    "Promotion",
     "Proof",
     "Pruned",
     "Publication",

@@ -81,3 +81,15 @@ class Publication:
     ref: ImageRef
     tags: tuple[str, ...]
     written: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of an image that was to be in another place too: a registry, or a layout in a folder.
+
+    ``tags`` are those that name it there now. ``reasons`` say why it is not there, or why a tag does not.
+    """
+
+    ref: ImageRef
+    tags: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()

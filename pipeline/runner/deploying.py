@@ -18,9 +18,10 @@ from pipeline.model.errors import SigningError, UsageError
 from pipeline.stages import attest, gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
+    from pipeline.adapters.places import Readable
     from pipeline.model import Attestations, Policy, Repository, TagRef
 
 PATIENCE = 3.0
@@ -55,21 +56,29 @@ class Judge:
 
         Raises RegistryError where the registry does not answer in time.
         """
+        return self.accept_in(self.registry(asked.repository), asked)
+
+    def accept_in(
+        self, place: Readable, asked: ImageRef | TagRef, coming: Collection[str] = ()
+    ) -> Acceptance:
+        """The same by what lies in a place, a layout in a folder too, as if that were the reference's own.
+
+        ``coming`` are the tags that are to name the image there, if it is accepted.
+        """
         policy = self.policy
         if refused := gate.unnamed(asked, policy):
             return Acceptance(asked, _named(asked), policy.digest, (refused,))
-        registry = self.registry(asked.repository)
-        digest = _resolved(registry, asked)
+        digest = _resolved(place, asked)
         if digest is None:
             text = f"there is no such {'image' if isinstance(asked, ImageRef) else 'tag'} in the registry"
             return Acceptance(asked, None, policy.digest, (Reason(ReasonCode.NO_IMAGE, text, gate.ANOTHER),))
-        beside = self.evidence.attestations_of(registry, digest)
+        beside = self.evidence.attestations_of(place, digest)
         return gate.accept(
             asked,
             asked.repository.at(digest),
             beside,
             policy=policy,
-            tags=_publications(registry, digest, beside),
+            tags={*coming, *_publications(place, digest, beside)},
             now=datetime.now(UTC),
             names={
                 key: " or ".join(one.name for one in entries) for key, entries in self.evidence.terms.items()
@@ -82,7 +91,7 @@ def accept(asked: ImageRef | TagRef, policy: Policy, keys: Iterable[Path] = ()) 
     return Judge.by(policy, keys).accept(asked)
 
 
-def _resolved(registry: Registry, asked: ImageRef | TagRef) -> Digest | None:
+def _resolved(registry: Readable, asked: ImageRef | TagRef) -> Digest | None:
     """The digest that a reference names, where the registry has it: of one by digest that very one."""
     if isinstance(asked, ImageRef):
         return asked.digest if registry.manifest(asked.digest) else None
@@ -119,7 +128,7 @@ def _evidence(policy: Policy) -> attest.Evidence:
     return attest.Evidence(trusted, terms)
 
 
-def _publications(registry: Registry, digest: Digest, beside: Attestations) -> frozenset[str]:
+def _publications(registry: Readable, digest: Digest, beside: Attestations) -> frozenset[str]:
     """The tags of publications that name the image, of those that the records beside it would have."""
     tags = {gate.publication_tag(proof.record) for proof in beside.proofs}
     return frozenset(tag for tag in tags if registry.digest_of(tag) == digest)

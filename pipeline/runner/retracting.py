@@ -77,7 +77,7 @@ def roll_back(
     for registry in (services.staging, destination):
         if registry.digest_of(str(now)) is not None:
             declare(services, registry, now, life=Life.SUPERSEDED, cell=cell.id, tags=move, reason=reason)
-    publish.move(destination, tag, target)
+    destination.put_tag(tag, target)
     progress(f"tag {tag} moved back from {now} to {target}")
     return Retraction(now, cell.id, ((tag, target),))
 

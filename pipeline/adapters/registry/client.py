@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pipeline.adapters.registry import referrers
 from pipeline.adapters.registry.contents import Contents
+from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry.referrers import Referrers
     from pipeline.formats.oci import Descriptor, Manifest
     from pipeline.model import Digest
+
+HEAL = "see to the registry's disk, then run the same command again"
+
+PAUSE = 0.2
+"""Seconds between two readings of a tag: a registry may show what was written only after a while."""
 
 
 class Registry(Contents):
@@ -38,3 +45,16 @@ class Registry(Contents):
     def put_referrer(self, manifest: Manifest) -> Digest:
         """See :func:`pipeline.adapters.registry.referrers.put`."""
         return referrers.put(self, manifest)
+
+    def put_tag(self, tag: str, digest: Digest) -> None:
+        """Have a tag name an image that is whole here, and read it back. Raises RegistryError otherwise."""
+        manifest = self.manifest(digest)
+        if manifest is None or self.missing(manifest):
+            raise RegistryError(f"{self.repository.at(digest)} is not whole any more", hint=HEAL)
+        self.put_manifest(manifest, tag)
+        deadline = time.monotonic() + self.patience
+        while (now := self.digest_of(tag)) != digest:
+            if time.monotonic() > deadline:
+                what = f"{self.repository.tagged(tag)} was written, and names {now or 'nothing'}"
+                raise RegistryError(what, hint=HEAL)
+            time.sleep(PAUSE)

@@ -35,6 +35,7 @@ from pipeline.model.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    from pipeline.adapters.places import Readable
     from pipeline.adapters.registry.responses import Response
     from pipeline.adapters.web.deadline import Bounds
     from pipeline.formats.image_config import ImageConfig
@@ -223,7 +224,7 @@ class Contents:
         uploads.cancel(self._session, uploads.upload_url(response))
         return False
 
-    def copy_blob(self, blob: Descriptor, source: Contents) -> None:
+    def copy_blob(self, blob: Descriptor, source: Readable) -> None:
         """Stream a blob from another repository or registry, a chunk at a time."""
         name = f"{source.repository}@{blob.digest}"
 
@@ -240,12 +241,14 @@ class Contents:
 
         self._session.retry(copy)
 
-    def mount_or_copy_blob(self, blob: Descriptor, source: Contents) -> None:
-        """Have a blob of another repository here: it is there already, else mounted, else copied."""
-        if not self.has_blob(blob.digest) and not self.mount(blob.digest, source.repository):
+    def mount_or_copy_blob(self, blob: Descriptor, source: Readable) -> None:
+        """Have a blob of another place here: it is there already, else mounted, else copied."""
+        if self.has_blob(blob.digest):
+            return
+        if not (isinstance(source, Contents) and self.mount(blob.digest, source.repository)):
             self.copy_blob(blob, source)
 
-    def mount_or_copy_blobs(self, blobs: Iterable[Descriptor], source: Contents) -> None:
+    def mount_or_copy_blobs(self, blobs: Iterable[Descriptor], source: Readable) -> None:
         """Have all these blobs here, in parallel."""
         with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(lambda blob: self.mount_or_copy_blob(blob, source), blobs))

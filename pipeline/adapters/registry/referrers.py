@@ -33,7 +33,9 @@ from pipeline.model.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pipeline.adapters.places import Readable
     from pipeline.adapters.registry.contents import Contents
+    from pipeline.model import Repository
 
 _EMPTY_INDEX = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
@@ -152,7 +154,7 @@ def referrers_of(
         for tag in registry.tags(own_tags(subject))
         if is_own_tag(tag, subject) and tag.rpartition(".")[2] not in listed
     ]
-    _refuse_more(registry, subject, len(descriptors) + len(own), max_count)
+    refuse_more(registry.repository, subject, len(descriptors) + len(own), max_count)
     unlisted, broken = _shown_by(registry, subject, own, artifact_type)
     tagged = tuple(manifest.descriptor for manifest in unlisted)
     return Referrers((*descriptors.values(), *tagged), unlisted, broken, fallback)
@@ -213,7 +215,7 @@ def _alive(registry: Contents, current: SharedList) -> list[Any]:
     return [entry for entry, is_alive in zip(current.entries, alive, strict=True) if is_alive]
 
 
-def read_list(registry: Contents, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
+def read_list(registry: Contents | Readable, tag: str, member: str, empty: Mapping[str, Any]) -> SharedList:
     """The list under a tag that all writers share; ``empty`` where nothing is there."""
     media_type = str(empty["mediaType"])
     try:
@@ -232,7 +234,7 @@ def read_list(registry: Contents, tag: str, member: str, empty: Mapping[str, Any
     return SharedList(tag, member, document, manifest.media_type)
 
 
-def obstructed(registry: Contents, subject: Digest, shared: SharedList) -> ContentError:
+def obstructed(registry: Contents | Readable, subject: Digest, shared: SharedList) -> ContentError:
     """The error for a tag that should name a list, and names something else."""
     return ContentError(
         f"{registry.repository}:{shared.tag} should list what was signed of {subject}, and holds"
@@ -298,9 +300,10 @@ def _shown_by(
     return manifests, tuple(fault for fault in shown if isinstance(fault, str))
 
 
-def _refuse_more(registry: Contents, subject: Digest, count: int, max_count: int) -> None:
+def refuse_more(repository: Repository, subject: Digest, count: int, max_count: int) -> None:
+    """Raise RegistryError where more refers to a manifest than is read."""
     if count > max_count:
         raise RegistryError(
-            f"{registry.repository}: {count} things refer to {subject}; more than {max_count} are not read",
-            hint=f"python -m pipeline repair {registry.repository}@{subject} removes what nobody trusts",
+            f"{repository}: {count} things refer to {subject}; more than {max_count} are not read",
+            hint=f"python -m pipeline repair {repository}@{subject} removes what nobody trusts",
         )

@@ -12,9 +12,11 @@ from pipeline.cli.commands import (
     diff,
     doctor,
     explain,
+    export,
     gate,
     gpu_day,
     history,
+    import_,
     lock,
     plan,
     policy,
@@ -42,6 +44,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "publish what is proven": (publish.COMMAND, repair.COMMAND, report.COMMAND, diff.COMMAND),
     "take back what was published": (yank.COMMAND, rollback.COMMAND, history.COMMAND, prune.COMMAND),
     "deploy what is proven": (gate.COMMAND, policy.COMMAND, audit.COMMAND),
+    "bring it elsewhere": (export.COMMAND, import_.COMMAND),
     "keep up with new releases": (refresh.COMMAND,),
 }
 

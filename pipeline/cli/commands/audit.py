@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline import report
-from pipeline.cli import listing, options, output
+from pipeline.cli import judging, listing, options, output
 from pipeline.cli.command import Command
 from pipeline.model.errors import GOOD, REFUSED
 from pipeline.report import oversight
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import Options
     from pipeline.model import Support
-    from pipeline.runner.deploying import Judge
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -33,12 +32,12 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(given: Options) -> int:
     from pipeline.runner import overseeing
 
-    judge, supports = _judge(given)
+    judge = judging.judge(given)
     if given.images:
         names = dict.fromkeys(listing.listed(given.images))
         found = overseeing.of_running(judge, {name: listing.reference(name) for name in names})
     else:
-        found = overseeing.of_published(judge, supports)
+        found = overseeing.of_published(judge, _supports(given))
     if given.json:
         output.print_json({"schema": report.SCHEMA, **oversight.as_json(found)})
     elif given.markdown:
@@ -48,19 +47,14 @@ def _run(given: Options) -> int:
     return GOOD if all(one.is_good for one in found) else REFUSED
 
 
-def _judge(given: Options) -> tuple[Judge, Mapping[str, Support]]:
-    """By the policy that is named, else by that of the matrix; and how long its cells are supported."""
+def _supports(given: Options) -> Mapping[str, Support]:
+    """How long the matrix supports its cells; a policy alone does not say."""
     from pipeline import matrix
-    from pipeline.matrix import policy_file
-    from pipeline.runner.deploying import Judge
-    from pipeline.runner.trusting import Trust
 
     if given.policy:
-        return Judge.by(policy_file.read(given.policy), given.key), {}
-    loaded = matrix.load(given.matrix, given.repository)
-    signers = Trust(loaded, given.key_pem).as_signers()
-    supports = {spec.cell.id: spec.support for spec in loaded.specs if spec.support}
-    return Judge.by(policy_file.of_matrix(loaded, signers), given.key), supports
+        return {}
+    specs = matrix.load(given.matrix, given.repository).specs
+    return {spec.cell.id: spec.support for spec in specs if spec.support}
 
 
 COMMAND = Command(

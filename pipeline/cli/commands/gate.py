@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cli.options import Options
-    from pipeline.model import Reason
+    from pipeline.model import Acceptance, Reason
+    from pipeline.runner.deploying import Judge
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="host/path@sha256:…; with --policy also host/path:tag")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="host/path@sha256:…; with --policy also host/path:tag, oci:DIR:TAG"
+    )
     options.add_policy(parser, "judge for a deployment, by this file alone")
     options.add_matrix(parser)
     options.add_repository(parser)
@@ -41,15 +44,29 @@ def _accept(given: Options, policy: Path) -> int:
     from pipeline.matrix import policy_file
     from pipeline.runner import deploying
 
-    if given.repository:
+    is_layout = given.image.startswith(options.LAYOUT)
+    if given.repository and not is_layout:
         raise UsageError("--repository is for publications", hint="a policy names its repositories itself")
-    asked = options.image_or_tag(given.image)
-    acceptance = deploying.accept(asked, policy_file.read(policy), given.key)
+    asked = policy_file.read(policy)
+    if is_layout:
+        acceptance = _in_layout(given, deploying.Judge.by(asked, given.key))
+    else:
+        acceptance = deploying.accept(options.image_or_tag(given.image), asked, given.key)
     if given.json:
         output.print_json({"schema": report.SCHEMA, **accepted.as_json(acceptance)})
     else:
         output.print_text(f"{accepted.line(acceptance)}\n")
     return _told(acceptance.accepted, (*acceptance.reasons, *acceptance.rejected))
+
+
+def _in_layout(given: Options, judge: Judge) -> Acceptance:
+    """The same of an image in a folder: no registry is asked."""
+    from pipeline.adapters.layout import Layout
+
+    folder, reference = options.in_layout(given.image)
+    repository = options.repository(given.repository) if given.repository else None
+    layout = Layout.read(folder, repository)
+    return judge.accept_in(layout, options.image_or_tag(f"{layout.repository}{reference}"))
 
 
 def _allow(given: Options) -> int:
@@ -81,12 +98,13 @@ COMMAND = Command(
     description=(
         "Two questions. With --policy, for whoever deploys: has this image a live proof that the policy "
         "accepts? That needs the registry, the policy and public keys, and no matrix or key of one's own; a "
-        "tag is resolved once. Without it, for whoever publishes: is this digest what its cell builds from "
-        "today's matrix, and is it proven?"
+        "tag is resolved once. Of a folder by `export`, oci:DIR:TAG, no registry is asked. Without it, "
+        "for whoever publishes: is this digest what its cell builds from today's matrix, and is it proven?"
     ),
     examples=(
         ('gate "$IMAGE" --policy policy.yaml', "before a deployment; the answer names the digest to use"),
         ('gate "$IMAGE" --policy policy.yaml --key team.pub --json', "with all that it was judged by"),
+        ("gate oci:vllm:cu130 --policy policy.yaml", "the same in a folder, without a network"),
         ('gate "$IMAGE"', "may this candidate be published? IMAGE is host/path@sha256:…"),
         ('gate "$IMAGE" --repository ghcr.io/example/vllm', "one that was built for another repository"),
     ),

@@ -30,6 +30,7 @@ from pipeline.stages.attest.store import attach, attestations_of, complete_lists
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.adapters.places import Readable, Writable
     from pipeline.adapters.registry import Registry
     from pipeline.formats.dsse import PublicKey
     from pipeline.model import Attestations, Digest, Signer, Statement
@@ -63,7 +64,7 @@ class Evidence:
     trusted: Mapping[str, PublicKey]
     terms: Mapping[str, Sequence[Signer]] = field(default_factory=dict)
 
-    def attestations_of(self, registry: Registry, digest: Digest) -> Attestations:
+    def attestations_of(self, registry: Readable, digest: Digest) -> Attestations:
         """The attestations of an image. Raises RegistryError where the registry does not answer."""
         return attestations_of(registry, digest, self.trusted, self.terms)
 
@@ -76,3 +77,7 @@ class Evidence:
     ) -> None:
         """Store the very bytes of statements elsewhere too. Raises RegistryError as :func:`copy` does."""
         store.copy(statements, source, destination, subject)
+
+    def copy_all(self, source: Readable, destination: Writable, subject: Digest) -> int:
+        """Store every bundle beside an image in another place too, whoever signed it; says how many."""
+        return store.copy_all(source, destination, subject)

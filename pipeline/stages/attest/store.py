@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest
+from pipeline.adapters.registry import OCI_MANIFEST, ContentError, Manifest, Registry
 from pipeline.adapters.registry.referrers import complete_fallback, complete_list, obstructed, read_list
 from pipeline.formats import dsse
 from pipeline.formats.dsse import (
@@ -42,7 +42,8 @@ from pipeline.stages.attest.transitions import TRANSITION, transition_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.adapters.registry import Descriptor, Registry
+    from pipeline.adapters.places import Readable, Writable
+    from pipeline.adapters.registry import Descriptor
     from pipeline.adapters.registry.referrers import Referrers, SharedList
     from pipeline.formats.dsse import PublicKey
     from pipeline.model import ImageRef, Signer, Statement
@@ -92,8 +93,28 @@ def copy(statements: Sequence[Statement], source: Registry, destination: Registr
     complete_lists(destination, subject)
 
 
+def copy_all(source: Readable, destination: Writable, subject: Digest) -> int:
+    """Store the very bytes of every bundle beside an image in another place too, whoever signed it.
+
+    Whom somebody trusts is their own matter, there too. The lists of a registry are completed; a layout has
+    none but its index. Returns how many were not there. Raises RegistryError where one of the two does not
+    answer, or does not take it.
+    """
+    present = {referrer.digest for referrer in destination.referrers(subject, BUNDLE).descriptors}
+    bundles = fetch_bundles(source, source.referrers(subject, BUNDLE), subject)
+    lacking = [bundle for bundle in bundles if bundle.body and bundle.manifest not in present]
+    for bundle in lacking:
+        manifest = _present(source.manifest(bundle.manifest), f"{source.repository}@{bundle.manifest}")
+        destination.put_blob(source.blob(manifest.config.digest))
+        destination.put_blob(bundle.body)
+        destination.put_referrer(manifest)
+    if bundles and isinstance(destination, Registry):
+        complete_lists(destination, subject)
+    return len(lacking)
+
+
 def attestations_of(
-    registry: Registry,
+    registry: Readable,
     digest: Digest,
     trusted: Mapping[str, PublicKey],
     terms: Mapping[str, Sequence[Signer]] = NO_TERMS,
@@ -218,18 +239,18 @@ _COSIGN_EMPTY = {
 }
 
 
-def fetch_bundles(registry: Registry, referrers: Referrers, subject: Digest) -> list[FetchedBundle]:
+def fetch_bundles(registry: Readable, referrers: Referrers, subject: Digest) -> list[FetchedBundle]:
     """The bundle of every referrer of an image, in the order of the referrers."""
     with ThreadPoolExecutor(PARALLEL) as pool:
         return list(pool.map(lambda referrer: _fetch(registry, referrer, subject), referrers.descriptors))
 
 
-def cosign_list(registry: Registry, subject: Digest) -> SharedList:
+def cosign_list(registry: Readable, subject: Digest) -> SharedList:
     """The list that older versions of cosign read."""
     return read_list(registry, f"sha256-{subject.hex}.att", "layers", _COSIGN_EMPTY)
 
 
-def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> FetchedBundle:
+def _fetch(registry: Readable, referrer: Descriptor, subject: Digest) -> FetchedBundle:
     """One referrer, from descriptor to bundle."""
     name = f"the record {referrer.digest}"
 
@@ -288,7 +309,7 @@ def _lacking(bundles: Sequence[FetchedBundle], for_cosign: SharedList) -> dict[D
 
 
 def _foreign(
-    registry: Registry, subject: Digest, referrers: Referrers, for_cosign: SharedList | None
+    registry: Readable, subject: Digest, referrers: Referrers, for_cosign: SharedList | None
 ) -> Iterator[Reason]:
     """Why a tag of a statement or a list names none."""
     for text in referrers.broken:

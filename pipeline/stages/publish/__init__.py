@@ -26,7 +26,7 @@ from pipeline.adapters.registry.limits import too_large
 from pipeline.model import Publication, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import rivals, standing, tags
-from pipeline.stages.publish.moving_back import earlier, move
+from pipeline.stages.publish.moving_back import earlier
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
 from pipeline.stages.publish.work import (
@@ -54,7 +54,6 @@ __all__ = [
     "TagGate",
     "carry",
     "earlier",
-    "move",
     "named",
     "publish",
     "tagged",

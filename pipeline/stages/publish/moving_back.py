@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from pipeline.model import Reason, ReasonCode
-from pipeline.model.errors import RegistryError
 from pipeline.stages.publish.rivals import announced
 from pipeline.stages.publish.succession import Heirs
-from pipeline.stages.publish.tags import HEAL, PAUSE
 
 if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
@@ -46,17 +43,3 @@ def earlier(
         text = f"{name}: {to} {why}, and the tag is one of {cell.id}"
         return Reason(ReasonCode.NOTHING_BEFORE, text, f"python -m pipeline history {tag} has the others")
     return to
-
-
-def move(destination: Registry, tag: str, digest: Digest) -> None:
-    """Have a tag name an image, and read it back. Raises RegistryError where it does not."""
-    manifest = destination.manifest(digest)
-    if manifest is None or destination.missing(manifest):
-        raise RegistryError(f"{destination.repository.at(digest)} is not whole any more", hint=HEAL)
-    destination.put_manifest(manifest, tag)
-    deadline = time.monotonic() + destination.patience
-    while (now := destination.digest_of(tag)) != digest:
-        if time.monotonic() > deadline:
-            what = f"{destination.repository.tagged(tag)} was written, and names {now or 'nothing'}"
-            raise RegistryError(what, hint=HEAL)
-        time.sleep(PAUSE)

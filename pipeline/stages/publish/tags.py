@@ -6,16 +6,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pipeline.adapters.registry.client import HEAL, PAUSE
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from pipeline.model import Digest
     from pipeline.stages.publish.work import Work
-
-HEAL = "see to the registry's disk, then run the same command again"
-
-PAUSE = 0.2
-"""Seconds between two readings of a tag: a registry may show what was written only after a while."""
 
 
 def put(work: Work, tag: str) -> None:

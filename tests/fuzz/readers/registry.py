@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.adapters.layout import Layout
 from pipeline.adapters.registry import Descriptor, Manifest, Registry
 from pipeline.formats import dsse
 from pipeline.model import Digest, Repository
@@ -114,7 +115,28 @@ def read_configuration(data: bytes, _: Path) -> object:
         return Registry(HERE, patience=0.0).config(HERE.at(Digest.of(body)))
 
 
+OF_A_FOLDER = Manifest(MANIFEST, KIND)
+INDEX = json.dumps(
+    {
+        "schemaVersion": 2,
+        "manifests": [
+            {**OF_A_FOLDER.descriptor.plain, "annotations": {"org.opencontainers.image.ref.name": "a"}}
+        ],
+        "annotations": {"tagproof.repository": str(HERE)},
+    }
+).encode()
+
+
+def read_folder(data: bytes, place: Path) -> object:
+    """The index of a layout, which lists one image."""
+    put(place, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+    put(place, f"blobs/sha256/{OF_A_FOLDER.digest.hex}", MANIFEST)
+    layout = Layout.read(put(place, "index.json", data).parent)
+    return layout.tags(), layout.images(), layout.referrers(DIGEST, dsse.BUNDLE)
+
+
 READERS = (
+    Reader("index of a folder of images", read_folder, (INDEX,)),
     Reader("wire of a registry", speak, (MANIFESTED,),
            (http(429, REFUSAL, Retry_After="1", Link='</v2/a>; rel="next"'), CHALLENGE,
             http(307, b"", Location="/elsewhere"))),
