@@ -99,7 +99,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Package:
-    """A package of an image. ``paths`` are the ``.dist-info`` folders of a Python distribution.
+    """A package of an image. ``paths`` are where a Python distribution's metadata lie.
 
     ``source`` and ``source_version`` are of the source that a Debian package was built from; ``wheel`` is the
     one that a Python distribution was installed from, where a lock tells.

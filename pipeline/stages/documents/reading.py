@@ -36,7 +36,9 @@ MAX_HEADER_CHARACTERS = 1 << 20
 MAX_PACKAGES = 20_000
 """Of one image; ours have some 300."""
 
-_METADATA = re.compile(r"(?P<info>.*/[^/]+\.dist-info)/METADATA")
+_METADATA = re.compile(r"(?P<info>.*/[^/]+\.dist-info)/METADATA|(?P<egg>.*/[^/]+\.egg-info)(?:/PKG-INFO)?")
+"""An egg is what distutils installed, and what Debian still does."""
+
 _OS_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _OS_FIELD = re.compile(r"^(ID|VERSION_ID)=[\"']?([A-Za-z0-9._-]*)", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?")
@@ -44,10 +46,7 @@ _VERSION = re.compile(r"[0-9A-Za-z.!+_-]{1,200}")
 
 _OTHER_MANAGERS = (
     (re.compile(r"/lib/apk/db/installed"), "Alpine's packages"),
-    (
-        re.compile(r"/(?:var|usr)/lib/(?:sysimage/)?rpm/(?:rpmdb\.sqlite|Packages(?:\.db)?)"),
-        "packages of RPM",
-    ),
+    (re.compile(r"/(?:var|usr)/lib/(?:sysimage/)?rpm/(?:rpmdb\.sqlite|Packages(?:\.db)?)"), "RPM's packages"),
     (re.compile(r".*/conda-meta/[^/]+\.json"), "packages of conda that are no Python distributions"),
 )
 """Files of package managers that are not read, and what of theirs a bill lacks."""
@@ -134,7 +133,7 @@ class Reading:
             fields = dict(_OS_FIELD.findall(text))
             self._systems[path] = (fields.get("ID", ""), fields.get("VERSION_ID", ""))
         elif match := _METADATA.fullmatch(path):
-            self._found[path] = tuple(_distribution(match["info"], text))
+            self._found[path] = tuple(_distribution(match["info"] or match["egg"], text))
             if not self._found[path]:
                 self._unread[path] = f"{path} names no package and no version"
         else:
