@@ -99,7 +99,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Package:
-    """A package of an image. ``paths`` are where a Python distribution's metadata lie.
+    """A package of an image. ``found_in`` are the folders of a Python distribution's metadata.
 
     ``source`` and ``source_version`` are of the source that a Debian package was built from; ``wheel`` is the
     one that a Python distribution was installed from, where a lock tells.
@@ -109,7 +109,7 @@ class Package:
     name: str
     version: str
     licence: Licence | None = None
-    paths: tuple[str, ...] = ()
+    found_in: tuple[str, ...] = ()
     architecture: str = ""
     source: str = ""
     source_version: str = ""

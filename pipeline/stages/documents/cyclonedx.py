@@ -55,17 +55,18 @@ def _image(bill: Bill) -> Component:
 
 def _component(package: Package, system: tuple[str, str]) -> Component:
     purl = purls.of_package(package, system)
-    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=package.wheel.sha256)] if package.wheel else []
-    return Component(
+    component = Component(
         type=ComponentType.LIBRARY,
         name=package.name,
         version=package.version,
         bom_ref=str(purl),
         purl=purl,
-        hashes=hashes,
         licenses=[_licence(package.licence)] if package.licence else [],
         properties=_properties(package),
     )
+    if package.wheel:
+        component.hashes.add(HashType(alg=HashAlgorithm.SHA_256, content=package.wheel.sha256))
+    return component
 
 
 def _licence(licence: Licence) -> LicenseExpression | DisjunctiveLicense:
@@ -76,7 +77,7 @@ def _licence(licence: Licence) -> LicenseExpression | DisjunctiveLicense:
 
 def _properties(package: Package) -> Iterator[Property]:
     """What CycloneDX has no field for: where it lies, its wheel, what it was built from."""
-    for path in package.paths:
+    for path in package.found_in:
         yield Property(name=f"{PROJECT}:path", value=path)
     if package.wheel:
         yield Property(name=f"{PROJECT}:wheel", value=package.wheel.filename)

@@ -171,9 +171,11 @@ def _distribution(info: str, text: str) -> Iterator[Package]:
     name = canonicalize_name(str(metadata.get("Name", "")).strip())
     version = str(metadata.get("Version", "")).strip()
     if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
-        yield Package(PackageKind.PYTHON, name, version, licence=licence_of(metadata), paths=(info,))
+        yield Package(PackageKind.PYTHON, name, version, licence=licence_of(metadata), found_in=(info,))
 
 
 def _merged(first: Package, second: Package) -> Package:
     """One package that is found in two places."""
-    return replace(first, licence=first.licence or second.licence, paths=(*first.paths, *second.paths))
+    return replace(
+        first, licence=first.licence or second.licence, found_in=(*first.found_in, *second.found_in)
+    )

@@ -89,7 +89,7 @@ def _package(package: Package, number: int, system: tuple[str, str]) -> dict[str
 def _source(package: Package) -> str:
     if package.kind is PackageKind.DEBIAN:
         return f"built package from: {package.source} {package.source_version}"
-    return f"installed in: {', '.join(package.paths)}"
+    return f"installed in: {', '.join(package.found_in)}"
 
 
 def _external(purl: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ TORCH = Package(
     "torch",
     "2.13.0+cu130",
     licence=Licence("BSD-3-Clause", is_expression=True),
-    paths=(f"/{SITE}/torch-2.13.0+cu130.dist-info",),
+    found_in=(f"/{SITE}/torch-2.13.0+cu130.dist-info",),
     wheel=WHEEL,
 )
 CUBLAS = Package(
@@ -48,14 +48,14 @@ CUBLAS = Package(
     "nvidia-cublas",
     "13.0.0.19",
     licence=Licence("LicenseRef-NVIDIA-Proprietary", is_expression=True),
-    paths=(f"/{SITE}/nvidia_cublas-13.0.0.19.dist-info",),
+    found_in=(f"/{SITE}/nvidia_cublas-13.0.0.19.dist-info",),
 )
 NAMED = Package(
     PackageKind.PYTHON,
     "older",
     "1.0",
     licence=Licence("BSD License", is_expression=False),
-    paths=(f"/{SITE}/older-1.0.dist-info",),
+    found_in=(f"/{SITE}/older-1.0.dist-info",),
 )
 BASH = Package(
     PackageKind.DEBIAN, "bash", "5.2-2+b8", architecture="amd64", source="bash", source_version="5.2-2"

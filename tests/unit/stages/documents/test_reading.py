@@ -36,7 +36,7 @@ def test_a_distribution_has_name_version_licence_and_place() -> None:
     found = next(one for one in bill_of(*GIVEN).packages if one.kind == "python")
     assert (found.name, found.version) == ("torch", "2.13.0")
     assert found.licence == Licence("MIT", is_expression=True)
-    assert found.paths == (f"/{SITE}/Torch-2.13.0.dist-info",)
+    assert found.found_in == (f"/{SITE}/Torch-2.13.0.dist-info",)
 
 
 def test_the_system_is_what_os_release_says() -> None:
@@ -48,7 +48,7 @@ def test_one_package_in_two_places_is_one() -> None:
     (found,) = bill_of(
         metadata("six", "1.0"), metadata("six", "1.0", site=f"{SITE}/setuptools/_vendor")
     ).packages
-    assert len(found.paths) == 2
+    assert len(found.found_in) == 2
 
 
 def test_what_a_later_layer_replaces_is_not_there() -> None:
@@ -64,7 +64,7 @@ def test_an_egg_is_a_distribution_too() -> None:
     text = b"Metadata-Version: 1.0\nName: python-apt\nVersion: 2.6.0\n"
     for path in ("python_apt-2.6.0.egg-info", "python_apt-2.6.0.egg-info/PKG-INFO"):
         (found,) = bill_of(a(f"usr/lib/python3/dist-packages/{path}", text)).packages
-        assert found.paths == ("/usr/lib/python3/dist-packages/python_apt-2.6.0.egg-info",)
+        assert found.found_in == ("/usr/lib/python3/dist-packages/python_apt-2.6.0.egg-info",)
 
 
 def test_what_is_there_and_not_read_is_said() -> None:
