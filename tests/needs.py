@@ -98,6 +98,7 @@ NEEDS = {
     ),
     "registry": program("docker-registry"),
     "cosign": program("cosign"),
+    "git": program("git"),
     "skopeo": program("skopeo"),
     "oras": program("oras"),
     "mmdebstrap": program("mmdebstrap"),

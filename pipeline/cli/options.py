@@ -98,14 +98,12 @@ def add_platform(parser: ArgumentParser) -> None:
 def add_policy(parser: ArgumentParser, text: str) -> None:
     """By which policy, and whose keys count beside its signers'."""
     parser.add_argument("--policy", type=Path, metavar="FILE", help=text)
-    parser.add_argument(
-        "--key",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a public key that counts beside the policy's; may be given again",
-    )
+    add_keys(parser, "a public key that counts beside the policy's; may be given again")
+
+
+def add_keys(parser: ArgumentParser, text: str) -> None:
+    """Whose keys count; ``text`` says beside which others."""
+    parser.add_argument("--key", type=Path, action="append", default=[], metavar="FILE", help=text)
 
 
 def add_archs(parser: ArgumentParser) -> None:

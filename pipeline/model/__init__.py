@@ -44,6 +44,18 @@ from pipeline.model.certificates import (
 from pipeline.model.decisions import Acceptance, Decision, Promotion, Publication, Retraction
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.differences import Change, Described, Difference
+from pipeline.model.documents import (
+    BILLS,
+    Bill,
+    Built,
+    Document,
+    Documented,
+    DocumentKind,
+    Licence,
+    Package,
+    PackageKind,
+    Revision,
+)
 from pipeline.model.expectations import Expectations
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
@@ -96,6 +108,7 @@ from pipeline.model.statements import (
     Links,
     Proof,
     Rehearsed,
+    Signed,
     Statement,
 )
 from pipeline.model.status import CellState, Estimate, Goal, Stage, State, Status
@@ -115,6 +128,7 @@ from pipeline.model.versions import (
 
 __all__ = [
     "ANSWERS",
+    "BILLS",
     "CHECKS",
     "CHECK_VERSIONS",
     "FIRST",
@@ -144,8 +158,10 @@ __all__ = [
     "Audited",
     "Base",
     "Basis",
+    "Bill",
     "BoundedText",
     "Budget",
+    "Built",
     "Cell",
     "CellState",
     "Certificate",
@@ -161,6 +177,9 @@ __all__ = [
     "Described",
     "Difference",
     "Digest",
+    "Document",
+    "DocumentKind",
+    "Documented",
     "DriverFloor",
     "Estimate",
     "Expectations",
@@ -183,11 +202,14 @@ __all__ = [
     "LayerSize",
     "Level",
     "LibraryReach",
+    "Licence",
     "Life",
     "Links",
     "Lock",
     "Matrix",
     "Outcome",
+    "Package",
+    "PackageKind",
     "PackageSize",
     "Parent",
     "Part",
@@ -213,11 +235,13 @@ __all__ = [
     "Result",
     "Retention",
     "Retraction",
+    "Revision",
     "RuleFamily",
     "RuleName",
     "Scope",
     "Severity",
     "Sha",
+    "Signed",
     "Signer",
     "Sizes",
     "Spec",

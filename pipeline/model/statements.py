@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.model.references import Digest
 from pipeline.model.transitions import Life
 
 if TYPE_CHECKING:
     from pipeline.model.certificates import Certificate
+    from pipeline.model.documents import Documented, DocumentKind
     from pipeline.model.reasons import Reason
     from pipeline.model.records import Record
     from pipeline.model.rehearsals import Rehearsal
@@ -135,7 +136,10 @@ class Declared:
 
 
 Statement = Proof | Certified | Rehearsed | Declared
-"""All that may be signed of an image."""
+"""All that may be signed for an image, or against it."""
+
+Signed: TypeAlias = "Statement | Documented"
+"""All that may be signed of an image: documents speak neither for it nor against it."""
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,21 @@ class Attestations:
     rehearsals: tuple[Rehearsed, ...] = ()
     strangers: tuple[str, ...] = ()
     transitions: tuple[Declared, ...] = ()
+    documents: tuple[Documented, ...] = ()
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """All that is signed by a trusted key."""
+        """All that counts for the image or against it, signed by a trusted key."""
         return (*self.proofs, *self.certificates, *self.rehearsals, *self.transitions)
+
+    @property
+    def signed(self) -> tuple[Signed, ...]:
+        """All that is signed by a trusted key."""
+        return (*self.statements, *self.documents)
+
+    def newest_document(self, kind: DocumentKind) -> Documented | None:
+        """The newest document of this kind."""
+        return next((one for one in self.documents if one.document.kind is kind), None)
 
     @property
     def yanked(self) -> Declared | None:

@@ -17,7 +17,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.model import PROJECT, Digest, Expectations, Verdict
 from pipeline.model.errors import UsageError
 from pipeline.runner.expectations import expectations_of
-from pipeline.stages import build
+from pipeline.stages import build, documents
 from pipeline.stages import lock as locks
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.runs_on import runs_on
@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.image_files.layered import Layered
     from pipeline.adapters.image_files.nodes import FileSystem
-    from pipeline.model import Certificate, Conditions, ImageRef, Spec, Waiver
+    from pipeline.model import Bill, Certificate, Conditions, ImageRef, Spec, Waiver
     from pipeline.runner.services import Services
 
 
-def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) -> Certificate:
-    """The certificate of a cell's image. Raises ImageError or RegistryError where it cannot be read."""
+def of_cell(ref: ImageRef, expected: Expectations, waivers: tuple[Waiver, ...]) -> tuple[Certificate, Bill]:
+    """The certificate of a cell's image, and what it is made of: its layers are read once for both.
+
+    Raises ImageError or RegistryError where it cannot be read.
+    """
     with open_image(str(ref)) as files:
-        return _judged(files, expected, waivers)
+        reading = documents.Reading(files)
+        certificate = _judged(reading, expected, waivers)
+        return certificate, reading.bill(certificate.created)
 
 
 def of_image(

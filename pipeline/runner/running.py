@@ -154,7 +154,7 @@ class Runner:
 
     def _require_tools(self, cell: Cell, stages: tuple[Stage, ...]) -> None:
         """What cannot sign, or cannot build, stops the work before any of it."""
-        if {Stage.CERTIFY, Stage.REHEARSE, Stage.VERIFY} & {*stages}:
+        if {Stage.BUILD, Stage.CERTIFY, Stage.REHEARSE, Stage.VERIFY} & {*stages}:
             _ = self.services.signing_key
         if {Stage.BASE, Stage.BUILD} & {*stages}:
             _ = self.services.builder

@@ -20,7 +20,7 @@ from pipeline.model import (
     Trial,
 )
 from pipeline.model.errors import EngineError, MachineError
-from pipeline.runner import declaring
+from pipeline.runner import declaring, documenting
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
@@ -106,12 +106,13 @@ def build_image(services: Services, state: CellState, progress: Progress) -> Cel
     """Build the cell's image into staging; something was signed of the same digest before, maybe."""
     if state.base is None:
         raise AssertionError("the plan makes a base before an image")
+    tool, started = _tool(state.cell), now()
     with _pushing(services, progress, services.matrix.staging):
         image = build.build(
             state.spec,
             lock_of(state),
             state.base,
-            _tool(state.cell),
+            tool,
             images=IMAGES,
             cache=services.cache,
             staging=services.matrix.staging,
@@ -120,21 +121,28 @@ def build_image(services: Services, state: CellState, progress: Progress) -> Cel
             fresh=services.settings.fresh,
             progress=progress,
         )
-    return observe_image(services, replace(state, image=image))
+    span = (started, now())
+    built = observe_image(services, replace(state, image=image))
+    return documenting.attach_provenance(services, built, tool, span, progress)
 
 
-def certify(services: Services, state: CellState, _progress: Progress) -> CellState:
-    """Judge the files of the cell's image; sign what was found, and keep it beside the image."""
+def certify(services: Services, state: CellState, progress: Progress) -> CellState:
+    """Judge the files of the cell's image; sign what was found and what it is made of, beside the image.
+
+    The certificate comes last: whoever is ended before it has the image certified, and described, once more.
+    """
     from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
 
     image = _image_of(state)
     expected = replace(_expectations_of(state), last=_last_sizes(services, state.cell))
-    certificate = audits.of_cell(image.ref, expected, state.spec.waivers).model_copy(
+    found, bill = audits.of_cell(image.ref, expected, state.spec.waivers)
+    certificate = found.model_copy(
         update={
             "repository": str(services.matrix.repository),
             "inputs": audit.inputs_of(image.ref.digest, expected, state.spec.waivers),
         }
     )
+    state = documenting.attach_bills(services, state, bill, progress)
     links = replace(state.attestations.links, lost=())  # only who runs an image may do without them
     bundle = attest.certificates.sign(certificate, services.signing_key, previous=links)
     return _attach(services, state, bundle)

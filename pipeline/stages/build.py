@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.adapters import buildx, wheel_cache
 from pipeline.compat import server_arguments
@@ -140,11 +140,20 @@ def key(spec: Spec, lock: Lock, base: ImageRef, driver: str | None, images: Path
 
     The recipe enters without comments and blank lines, so that a better word in it makes no new image.
     """
+    layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
+    recipe = _recipe(spec, images)
+    return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
+
+
+def recipe_digest(spec: Spec, images: Path) -> str:
+    """The digest, in hex, of all that the recipe says for a cell: of what it adds to the build key."""
+    return key_of(_recipe(spec, images))
+
+
+def _recipe(spec: Spec, images: Path) -> list[Any]:
     names = ("Dockerfile", *_scripts(spec), "tools.txt")
     files = {name: without_prose(name, (images / name).read_text("utf-8")) for name in names}
-    layers = {layer: sorted(p.sha256 for p in lock.pins if layer_of(p) == layer) for layer in _layer_names()}
-    recipe = [files, _lines_of(spec), spec.cell.platform, *_trims_of(spec)]
-    return key_of([recipe, base.digest.value, lock.digest, layers, dict(labels(spec, lock, driver))])
+    return [files, _lines_of(spec), spec.cell.platform, *_trims_of(spec)]
 
 
 def recipe_of(spec: Spec, images: Path) -> str:

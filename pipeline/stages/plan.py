@@ -227,8 +227,8 @@ def _record(state: CellState) -> Record | None:
 
 def _is_whole(state: CellState) -> bool:
     """Whether the destination has the image and all that was signed of it, and the gate agrees."""
-    stored = {attestation.manifest for attestation in state.published.statements}
-    brought = stored >= {attestation.manifest for attestation in state.attestations.statements}
+    stored = {attestation.manifest for attestation in state.published.signed}
+    brought = stored >= {attestation.manifest for attestation in state.attestations.signed}
     listed = not state.published.unlisted
     decision = state.published_decision
     return decision is not None and decision.allowed and state.is_complete and brought and listed

@@ -49,7 +49,7 @@ class Keeper:
 
     def _look_at(self, digest: Digest) -> Staged:
         tags = tuple(sorted(_of(digest, self.staged)))
-        last = max((statement.day for statement in self.beside(digest).statements), default="")
+        last = max((statement.day for statement in self.beside(digest).signed), default="")
         stays = self._why_it_stays(digest, tags, last)
         return Staged(self.staging.repository.at(digest), tags, last, stays)
 

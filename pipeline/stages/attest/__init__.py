@@ -4,6 +4,7 @@
     certificates  what the files say
     rehearsals    what was seen without the GPU that the image needs
     transitions   what became of it: published, superseded, yanked
+    documents     what it is made of and how, in other people's formats
     parts         what a day with a GPU showed; beside no image
     deployments   what a server answered that runs already; beside no image
     kept          a record that somebody kept, to be tried again
@@ -21,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, deployments, parts, rehearsals, store, transitions
+from pipeline.stages.attest import certificates, deployments, documents, parts, rehearsals, store, transitions
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.kept import record_in
 from pipeline.stages.attest.records import ANY_IMAGE, BARE_METAL, PREDICATE, sign, statement
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.places import Readable, Writable
     from pipeline.adapters.registry import Registry
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import Attestations, Digest, Signer, Statement
+    from pipeline.model import Attestations, Digest, Signed, Signer
 
 __all__ = [
     "ANY_IMAGE",
@@ -47,6 +48,7 @@ __all__ = [
     "complete_lists",
     "copy",
     "deployments",
+    "documents",
     "parts",
     "read",
     "record_in",
@@ -70,7 +72,7 @@ class Evidence:
 
     def copy(
         self,
-        statements: Sequence[Statement],
+        statements: Sequence[Signed],
         source: Registry,
         destination: Registry,
         subject: Digest,

@@ -27,6 +27,7 @@ from pipeline.model import (
     Certified,
     Declared,
     Digest,
+    Documented,
     Proof,
     Reason,
     ReasonCode,
@@ -35,6 +36,7 @@ from pipeline.model import (
 )
 from pipeline.model.errors import RegistryError
 from pipeline.stages.attest.certificates import CERTIFICATE, certificate_of
+from pipeline.stages.attest.documents import KINDS, document_of
 from pipeline.stages.attest.records import record_of
 from pipeline.stages.attest.rehearsals import REHEARSAL, rehearsal_of
 from pipeline.stages.attest.transitions import TRANSITION, transition_of
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Descriptor
     from pipeline.adapters.registry.referrers import Referrers, SharedList
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import ImageRef, Signer, Statement
+    from pipeline.model import ImageRef, Signed, Signer, Statement
 
 PARALLEL = 8
 
@@ -78,7 +80,7 @@ def attach(registry: Registry, ref: ImageRef, bundle: bytes) -> Digest:
     return digest
 
 
-def copy(statements: Sequence[Statement], source: Registry, destination: Registry, subject: Digest) -> None:
+def copy(statements: Sequence[Signed], source: Registry, destination: Registry, subject: Digest) -> None:
     """Store the very bytes of statements in another repository too, and complete the lists there.
 
     The image need not be there yet. Raises RegistryError where one of the two registries does not answer or
@@ -128,13 +130,11 @@ def attestations_of(
     referrers = registry.referrers(digest, BUNDLE)
     bundles = fetch_bundles(registry, referrers, digest)
     found = attestations_in(bundles, digest, trusted, terms)
-    for_cosign = cosign_list(registry, digest) if found.statements else None
+    for_cosign = cosign_list(registry, digest) if found.signed else None
     return replace(
         found,
         rejected=(*found.rejected, *_foreign(registry, digest, referrers, for_cosign)),
-        unlisted=_unlisted(
-            bundles, {statement.manifest for statement in found.statements}, referrers, for_cosign
-        ),
+        unlisted=_unlisted(bundles, {one.manifest for one in found.signed}, referrers, for_cosign),
     )
 
 
@@ -150,6 +150,7 @@ def attestations_in(
     certificates = [certified for certified in attestations if isinstance(certified, Certified)]
     rehearsals = [rehearsed for rehearsed in attestations if isinstance(rehearsed, Rehearsed)]
     transitions = [declared for declared in attestations if isinstance(declared, Declared)]
+    documents = [documented for documented in attestations if isinstance(documented, Documented)]
     strange = (
         dsse.key_named_in(bundle.body)
         for bundle, found in zip(bundles, attestations, strict=True)
@@ -163,13 +164,14 @@ def attestations_in(
         rehearsals=tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
         strangers=tuple(dict.fromkeys(strange)),
         transitions=tuple(sorted(transitions, key=lambda declared: declared.order, reverse=True)),
+        documents=tuple(sorted(documents, key=lambda documented: documented.order, reverse=True)),
     )
 
 
 def _within(
-    found: Statement | Reason, subject: Digest, terms: Mapping[str, Sequence[Signer]]
-) -> Statement | Reason:
-    """A statement, unless its signer's key did not count on the day of it."""
+    found: Signed | Reason, subject: Digest, terms: Mapping[str, Sequence[Signer]]
+) -> Signed | Reason:
+    """What was signed, unless its signer's key did not count on the day of it."""
     if isinstance(found, Reason) or found.signer not in terms:
         return found
     entries = terms[found.signer]
@@ -182,7 +184,7 @@ def _within(
 
 def read(
     bundle: bytes, subject: Digest, trusted: Mapping[str, PublicKey], *, manifest: Digest
-) -> Statement | Reason:
+) -> Signed | Reason:
     """The attestation of this image in a bundle, or why it is rejected.
 
     ``manifest`` is the digest of the manifest that carries them.
@@ -198,6 +200,8 @@ def read(
         if value.get("predicateType") == TRANSITION:
             transition, links = transition_of(value, subject)
             return Declared(transition, signer, manifest, links)
+        if value.get("predicateType") in KINDS:
+            return Documented(document_of(value, subject), signer, manifest)
         record, links = record_of(value, subject)
         return Proof(record, signer, manifest, links)
     except InvalidAttestationError as fault:
@@ -273,7 +277,7 @@ def _fetch(registry: Readable, referrer: Descriptor, subject: Digest) -> Fetched
 
 def attestation_in(
     bundle: FetchedBundle, subject: Digest, trusted: Mapping[str, PublicKey]
-) -> Statement | Reason:
+) -> Signed | Reason:
     """The attestation of this image in a referrer, or why it is rejected."""
     return bundle.fault or read(bundle.body, subject, trusted, manifest=bundle.manifest)
 

@@ -1,24 +1,30 @@
-"""Statements, from one place of an image to another: all of them, so what speaks against it as well."""
+"""What was signed, from one place of an image to another: all of them, so what speaks against it as well."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.model import Certified, Declared, Proof, Rehearsed
+from pipeline.model import Certified, Declared, Documented, Proof, Rehearsed
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.adapters.registry import Registry
-    from pipeline.model import Attestations, Image, Statement
+    from pipeline.model import Attestations, Image, Signed
     from pipeline.stages.publish.work import Evidence
 
 PAUSE = 0.2
 """Seconds between two readings of what was just stored."""
 
-_NAMES = {Certified: "certificate", Proof: "record", Rehearsed: "rehearsal", Declared: "transition"}
+_NAMES = {
+    Certified: "certificate",
+    Proof: "record",
+    Rehearsed: "rehearsal",
+    Declared: "transition",
+    Documented: "document",
+}
 
 
 def carry(
@@ -28,12 +34,12 @@ def carry(
     evidence: Evidence,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Attestations:
-    """Have every statement of the source beside the image in the destination, and in every list there.
+    """Have all that is signed in the source beside the image in the destination, and in every list there.
 
     Returns what lies there then. Raises RegistryError where the destination does not give it back.
     """
     digest = image.ref.digest
-    statements = evidence.attestations_of(source, digest).statements
+    statements = evidence.attestations_of(source, digest).signed
     stored = evidence.attestations_of(destination, digest)
     lacking = _lacking(statements, stored)
     if not lacking and not stored.unlisted:
@@ -55,7 +61,7 @@ def carry(
     return stored
 
 
-def _lacking(statements: Sequence[Statement], stored: Attestations) -> tuple[Statement, ...]:
+def _lacking(statements: Sequence[Signed], stored: Attestations) -> tuple[Signed, ...]:
     """The statements that are not stored yet."""
-    present = {statement.manifest for statement in stored.statements}
+    present = {statement.manifest for statement in stored.signed}
     return tuple(statement for statement in statements if statement.manifest not in present)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pipeline.adapters.registry import Manifest, Registry
-    from pipeline.model import Attestations, Decision, Digest, Image, Proof, Statement
+    from pipeline.model import Attestations, Decision, Digest, Image, Proof, Signed
 
 PARALLEL = 8
 
@@ -32,7 +32,7 @@ class Evidence(Protocol):
 
     def copy(
         self,
-        statements: Sequence[Statement],
+        statements: Sequence[Signed],
         source: Registry,
         destination: Registry,
         subject: Digest,

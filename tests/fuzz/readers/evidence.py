@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pipeline.adapters import signing_keys
 from pipeline.formats import dsse
+from pipeline.model import Document, DocumentKind
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, rehearsals, transitions
-from tests.builders import IMAGE, certificate, record, rehearsal, transition
+from tests.builders import IMAGE, REPOSITORY, certificate, record, rehearsal, transition
 from tests.fuzz.reader import Reader, put
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ def payload(bundle: bytes) -> bytes:
     return base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
 
 
+BILL = Document(DocumentKind.SPDX, str(DIGEST), "", '{"creationInfo": {"created": "2030-01-02T03:04:05Z"}}')
 BUNDLES = (
     attest.sign(record(), KEY),
     certificates.sign(certificate(), KEY),
     rehearsals.sign(rehearsal(), KEY),
     transitions.sign(transition(), KEY),
+    attest.documents.sign(BILL, REPOSITORY, KEY),
 )
 
 

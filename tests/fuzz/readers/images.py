@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.adapters.image_files.opening import open_image
 from pipeline.formats.elf import version_needs
-from pipeline.model import Certificate, Digest, Expectations
-from pipeline.stages import identify
+from pipeline.model import BILLS, Certificate, Digest, Expectations
+from pipeline.stages import documents, identify
 from pipeline.stages.audit.audit import judge
 from pipeline.stages.audit.survey import survey
 from tests.crafted import Item, config_of, image, layout, saved_files, stored, tar
@@ -117,6 +117,18 @@ def file_of_image(path: str, *, mode: int = 0o644) -> Callable[[bytes, Path], ob
     return feed
 
 
+def billed(path: str) -> Callable[[bytes, Path], object]:
+    """Feeds an image whose file of this path holds the bytes to what writes its bills."""
+
+    def feed(data: bytes, _: Path) -> object:
+        with documents.Reading(image(tar(Item(path, content=data)))) as files:
+            files.read()
+            bill = files.bill("2030-01-02T03:04:05Z")
+            return [documents.written(bill, kind) for kind in BILLS]
+
+    return feed
+
+
 def read_layer(data: bytes, _: Path) -> object:
     with image(data) as files:
         return survey(files)
@@ -204,6 +216,11 @@ READERS = (
     Reader("os-release of a stack", identified("etc/os-release"),
            (b'NAME=Debian\nPRETTY_NAME="Debian 12"\n',)),
     Reader("os-release", file_of_image("etc/os-release"), (b"ID=debian\nVERSION_ID=12\n",)),
+    Reader("METADATA of a bill", billed(f"{SITE}/torch-2.13.0.dist-info/METADATA"),
+           (METADATA.replace(b"Requires-Dist: a", b"License-Expression: MIT\nX: a"),)),
+    Reader("os-release of a bill", billed("etc/os-release"), (b"ID=debian\nVERSION_ID=12\n",)),
+    Reader("status of dpkg", billed("var/lib/dpkg/status"),
+           (b"Package: a\nVersion: 1:2-3\nArchitecture: all\nSource: b (2-3)\n\nPackage: c\n",)),
     Reader("passwd", file_of_image("etc/passwd"), (b"root:x:0:0:root:/root:/bin/sh\n",)),
     Reader("pip.conf", file_of_image("etc/pip.conf"), (b"[global]\nindex-url = https://u:p@x.example/\n",)),
 )  # fmt: skip

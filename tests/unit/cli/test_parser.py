@@ -153,13 +153,13 @@ FOR_ALL_STAGES = {("lock", "--repository"), ("publish", "--find-links")}
 """Taken, and shown nowhere: ``nox -s lock build publish -- …`` hands the same words to each of them."""
 
 ACTS = {
-    "--json": set(COMMANDS),
+    "--json": set(COMMANDS) - {"sbom"},
     "--matrix": set(COMMANDS) - {"diagnose"},
     "--repository": set(COMMANDS) - {"lock", "explain", "which", "certify", "gpu-day", "refresh", "diagnose"},
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},
-    "--platform": {"explain", "doctor", "which", "certify"},
+    "--platform": {"explain", "doctor", "which", "certify", "sbom"},
     "--arch": {"certify"},
 }
 

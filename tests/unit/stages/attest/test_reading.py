@@ -23,7 +23,7 @@ from pipeline.model import (
     Reason,
     Rehearsed,
     Result,
-    Statement,
+    Signed,
     canonical,
 )
 from pipeline.stages import attest
@@ -49,7 +49,7 @@ RECORD = record(
 BUNDLE = attest.sign(RECORD, KEY)
 
 
-def read(bundle: bytes, subject: Digest = SUBJECT) -> Statement | Reason:
+def read(bundle: bytes, subject: Digest = SUBJECT) -> Signed | Reason:
     return attest.read(bundle, subject, TRUSTED, manifest=CARRIER)
 
 

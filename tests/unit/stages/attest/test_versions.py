@@ -16,7 +16,7 @@ from pipeline.model import (
     Proof,
     Reason,
     Record,
-    Statement,
+    Signed,
     checks_of,
     to_json,
     versions_of,
@@ -31,7 +31,7 @@ OF_BEFORE = Path(__file__).with_name("of_before")
 IMAGE = Digest(f"sha256:{'3' * 64}")
 
 
-def of_before(name: str) -> Statement | Reason:
+def of_before(name: str) -> Signed | Reason:
     trusted = signing_keys.trusted([signing_keys.read_public(OF_BEFORE / "signer.pub")])
     return attest.read((OF_BEFORE / f"{name}.json").read_bytes(), IMAGE, trusted, manifest=IMAGE)
 

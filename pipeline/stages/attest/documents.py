@@ -1,0 +1,90 @@
+"""Documents of other people's types beside an image: provenance, and what it is made of.
+
+Their predicates hold nothing of ours: any program that knows the type reads them, and what another program
+made of a type and a signer signed is read as well. They carry no links.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.formats import dsse
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError
+from pipeline.model import Document, DocumentKind, ReasonCode, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.formats.dsse import PrivateKey
+    from pipeline.model import Digest, Repository
+
+KINDS = {kind.predicate: kind for kind in DocumentKind}
+"""What a predicate's type says of a document."""
+
+_CREATED = {
+    DocumentKind.PROVENANCE: ("runDetails", "metadata", "finishedOn"),
+    DocumentKind.CYCLONEDX: ("metadata", "timestamp"),
+    DocumentKind.SPDX: ("creationInfo", "created"),
+}
+"""Where each says when it was made."""
+
+
+def sign(document: Document, repository: Repository, key: PrivateKey) -> bytes:
+    """The signed document, as a bundle, about the image where it is to be published."""
+    value = {
+        "_type": STATEMENT,
+        "subject": [{"name": str(repository), "digest": {"sha256": document.digest.removeprefix("sha256:")}}],
+        "predicateType": document.kind.predicate,
+        "predicate": json.loads(document.text),
+    }
+    return dsse.sign(canonical(value), key)
+
+
+def document_of(value: Mapping[str, Any], subject: Digest) -> Document:
+    """The document in a signed statement of one of their types, which has to be about this image.
+
+    Nothing else in it is looked at, for nothing depends on it. Raises InvalidAttestationError.
+    """
+    kind, predicate = KINDS[value["predicateType"]], value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no predicate")
+    if subject.hex not in _subjects(value):
+        raise InvalidAttestationError(ReasonCode.RECORD_SUBJECT, f"is a {kind} that is not about {subject}")
+    created = _created(predicate, kind)
+    try:
+        text = canonical(predicate).decode()
+    except ValueError as error:  # half of a surrogate pair
+        raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"is a {kind} that is no text") from error
+    return Document(kind, str(subject), created, text)
+
+
+def _subjects(value: Mapping[str, Any]) -> list[object]:
+    """The digests of all that a statement is about, in hex."""
+    subjects = value.get("subject")
+    named = subjects if isinstance(subjects, list) else []
+    digests = [one.get("digest") for one in named if isinstance(one, dict)]
+    return [digest.get("sha256") for digest in digests if isinstance(digest, dict)]
+
+
+def _created(predicate: Mapping[str, Any], kind: DocumentKind) -> str:
+    """When it says that it was made, in UTC: by that its signer's term is judged."""
+    found: Any = predicate
+    for name in _CREATED[kind]:
+        found = found.get(name) if isinstance(found, dict) else None
+    try:
+        return _moment(found).isoformat()
+    except (TypeError, ValueError, OverflowError) as error:
+        where = ".".join(_CREATED[kind])
+        raise InvalidAttestationError(
+            ReasonCode.RECORD_MALFORMED, f"is a {kind} that does not say when it was made ({where})"
+        ) from error
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone, in UTC. Raises TypeError, ValueError or OverflowError for anything else."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("it has no time zone")
+    return found.astimezone(UTC)
