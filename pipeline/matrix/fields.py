@@ -187,6 +187,9 @@ Requirement = Annotated[
     ),
 ]
 Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision")]
+ProjectGlob = Annotated[
+    str, Text(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,99}", "pattern for names of packages", "nvidia-*")
+]
 SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
 Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
 InstalledGlob = Annotated[

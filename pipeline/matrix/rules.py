@@ -19,6 +19,7 @@ from pipeline.matrix.tree import Problem
 from pipeline.model import (
     Base,
     Budget,
+    Cooldown,
     ImageRef,
     JustifiedRequirement,
     Spec,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.matrix.cell_rules import BaseImage
-    from pipeline.matrix.schema import File
+    from pipeline.matrix.schema import File, Locking
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -192,6 +193,7 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
             for rule in mine("exceptions")
         ),
         support=next((_support(rule) for rule in reversed([*mine("support")])), None),
+        cooldown=_cooldown(file.lock) if file.lock else None,
         left_out=tuple((name, rule.reason) for rule in mine("leave_out") for name in rule.checks),
     )
 
@@ -215,6 +217,17 @@ def memory_of(entries: Iterable[Gpu]) -> float:
 
 def _support(rule: Any) -> Support:
     return Support(date.fromisoformat(rule.until), rule.reason)
+
+
+def _cooldown(rules: Locking) -> Cooldown:
+    return Cooldown(
+        rules.cooldown,
+        tuple(
+            JustifiedRequirement(canonicalize_name(name), rule.reason)
+            for rule in rules.exceptions
+            for name in rule.packages
+        ),
+    )
 
 
 def _budget(rule: Any) -> Budget:

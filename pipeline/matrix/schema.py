@@ -31,6 +31,7 @@ from pipeline.matrix.fields import (
     Glob,
     Plain,
     Platform,
+    ProjectGlob,
     Python,
     Ratio,
     Reason,
@@ -112,6 +113,24 @@ class Exclude(Section):
     def axes(self) -> dict[str, str]:
         """The axes that it names."""
         return self.model_dump(exclude={"reason"}, exclude_none=True)
+
+
+class Hurry(Section):
+    """Packages that a lock takes however young they are."""
+
+    packages: Annotated[tuple[ProjectGlob, ...], Some]
+    """Their names; `*` and `?` stand for any letters and for one."""
+    reason: Reason
+    """Why they cannot wait; the lock shows it."""
+
+
+class Locking(Section):
+    """What `lock` may take from the index."""
+
+    cooldown: Annotated[int, Field(ge=1, le=365)]
+    """For how many days a wheel has to have been on the index before a lock takes it."""
+    exceptions: Annotated[tuple[Hurry, ...], Field(max_length=200)] = ()
+    """Packages that need not wait, each with its reason."""
 
 
 class Publish(Section):
@@ -212,6 +231,8 @@ class File(Section):
     """Packages that are left out although something asks for them, each with its reason."""
     trim: Annotated[tuple[Trim, ...], Field(max_length=200)] = ()
     """Files of packages that images do without, each with its reason."""
+    lock: Locking | None = None
+    """What `lock` may take from the index; anything of any age unless this is written."""
     system: tuple[SystemPackage, ...] = ()
     """Packages of the distribution that are added to the base."""
     env: dict[Variable, EnvValue] = Field(default_factory=dict)
@@ -243,6 +264,7 @@ SECTIONS: dict[str, type[Section]] = {
     "overrides": Bound,
     "omit": Omit,
     "trim": Trim,
+    "lock": Locking,
     "publish": Publish,
     "verify": Verify,
     "budgets": Budget,

@@ -129,6 +129,8 @@ _EXAMPLES = {
     "overrides.reason": "`reason: …`, which says why",
     "omit.reason": "`reason: …`, which says why",
     "trim.reason": "`reason: …`, which says why",
+    "lock.cooldown": "`cooldown: 7`, in days",
+    "lock.exceptions.reason": "`reason: …`, which says why they cannot wait",
 }
 
 

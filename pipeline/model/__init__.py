@@ -17,6 +17,7 @@ from pipeline.model.cells import (
     Base,
     Budget,
     Cell,
+    Cooldown,
     JustifiedRequirement,
     Kind,
     Matrix,
@@ -50,7 +51,7 @@ from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.histories import History
 from pipeline.model.json_forms import to_json
-from pipeline.model.locks import Image, Lock, Pin
+from pipeline.model.locks import Cooled, Image, Lock, Pin
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
 from pipeline.model.policies import Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
@@ -154,6 +155,8 @@ __all__ = [
     "Check",
     "CheckName",
     "Conditions",
+    "Cooldown",
+    "Cooled",
     "Decision",
     "Declared",
     "Deployment",

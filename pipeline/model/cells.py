@@ -145,6 +145,17 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Cooldown:
+    """How many days a wheel has to have been on its index before a lock takes it. It is in no key.
+
+    ``exceptions`` are globs over names of packages that need not, each with its reason.
+    """
+
+    days: int
+    exceptions: tuple[JustifiedRequirement, ...] = ()
+
+
+@dataclass(frozen=True)
 class Support:
     """The last day on which a cell gets a new tag, and why no later. It is in no key."""
 
@@ -175,6 +186,7 @@ class Spec:
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
     support: Support | None = None
+    cooldown: Cooldown | None = None
     left_out: tuple[tuple[str, str], ...] = ()
 
 

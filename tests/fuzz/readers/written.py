@@ -25,6 +25,7 @@ base: {suite: bookworm, refresh: "2026-11-20"}
 publish: {repository: 127.0.0.1:5000/a/b}
 budgets: [{cells: "*", compressed: 1.5 GiB}]
 exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
+lock: {cooldown: 7, exceptions: [{packages: [nvidia-*], reason: it is so}]}
 support: [{cells: "*", until: "2027-01-01", reason: it is so}]
 """
 
