@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -20,6 +20,7 @@ from pipeline.model import (
     Base,
     Budget,
     Cooldown,
+    Freeze,
     ImageRef,
     JustifiedRequirement,
     Spec,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.matrix.cell_rules import BaseImage
-    from pipeline.matrix.schema import File, Locking
+    from pipeline.matrix.schema import Closed, File, Locking
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -217,6 +218,14 @@ def memory_of(entries: Iterable[Gpu]) -> float:
 
 def _support(rule: Any) -> Support:
     return Support(date.fromisoformat(rule.until), rule.reason)
+
+
+def freeze_of(rule: Closed) -> Freeze:
+    """When no tag is given, by an entry of ``publish: freeze:``."""
+    first, last = (day and date.fromisoformat(day) for day in (rule.first, rule.until))
+    start, _, end = (rule.hours or "").partition("-")
+    hours = (time.fromisoformat(start), time.fromisoformat(end)) if rule.hours else None
+    return Freeze(rule.reason, frozenset(rule.days), first or None, last or None, hours)
 
 
 def _cooldown(rules: Locking) -> Cooldown:

@@ -46,6 +46,7 @@ from pipeline.model.decisions import Acceptance, Decision, Publication, Retracti
 from pipeline.model.deployments import Deployment, DeploymentRecord
 from pipeline.model.differences import Change, Described, Difference
 from pipeline.model.expectations import Expectations
+from pipeline.model.freezes import Freeze
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
@@ -168,6 +169,7 @@ __all__ = [
     "Estimate",
     "Expectations",
     "Finding",
+    "Freeze",
     "Frozen",
     "Goal",
     "GpuDay",

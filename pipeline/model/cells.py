@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from pipeline.model.freezes import Freeze
     from pipeline.model.policies import Policy
     from pipeline.model.references import ImageRef, Repository
     from pipeline.model.rule_families import RuleName
@@ -218,7 +219,7 @@ class Matrix:
     proof is tried in all, while the machine fails. ``signers`` are the files of the public keys that count;
     this machine's own counts where none is named. ``moves`` says whether a channel may leave an image for a
     newer one, and ``speed_ratio`` how many times slower that may be; without one, speed is not asked for.
-    ``keep_days`` are those for which staging keeps what no tag names.
+    ``keep_days`` are those for which staging keeps what no tag names. ``freezes`` are when no tag is given.
     """
 
     path: Path
@@ -239,6 +240,7 @@ class Matrix:
     moves: Literal["forward", "never"] = "forward"
     speed_ratio: float | None = None
     keep_days: int = 90
+    freezes: tuple[Freeze, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -15,9 +15,7 @@ from pipeline import compat, matrix
 from pipeline.model import (
     Budget,
     Cell,
-    Cooldown,
     Digest,
-    JustifiedRequirement,
     Level,
     Lock,
     Repository,
@@ -264,32 +262,6 @@ def test_the_last_day_of_support_that_matches_is_the_cells(tmp_path: Path) -> No
         Support(date(2028, 1, 1), "r"),
     )
     assert load(tmp_path).specs[0].support is None
-
-
-def test_a_cooldown_is_for_every_cell_with_its_exceptions_and_makes_no_lock_old(tmp_path: Path) -> None:
-    """Its exceptions name packages as indexes do, by globs too."""
-    rule = "{packages: [Typing_Extensions, 'nvidia_*'], reason: r}"
-    found = load(tmp_path, f"lock: {{cooldown: 7, exceptions: [{rule}]}}").specs
-    exceptions = (JustifiedRequirement("typing-extensions", "r"), JustifiedRequirement("nvidia-*", "r"))
-    assert {spec.cooldown for spec in found} == {Cooldown(7, exceptions)}
-    without = load(tmp_path).specs
-    assert {spec.cooldown for spec in without} == {None}
-    assert [lock.inputs_of(spec) for spec in found] == [lock.inputs_of(spec) for spec in without]
-
-
-@pytest.mark.parametrize(
-    ("written", "hint"),
-    [
-        ("{cooldown: 0}", "correct the value"),
-        ("{exceptions: []}", "add `cooldown: 7`, in days"),
-        ("{cooldown: 7, exceptions: [{packages: [six]}]}", "which says why they cannot wait"),
-        ("{cooldown: 7, exceptions: [{packages: ['six==1'], reason: r}]}", 'write it like "nvidia-*"'),
-    ],
-)
-def test_a_cooldown_that_is_none_is_refused_with_the_remedy(written: str, hint: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        load(tmp_path, f"lock: {written}")
-    assert hint in f"{caught.value.what} {caught.value.hint}"
 
 
 def test_a_budget_is_in_no_key(tmp_path: Path) -> None:
