@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
@@ -43,12 +44,13 @@ GLIBCS = (17, 28, *range(31, 41))
 
 @dataclass(frozen=True)
 class FoundWheel:
-    """A wheel that the index offers. ``size`` is in bytes, None where the index does not say."""
+    """A wheel that the index offers. ``size`` in bytes and ``uploaded`` are None where it does not say."""
 
     filename: str
     url: str
     sha256: str
     size: int | None
+    uploaded: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,30 @@ class Found:
     name: str
     version: str
     wheels: tuple[FoundWheel, ...]
+
+    @property
+    def uploaded(self) -> datetime | None:
+        """When the last of its wheels was uploaded; None where the index does not say it of each."""
+        times = [wheel.uploaded for wheel in self.wheels if wheel.uploaded]
+        return max(times) if times and len(times) == len(self.wheels) else None
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """Only files that were uploaded before this day, by UTC, but for those of the packages ``excepted``.
+
+    uv takes no file whose index gives no time of upload: documented under ``exclude-newer``, and seen of
+    uv 0.13.9 (``tests/system/commands/test_cooldown.py``).
+    """
+
+    before: date
+    excepted: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> list[str]:
+        """As uv takes it."""
+        excepted = [("--exclude-newer-package", f"{name}=false") for name in sorted(self.excepted)]
+        return ["--exclude-newer", f"{self.before}T00:00:00Z", *(word for pair in excepted for word in pair)]
 
 
 def platform_of(machine: str, glibc: str) -> str:
@@ -84,6 +110,7 @@ def resolve(
     overrides: Sequence[str] = (),
     folders: Sequence[Path] = (),
     dependencies: bool = True,
+    cutoff: Cutoff | None = None,
 ) -> tuple[Found, ...]:
     """Resolve requirements for a Python ("3.11") and what ``platform_of`` says.
 
@@ -104,8 +131,8 @@ def resolve(
             "--output-file", "pylock.toml", "--only-binary", ":all:", "--python-version", python,
             "--python-platform", platform, "--constraint", "constraints.txt", "--override", "overrides.txt",
         ]  # fmt: skip
-        if not dependencies:
-            command.append("--no-deps")
+        command += [] if dependencies else ["--no-deps"]
+        command += cutoff.options if cutoff else []
         done = subprocess.run(
             command, cwd=here, env=_environment(), capture_output=True, text=True, check=False
         )
@@ -187,13 +214,17 @@ class _Wheel(BaseModel):
     url: str
     hashes: _Hashes
     size: Annotated[int, Field(ge=0)] | None = None
+    upload_time: Annotated[datetime | None, Field(alias="upload-time")] = None
 
     @property
     def found(self) -> FoundWheel:
         """Raises OSError where it is a file that is not there, ValueError where it has no address."""
         path = Path(unquote(urlsplit(self.url).path))
         size = path.stat().st_size if self.url.startswith("file:") else self.size
-        return FoundWheel(path.name, self.url, self.hashes.sha256, size)
+        time = self.upload_time
+        if time and time.tzinfo is None:
+            time = time.replace(tzinfo=UTC)  # PEP 751: a time without a zone is in UTC
+        return FoundWheel(path.name, self.url, self.hashes.sha256, size, time)
 
 
 class _Package(BaseModel):

@@ -187,6 +187,9 @@ Requirement = Annotated[
     ),
 ]
 Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision")]
+ProjectGlob = Annotated[
+    str, Text(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,99}", "pattern for names of packages", "nvidia-*")
+]
 SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
 Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
 InstalledGlob = Annotated[
@@ -244,6 +247,13 @@ def _day(value: str) -> str:
     raise refusal(f"{shown(value)} is no day", 'write it like "2026-11-20"')
 
 
+def _hours(value: str) -> str:
+    start, _, end = value.partition("-")
+    if re.fullmatch(_HOURS, value) and start != end:
+        return value
+    raise refusal(f"{shown(value)} is no span of hours", 'write it like "18:00-06:00", in UTC')
+
+
 def _repository(value: str) -> str:
     try:
         Repository.parse(value)
@@ -274,6 +284,7 @@ WORDS = tuple(Cell("", "", "", None).words)
 """The words that the template of a tag may contain."""
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_HOURS = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]-(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _HOSTED = r"[^\s/@]+(/[^\s/@]+)+"
 
 
@@ -297,6 +308,7 @@ Reason = Annotated[
     str, Field(max_length=1000, json_schema_extra={"pattern": r"\S"}), AfterValidator(_one_line)
 ]
 Day = Annotated[str, AfterValidator(_day), _json_schema(_DAY, "2026-11-20")]
+Hours = Annotated[str, AfterValidator(_hours), _json_schema(_HOURS, "18:00-06:00")]
 RepositoryName = Annotated[
     str, AfterValidator(_repository), _json_schema(_HOSTED, "registry.example.org/team/vllm")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -19,6 +19,8 @@ from pipeline.matrix.tree import Problem
 from pipeline.model import (
     Base,
     Budget,
+    Cooldown,
+    Freeze,
     ImageRef,
     JustifiedRequirement,
     Spec,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.matrix.cell_rules import BaseImage
-    from pipeline.matrix.schema import File
+    from pipeline.matrix.schema import Closed, File, Locking
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -193,6 +195,7 @@ def _spec(file: File, cell: Cell, bases: tuple[int, ...], matching_rules: frozen
             for rule in mine("exceptions")
         ),
         support=next((_support(rule) for rule in reversed([*mine("support")])), None),
+        cooldown=_cooldown(file.lock) if file.lock else None,
         left_out=tuple((name, rule.reason) for rule in mine("leave_out") for name in rule.checks),
     )
 
@@ -216,6 +219,25 @@ def memory_of(entries: Iterable[Gpu]) -> float:
 
 def _support(rule: Any) -> Support:
     return Support(date.fromisoformat(rule.until), rule.reason)
+
+
+def freeze_of(rule: Closed) -> Freeze:
+    """When no tag is given, by an entry of ``publish: freeze:``."""
+    first, last = (day and date.fromisoformat(day) for day in (rule.first, rule.until))
+    start, _, end = (rule.hours or "").partition("-")
+    hours = (time.fromisoformat(start), time.fromisoformat(end)) if rule.hours else None
+    return Freeze(rule.reason, frozenset(rule.days), first or None, last or None, hours)
+
+
+def _cooldown(rules: Locking) -> Cooldown:
+    return Cooldown(
+        rules.cooldown,
+        tuple(
+            JustifiedRequirement(canonicalize_name(name), rule.reason)
+            for rule in rules.exceptions
+            for name in rule.packages
+        ),
+    )
 
 
 def _budget(rule: Any) -> Budget:

@@ -5,9 +5,9 @@ The text under a key is its description in the JSON Schema, which editors show.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.matrix.cell_rules import (
     BaseImage,
@@ -28,9 +28,12 @@ from pipeline.matrix.cell_rules import (
 from pipeline.matrix.fields import (
     Alias,
     Cuda,
+    Day,
     Glob,
+    Hours,
     Plain,
     Platform,
+    ProjectGlob,
     Python,
     Ratio,
     Reason,
@@ -60,6 +63,7 @@ Releases = Annotated[
 ]
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ProvenName = Literal[CheckName, RuleName]
 _Least = Annotated[int, Field(ge=1, le=1_000_000)]
 _VERSIONS = {**CHECK_VERSIONS, **RULE_VERSIONS}
@@ -115,6 +119,49 @@ class Exclude(Section):
         return self.model_dump(exclude={"reason"}, exclude_none=True)
 
 
+class Hurry(Section):
+    """Packages that a lock takes however young they are."""
+
+    packages: Annotated[tuple[ProjectGlob, ...], Some]
+    """Their names; `*` and `?` stand for any letters and for one."""
+    reason: Reason
+    """Why they cannot wait; the lock shows it."""
+
+
+class Locking(Section):
+    """What `lock` may take from the index."""
+
+    cooldown: Annotated[int, Field(ge=1, le=365)]
+    """For how many days a wheel has to have been on the index before a lock takes it."""
+    exceptions: Annotated[tuple[Hurry, ...], Field(max_length=200)] = ()
+    """Packages that need not wait, each with its reason."""
+
+
+class Closed(Section):
+    """When no tag is given: at each moment for which all holds that is named here. All times are UTC."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2})
+
+    days: Annotated[tuple[Weekday, ...], Field(max_length=7)] = ()
+    """Days of the week: `[fri, sat, sun]`."""
+    first: Annotated[Day | None, Field(alias="from")] = None
+    """The first day, quoted."""
+    until: Day | None = None
+    """The last day, quoted; it is in it."""
+    hours: Hours | None = None
+    """From a time of the day up to another, past midnight where that comes first: `"18:00-06:00"`, in UTC."""
+    reason: Reason
+    """Why; a publication that is refused says it."""
+
+    @model_validator(mode="after")
+    def _is_some_time(self) -> Self:
+        if not (self.days or self.first or self.until or self.hours):
+            raise refusal("a freeze without a time", "name `days:`, `from:`, `until:` or `hours:`")
+        if self.first and self.until and self.until < self.first:
+            raise refusal(f"a freeze until {self.until} that begins on {self.first}", "exchange the two days")
+        return self
+
+
 class Publish(Section):
     """Where images go, and under which further names."""
 
@@ -134,6 +181,8 @@ class Publish(Section):
     """Whether a tag moves to a newer proven image of its cell."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """For how many days after the last statement staging keeps an image that no tag names: see `prune`."""
+    freeze: Annotated[tuple[Closed, ...], Field(max_length=200)] = ()
+    """Days and hours on which no tag is given, each with its reason. What is taken back needs not wait."""
 
 
 class SpeedBound(Section):
@@ -213,6 +262,8 @@ class File(Section):
     """Packages that are left out although something asks for them, each with its reason."""
     trim: Annotated[tuple[Trim, ...], Field(max_length=200)] = ()
     """Files of packages that images do without, each with its reason."""
+    lock: Locking | None = None
+    """What `lock` may take from the index; anything of any age unless this is written."""
     system: tuple[SystemPackage, ...] = ()
     """Packages of the distribution that are added to the base."""
     env: dict[Variable, EnvValue] = Field(default_factory=dict)
@@ -246,6 +297,7 @@ SECTIONS: dict[str, type[Section]] = {
     "overrides": Bound,
     "omit": Omit,
     "trim": Trim,
+    "lock": Locking,
     "publish": Publish,
     "verify": Verify,
     "budgets": Budget,

@@ -129,6 +129,9 @@ _EXAMPLES = {
     "overrides.reason": "`reason: …`, which says why",
     "omit.reason": "`reason: …`, which says why",
     "trim.reason": "`reason: …`, which says why",
+    "publish.freeze.reason": "`reason: …`, which says why no tag is given then",
+    "lock.cooldown": "`cooldown: 7`, in days",
+    "lock.exceptions.reason": "`reason: …`, which says why they cannot wait",
 }
 
 

@@ -17,6 +17,7 @@ from pipeline.model.cells import (
     Base,
     Budget,
     Cell,
+    Cooldown,
     JustifiedRequirement,
     Kind,
     Matrix,
@@ -57,12 +58,13 @@ from pipeline.model.documents import (
     Revision,
 )
 from pipeline.model.expectations import Expectations
+from pipeline.model.freezes import Freeze
 from pipeline.model.frozen import MAX_TEXT_LENGTH, BoundedText, Frozen, Key, Sha
 from pipeline.model.gpu_days import PARTS, GpuDay, Part, PartName
 from pipeline.model.hashes import canonical, key_of
 from pipeline.model.histories import History
 from pipeline.model.json_forms import to_json
-from pipeline.model.locks import Image, Lock, Pin, immutable_tag
+from pipeline.model.locks import Cooled, Image, Lock, Pin, immutable_tag
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
 from pipeline.model.policies import Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
@@ -170,6 +172,8 @@ __all__ = [
     "Check",
     "CheckName",
     "Conditions",
+    "Cooldown",
+    "Cooled",
     "Decision",
     "Declared",
     "Deployment",
@@ -184,6 +188,7 @@ __all__ = [
     "Estimate",
     "Expectations",
     "Finding",
+    "Freeze",
     "Frozen",
     "Goal",
     "GpuDay",

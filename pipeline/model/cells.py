@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from pipeline.model.freezes import Freeze
     from pipeline.model.policies import Policy
     from pipeline.model.references import ImageRef, Repository
     from pipeline.model.rule_families import RuleName
@@ -145,6 +146,17 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Cooldown:
+    """How many days a wheel has to have been on its index before a lock takes it. It is in no key.
+
+    ``exceptions`` are globs over names of packages that need not, each with its reason.
+    """
+
+    days: int
+    exceptions: tuple[JustifiedRequirement, ...] = ()
+
+
+@dataclass(frozen=True)
 class Support:
     """The last day on which a cell gets a new tag, and why no later. It is in no key."""
 
@@ -176,6 +188,7 @@ class Spec:
     budget: Budget | None = None
     waivers: tuple[Waiver, ...] = ()
     support: Support | None = None
+    cooldown: Cooldown | None = None
     left_out: tuple[tuple[str, str], ...] = ()
 
 
@@ -207,7 +220,7 @@ class Matrix:
     proof is tried in all, while the machine fails. ``signers`` are the files of the public keys that count;
     this machine's own counts where none is named. ``moves`` says whether a channel may leave an image for a
     newer one, and ``speed_ratio`` how many times slower that may be; without one, speed is not asked for.
-    ``keep_days`` are those for which staging keeps what no tag names.
+    ``keep_days`` are those for which staging keeps what no tag names. ``freezes`` are when no tag is given.
     """
 
     path: Path
@@ -228,6 +241,7 @@ class Matrix:
     moves: Literal["forward", "never"] = "forward"
     speed_ratio: float | None = None
     keep_days: int = 90
+    freezes: tuple[Freeze, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ def to_json(value: Any) -> Any:
         return str(value)
     if isinstance(value, Cell):
         return {"id": value.id, **asdict(value)}
+    if isinstance(value, date):
+        return value.isoformat()
     if hasattr(value, "__dataclass_fields__"):
         return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, frozenset):

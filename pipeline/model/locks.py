@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.model.hashes import key_of
 from pipeline.model.names import project_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from pipeline.model.cells import Cell, JustifiedRequirement
     from pipeline.model.references import ImageRef
 
@@ -30,13 +32,32 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Cooled:
+    """What a cool-down of so many days let into a lock: files that were uploaded before a day, by UTC.
+
+    Besides these ``young`` packages and ``undated`` ones, whose index gives no time, each with the reason.
+    ``unneeded`` are the exceptions without which the lock would be the same.
+    """
+
+    days: int
+    before: date
+    young: tuple[JustifiedRequirement, ...] = ()
+    undated: tuple[JustifiedRequirement, ...] = ()
+    unneeded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Lock:
-    """Every wheel of one cell, by hash, and the packages that may be missing or differ, with reasons."""
+    """Every wheel of one cell, by hash, and the packages that may be missing or differ, with reasons.
+
+    ``cooled`` is how it was made, which is known only then; it is nothing of what a lock holds.
+    """
 
     cell: Cell
     pins: tuple[Pin, ...]
     omitted: tuple[JustifiedRequirement, ...] = ()
     overridden: tuple[JustifiedRequirement, ...] = ()
+    cooled: Cooled | None = field(default=None, compare=False)
 
     @property
     def digest(self) -> str:

@@ -115,6 +115,7 @@ class ReasonCode(StrEnum):
     # Publication, and the tags in the destination.
     NOT_ALLOWED = "not-allowed", "The gate does not allow a tag."
     LAYER_TOO_LARGE = "layer-too-large", "The registry is known to refuse layers of that size."
+    FROZEN = "frozen", "The matrix gives no tags on this day or at this hour: `publish: freeze:`."
     TAG_FIXED = "tag-fixed", "A channel names another image, and `publish.moves` is `never`."
     TAG_IMMUTABLE = "tag-immutable", "The immutable tag of these inputs names another proven image."
     TAG_LEFT = "tag-left", "A tag that should go is still there, because the registry removes no tags."

@@ -20,6 +20,7 @@ RuleName = Literal[
     "contents",
     "requirements",
     "config",
+    "hooks",
     "budget",
     "exceptions",
 ]
@@ -106,6 +107,12 @@ RULE_FAMILIES: dict[RuleName, RuleFamily] = {
         "the environment, the history or a file; all GPUs are hidden",
         warning="LD_PRELOAD is set; only root can use it; a variable names what is not there; the driver is "
         "not found where some platforms mount it",
+    ),
+    "hooks": RuleFamily(
+        asks="What runs whenever Python starts, whatever it imports, is known.",
+        error="with a lock: a .pth file with a line of code, or a sitecustomize or usercustomize among the "
+        "packages, is none of those that are known by package, file and SHA-256",
+        warning="the same without a lock",
     ),
     "budget": RuleFamily(
         asks="The image is no larger than it may be.",

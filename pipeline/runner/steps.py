@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import compat
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Image,
         Lock,
         Pin,
+        Reason,
         Repository,
         Sizes,
     )
@@ -204,6 +206,8 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         return state
     if not state.decision.allowed:
         return carry_veto(services, state)
+    if frozen := _frozen(services, state, datetime.now(UTC)):
+        return replace(state, refusals=(frozen,))
     done = publish.publish(
         state.image,
         state.decision,
@@ -245,6 +249,15 @@ def carry_veto(services: Services, state: CellState) -> CellState:
         return state
     publish.carry(image, services.holding(image), destination, services.evidence)
     return observe_destination(services, state)
+
+
+def _frozen(services: Services, state: CellState, now: datetime) -> Reason | None:
+    """Why no tag moves at this time, where one would; what has its tags may get its evidence back."""
+    digest, named = _image_of(state).ref.digest, dict(state.tags)
+    tags = (_image_of(state).immutable_tag, *state.channels)
+    if all(named.get(tag) == digest for tag in tags):
+        return None
+    return publish.frozen(state.cell, services.matrix.freezes, now)
 
 
 def _tried(services: Services, state: CellState, trial: Trial, progress: Progress) -> tuple[CellState, Tried]:

@@ -13,9 +13,10 @@ from pipeline.model.errors import GOOD, MACHINE, TagproofError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
     from pipeline.cli.options import Options
-    from pipeline.model import Lock, Spec
+    from pipeline.model import Cooled, Lock, Spec
     from pipeline.runner.running import Runner
 
 
@@ -64,14 +65,24 @@ def _line(spec: Spec, made: Lock | Reason) -> str:
     if isinstance(made, Reason):
         return f"{spec.cell.id}: no lock\n"
     wheels = "1 wheel" if len(made.pins) == 1 else f"{len(made.pins)} wheels"
-    return f"{spec.cell.id}: {wheels}, {size(made.size)}\n"
+    return f"{spec.cell.id}: {wheels}, {size(made.size)}\n" + "".join(_of_cooldown(made.cooled))
+
+
+def _of_cooldown(cooled: Cooled | None) -> Iterator[str]:
+    """A line for each package that it let through, and for each exception that the lock can do without."""
+    if cooled:
+        yield f"  uploaded before {cooled.before}, UTC\n"
+        yield from (f"  but for {rule.text}: {rule.reason}\n" for rule in cooled.young)
+        yield from (f"  without a day: {rule.text}: {rule.reason}\n" for rule in cooled.undated)
+        yield from (f"  not needed: the exception of {name} under `lock:`\n" for name in cooled.unneeded)
 
 
 def _row(spec: Spec, made: Lock | Reason) -> dict[str, Any]:
     cell = {"cell": to_json(spec.cell)}
     if isinstance(made, Reason):
-        return {**cell, "lock": None, "wheels": 0, "bytes": 0, "reasons": [to_json(made)]}
-    return {**cell, "lock": made.digest, "wheels": len(made.pins), "bytes": made.size, "reasons": []}
+        return {**cell, "lock": None, "wheels": 0, "bytes": 0, "cooldown": None, "reasons": [to_json(made)]}
+    counts = {"wheels": len(made.pins), "bytes": made.size}
+    return {**cell, "lock": made.digest, **counts, "cooldown": to_json(made.cooled), "reasons": []}
 
 
 COMMAND = Command(

@@ -52,6 +52,17 @@ class Claim:
     holds: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StartFile:
+    """A file that Python reads when it starts: its first line of code, empty if it has none.
+
+    ``form`` is by what a hook is known: ``start_files.form_of`` the bytes.
+    """
+
+    code: str
+    form: str
+
+
 @dataclass(frozen=True)
 class Inventory:
     """An image, for the rules. ``texts`` are small files by path, such as ld.so.conf and os-release."""
@@ -68,6 +79,8 @@ class Inventory:
     """For each file that is in a RECORD, and is there, those that claim it."""
     path_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each ``.pth`` file of a folder of packages, the folders that it adds to Python's path."""
+    start_files: Mapping[str, StartFile] = field(default_factory=dict)
+    """The ``.pth`` files of folders of packages, and the modules, that Python runs when it starts."""
     linker_cache: tuple[Cached, ...] | None = None
     """The entries of ``/etc/ld.so.cache``, in its order; None if there is no cache."""
     compilers: Mapping[str, CudaCompiler] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from pipeline.adapters.image_files.nodes import Unreadable
 from pipeline.formats import cuda_compilers
 from pipeline.formats.elf import ld_cache, reader
 from pipeline.model.errors import ImageError
+from pipeline.stages.audit import start_files
 from pipeline.stages.audit.inventory import Distribution, Inventory
 from pipeline.stages.audit.python import site_of
 from pipeline.stages.audit.records import Records, TooManyRowsError, hash_of, is_hashed, is_module, path_file
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.image_files.nodes import FileSystem, Node
     from pipeline.formats.cuda_compilers import CudaCompiler
     from pipeline.formats.elf.objects import Cached, SharedObject
+    from pipeline.stages.audit.inventory import StartFile
 
 MAX_RECORD_BYTES = 16_000_000
 """How large a RECORD may be, in bytes. That of torch, which lists 12,000 files, has 1.3 MB."""
@@ -89,6 +91,7 @@ def survey(files: FileSystem) -> Inventory:
         texts=collector.texts,
         claims=records.claims(),
         path_files=collector.path_files,
+        start_files=collector.start_files,
         linker_cache=collector.cached(),
         compilers=collector.compilers,
         interpreters=collector.interpreters,
@@ -127,6 +130,7 @@ class _Collector:
     compilers: dict[str, CudaCompiler] = field(default_factory=dict)
     interpreters: dict[str, str] = field(default_factory=dict)
     path_files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    start_files: dict[str, StartFile] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     """The sha256 of the files of packages whose content matters, as a RECORD writes it."""
     cache: bytes | None = None
@@ -143,6 +147,7 @@ class _Collector:
             self.interpreters.pop(node.path, None)
             self.hashes.pop(node.path, None)
             self.path_files.pop(node.path, None)
+            self.start_files.pop(node.path, None)
             self.unreadable = [entry for entry in self.unreadable if entry[0] != node.path]
             info, _, file = node.path.rpartition("/")
             self.packages.get(info, {}).pop(file, None)
@@ -162,6 +167,8 @@ class _Collector:
             if is_module(node):
                 self._hash(node, data)
                 self._read_path_file(node, data)
+                if start_files.is_start_file(node.path):
+                    self.start_files[node.path] = start_files.read(node.path, data)
             self._read_text(node, data)
 
     def _hash(self, node: Node, data: memoryview) -> None:

@@ -11,6 +11,7 @@ both believe that they won.
     statements   what was signed, carried from one place to another
     standing     what a digest under one of our tags is to us
     tags         one tag: written, read back, set back
+    freeze       when no tag is given, whatever is proven
     rivals       other publishers
     succession   which image of a cell a tag may go to, when it leaves another
     withdrawal   tags, taken off what may carry none
@@ -26,6 +27,7 @@ from pipeline.adapters.registry.limits import too_large
 from pipeline.model import Publication, Reason, ReasonCode
 from pipeline.model.errors import RegistryError
 from pipeline.stages.publish import rivals, standing, tags
+from pipeline.stages.publish.freeze import frozen
 from pipeline.stages.publish.moving_back import earlier
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
@@ -54,6 +56,7 @@ __all__ = [
     "TagGate",
     "carry",
     "earlier",
+    "frozen",
     "named",
     "publish",
     "tagged",

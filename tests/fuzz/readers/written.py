@@ -22,9 +22,12 @@ cuda: [cpu]
 python: ["3.11"]
 vllm: ["0.32.0"]
 base: {suite: bookworm, refresh: "2026-11-20"}
-publish: {repository: 127.0.0.1:5000/a/b}
+publish:
+  repository: 127.0.0.1:5000/a/b
+  freeze: [{days: [fri], from: "2026-12-20", until: "2027-01-02", hours: "18:00-06:00", reason: it is so}]
 budgets: [{cells: "*", compressed: 1.5 GiB}]
 exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
+lock: {cooldown: 7, exceptions: [{packages: [nvidia-*], reason: it is so}]}
 support: [{cells: "*", until: "2027-01-01", reason: it is so}]
 """
 

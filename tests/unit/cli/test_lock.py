@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.cli import main as command_line
-from pipeline.model import Lock, Pin, Spec
+from pipeline.model import Cooled, JustifiedRequirement, Lock, Pin, Spec
 from pipeline.model.errors import GOOD, MACHINE, ResolveError
 from pipeline.suite.model import digest_of
 
@@ -68,6 +69,28 @@ def test_json_has_a_row_for_each_cell(checkout: Path, capsys: pytest.CaptureFixt
     assert first["reasons"] == [{"code": "machine", "text": "no wheel fits", "hint": "take another version"}]
     assert (second["wheels"], second["bytes"], second["reasons"]) == (1, 857_000_000, [])
     assert second["lock"].startswith("sha256:")
+
+
+def test_what_a_cooldown_let_through_is_said(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was younger, what has no day, and which exception has outlived its reason; in JSON too."""
+    young = (JustifiedRequirement("six==2.0 (2 days old)", "a fix"),)
+    cooled = Cooled(
+        7, date(2026, 11, 21), young, (JustifiedRequirement("torch==2.13.0", "a folder"),), ("a*",)
+    )
+    pins = (Pin("torch", "2.13.0", "0" * 64, "torch-2.13.0-py3-none-any.whl", 9),)
+    monkeypatch.setattr("pipeline.stages.lock.make", lambda spec, **_: Lock(spec.cell, pins, cooled=cooled))
+    assert lock(checkout, SECOND) == GOOD
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  uploaded before 2026-11-21, UTC",
+        "  but for six==2.0 (2 days old): a fix",
+        "  without a day: torch==2.13.0: a folder",
+        "  not needed: the exception of a* under `lock:`",
+    ]
+    lock(checkout, SECOND, "--json")
+    [row] = json.loads(capsys.readouterr().out)["cells"]
+    assert (row["cooldown"]["before"], row["cooldown"]["unneeded"]) == ("2026-11-21", ["a*"])
 
 
 def test_a_lock_that_nobody_can_read_is_replaced(checkout: Path) -> None:

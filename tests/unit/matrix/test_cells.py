@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from pipeline import compat, matrix
-from pipeline.model import Budget, Cell, Digest, Level, Lock, Repository, Support
+from pipeline.model import (
+    Budget,
+    Cell,
+    Digest,
+    Level,
+    Lock,
+    Repository,
+    Support,
+)
 from pipeline.model.errors import UsageError
 from pipeline.stages import build, lock
 

@@ -22,6 +22,7 @@ from pipeline.stages.audit.rules import (
     driver_folder,
     environment,
     families,
+    hooks,
     jit,
     pairs,
     recorded_files,
@@ -91,6 +92,7 @@ FAMILIES: dict[RuleName, tuple[Rule, ...]] = {
         secrets.settings,
         secrets.files,
     ),
+    "hooks": (hooks.at_start,),
     "budget": (budget.limits, budget.growth),
 }
 """The rules of each family. What ``exceptions`` finds comes of the waivers, after all of these."""

@@ -14,7 +14,7 @@ from pipeline.formats.elf.objects import Cached, DeviceCode, SharedObject
 from pipeline.formats.image_config import ImageConfig
 from pipeline.model import Budget, Expectations, Waiver
 from pipeline.stages.audit.audit import judge
-from pipeline.stages.audit.inventory import Claim, Distribution, Inventory
+from pipeline.stages.audit.inventory import Claim, Distribution, Inventory, StartFile
 from tests.builders import CUDA_CELL
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ class Image:
     interpreters: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
     claims: dict[str, tuple[Claim, ...]] = field(default_factory=dict)
+    start_files: dict[str, StartFile] = field(default_factory=dict)
     wanted: Expectations = field(
         default_factory=lambda: Expectations(
             cell=CELL,
@@ -284,6 +285,7 @@ class Image:
             distributions=tuple(self.distributions),
             texts=self.texts,
             claims=self.claims,
+            start_files=self.start_files,
             linker_cache=self.cache,
             compilers=self.compilers,
             interpreters=self.interpreters,

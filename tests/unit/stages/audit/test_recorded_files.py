@@ -72,7 +72,7 @@ def test_an_editable_package_whose_sources_are_elsewhere_is_a_warning(
 ) -> None:
     """They are on the machine that built the image; lines of code and of comment name no folder."""
     (root.site / "__editable__.mine-1.0.pth").write_text(f"{line}\n")
-    assert root.severities() == severities
+    assert root.severities("contents") == severities
 
 
 def test_a_pth_file_that_puts_nothing_on_the_path_is_a_warning(root: Root) -> None:

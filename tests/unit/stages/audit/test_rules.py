@@ -24,6 +24,7 @@ from tests.unit.stages.audit.audited_image import (
 )
 from tests.unit.stages.audit.sabotage import ERROR, NOTE, WARNING, Case, add_case, assert_only_its_rule_finds
 from tests.unit.stages.audit.test_config_rules import CASES as CONFIG_CASES
+from tests.unit.stages.audit.test_hooks import CASES as HOOK_CASES
 
 CASES: list[Case] = []
 breaks = partial(add_case, CASES)
@@ -359,7 +360,7 @@ def test_sabotage_is_found_by_its_rule_and_by_no_other(case: Case) -> None:
 
 def test_every_rule_is_seen_to_fail() -> None:
     """Those on exceptions have tests of their own: they are about the matrix, not about the image."""
-    assert {case.rule for case in (*CASES, *CONFIG_CASES)} == set(RULE_NAMES) - {"exceptions"}
+    assert {case.rule for case in (*CASES, *CONFIG_CASES, *HOOK_CASES)} == set(RULE_NAMES) - {"exceptions"}
 
 
 def test_every_family_has_rules() -> None:

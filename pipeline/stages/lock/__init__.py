@@ -1,7 +1,7 @@
 """Locks: every wheel of a cell, one hash each, in a file that is reviewed like code.
 
 A lock is a function of the cell, of matrix.yaml and of what the index offers at that time; the
-machine it is made on leaves no trace in it.
+machine it is made on leaves no trace in it. With a cool-down the day counts too, and stands in its head.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +19,13 @@ from packaging.version import Version
 
 from pipeline.adapters import files, uv, wheel_cache
 from pipeline.formats import wheels
-from pipeline.model import Cell, JustifiedRequirement, Lock, Pin, Spec, key_of
+from pipeline.model import Cell, Cooled, Lock, Pin, Spec, key_of
 from pipeline.model.errors import ResolveError, UsageError
+from pipeline.stages.lock import cooldown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from packaging.tags import Tag
 
@@ -40,20 +44,34 @@ _SIZE = re.compile(r"[0-9]{1,13}")
 _PIN_LINE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 
-def make(spec: Spec, *, builds: Mapping[str, str], folders: Sequence[Path] = ()) -> Lock:
+@dataclass(frozen=True)
+class _Asked:
+    """Of what a lock is made, and on which day."""
+
+    spec: Spec
+    builds: Mapping[str, str]
+    folders: Sequence[Path]
+    today: date
+
+
+def make(
+    spec: Spec, *, builds: Mapping[str, str], folders: Sequence[Path] = (), today: date | None = None
+) -> Lock:
     """Resolve a cell to one wheel for each package.
 
     ``builds`` are the local versions (``cu129``) by which builds of torch and of vllm are asked for that
-    the default index does not serve. ``folders`` hold wheels that are looked at first.
+    the default index does not serve. ``folders`` hold wheels that are looked at first. ``today`` is the day
+    from which a cool-down counts, by default today's in UTC.
 
-    Raises ResolveError where nothing fits or a CUDA lock would hold two CUDAs, and
-    UsageError where an omission or an override of the matrix has no effect.
+    Raises ResolveError where nothing fits, nothing that is old enough does, or a CUDA lock would hold two
+    CUDAs, and UsageError where an omission or an override of the matrix has no effect.
     """
-    lock = _resolve(spec, builds, folders, spec.omit, spec.overrides)
+    asked = _Asked(spec, builds, folders, today or datetime.now(UTC).date())
+    lock = _resolve(asked)
     _refuse_mixture(lock)
     _refuse_other_companions(lock)
-    _refuse_unused_omissions(spec, builds, folders)
-    _refuse_unused_overrides(spec, lock, builds, folders)
+    _refuse_unused_omissions(asked)
+    _refuse_unused_overrides(asked, lock)
     return lock
 
 
@@ -115,6 +133,7 @@ def text_of(spec: Spec, lock: Lock) -> str:
         *(f"# constrained {rule.text}: {rule.reason}" for rule in spec.constraints),
         *(f"# overridden {rule.text}: {rule.reason}" for rule in spec.overrides),
         *(f"# omitted {rule.text}: {rule.reason}" for rule in spec.omit),
+        *(_said_of(lock.cooled) if lock.cooled else ()),
     ]
     body = [
         line
@@ -124,8 +143,19 @@ def text_of(spec: Spec, lock: Lock) -> str:
     return "\n".join([*head, "", *body, ""])
 
 
+def _said_of(cooled: Cooled) -> Iterator[str]:
+    """What the head of a lock says of its cool-down."""
+    but = ", but for these:" if cooled.young or cooled.undated else ""
+    yield f"# cool-down of {cooled.days} days: uploaded before {cooled.before}, UTC{but}"
+    yield from (f"# younger {rule.text}: {rule.reason}" for rule in cooled.young)
+    yield from (f"# undated {rule.text}: {rule.reason}" for rule in cooled.undated)
+
+
 def inputs_of(spec: Spec) -> str:
-    """A key of all that shapes a lock: another one means that the lock is out of date."""
+    """A key of all that shapes a lock: another one means that the lock is out of date.
+
+    A cool-down is not in it: what is locked only gets older, so it asks for no new lock.
+    """
     rules = [sorted(rule.text for rule in rules) for rules in (spec.constraints, spec.overrides, spec.omit)]
     return key_of([spec.cell.id, spec.base.glibc, sorted(spec.packages), *rules])
 
@@ -181,25 +211,38 @@ def _refuse_incomplete(path: Path, pins: Sequence[Pin]) -> None:
         raise UsageError(f"{path}: {what}", hint=f"make the lock again: python -m pipeline lock {path.stem}")
 
 
-def _resolve(
-    spec: Spec,
-    builds: Mapping[str, str],
-    folders: Sequence[Path],
-    omit: Sequence[JustifiedRequirement],
-    overrides: Sequence[JustifiedRequirement],
-) -> Lock:
-    cell = spec.cell
-    packages = uv.resolve(
-        [*_requirements(cell, builds), *spec.packages],
-        python=cell.python,
-        platform=uv.platform_of(cell.machine, spec.base.glibc),
-        constraints=[rule.text for rule in spec.constraints],
-        overrides=[*(rule.text for rule in overrides), *(f"{rule.text} ; {_NEVER}" for rule in omit)],
-        folders=folders,
-    )
+def _resolve(asked: _Asked) -> Lock:
+    spec, cell = asked.spec, asked.spec.cell
+    found, cooled = _found(asked)
     ranks = {tag: rank for rank, tag in enumerate(wheels.tags(cell.python, cell.machine, spec.base.glibc))}
-    pins = tuple(sorted(_pin(package, ranks) for package in packages))
-    return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides)
+    pins = tuple(sorted(_pin(package, ranks) for package in found))
+    return Lock(cell, pins, omitted=spec.omit, overridden=spec.overrides, cooled=cooled)
+
+
+def _found(asked: _Asked) -> tuple[tuple[uv.Found, ...], Cooled | None]:
+    """What the resolver finds within the cool-down, if there is one, and what that let through."""
+    spec, today = asked.spec, asked.today
+    requirements = [*_requirements(spec.cell, asked.builds), *spec.packages]
+
+    def ask(limit: uv.Cutoff | None) -> tuple[uv.Found, ...]:
+        return uv.resolve(
+            requirements,
+            python=spec.cell.python,
+            platform=uv.platform_of(spec.cell.machine, spec.base.glibc),
+            constraints=[rule.text for rule in spec.constraints],
+            overrides=[
+                *(rule.text for rule in spec.overrides),
+                *(f"{rule.text} ; {_NEVER}" for rule in spec.omit),
+            ],
+            folders=asked.folders,
+            cutoff=limit,
+        )
+
+    if spec.cooldown is None:
+        return ask(None), None
+    limit = cooldown.cutoff(spec.cooldown, ask, requirements, today)
+    found = cooldown.resolved(ask, limit, today)
+    return found, cooldown.judged(spec.cooldown, found, limit, today)
 
 
 def _requirements(cell: Cell, builds: Mapping[str, str]) -> list[str]:
@@ -283,11 +326,13 @@ def _refuse_other_companions(lock: Lock) -> None:
         )
 
 
-def _refuse_unused_omissions(spec: Spec, builds: Mapping[str, str], folders: Sequence[Path]) -> None:
+def _refuse_unused_omissions(asked: _Asked) -> None:
     """An omission that omits nothing hides a mistake or has outlived its reason."""
+    spec = asked.spec
     if not spec.omit:
         return
-    without = _resolve(spec, builds, folders, (), spec.overrides).versions
+    # What is omitted enters no lock: it may be as young as it likes.
+    without = _resolve(replace(asked, spec=replace(spec, omit=(), cooldown=None))).versions
     if unused := [rule.text for rule in spec.omit if rule.text not in without]:
         raise UsageError(
             f"{spec.cell.id}: `omit` names {', '.join(unused)}, which nothing in this cell asks for",
@@ -295,14 +340,13 @@ def _refuse_unused_omissions(spec: Spec, builds: Mapping[str, str], folders: Seq
         )
 
 
-def _refuse_unused_overrides(
-    spec: Spec, lock: Lock, builds: Mapping[str, str], folders: Sequence[Path]
-) -> None:
+def _refuse_unused_overrides(asked: _Asked, lock: Lock) -> None:
     """An override that changes nothing has outlived its reason."""
+    spec = asked.spec
     if not spec.overrides:
         return
     try:
-        without = _resolve(spec, builds, folders, spec.omit, ())
+        without = _resolve(replace(asked, spec=replace(spec, overrides=())))
     except ResolveError:
         return  # it cannot be resolved without them: that is what an override is for
     if without.pins == lock.pins:
