@@ -250,7 +250,7 @@ class Services:
     def signatures(self) -> attest.Signatures:
         """The destination's plain signatures; made where a key is here that counts. Raises SigningError."""
         key = self.key if self.can_sign else None
-        return attest.Signatures(self.destination, self.evidence.trusted, key)
+        return attest.Signatures(self.destination, self.matrix.repository, self.evidence.trusted, key)
 
     @cached_property
     def _trust(self) -> Trust:

@@ -288,7 +288,8 @@ class Bench:
     @property
     def signatures(self) -> attest.Signatures:
         """The plain signatures in the destination, made by our own key."""
-        return attest.Signatures(self.destination, self.evidence.trusted, self.key)
+        home = self.home or self.destination.repository
+        return attest.Signatures(self.destination, home, self.evidence.trusted, self.key)
 
     def through(self, proxy: Proxy, *, patience: float = 1.5) -> Bench:
         """The same, with the destination behind a proxy. Records still name the true destination."""

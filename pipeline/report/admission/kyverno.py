@@ -22,7 +22,7 @@ FILE = "kyverno.yaml"
 
 
 def files(policy: Policy) -> dict[str, str]:
-    """The one file: an image is signed plainly, where it was published, and each record says that it passed."""
+    """The one file: a published image is signed plainly, and each record says that it passed."""
     head = demands.head(
         policy,
         "the plain signature of a signer, made by `publish` and taken away by `yank` and `repair`,"

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.adapters.registry.referrers import SharedList
     from pipeline.formats.dsse import PrivateKey, PublicKey
+    from pipeline.model import Repository
 
 
 @dataclass(frozen=True)
 class Signatures:
-    """The plain signatures in one repository.
+    """The plain signatures in one repository, which they name as records do.
 
     ``trusted`` are the public keys, by fingerprint, whose signatures are ours to see and to take away;
     ``key`` makes them, None where nobody here may.
     """
 
     registry: Registry
+    repository: Repository
     trusted: Mapping[str, PublicKey]
     key: PrivateKey | None = None
 
@@ -50,7 +52,7 @@ class Signatures:
         key, made = self.key, False
         if key is None:
             return False
-        image, public = self.registry.repository.at(digest), key.public_key()
+        image, public = self.repository.at(digest), key.public_key()
         new = simple_signing.entry(image, key)
 
         def look() -> tuple[SharedList, list[dict[str, Any]]]:
@@ -87,11 +89,11 @@ class Signatures:
 
     def _is_ours(self, entry: Any, digest: Digest) -> bool:
         """Whether an entry of a list is a trusted key's signature of an image."""
-        image = self.registry.repository.at(digest)
+        image = self.repository.at(digest)
         return any(simple_signing.is_by(entry, image, key) for key in self.trusted.values())
 
     def _payload(self, digest: Digest) -> bytes:
-        return simple_signing.payload(self.registry.repository.at(digest))
+        return simple_signing.payload(self.repository.at(digest))
 
 
 def list_of(registry: Registry, digest: Digest) -> SharedList:

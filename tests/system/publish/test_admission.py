@@ -1,4 +1,4 @@
-"""What is exported for clusters and hosts, in the hands of programs that judge as those do: a real yes and no."""
+"""What is exported for clusters and hosts, in the hands of programs that judge as those do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +25,6 @@ from tests.system.publish.owning import digest, owner_of
 from tests.system.publish.publishing import CHANNELS, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from pipeline.formats.dsse import PrivateKey
     from pipeline.model import Image
     from tests.system.conftest import Bench
@@ -81,8 +79,7 @@ class Host:
             text=True,
             check=False,
         )
-        print(done.stderr)
-    assert done.returncode == 0 or "ignature" in done.stderr or "rejected" in done.stderr, done.stderr
+        assert done.returncode == 0 or "ignature" in done.stderr or "rejected" in done.stderr, done.stderr
         return done.returncode == 0
 
     def verifies(self, image: Image, act: str, *words: str, key: str) -> bool:
@@ -119,7 +116,7 @@ def unproven(bench: Bench) -> Image:
     return image
 
 
-@pytest.mark.needs("skopeo")
+@pytest.mark.needs("skopeo-sigstore")
 def test_podman_takes_what_was_published_and_nothing_else(host: Host, published: Image) -> None:
     """By digest and by tag; neither what nobody signed, nor what another key signed."""
     files = host.exports("podman")
@@ -133,7 +130,7 @@ def test_podman_takes_what_was_published_and_nothing_else(host: Host, published:
     assert not host.pulls(published, host.exports("podman", generate_private_key(SECP256R1())))
 
 
-@pytest.mark.needs("skopeo", "cosign")
+@pytest.mark.needs("skopeo-sigstore", "cosign")
 def test_a_yanked_image_has_no_signature_any_more(host: Host, tmp_path: Path) -> None:
     """Who reads nothing but signatures refuses it too; the one that takes its place stays."""
     owner = owner_of(host.bench, tmp_path / "owner")
@@ -181,7 +178,7 @@ def test_containerd_pulls_what_the_gate_accepts(host: Host, published: Image) ->
     files = host.exports("containerd")
     around = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd()),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "TAGPROOF_PYTHON": sys.executable,
         "TAGPROOF_POLICY": str(files / "policy.yaml"),
         "HOME": "/nonexistent",
@@ -223,7 +220,7 @@ def test_the_tag_of_a_signature_is_the_tag_of_no_image(host: Host, published: Im
 
 
 def test_no_signature_is_made_of_what_the_gate_refuses(host: Host) -> None:
-    """Neither before a tag, nor when the evidence turns against it on the way: then it is taken away again."""
+    """Neither before a tag, nor where the evidence turns on the way: then it is taken away again."""
     bench = host.bench
     image, decision = bench.proven()
     bench.prove(image, result=Result.FAILED, finished="2031-01-01T00:00:00Z")

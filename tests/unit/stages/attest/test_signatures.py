@@ -25,7 +25,7 @@ TAG = f"sha256-{SUBJECT.hex}.sig"
 
 def by(registry: Registry, key: PrivateKey | None = KEY) -> attest.Signatures:
     """Signatures by a key, where ours is trusted."""
-    return attest.Signatures(registry, TRUSTED, key)
+    return attest.Signatures(registry, registry.repository, TRUSTED, key)
 
 
 def listed(registry: Registry) -> list[dict[str, Any]]:
