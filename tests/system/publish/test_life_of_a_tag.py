@@ -138,6 +138,7 @@ def test_a_yank_that_is_killed_at_any_request_is_ended_by_a_second_one(
         assert owner.types("yank", digest(owner.new), *WHY)[0] == GOOD
         assert owner.lives(owner.new) == [Life.YANKED]
         assert set(tags(near).values()) == {digest(owner.old)}
+        assert not near.signatures.has(owner.new.ref.digest)
     assert kills > 1
 
 
