@@ -1,11 +1,11 @@
 """Tags, written last: a crash at any point leaves no tag on a digest without its proof.
 
-The order is everything here. First every signed statement is stored in the destination and read back, and
-the gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then it is
-signed beside it which tags come to name it; then the immutable tag, which tells other publishers of it; then
-the channels. Each tag is read back, its bytes hashed, and every blob asked for. Last of all the tags and the
-evidence are read once more, when all of our own writes have landed: ``rivals`` says why two publishers cannot
-both believe that they won.
+The order is everything here. First every signed statement is stored in the destination and read back, and the
+gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then its plain
+signature, for those who read no statements; then it is signed beside it which tags come to name it; then the
+immutable tag, which tells other publishers of it; then the channels. Each tag is read back, its bytes hashed,
+and every blob asked for. Last of all the tags and the evidence are read once more, when all of our own writes
+have landed: ``rivals`` says why two publishers cannot both believe that they won.
 
     work         one publication: what from where to where, and whom it asks
     statements   what was signed, carried from one place to another
@@ -32,9 +32,11 @@ from pipeline.stages.publish.moving_back import earlier
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
 from pipeline.stages.publish.work import (
+    UNSIGNED,
     Announce,
     Evidence,
     ImageGate,
+    Signatures,
     TagGate,
     Work,
     named,
@@ -53,6 +55,7 @@ __all__ = [
     "Announce",
     "Evidence",
     "ImageGate",
+    "Signatures",
     "TagGate",
     "carry",
     "earlier",
@@ -76,6 +79,7 @@ def publish(
     evidence: Evidence,
     gate: ImageGate,
     announce: Announce = unannounced,
+    signatures: Signatures = UNSIGNED,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Publication | Reason:
     """Give a proven image its immutable tag and these channels in the destination.
@@ -106,6 +110,7 @@ def publish(
         before=named(destination, (image.immutable_tag, *channels)),
         published=rivals.announced(destination, image.cell),
         announce=announce,
+        signatures=signatures,
         why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
     return standing.refusal(work, moves) or _store_evidence(work) or _write(work)
@@ -137,6 +142,7 @@ def _refused(work: Work, decision: Decision) -> Reason | None:
 def _write(work: Work) -> Publication | Reason:
     """Then the image, which nobody finds yet who does not know its digest; then the tags, and a last look."""
     _store_image(work)
+    _sign(work)
     _announce(work)
     lost = _put(work, work.image.immutable_tag) or _outrun(work)
     for tag in work.channels:
@@ -158,6 +164,12 @@ def _store_image(work: Work) -> None:
     if work.destination.digest_of(str(work.digest)) != work.digest:
         work.destination.put_manifest(work.manifest)
         work.on_step("manifest stored")
+
+
+def _sign(work: Work) -> None:
+    """What the gate allowed, for those who ask for a signature and read no gate: there before any tag is."""
+    if work.signatures.sign(work.digest):
+        work.on_step("signed plainly")
 
 
 def _announce(work: Work) -> None:
