@@ -33,6 +33,7 @@ class Options(Namespace):
     json: bool = False
     fresh: bool = False
     require_all: bool = False
+    all_or_nothing: bool = False
     platform: str | None = None
     arch: Sequence[str] = ()
     policy: Path | None = None

@@ -127,6 +127,10 @@ class ReasonCode(StrEnum):
         "nothing-before",
         "A tag is to move back, and there is no such digest whose evidence holds.",
     )
+    RELEASE_HELD = (
+        "release-held",
+        "`publish --all-or-nothing` gives it no tag, because another cell may have none.",
+    )
     TAG_RACE = "tag-race", "Another publisher won the tags meanwhile."
     TAG_UNKNOWN = (
         "tag-unknown",

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from pipeline import compat
 from pipeline.model import CellState, Goal, Reason, ReasonCode, Stage, State, Status, Verdict
 from pipeline.model.errors import EngineError, TagproofError, UsageError
-from pipeline.runner import comparing, gatekeeping, outside, remembering, repairing, retaining, retracting
+from pipeline.runner import (
+    comparing,
+    gatekeeping,
+    outside,
+    releasing,
+    remembering,
+    repairing,
+    retaining,
+    retracting,
+)
 from pipeline.runner.observing import observe
 from pipeline.runner.steps import STEPS, Progress, lock_of
 from pipeline.stages import build, fetch, plan
@@ -62,6 +71,14 @@ class Runner:
         Raises UsageError for what the user got wrong.
         """
         return tuple(self._guarded(goal, spec) for spec in specs)
+
+    def release(self, specs: Sequence[Spec]) -> tuple[Status, ...]:
+        """Give all of these cells their tags, or none of them."""
+        self.services.ensure_local_registry()
+        return tuple(
+            replace(plan.status(state, *self._forecast(state)), again=self._again(Goal.PUBLISH, state.cell))
+            for state in releasing.release(self.services, specs, self.reporter)
+        )
 
     def bring(self, goal: Goal, spec: Spec) -> Status:
         """Bring one cell as far as the goal, doing only what is left to do.

@@ -201,14 +201,21 @@ def prove(services: Services, state: CellState, progress: Progress) -> CellState
 
 def give_tags(services: Services, state: CellState, progress: Progress) -> CellState:
     """Give a proven image its tags; of one that is not proven, the failures are carried there instead."""
-    gate = gate_of(services, state)
-    if gate is None or state.image is None or state.decision is None:
+    if state.image is None or state.decision is None:
         return state
     if not state.decision.allowed:
         return carry_veto(services, state)
-    if frozen := _frozen(services, state, datetime.now(UTC)):
-        return replace(state, refusals=(frozen,))
-    done = publish.publish(
+    work = brought(services, state, progress)
+    done = publish.complete(work) if isinstance(work, publish.Work) else work
+    return published(services, state) if isinstance(done, Publication) else replace(state, refusals=(done,))
+
+
+def brought(services: Services, state: CellState, progress: Progress) -> publish.Work | Reason:
+    """A proven image in the destination, ready for its tags; or why it may have none, not even now."""
+    gate = gate_of(services, state)
+    if gate is None or state.image is None or state.decision is None:
+        raise AssertionError("the plan publishes an image that the gate has judged")
+    return _frozen(services, state, datetime.now(UTC)) or publish.begin(
         state.image,
         state.decision,
         services.holding(state.image),
@@ -221,10 +228,12 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         signatures=services.signatures,
         on_step=progress,
     )
-    if not isinstance(done, Publication):
-        return replace(state, refusals=(done,))
+
+
+def published(services: Services, state: CellState) -> CellState:
+    """The state of an image that has got its tags, with the one that had the cell's channel before."""
     before = dict(state.tags).get(state.cell.id)
-    replaced = before if before != state.image.ref.digest else None
+    replaced = before if before != _image_of(state).ref.digest else None
     return replace(observe_image(services, state), replaced=replaced)
 
 

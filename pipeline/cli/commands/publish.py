@@ -26,6 +26,11 @@ def _add_options(parser: ArgumentParser) -> None:
     options.add_repository(parser)
     options.add_find_links(parser, is_shown=False)  # one call of nox hands the same words to every stage
     options.add_require_all(parser)
+    parser.add_argument(
+        "--all-or-nothing",
+        action="store_true",
+        help="these cells are one release: where one may get no tag, none does",
+    )
     options.add_json(parser)
 
 
@@ -33,7 +38,8 @@ def _run(given: Options) -> int:
     from pipeline.cli import context
 
     with context.opened(given, signs=True, reports=True) as runner:
-        statuses = runner.run(Goal.PUBLISH, context.selected(runner, given))
+        specs = context.selected(runner, given)
+        statuses = runner.release(specs) if given.all_or_nothing else runner.run(Goal.PUBLISH, specs)
         notes = dict(_notes(runner, statuses))
     output.narrate_failures(statuses, output.needs_attention)
     report.write(statuses, context.report_folder(given), notes)
@@ -66,6 +72,7 @@ COMMAND = Command(
     examples=(
         ("publish", "every cell that is proven"),
         ("publish vllm0.32.0-torch2.13.0-cpu-py3.11", "one cell"),
+        ('publish --all-or-nothing "*-cpu-*"', "a release of several cells: all of them, or none"),
         ("publish --repository ghcr.io/example/vllm --require-all", "elsewhere; no cell may stay pending"),
     ),
     add_options=_add_options,

@@ -21,7 +21,7 @@ BUILD_TYPE = f"urn:{PROJECT}:build:v1"
 
 _SHAPING = (
     *("cell", "base", "packages", "constraints", "overrides", "omit"),
-    *("trim", "system", "env", "serve", "gpu_memory"),
+    *("trim", "system", "env", "labels", "serve", "gpu_memory"),
 )
 """The fields of a spec that shape an image or its lock; the others say how it is tried and judged."""
 

@@ -30,6 +30,7 @@ from pipeline.stages.publish import rivals, standing, tags
 from pipeline.stages.publish.freeze import frozen
 from pipeline.stages.publish.moving_back import earlier
 from pipeline.stages.publish.statements import carry
+from pipeline.stages.publish.tags import take_back
 from pipeline.stages.publish.withdrawal import withdraw
 from pipeline.stages.publish.work import (
     UNSIGNED,
@@ -57,18 +58,21 @@ __all__ = [
     "ImageGate",
     "Signatures",
     "TagGate",
+    "Work",
+    "begin",
     "carry",
+    "complete",
     "earlier",
     "frozen",
     "named",
-    "publish",
     "tagged",
+    "take_back",
     "unannounced",
     "withdraw",
 ]
 
 
-def publish(
+def begin(
     image: Image,
     decision: Decision,
     source: Registry,
@@ -81,14 +85,13 @@ def publish(
     announce: Announce = unannounced,
     signatures: Signatures = UNSIGNED,
     on_step: Callable[[str], None] = lambda _: None,
-) -> Publication | Reason:
-    """Give a proven image its immutable tag and these channels in the destination.
+) -> Work | Reason:
+    """Bring a proven image to the destination, with its evidence; no tag names it yet.
 
-    ``decision`` is the gate's on what lies in the source; ``gate`` asks it about the destination. Out
-    comes what the tags name and which were written (none where all was so already), or why it is refused,
-    before anything was written, or because another publisher was faster. ``on_step`` is told each step that
-    others can see, once it is done. Raises RegistryError where a registry does not answer, or does not keep
-    what it said it has; a tag that it broke is set back first.
+    ``decision`` is the gate's on what lies in the source; ``gate`` asks it about the destination. Out comes
+    what ``complete`` gives the immutable tag and these channels to, or why none may be given. ``on_step`` is
+    told each step that others can see, once it is done. Raises RegistryError where a registry does not
+    answer, or does not keep what it said it has.
     """
     if not _is_allowed(image, decision):
         text = f"{image.cell.id}: the gate does not allow a tag on {image.ref}"
@@ -113,7 +116,25 @@ def publish(
         signatures=signatures,
         why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
-    return standing.refusal(work, moves) or _store_evidence(work) or _write(work)
+    if refused := standing.refusal(work, moves) or _store_evidence(work):
+        return refused
+    _store_image(work)
+    return work
+
+
+def complete(work: Work) -> Publication | Reason:
+    """Give an image that was brought there its tags, and take a last look.
+
+    Out comes what the tags name and which were written (none where all was so already), or why it is
+    refused: its evidence is gone, or another publisher was faster. Raises RegistryError where a registry
+    does not answer, or does not keep a tag; one that it broke is set back first.
+    """
+    _sign(work)
+    _announce(work)
+    lost = _put(work, work.image.immutable_tag) or _outrun(work)
+    for tag in work.channels:
+        lost = lost or _put(work, tag)
+    return lost or _settle(work)
 
 
 def _is_allowed(image: Image, decision: Decision) -> bool:
@@ -139,17 +160,6 @@ def _refused(work: Work, decision: Decision) -> Reason | None:
     return Reason(ReasonCode.NOT_ALLOWED, text, hint)
 
 
-def _write(work: Work) -> Publication | Reason:
-    """Then the image, which nobody finds yet who does not know its digest; then the tags, and a last look."""
-    _store_image(work)
-    _sign(work)
-    _announce(work)
-    lost = _put(work, work.image.immutable_tag) or _outrun(work)
-    for tag in work.channels:
-        lost = lost or _put(work, tag)
-    return lost or _settle(work)
-
-
 def _outrun(work: Work) -> Reason | None:
     """Whether a newer image was announced since our start; it gets whatever we wrote."""
     rival = rivals.newest(work)
@@ -157,6 +167,7 @@ def _outrun(work: Work) -> Reason | None:
 
 
 def _store_image(work: Work) -> None:
+    """All of the image, by digest: nobody finds it yet who does not know that."""
     missing = work.destination.missing(work.manifest)
     if missing:
         work.destination.mount_or_copy_blobs(missing, work.source)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from pipeline.adapters import signing_keys
 from pipeline.model import Publication, Result
 from pipeline.stages import attest
-from pipeline.stages.publish import publish
+from tests.system.publish.publishing import publish
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,5 +18,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def cell(bench: Bench, tmp_path: Path) -> Iterator[Cell]:
     """A cell whose image is in staging, certified and proven."""
-    with proven(bench, tmp_path) as made:
+    with proven(bench, tmp_path, "0.32.0") as (made,):
         yield made

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.model import Decision, Image, Publication, Reason
 from pipeline.stages.attest import signatures
-from pipeline.stages.publish import named, publish
+from pipeline.stages.publish import Work, begin, complete, named
 from tests.builders import CPU_CELL
 
 if TYPE_CHECKING:
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 CELL = CPU_CELL
 CHANNELS = (CELL.id, "latest")
 LATER, LATEST = "2031-01-01T00:00:00Z", "2032-01-01T00:00:00Z"
+
+
+def publish(*given: Any, **more: Any) -> Publication | Reason:
+    """Bring an image and give it its tags, as `publish` does with a cell."""
+    work = begin(*given, **more)
+    return complete(work) if isinstance(work, Work) else work
 
 
 def put(bench: Bench, image: Image, decision: Decision, **changes: Any) -> Publication | Reason:

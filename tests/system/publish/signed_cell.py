@@ -1,4 +1,4 @@
-"""A cell whose image is in staging, certified and proven by a key of its own, on a real registry."""
+"""Cells whose images are in staging, certified and proven by a key of their own, on a real registry."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ schema: 1
 torch: ["2.13.0"]
 cuda: [cpu]
 python: ["3.11"]
-vllm: ["0.32.0"]
+vllm: [%s]
 base: {image: "%s"}
 publish: {repository: "%s"}
 """
@@ -153,23 +153,28 @@ def push(registry: Registry, tag: str, labels: dict[str, str]) -> ImageRef:
 
 
 @contextmanager
-def proven(bench: Bench, folder: Path) -> Iterator[Cell]:
-    """Such a cell, whose matrix and lock are in this folder."""
+def proven(bench: Bench, folder: Path, *releases: str) -> Iterator[tuple[Cell, ...]]:
+    """Such cells, one for each of these releases of vLLM; their matrix and locks are in this folder."""
     base = push(bench.staging, "base", {})
     file = folder / "matrix.yaml"
-    file.write_text(MATRIX % (base, bench.destination.repository))
-    loaded = matrix.load(file, None)
-    (spec,) = loaded.specs
+    vllm = ", ".join(f'"{release}"' for release in releases)
+    file.write_text(MATRIX % (vllm, base, bench.destination.repository))
+    own = generate_private_key(SECP256R1())
+    pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    with ProgressReporter() as narrator:
+        runner = Runner(Services(Settings(matrix=matrix.load(file, None), key_pem=pem)), narrator)
+        made = tuple(_built(runner, spec, base, folder) for spec in runner.services.matrix.specs)
+        for cell in made:
+            cell.certify()
+            cell.prove()
+        yield made
+
+
+def _built(runner: Runner, spec: Spec, base: ImageRef, folder: Path) -> Cell:
+    """A cell with its lock and its image."""
     lock = Lock(spec.cell, (TORCH,))
     locks.write(spec, lock, folder / "locks")
     driver = compat.driver_floor(spec.cell.cuda)
     key = build.key(spec, lock, base, driver, IMAGES)
-    ref = push(Registry(loaded.staging), key, dict(build.labels(spec, lock, driver)))
-    own = generate_private_key(SECP256R1())
-    pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    with ProgressReporter() as narrator:
-        runner = Runner(Services(Settings(matrix=loaded, key_pem=pem)), narrator)
-        made = Cell(runner, spec, Image(spec.cell, ref, key, lock.digest), lock)
-        made.certify()
-        made.prove()
-        yield made
+    ref = push(runner.services.staging, key, dict(build.labels(spec, lock, driver)))
+    return Cell(runner, spec, Image(spec.cell, ref, key, lock.digest), lock)

@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.model import Decision, Publication, Reason, ReasonCode, Result
 from pipeline.model.errors import RegistryError
-from pipeline.stages.publish import publish
 from tests.system.publish.publishing import (
     CELL,
     CHANNELS,
@@ -18,6 +17,7 @@ from tests.system.publish.publishing import (
     LATEST,
     assert_every_tag_is_proven,
     moving,
+    publish,
     put,
     tags,
 )
