@@ -39,8 +39,11 @@ class Carrier:
     def policy(self) -> Policy:
         own = Signer("team", signing_keys.public_pem(self.bench.key.public_key()).decode())
         all_of_them = (self.bench.destination.repository, self.here, self.there)
-        required = {"vllm-cpu": ("serve",)}
-        return Policy(required=required, repositories=dict.fromkeys(all_of_them, "published"), signers=(own,))
+        return Policy(
+            required={"vllm-cpu": ("serve",)},
+            repositories=dict.fromkeys(all_of_them, "published"),
+            signers=(own,),
+        )
 
     @property
     def judge(self) -> Judge:

@@ -59,9 +59,9 @@ def test_the_same_content_has_the_same_index(tmp_path: Path) -> None:
 def test_what_refers_to_an_image_is_found_and_is_no_image(folder: Path) -> None:
     image = manifest()
     statement = manifest("a statement", image)
-    with LayoutWriter.opened(folder, HERE) as layout:
-        layout.put_referrer(statement)
-        layout.put_manifest(image, "latest")
+    with LayoutWriter.opened(folder, HERE) as writer:
+        writer.put_referrer(statement)
+        writer.put_manifest(image, "latest")
     layout = Layout.read(folder)
     assert layout.images() == {image.digest: ("latest",)}
     assert [one.digest for one in layout.referrers(image.digest, BUNDLE).descriptors] == [statement.digest]

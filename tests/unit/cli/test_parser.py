@@ -154,7 +154,7 @@ FOR_ALL_STAGES = {("lock", "--repository"), ("publish", "--find-links")}
 
 ACTS = {
     "--json": set(COMMANDS) - {"sbom"},
-    "--matrix": set(COMMANDS) - {"diagnose"},
+    "--matrix": set(COMMANDS) - {"diagnose", "import"},
     "--repository": set(COMMANDS) - {"lock", "explain", "which", "certify", "gpu-day", "refresh", "diagnose"},
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
