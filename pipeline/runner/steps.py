@@ -104,7 +104,7 @@ def make_base(services: Services, state: CellState, progress: Progress) -> CellS
 
 def build_image(services: Services, state: CellState, progress: Progress) -> CellState:
     """Build the cell's image into staging, and sign how; of the same digest something was signed, maybe."""
-    from pipeline.runner import documenting  # noqa: PLC0415 - numpy: a plan only reads how it was built
+    from pipeline.runner import documenting  # noqa: PLC0415 - a plan writes no documents
 
     if state.base is None:
         raise AssertionError("the plan makes a base before an image")
@@ -133,7 +133,7 @@ def certify(services: Services, state: CellState, progress: Progress) -> CellSta
 
     The certificate comes last: whoever is ended before it has the image certified, and described, once more.
     """
-    from pipeline.runner import audits, documenting  # noqa: PLC0415 - numpy: a plan only reads them
+    from pipeline.runner import audits, documenting  # noqa: PLC0415 - a plan only reads what they make
 
     image = _image_of(state)
     expected = replace(_expectations_of(state), last=_last_sizes(services, state.cell))
