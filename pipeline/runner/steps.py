@@ -21,7 +21,7 @@ from pipeline.model import (
     Trial,
 )
 from pipeline.model.errors import EngineError, MachineError
-from pipeline.runner import declaring, documenting
+from pipeline.runner import declaring
 from pipeline.runner.candidates import with_lock
 from pipeline.runner.gatekeeping import gate_of
 from pipeline.runner.observing import judged, observe_destination, observe_image
@@ -105,7 +105,9 @@ def make_base(services: Services, state: CellState, progress: Progress) -> CellS
 
 
 def build_image(services: Services, state: CellState, progress: Progress) -> CellState:
-    """Build the cell's image into staging; something was signed of the same digest before, maybe."""
+    """Build the cell's image into staging, and sign how; of the same digest something was signed, maybe."""
+    from pipeline.runner import documenting  # noqa: PLC0415 - a plan writes no documents
+
     if state.base is None:
         raise AssertionError("the plan makes a base before an image")
     tool, started = _tool(state.cell), now()
@@ -133,7 +135,7 @@ def certify(services: Services, state: CellState, progress: Progress) -> CellSta
 
     The certificate comes last: whoever is ended before it has the image certified, and described, once more.
     """
-    from pipeline.runner import audits  # noqa: PLC0415 - numpy: a plan only reads what was certified
+    from pipeline.runner import audits, documenting  # noqa: PLC0415 - a plan only reads what they make
 
     image = _image_of(state)
     expected = replace(_expectations_of(state), last=_last_sizes(services, state.cell))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING, Self
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, canonicalize_version
 
 from pipeline.adapters.image_files.nodes import everywhere
 from pipeline.formats import dpkg
@@ -142,9 +142,9 @@ class Reading:
 
 def with_wheels(bill: Bill, lock: Lock) -> Bill:
     """The same bill, in which each Python distribution of a lock says from which wheel it was installed."""
-    pins = {(pin.name, pin.version): pin for pin in lock.pins}
+    pins = {(pin.name, canonicalize_version(pin.version)): pin for pin in lock.pins}
     packages = (
-        replace(package, wheel=pins.get((package.name, package.version)))
+        replace(package, wheel=pins.get((package.name, canonicalize_version(package.version))))
         if package.kind is PackageKind.PYTHON
         else package
         for package in bill.packages

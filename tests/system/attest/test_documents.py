@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline.adapters import signing_keys
+from pipeline import matrix
+from pipeline.adapters import checkout, signing_keys
 from pipeline.adapters.registry import OCI_MANIFEST, Manifest
-from pipeline.model import CellState, Document, DocumentKind, Image, Publication
+from pipeline.model import CellState, Document, DocumentKind, Image, Links, Publication, Revision, Stage
 from pipeline.model.errors import UsageError
-from pipeline.runner import documenting
+from pipeline.report.progress import ProgressReporter
+from pipeline.runner import documenting, steps
+from pipeline.runner.expectations import expectations_of
+from pipeline.runner.services import Services, Settings
 from pipeline.stages import attest, documents
 from tests.builders import CPU_CELL, lock, pin, spec
 from tests.crafted import config_of, tar
@@ -25,14 +31,14 @@ from tests.unit.stages.documents.bills import OS_RELEASE, STATUS, bill_of, metad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from pipeline.runner.services import Services
     from tests.system.conftest import Bench
 
 __all__ = ["layout"]
 
 pytestmark = pytest.mark.needs("registry")
+
+ROOT = Path(__file__).parents[3]
 
 COSIGNS = {
     DocumentKind.PROVENANCE: "slsaprovenance1",
@@ -42,7 +48,7 @@ COSIGNS = {
 """What cosign calls each of them."""
 
 FILES = (OS_RELEASE, STATUS, metadata("numpy", "1.0", "License: MIT\n"))
-LOCK = lock(pin("numpy"), cell=CPU_CELL)
+LOCK = lock(pin("numpy"), pin("torch"), cell=CPU_CELL)
 NOTES: list[str] = []
 
 
@@ -96,10 +102,11 @@ def documented(bench: Bench, image: Image, folder: Path) -> CellState:
 
 @pytest.mark.needs("cosign")
 def test_cosign_reads_each_where_the_image_is_published(
-    bench: Bench, layout: list[str], tmp_path: Path
+    bench: Bench, layout: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the name that it has for the type, and with the very text that we read."""
     image, decision = bench.proven()
+    monkeypatch.setattr(checkout, "revision", lambda _: Revision("f" * 40, is_dirty=True))
     state = documented(bench, image, tmp_path)
     assert isinstance(put(bench, image, decision), Publication)
     for kind, name in COSIGNS.items():
@@ -224,3 +231,45 @@ def _asker(bench: Bench, here: Services) -> Callable[[str], str]:
     machine.matrix.specs = (spec(CPU_CELL),)
     machine.matrix.aliases_of = lambda _cell: ("cpu",)
     return lambda named: documenting.bill_of(named, DocumentKind.SPDX, here)[0].digest
+
+
+# -- the steps that make them ---------------------------------------------------------------------------
+
+
+def test_a_build_and_its_certificate_leave_all_three(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order in which the runner takes the steps, with an image that BuildKit might have made."""
+    here = _machine(bench, tmp_path)
+    image, of_cell = image_of_files(bench), spec(CPU_CELL)
+    monkeypatch.setattr("pipeline.stages.build.build", lambda *_, **__: image)
+    monkeypatch.setattr(type(here), "builder", SimpleNamespace(snapshotter=False))
+    state = CellState(
+        of_cell, lock=LOCK, base=image.ref, expectations=expectations_of(of_cell, LOCK)
+    )  # fmt: skip
+    progress = steps.Progress(ProgressReporter(), CPU_CELL, Stage.BUILD)
+    state = steps.build_image(here, state, progress)
+    assert [one.document.kind for one in state.attestations.documents] == [DocumentKind.PROVENANCE]
+    assert not state.attestations.certificates
+    state = steps.certify(here, state, progress)
+    assert {one.document.kind for one in state.attestations.documents} == {*DocumentKind}
+    (certified,) = state.attestations.certificates
+    assert certified.links == Links()
+    bill = state.attestations.newest_document(DocumentKind.CYCLONEDX)
+    assert bill
+    assert names(bill.document.text) == {"libc6", "numpy"}
+    again = steps.certify(here, state, progress)
+    assert again.attestations.documents == state.attestations.documents
+
+
+def _machine(bench: Bench, folder: Path) -> Services:
+    """The machine, with a matrix whose images go to the bench's repositories, and the bench's key."""
+    path = folder / "matrix.yaml"
+    path.write_text((ROOT / "matrix.yaml").read_text("utf-8"), "utf-8")
+    loaded = replace(
+        matrix.load(path, str(bench.destination.repository)),
+        staging=bench.staging.repository,
+        signers=(),
+    )
+    pem = bench.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return Services(Settings(matrix=loaded, key_pem=pem))

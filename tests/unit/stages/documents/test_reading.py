@@ -87,3 +87,5 @@ def test_a_distribution_gets_its_wheel_by_name_and_version() -> None:
     unknown = bill(*(package for package in bill_of(metadata("torch", "2.13.0+cu130")).packages))
     assert with_wheels(unknown, lock(WHEEL)).packages[0].wheel == TORCH.wheel
     assert with_wheels(unknown, lock(pin("torch", "2.12.0"))).packages[0].wheel is None
+    dated = bill(*bill_of(metadata("pytz", "2026.02")).packages)  # as some write it; a lock has 2026.2
+    assert with_wheels(dated, lock(pin("pytz", "2026.2"))).packages[0].wheel
