@@ -125,6 +125,19 @@ def test_a_second_run_moves_only_what_is_lacking(carrier: Carrier, proxy: Proxy)
     assert proxy.writes == []
 
 
+def test_a_second_run_brings_anew_all_that_was_changed(carrier: Carrier) -> None:
+    """Manifests and statements too, though they are listed."""
+    image = carrier.published()
+    carrier.exports(image)
+    files = {path: path.read_bytes() for path in (carrier.folder / "blobs" / "sha256").iterdir()}
+    for path, body in files.items():
+        path.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))
+    assert carrier.exports(image)[0].reasons == ()
+    assert {path: path.read_bytes() for path in files} == files
+    layout = Layout.read(carrier.folder)
+    assert carrier.evidence_in(layout, image) == carrier.evidence_in(carrier.bench.destination, image)
+
+
 @pytest.mark.needs("mounts")
 def test_a_disk_that_is_full_is_said_in_words(carrier: Carrier) -> None:
     """Before the layers come, by their sizes; and where a file has not all of its bytes."""
