@@ -63,7 +63,10 @@ class LayoutWriter(Layout):
         with _locked(folder):
             for part in (*folder.glob(f"{_PART}*"), *(folder / BLOBS).glob(f"{_PART}*")):
                 part.unlink()
-            yield cls(folder, _begun(folder, repository), repository)
+            layout = cls(folder, _begun(folder, repository), repository)
+            files.folder(folder, *BLOBS.split("/"))
+            layout._forget_broken()
+            yield layout
 
     def missing(self, manifest: Manifest) -> tuple[Descriptor, ...]:
         """The blobs of a manifest that are absent here; one that was changed is removed, and absent then."""
@@ -114,6 +117,18 @@ class LayoutWriter(Layout):
             self._write(self.folder / INDEX, index.body)
         self._index = index
         self.__dict__.pop("_artifacts", None)
+
+    def _forget_broken(self) -> None:
+        """List no manifest, and no statement, that is not whole: so it comes again."""
+        whole = tuple(entry for entry in self._index.entries if self._is_right(entry))
+        if whole != self._index.entries:
+            self._index = replace(self._index, entries=whole)
+            self._write(self.folder / INDEX, self._index.body)
+
+    def _is_right(self, entry: Descriptor) -> bool:
+        """Whether an entry's manifest is whole, and, where it refers to an image, all that it names."""
+        manifest = self.manifest(entry.digest) if self._is_whole(entry) else None
+        return manifest is not None and not (manifest.subject and self.missing(manifest))
 
     def _is_whole(self, blob: Descriptor) -> bool:
         """Whether a blob is here with all of its bytes."""
@@ -192,7 +207,6 @@ def _begun(folder: Path, repository: Repository) -> LayoutIndex:
     if strange:
         raise UsageError(f"{folder} holds {shown(strange[0])}, which is of no image", hint=_ANOTHER)
     index = LayoutIndex(repository=str(repository))
-    files.folder(folder, *BLOBS.split("/"))
     files.write(folder / MARK, canonical({"imageLayoutVersion": VERSION}))
     files.write(folder / INDEX, index.body)
     return index
