@@ -11,6 +11,9 @@ from pipeline.model import (
     Attestations,
     CellState,
     Decision,
+    Document,
+    Documented,
+    DocumentKind,
     Outcome,
     Pruned,
     Reason,
@@ -169,6 +172,16 @@ def test_evidence_that_the_destination_lacks_is_brought_by_publishing() -> None:
     """The image is proven, and what lies beside it there does not say so."""
     (reason,) = status(observed(proofs=(proof(),), tags=ALL), YES, published_decision=NO).reasons
     assert (reason.code, f"publish {CPU.id}" in reason.hint) == ("evidence-lacking", True)
+
+
+def test_a_document_that_the_destination_lacks_is_brought_by_publishing() -> None:
+    """It decides nothing, and whoever looks for it looks there."""
+    bill = Documented(Document(DocumentKind.SPDX, str(OURS), "2030-01-01", "{}"), "9" * 64, OTHER)
+    beside = Attestations((proof(),), documents=(bill,))
+    found = status(observed(proofs=(proof(),), attestations=beside, tags=ALL), YES, keeps_tags=True)
+    assert (found.state, found.steps) == (State.PROVEN, (Stage.PUBLISH,))
+    there = observed(proofs=(proof(),), attestations=beside, published=beside, tags=ALL)
+    assert status(there, YES, keeps_tags=True).steps == ()
 
 
 def test_an_immutable_tag_that_was_moved_is_told_with_what_moves_it_back() -> None:

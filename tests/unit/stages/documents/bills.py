@@ -63,4 +63,7 @@ BASH = Package(
 LIBC = Package(
     PackageKind.DEBIAN, "libc6", "2.36-9", architecture="amd64", source="glibc", source_version="2.36-9"
 )
-EACH = bill(TORCH, CUBLAS, NAMED, BASH, LIBC, unread=("RPM's packages are there and not read",))
+TZDATA = Package(
+    PackageKind.DEBIAN, "tzdata", "2026a-0", architecture="all", source="tzdata", source_version="2026a-0"
+)
+EACH = bill(TORCH, CUBLAS, NAMED, BASH, LIBC, TZDATA, unread=("RPM's packages are there and not read",))

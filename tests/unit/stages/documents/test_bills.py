@@ -13,7 +13,18 @@ from packageurl import PackageURL
 
 from pipeline.model import BILLS, DocumentKind
 from pipeline.stages import documents
-from tests.unit.stages.documents.bills import BASH, CUBLAS, EACH, LIBC, NAMED, TORCH, WHEEL, bill, bill_of
+from tests.unit.stages.documents.bills import (
+    BASH,
+    CUBLAS,
+    EACH,
+    LIBC,
+    NAMED,
+    TORCH,
+    TZDATA,
+    WHEEL,
+    bill,
+    bill_of,
+)
 
 
 def cyclonedx(given: Any = EACH) -> dict[str, Any]:
@@ -87,10 +98,13 @@ def test_both_say_the_same_of_each_package() -> None:
 
 def test_package_urls_are_those_that_scanners_look_up() -> None:
     """A Debian package's source is in it where it is called otherwise: advisories name sources."""
-    purls = {one.name: PackageURL.from_string(component(one.name)["purl"]) for one in (TORCH, BASH, LIBC)}
+    purls = {
+        one.name: PackageURL.from_string(component(one.name)["purl"]) for one in (TORCH, BASH, LIBC, TZDATA)
+    }
     assert purls["torch"] == PackageURL("pypi", name="torch", version="2.13.0+cu130")
     common = {"arch": "amd64", "distro": "debian-12"}
     assert purls["libc6"].qualifiers == {**common, "upstream": "glibc"}
+    assert purls["tzdata"].qualifiers == {"arch": "all", "distro": "debian-12"}
     assert purls["bash"].qualifiers == {**common, "upstream": "bash@5.2-2"}
 
 

@@ -8,7 +8,7 @@ from pipeline.model import Licence
 from pipeline.model.errors import ImageError
 from pipeline.stages.documents import Reading, reading, with_wheels
 from tests.builders import lock, pin
-from tests.crafted import a, image, read, tar
+from tests.crafted import a, image, link, read, tar
 from tests.unit.stages.documents.bills import (
     OS_RELEASE,
     SITE,
@@ -52,11 +52,15 @@ def test_one_package_in_two_places_is_one() -> None:
 
 
 def test_what_a_later_layer_replaces_is_not_there() -> None:
-    """A package whose METADATA became something else is not installed any more."""
+    """A package whose METADATA became something else is not installed any more; within a layer too."""
     path = metadata("six", "1.0").path
-    files = Reading(image(tar(metadata("six", "1.0")), tar(a(path, b"no fields"))))
-    files.read()
-    assert files.bill("").packages == ()
+    for layers in (
+        (tar(metadata("six", "1.0")), tar(a(path, b"no fields"))),
+        (tar(metadata("six", "1.0"), link(path, "elsewhere")),),
+    ):
+        files = Reading(image(*layers))
+        files.read()
+        assert files.bill("").packages == ()
 
 
 def test_an_egg_is_a_distribution_too() -> None:
