@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from pipeline.adapters.registry import Registry
+    from pipeline.adapters.registry import Manifest, Registry
     from pipeline.model import Decision, Digest, Image
 
 __all__ = [
@@ -91,9 +91,7 @@ def publish(
     if not _is_allowed(image, decision):
         text = f"{image.cell.id}: the gate does not allow a tag on {image.ref}"
         return Reason(ReasonCode.NOT_ALLOWED, text, f"python -m pipeline gate {image.ref}")
-    manifest = source.manifest(image.ref.digest)
-    if manifest is None:
-        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    manifest = _manifest_of(image, source)
     if large := too_large(manifest, destination.repository.host):
         return large
     work = Work(
@@ -112,6 +110,13 @@ def publish(
         why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
     return standing.refusal(work, moves) or _store_evidence(work) or _write(work)
+
+
+def _manifest_of(image: Image, source: Registry) -> Manifest:
+    manifest = source.manifest(image.ref.digest)
+    if manifest is None:
+        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    return manifest
 
 
 def _is_allowed(image: Image, decision: Decision) -> bool:
