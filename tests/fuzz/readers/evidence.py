@@ -49,8 +49,12 @@ BUNDLES = (
 
 
 def read_signature(data: bytes, _: Path) -> object:
-    """An entry of a list, as the registry gives it."""
-    return simple_signing.is_by(dsse.json_object(data, "the entry"), IMAGE.ref, KEY.public_key())
+    """An entry of a list, which the registry's own reader has made JSON of."""
+    try:
+        entry = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return simple_signing.is_by(entry, IMAGE.ref, KEY.public_key())
 
 
 READERS = (
