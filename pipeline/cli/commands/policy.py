@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from pipeline.cli.options import Options
     from pipeline.model import Policy
 
+PROGRAMS = ("policy-controller", "kyverno", "podman", "containerd")
+"""For what a policy is exported; named here too, so that no other command waits for what writes them."""
+
 _EXECUTABLE, _READABLE = 0o755, 0o644
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    from pipeline.report.admission import TARGETS
-
     parser.add_argument("act", choices=("export",), help="print the policy of a matrix as a file")
     parser.add_argument(
         "--for",
         dest="target",
-        choices=tuple(TARGETS),
+        choices=PROGRAMS,
         metavar="PROGRAM",
-        help=f"as the files by which this admits images: {', '.join(TARGETS)}",
+        help=f"as the files by which this admits images: {', '.join(PROGRAMS)}",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write the files of --for there, instead of printing them"
@@ -105,10 +106,9 @@ COMMAND = Command(
     description=(
         "Writes what `verify:` in the matrix asks of a proof, the repository, and the signers' public keys "
         "into one file, for the repository of whoever deploys. `gate IMAGE --policy FILE` judges by it; "
-        "docs/policy.md says what else may be written there. With --for it writes the files by which "
-        "policy-controller, Kyverno, podman (and all that reads containers-policy.json) or containerd ask "
-        "for our proof before an image runs; each says at its head what of the policy that program"
-        " cannot ask."
+        "docs/policy.md says what else may be written there. With --for it writes the files by which a "
+        "cluster or a host asks for our proof before an image runs; each says at its head what of the "
+        "policy that program cannot ask."
     ),
     examples=(
         ("policy export >policy.yaml", "of matrix.yaml"),

@@ -46,7 +46,7 @@ def files(policy: Policy) -> dict[str, str]:
     """The program, the policy that it judges by, and where containerd is told of it."""
     head = demands.head(
         policy,
-        "nothing less than that, at each pull. It refuses every image of a repository that the"
+        "all of it, at each pull. It refuses every image of a repository that the"
         " policy does not name, the sandbox image too, and whatever cannot be found out, as when a"
         " registry is down.",
         f"It belongs alone in the folder that {SETTINGS} names, executable; {POLICY} in {FOLDER}. It needs"

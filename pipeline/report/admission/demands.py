@@ -41,11 +41,11 @@ def globs(repositories: Iterable[str]) -> list[str]:
     return [f"{repository}{mark}*" for repository in repositories for mark in ":@"]
 
 
-def head(policy: Policy, *paragraphs: str) -> str:
-    """The comment at the beginning of a file, with the policy that it was made from."""
+def head(policy: Policy, asks: str, *paragraphs: str) -> str:
+    """The comment at the beginning of a file: from which policy it was made, and what it asks of that."""
     source = (
-        f"Written by `{PROJECT} policy export` from the policy {policy.digest}."
-        f" `{PROJECT} gate IMAGE --policy FILE` asks all of that policy; this file asks a part:"
+        f"Written by `{PROJECT} policy export` from the policy {policy.digest}, all of which"
+        f" `{PROJECT} gate IMAGE --policy FILE` asks. This asks for {asks}"
     )
     lines: list[str] = []
     for paragraph in (source, *paragraphs):

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from pipeline.adapters.registry import Registry
+    from pipeline.adapters.registry import Manifest, Registry
     from pipeline.model import Decision, Digest, Image
 
 __all__ = [
@@ -96,9 +96,7 @@ def begin(
     if not _is_allowed(image, decision):
         text = f"{image.cell.id}: the gate does not allow a tag on {image.ref}"
         return Reason(ReasonCode.NOT_ALLOWED, text, f"python -m pipeline gate {image.ref}")
-    manifest = source.manifest(image.ref.digest)
-    if manifest is None:
-        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    manifest = _manifest_of(image, source)
     if large := too_large(manifest, destination.repository.host):
         return large
     work = Work(
@@ -135,6 +133,13 @@ def complete(work: Work) -> Publication | Reason:
     for tag in work.channels:
         lost = lost or _put(work, tag)
     return lost or _settle(work)
+
+
+def _manifest_of(image: Image, source: Registry) -> Manifest:
+    manifest = source.manifest(image.ref.digest)
+    if manifest is None:
+        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    return manifest
 
 
 def _is_allowed(image: Image, decision: Decision) -> bool:

@@ -66,11 +66,15 @@ def texts_with_paths() -> list[tuple[str, str]]:
     return [(str(path), text) for path, text in (*program, *pages)]
 
 
+OTHERS = "(?<!policy )(?<!cosign )"
+"""Not after a word of which a command's name is an argument."""
+
+
 def mistakes(text: str) -> list[str]:
     """The commands after ``python -m pipeline``, and the options of commands, that do not exist."""
     options_of = commands()
     named = set(re.findall(rf"{OURS} ([a-z]\w*)", text)) - set(options_of)
-    calls = re.findall(r"(?:^|[\s`])([a-z]+)((?: --[a-z][a-z-]*)+)", text)
+    calls = re.findall(rf"(?:^|[\s`]){OTHERS}([a-z]+)((?: --[a-z][a-z-]*)+)", text)
     calls += re.findall(rf"{OURS} ([a-z]+) (?:{VALUE}|'[^']*'|\S+) ?((?: ?--[a-z][a-z-]*)+)", text)
     unknown = [
         f"{command} {option}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from pipeline.cli.commands.policy import PROGRAMS
 from pipeline.cli.main import main
 from pipeline.formats.dsse import TEST_RESULT
 from pipeline.matrix import policy_file
@@ -157,7 +158,7 @@ def test_each_says_at_its_head_from_which_policy_it_is_and_what_it_leaves_out(
     assert text.startswith("# ")
     assert str(POLICY.digest) in head
     if program == "containerd":
-        assert "nothing less than that" in head
+        assert "This asks for all of it, at each pull" in head
     else:
         assert "How old a proof is, after how many attempts it passed" in head
         assert "can put an old signature back" in head
@@ -171,6 +172,10 @@ def given(tmp_path: Path) -> Path:
     path = tmp_path / "given.yaml"
     path.write_text(policy_file.text_of(POLICY))
     return path
+
+
+def test_every_program_can_be_named() -> None:
+    assert set(PROGRAMS) == set(admission.TARGETS)
 
 
 def test_one_command_prints_a_file_or_several_under_their_names(
