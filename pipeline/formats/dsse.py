@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
-from pipeline.model import Frozen, ReasonCode, canonical
+from pipeline.model import PROJECT, Frozen, ReasonCode, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +37,10 @@ BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+"""The predicate of a record: what a suite saw (in-toto/attestation, spec/predicates/test-result.md)."""
+RECORD = f"{PROJECT}_record"
+"""The member of such a predicate that holds our whole record."""
 
 MAX_BUNDLE_BYTES = 1 << 20
 """Ours have some kilobytes."""
@@ -159,7 +163,7 @@ def _payload(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[bytes, st
     for signature in signatures:
         signed = _unbase64(signature.get("sig") if isinstance(signature, dict) else None, "signature")
         for signer, key in trusted.items():
-            if _is_valid(key, signed, _pae(PAYLOAD, payload)):
+            if is_valid(key, signed, _pae(PAYLOAD, payload)):
                 return payload, signer
     raise InvalidAttestationError(
         ReasonCode.RECORD_UNTRUSTED,
@@ -197,7 +201,8 @@ def key_named_in(bundle: bytes) -> str:
         return "none"
 
 
-def _is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+    """Whether it is a signature of these bytes by this key: ECDSA over their SHA-256, as DER."""
     try:
         key.verify(signature, signed, ECDSA(SHA256()))
     except InvalidSignature:

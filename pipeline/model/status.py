@@ -77,7 +77,8 @@ class CellState:
 
     ``expectations`` are what the lock makes the image promise. ``attestations`` lie beside the image in
     staging, ``published`` beside the same digest in the destination, where a tag names it; ``tags`` maps the
-    cell's tags there to digests. ``is_complete`` says that the destination has all blobs of the image.
+    cell's tags there to digests. ``is_complete`` says that the destination has all blobs of the image,
+    ``is_signed`` that it has a plain signature there, or that nobody here could make one.
     ``decision`` and ``published_decision`` are the gate's by either; None where it was not asked, which
     proves nothing. ``keeps_tags`` says whether the digest may keep its tags, whatever today's inputs are.
     ``channels`` are the tags that ought to carry the image, beside the immutable one. ``cannot_prove`` says
@@ -96,6 +97,7 @@ class CellState:
     tags: tuple[tuple[str, Digest], ...] = ()
     published: Attestations = field(default_factory=Attestations)
     is_complete: bool = False
+    is_signed: bool = True
     decision: Decision | None = None
     published_decision: Decision | None = None
     keeps_tags: bool = False

@@ -67,7 +67,7 @@ def announcer(services: Services, cell: str, progress: Callable[[str], None]) ->
     """
     if services.can_sign:
         return partial(_announce, services, cell)
-    progress("no key here that counts: where the tags were moved, and why, is not signed")
+    progress("no key here that counts: the image is not signed plainly, and no move of its tags is")
     return unannounced
 
 

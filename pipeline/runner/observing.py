@@ -49,6 +49,7 @@ def observe_destination(services: Services, state: CellState) -> CellState:
             state,
             published=services.evidence.attestations_of(destination, digest),
             is_complete=destination.intact(destination.repository.at(digest)),
+            is_signed=not services.can_sign or services.signatures.has(digest),
         ),
     )
 

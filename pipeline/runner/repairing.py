@@ -39,6 +39,7 @@ def repair(services: Services, spec: Spec, progress: Callable[[str], None]) -> t
         gate=MatrixGate(services),
         on_step=progress,
         announce=announcer(services, spec.cell.id, progress),
+        signatures=services.signatures,
     )
 
 

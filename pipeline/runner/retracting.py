@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 def yank(services: Services, reference: str, reason: str, progress: Callable[[str], None]) -> Retraction:
     """Have no gate allow a digest again, and no tag of the destination name it.
 
-    ``reference`` is a tag or a digest there. It is signed in the destination and in staging first; then each
-    channel goes to the newest image of the cell whose evidence holds, or goes, and so does an immutable tag.
-    To do it twice completes what was broken off. Raises UsageError where nothing of that name is there,
-    SigningError without a key that counts, RegistryError where a registry does not answer.
+    ``reference`` is a tag or a digest there. It is signed in the destination and in staging first; then its
+    plain signature goes, which those ask for who read no statements; then each channel goes to the newest
+    image of the cell whose evidence holds, or goes, and so does an immutable tag. To do it twice completes
+    what was broken off. Raises UsageError where nothing of that name is there, SigningError without a key
+    that counts, RegistryError where a registry does not answer.
     """
     destination = services.destination
     digest = destined.digest_of(services, reference)
@@ -39,6 +40,8 @@ def yank(services: Services, reference: str, reason: str, progress: Callable[[st
         if services.evidence.attestations_of(registry, digest).yanked is None:
             declare(services, registry, digest, life=Life.YANKED, cell=cell.id, tags=losing, reason=reason)
             progress(f"{registry.repository.at(digest)}: yanked, signed beside it")
+    if services.signatures.revoke(digest):
+        progress(f"{destination.repository.at(digest)}: its plain signature is gone, but for copies")
     left = publish.withdraw(
         destination,
         cell,

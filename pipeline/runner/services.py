@@ -20,7 +20,7 @@ from pipeline.formats import dsse
 from pipeline.model import Basis, Conditions, Level
 from pipeline.model.errors import EngineError, SigningError, UsageError
 from pipeline.runner.trusting import Trust
-from pipeline.stages import base, build, pinned_model
+from pipeline.stages import attest, base, build, pinned_model
 from pipeline.stages import lock as locks
 from pipeline.stages.pinned_model import PinnedModel
 from pipeline.suite import golden
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.engine import Engine, Facts
     from pipeline.model import Cell, Host, ImageRef, Matrix, Repository, Spec, TagRef
-    from pipeline.stages import attest
 
 
 @dataclass(frozen=True)
@@ -246,6 +245,12 @@ class Services:
     def evidence(self) -> attest.Evidence:
         """The attestations that count here. Raises SigningError."""
         return self._trust.evidence
+
+    @property
+    def signatures(self) -> attest.Signatures:
+        """The destination's plain signatures; made where a key is here that counts. Raises SigningError."""
+        key = self.key if self.can_sign else None
+        return attest.Signatures(self.destination, self.matrix.repository, self.evidence.trusted, key)
 
     @cached_property
     def _trust(self) -> Trust:

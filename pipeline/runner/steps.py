@@ -206,6 +206,7 @@ def give_tags(services: Services, state: CellState, progress: Progress) -> CellS
         evidence=services.evidence,
         gate=gate,
         announce=declaring.announcer(services, state.cell.id, progress),
+        signatures=services.signatures,
         on_step=progress,
     )
     if not isinstance(done, Publication):

@@ -226,12 +226,13 @@ def _record(state: CellState) -> Record | None:
 
 
 def _is_whole(state: CellState) -> bool:
-    """Whether the destination has the image and all that was signed of it, and the gate agrees."""
+    """Whether the destination has the image, signed, and all that was signed of it, and the gate agrees."""
     stored = {attestation.manifest for attestation in state.published.statements}
     brought = stored >= {attestation.manifest for attestation in state.attestations.statements}
     listed = not state.published.unlisted
     decision = state.published_decision
-    return decision is not None and decision.allowed and state.is_complete and brought and listed
+    there = state.is_complete and state.is_signed and brought and listed
+    return decision is not None and decision.allowed and there
 
 
 def _reasons(state: CellState) -> tuple[Reason, ...]:

@@ -285,6 +285,12 @@ class Bench:
         """The records as we see them, who trust our own key."""
         return attest.Evidence(signing_keys.trusted([self.key.public_key()]))
 
+    @property
+    def signatures(self) -> attest.Signatures:
+        """The plain signatures in the destination, made by our own key."""
+        home = self.home or self.destination.repository
+        return attest.Signatures(self.destination, home, self.evidence.trusted, self.key)
+
     def through(self, proxy: Proxy, *, patience: float = 1.5) -> Bench:
         """The same, with the destination behind a proxy. Records still name the true destination."""
         repository = Repository(proxy.host, self.destination.repository.path)

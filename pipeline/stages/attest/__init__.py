@@ -10,6 +10,7 @@
     predicates    statements of types of our own
     links         the attestations before each, which it names
     store         the attestations of an image in a registry, and the lists of them
+    signatures    the plain signature of an image, for those who read nothing else
     cleaning      what hides them, removed
 
 They are signed and verified by :mod:`pipeline.formats.dsse`. A signature says who stated something, not that
@@ -25,6 +26,7 @@ from pipeline.stages.attest import certificates, deployments, parts, rehearsals,
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.kept import record_in
 from pipeline.stages.attest.records import ANY_IMAGE, BARE_METAL, PREDICATE, sign, statement
+from pipeline.stages.attest.signatures import Signatures
 from pipeline.stages.attest.store import attach, attestations_of, complete_lists, copy, read
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ __all__ = [
     "BARE_METAL",
     "PREDICATE",
     "Evidence",
+    "Signatures",
     "attach",
     "attestations_of",
     "certificates",

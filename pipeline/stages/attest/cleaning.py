@@ -17,7 +17,7 @@ from pipeline.adapters.registry.referrers import (
 )
 from pipeline.formats.dsse import BUNDLE
 from pipeline.model import Reason, canonical
-from pipeline.stages.attest import store
+from pipeline.stages.attest import signatures, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,6 +57,7 @@ def clean(
     gone = {str(digest) for digest in junk}
     _rewrite(registry, referrers.fallback, gone, on_step)
     _rewrite(registry, store.cosign_list(registry, subject), set(), on_step)
+    _rewrite(registry, signatures.list_of(registry, subject), set(), on_step)
     if kept:
         store.complete_lists(registry, subject)
 

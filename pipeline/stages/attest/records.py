@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pipeline.formats.dsse import PrivateKey
     from pipeline.model import Digest, Links
 
-PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+PREDICATE = dsse.TEST_RESULT
 BARE_METAL = f"urn:{PROJECT}:bare-metal-test-result:v1"
 """The predicate of a record of an environment that is no image; no gate reads it."""
 ANY_IMAGE = f"urn:{PROJECT}:any-image-test-result:v1"
 """The same of an image that no matrix has: it never speaks for a tag."""
-EXTENSION = f"{PROJECT}_record"
+EXTENSION = dsse.RECORD
 
 
 def statement(record: Record, predicate: str = PREDICATE, previous: Links = links.NONE) -> bytes:

@@ -197,25 +197,26 @@ def complete_lists(registry: Registry, subject: Digest) -> None:
         for envelope in lacking.values():
             registry.put_blob(envelope.body)
         if lacking:
-            registry.put_blob(_COSIGN_CONFIG)
+            registry.put_blob(COSIGN_CONFIG)
         return current, [_entry(envelope) for envelope in lacking.values()]
 
     complete_list(registry, subject, look)
 
 
-_COSIGN_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
+COSIGN_CONFIG = canonical({"architecture": "", "os": "", "rootfs": {"type": "layers"}})
 """The configuration that cosign gives to its lists."""
 
-_COSIGN_EMPTY = {
+COSIGN_EMPTY = {
     "schemaVersion": 2,
     "mediaType": OCI_MANIFEST,
     "config": {
         "mediaType": "application/vnd.oci.image.config.v1+json",
-        "digest": str(Digest.of(_COSIGN_CONFIG)),
-        "size": len(_COSIGN_CONFIG),
+        "digest": str(Digest.of(COSIGN_CONFIG)),
+        "size": len(COSIGN_CONFIG),
     },
     "layers": [],
 }
+"""A list of cosign's, of statements or of signatures, that names nothing."""
 
 
 def fetch_bundles(registry: Registry, referrers: Referrers, subject: Digest) -> list[FetchedBundle]:
@@ -226,7 +227,7 @@ def fetch_bundles(registry: Registry, referrers: Referrers, subject: Digest) -> 
 
 def cosign_list(registry: Registry, subject: Digest) -> SharedList:
     """The list that older versions of cosign read."""
-    return read_list(registry, f"sha256-{subject.hex}.att", "layers", _COSIGN_EMPTY)
+    return read_list(registry, f"sha256-{subject.hex}.att", "layers", COSIGN_EMPTY)
 
 
 def _fetch(registry: Registry, referrer: Descriptor, subject: Digest) -> FetchedBundle:

@@ -1,11 +1,11 @@
 """Tags, written last: a crash at any point leaves no tag on a digest without its proof.
 
-The order is everything here. First every signed statement is stored in the destination and read back, and
-the gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then it is
-signed beside it which tags come to name it; then the immutable tag, which tells other publishers of it; then
-the channels. Each tag is read back, its bytes hashed, and every blob asked for. Last of all the tags and the
-evidence are read once more, when all of our own writes have landed: ``rivals`` says why two publishers cannot
-both believe that they won.
+The order is everything here. First every signed statement is stored in the destination and read back, and the
+gate judges the image by what lies there; then the image's blobs and its manifest, by digest; then its plain
+signature, for those who read no statements; then it is signed beside it which tags come to name it; then the
+immutable tag, which tells other publishers of it; then the channels. Each tag is read back, its bytes hashed,
+and every blob asked for. Last of all the tags and the evidence are read once more, when all of our own writes
+have landed: ``rivals`` says why two publishers cannot both believe that they won.
 
     work         one publication: what from where to where, and whom it asks
     statements   what was signed, carried from one place to another
@@ -30,9 +30,11 @@ from pipeline.stages.publish.moving_back import earlier, move
 from pipeline.stages.publish.statements import carry
 from pipeline.stages.publish.withdrawal import withdraw
 from pipeline.stages.publish.work import (
+    UNSIGNED,
     Announce,
     Evidence,
     ImageGate,
+    Signatures,
     TagGate,
     Work,
     named,
@@ -44,13 +46,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from pipeline.adapters.registry import Registry
+    from pipeline.adapters.registry import Manifest, Registry
     from pipeline.model import Decision, Digest, Image
 
 __all__ = [
     "Announce",
     "Evidence",
     "ImageGate",
+    "Signatures",
     "TagGate",
     "carry",
     "earlier",
@@ -74,6 +77,7 @@ def publish(
     evidence: Evidence,
     gate: ImageGate,
     announce: Announce = unannounced,
+    signatures: Signatures = UNSIGNED,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Publication | Reason:
     """Give a proven image its immutable tag and these channels in the destination.
@@ -87,9 +91,7 @@ def publish(
     if not _is_allowed(image, decision):
         text = f"{image.cell.id}: the gate does not allow a tag on {image.ref}"
         return Reason(ReasonCode.NOT_ALLOWED, text, f"python -m pipeline gate {image.ref}")
-    manifest = source.manifest(image.ref.digest)
-    if manifest is None:
-        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    manifest = _manifest_of(image, source)
     if large := too_large(manifest, destination.repository.host):
         return large
     work = Work(
@@ -104,9 +106,17 @@ def publish(
         before=named(destination, (image.immutable_tag, *channels)),
         published=rivals.announced(destination, image.cell),
         announce=announce,
+        signatures=signatures,
         why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
     return standing.refusal(work, moves) or _store_evidence(work) or _write(work)
+
+
+def _manifest_of(image: Image, source: Registry) -> Manifest:
+    manifest = source.manifest(image.ref.digest)
+    if manifest is None:
+        raise RegistryError(f"{image.ref} is not in the registry", hint="build it and verify it again")
+    return manifest
 
 
 def _is_allowed(image: Image, decision: Decision) -> bool:
@@ -135,6 +145,7 @@ def _refused(work: Work, decision: Decision) -> Reason | None:
 def _write(work: Work) -> Publication | Reason:
     """Then the image, which nobody finds yet who does not know its digest; then the tags, and a last look."""
     _store_image(work)
+    _sign(work)
     _announce(work)
     lost = _put(work, work.image.immutable_tag) or _outrun(work)
     for tag in work.channels:
@@ -156,6 +167,12 @@ def _store_image(work: Work) -> None:
     if work.destination.digest_of(str(work.digest)) != work.digest:
         work.destination.put_manifest(work.manifest)
         work.on_step("manifest stored")
+
+
+def _sign(work: Work) -> None:
+    """What the gate allowed, for those who ask for a signature and read no gate: there before any tag is."""
+    if work.signatures.sign(work.digest):
+        work.on_step("signed plainly")
 
 
 def _announce(work: Work) -> None:

@@ -59,8 +59,13 @@ def restore(work: Work, tag: str) -> str:
 
 
 def take_back(work: Work) -> str:
-    """Take the tags that we wrote off the image, whose evidence does not hold; says what became of them."""
+    """Take the tags that we wrote off the image, whose evidence does not hold; says what became of them.
+
+    Its plain signature goes with them: that would let it in where nobody reads the evidence.
+    """
     sentences = []
+    if work.signatures.revoke(work.digest):
+        sentences.append("its plain signature was taken away")
     for tag in work.tags:
         if tag in work.written and work.destination.digest_of(tag) == work.digest:
             became = restore(work, tag)

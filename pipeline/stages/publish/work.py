@@ -24,6 +24,29 @@ def unannounced(_digest: Digest, _before: Mapping[str, Digest | None], _why: str
     """Tags move and nothing says so."""
 
 
+class Signatures(Protocol):
+    """How an image of the destination is signed plainly; the evidence stage does it, this one asks it to."""
+
+    def sign(self, digest: Digest) -> bool:
+        """Sign an image; whether there was anything to do."""
+
+    def revoke(self, digest: Digest) -> bool:
+        """Take its signatures away; whether there was one."""
+
+
+class _Unsigned:
+    """Nothing is signed plainly, and nothing is taken away."""
+
+    def sign(self, _digest: Digest) -> bool:
+        return False
+
+    def revoke(self, _digest: Digest) -> bool:
+        return False
+
+
+UNSIGNED = _Unsigned()
+
+
 class Evidence(Protocol):
     """How signed statements are read and copied; the evidence stage does it, this one only asks it to."""
 
@@ -73,6 +96,7 @@ class Work:
     before: dict[str, Digest]
     published: dict[str, Digest]
     announce: Announce
+    signatures: Signatures
     why: str
     written: set[str] = field(default_factory=set)
 

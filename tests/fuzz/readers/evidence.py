@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.adapters import signing_keys
-from pipeline.formats import dsse
+from pipeline.formats import dsse, simple_signing
 from pipeline.stages import attest
 from pipeline.stages.attest import certificates, rehearsals, transitions
 from tests.builders import IMAGE, certificate, record, rehearsal, transition
@@ -48,6 +48,15 @@ BUNDLES = (
 )
 
 
+def read_signature(data: bytes, _: Path) -> object:
+    """An entry of a list, which the registry's own reader has made JSON of."""
+    try:
+        entry = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return simple_signing.is_by(entry, IMAGE.ref, KEY.public_key())
+
+
 READERS = (
     Reader("public key", lambda data, place: signing_keys.read_public(put(place, "a.pub", data)),
            (signing_keys.public_pem(KEY.public_key()),)),
@@ -56,4 +65,5 @@ READERS = (
            lambda data, _: signing_keys.load(pem=data.decode("utf-8", "surrogateescape")), (PRIVATE,)),
     Reader("bundle", lambda data, _: attest.read(data, DIGEST, TRUSTED, manifest=DIGEST), BUNDLES),
     Reader("statement", read_statement, tuple(map(payload, BUNDLES))),
+    Reader("plain signature", read_signature, (json.dumps(simple_signing.entry(IMAGE.ref, KEY)).encode(),)),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model import Decision, Image, Publication, Reason
+from pipeline.stages.attest import signatures
 from pipeline.stages.publish import named, publish
 from tests.builders import CPU_CELL
 
@@ -24,6 +25,7 @@ def put(bench: Bench, image: Image, decision: Decision, **changes: Any) -> Publi
         "moves": "forward",
         "evidence": bench.evidence,
         "gate": bench.gate(image),
+        "signatures": bench.signatures,
         "channels": CHANNELS,
         **changes,
     }
@@ -37,13 +39,17 @@ def tags(bench: Bench) -> dict[str, str]:
 
 
 def assert_every_tag_is_proven(bench: Bench) -> None:
-    """What must hold at every moment: the gate allows each tag, by what lies in the destination alone."""
+    """What must hold at every moment: the gate allows each tag, by what lies in the destination alone.
+
+    Whoever reads only plain signatures finds one there too.
+    """
     digests = set(named(bench.destination, tags(bench)).values())
     for digest in digests:
         beside = bench.evidence.attestations_of(bench.destination, digest)
         ref = bench.destination.repository.at(digest)
         assert bench.gate(Image(CELL, ref, "", "")).holds(digest, beside), f"{digest} has a tag and no proof"
         assert bench.destination.intact(ref)
+        assert signatures.list_of(bench.destination, digest).entries, f"{digest} has a tag and no signature"
 
 
 def moving(bench: Bench) -> tuple[Bench, Image, Decision]:

@@ -138,6 +138,7 @@ def test_a_yank_that_is_killed_at_any_request_is_ended_by_a_second_one(
         assert owner.types("yank", digest(owner.new), *WHY)[0] == GOOD
         assert owner.lives(owner.new) == [Life.YANKED]
         assert set(tags(near).values()) == {digest(owner.old)}
+        assert not near.signatures.has(owner.new.ref.digest)
     assert kills > 1
 
 
@@ -254,7 +255,7 @@ def test_who_publishes_without_a_key_is_told_that_nothing_is_signed_of_it(
     image, decision = owner.bench.proven("5" * 64, **ago(minutes=1))
     announce = announcer(services_of(owner, None), CELL.id, said.append)
     assert isinstance(put(owner.bench, image, decision, announce=announce), Publication)
-    assert said == ["no key here that counts: where the tags were moved, and why, is not signed"]
+    assert said == ["no key here that counts: the image is not signed plainly, and no move of its tags is"]
     assert owner.lives(image) == []
     assert not (tmp_path / "empty").exists()
 

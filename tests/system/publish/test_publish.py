@@ -180,7 +180,7 @@ def test_ended_after_any_step_no_tag_lacks_its_proof_and_a_rerun_finishes(bench:
         else:
             break
         assert_every_tag_is_proven(own)
-    assert len(steps) == 5 + 2 * (1 + len(CHANNELS))
+    assert len(steps) == 6 + 2 * (1 + len(CHANNELS))
 
 
 def test_shut_out_after_any_write_no_tag_lacks_its_proof_and_a_rerun_finishes(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline import compat, matrix
+from pipeline.adapters import signing_keys
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import OCI_INDEX, OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
@@ -280,8 +281,26 @@ def test_a_published_image_that_fails_later_is_told_vetoed_there_and_withdrawn(c
     there = cell.services.evidence.attestations_of(cell.destination, cell.image.ref.digest)
     assert Result.FAILED in {proof.record.result for proof in there.proofs}
     assert cell.gate(cell.destination.repository)
+    assert cell.services.signatures.has(cell.image.ref.digest)
     cell.repair()
     assert cell.tags() == set()
+    assert not cell.services.signatures.has(cell.image.ref.digest)
+
+
+def test_a_plain_signature_that_is_gone_is_missed_and_made_again(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside an image that was published before there were any; who cannot sign does not miss it."""
+    cell.publish()
+    assert cell.services.signatures.revoke(cell.image.ref.digest)
+    assert cell.status().state is State.PROVEN
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
+    (tmp_path / "team.pub").write_bytes(signing_keys.public_pem(cell.services.key.public_key()))
+    trusting = replace(cell.services.matrix, signers=(tmp_path / "team.pub",))
+    reader = Runner(Services(Settings(matrix=trusting)), cell.runner.reporter)
+    assert reader.bring(Goal.PLAN, cell.spec).state is State.PUBLISHED
+    assert cell.publish().state is State.PUBLISHED
+    assert cell.services.signatures.has(cell.image.ref.digest)
 
 
 def test_tags_whose_proof_has_grown_too_old_are_told(cell: Cell) -> None:

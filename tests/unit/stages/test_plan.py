@@ -127,8 +127,15 @@ UNLISTED = Attestations((proof(),), unlisted=(OURS,))
         ({"published": Attestations()}, YES),
         ({"published": UNLISTED}, YES),
         ({"is_complete": False}, YES),
+        ({"is_signed": False}, YES),
     ],
-    ids=["refused by the gate", "a statement is not there", "a list lacks one", "a layer is gone"],
+    ids=[
+        "refused by the gate",
+        "a statement is not there",
+        "a list lacks one",
+        "a layer is gone",
+        "it is not signed plainly",
+    ],
 )
 def test_tags_alone_do_not_make_an_image_published(changes: dict[str, Any], there: Decision) -> None:
     """Published is what the destination's own evidence says; else there is something left to publish."""
