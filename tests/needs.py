@@ -73,6 +73,12 @@ def engine_answers() -> bool:
     return succeeds("docker", "version") and succeeds("docker", "buildx", "version")
 
 
+def skopeo_reads_sigstore() -> bool:
+    """Whether skopeo judges signatures as cosign makes them; one without that says so in these words."""
+    found = shutil.which("skopeo")
+    return found is not None and b"sigstore disabled" not in Path(found).read_bytes()
+
+
 def index_answers() -> bool:
     """Whether the package index that this machine uses knows uv, as every index does."""
     try:
@@ -99,6 +105,13 @@ NEEDS = {
     "registry": program("docker-registry"),
     "cosign": program("cosign"),
     "skopeo": program("skopeo"),
+    "skopeo-sigstore": Need(
+        unless(
+            skopeo_reads_sigstore, "no skopeo is here, or it was built without sigstore, as Debian 12's is"
+        ),
+        "have the skopeo of Debian 13 or Ubuntu 24.04 on PATH",
+        is_capacity=True,  # what a distribution has built into it
+    ),
     "oras": program("oras"),
     "mmdebstrap": program("mmdebstrap"),
     "compiler": program("gcc"),

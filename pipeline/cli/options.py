@@ -32,6 +32,7 @@ class Options(Namespace):
     platform: str | None = None
     arch: Sequence[str] = ()
     policy: Path | None = None
+    target: str | None = None
     key: Sequence[Path] = ()
 
 
