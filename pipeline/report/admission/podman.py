@@ -1,7 +1,7 @@
 """podman, CRI-O, skopeo, Talos: containers-policy.json(5) and containers-registries.d(5).
 
 They read plain signatures and nothing else. Of several requirements all have to be met, so several keys, one
-of which is enough, stand in one requirement (``keyDatas``, which containers/image has from 5.33 on).
+of which is enough, stand in one requirement (``keyDatas``, which skopeo 1.18 reads and 1.9 does not).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def files(policy: Policy) -> dict[str, str]:
         " repository can put an old signature back.",
         demands.NOT_ASKED,
         "Repositories that the policy names as `any` (staging, mirrors) are refused: nothing is"
-        " signed plainly for them. More than one signer takes containers/image 5.33 or newer.",
+        " signed plainly for them. More than one signer takes `keyDatas`, which skopeo 1.18 reads and 1.9"
+        " does not.",
         f"{POLICY} belongs in /etc/containers, this file in /etc/containers/registries.d.",
     )
     attached = {repository: {"use-sigstore-attachments": True} for repository in scopes}
