@@ -114,10 +114,7 @@ def begin(
         signatures=signatures,
         why=f"proven at {decision.proof.record.finished}" if decision.proof else "",
     )
-    if refused := standing.refusal(work, moves) or _store_evidence(work):
-        return refused
-    _store_image(work)
-    return work
+    return standing.refusal(work, moves) or _store_evidence(work) or _store_image(work)
 
 
 def complete(work: Work) -> Publication | Reason:
@@ -171,7 +168,7 @@ def _outrun(work: Work) -> Reason | None:
     return rivals.give_way(work, rival) if rival else None
 
 
-def _store_image(work: Work) -> None:
+def _store_image(work: Work) -> Work:
     """All of the image, by digest: nobody finds it yet who does not know that."""
     missing = work.destination.missing(work.manifest)
     if missing:
@@ -180,6 +177,7 @@ def _store_image(work: Work) -> None:
     if work.destination.digest_of(str(work.digest)) != work.digest:
         work.destination.put_manifest(work.manifest)
         work.on_step("manifest stored")
+    return work
 
 
 def _sign(work: Work) -> None:
