@@ -34,6 +34,9 @@ class Options(Namespace):
     fresh: bool = False
     require_all: bool = False
     all_or_nothing: bool = False
+    advisories: Sequence[Path] = ()
+    severity: str = ""
+    fixable: bool = False
     platform: str | None = None
     arch: Sequence[str] = ()
     policy: Path | None = None

@@ -10,6 +10,7 @@ One file for each step. Nothing here imports other folders of ours. Values that 
 registry are pydantic models, because they may come from anyone; all others are frozen dataclasses.
 """
 
+from pipeline.model.advisories import Advisory, Affected, Event, Export, Exposure, Present, Scan, Threat
 from pipeline.model.audited import Audited, Judgement
 from pipeline.model.basis import Basis
 from pipeline.model.cells import (
@@ -155,6 +156,8 @@ __all__ = [
     "VARIANT_INDEX",
     "VLLM_INDEX",
     "Acceptance",
+    "Advisory",
+    "Affected",
     "Attempt",
     "Attestations",
     "Audited",
@@ -186,7 +189,10 @@ __all__ = [
     "Documented",
     "DriverFloor",
     "Estimate",
+    "Event",
     "Expectations",
+    "Export",
+    "Exposure",
     "Finding",
     "Freeze",
     "Frozen",
@@ -222,6 +228,7 @@ __all__ = [
     "Pin",
     "Policy",
     "Presence",
+    "Present",
     "Promotion",
     "Proof",
     "Pruned",
@@ -243,6 +250,7 @@ __all__ = [
     "Revision",
     "RuleFamily",
     "RuleName",
+    "Scan",
     "Scope",
     "Severity",
     "Sha",
@@ -258,6 +266,7 @@ __all__ = [
     "Support",
     "TagMove",
     "TagRef",
+    "Threat",
     "Transition",
     "Trial",
     "Trim",

@@ -15,6 +15,7 @@ from tests.fuzz.readers import (
     index,
     programs,
     registry,
+    weaknesses,
     written,
 )
 from tests.fuzz.readers.excused import EXCUSED
@@ -32,4 +33,5 @@ READERS = (
     *registry.READERS,
     *environments.READERS,
     *deployments.READERS,
+    *weaknesses.READERS,
 )

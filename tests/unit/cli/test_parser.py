@@ -159,7 +159,7 @@ ACTS = {
     "--find-links": {"lock", "build", "verify"},
     "--fresh": {"build", "verify", "refresh"},
     "--require-all": {"verify", "publish"},
-    "--platform": {"explain", "doctor", "which", "certify", "sbom"},
+    "--platform": {"explain", "doctor", "which", "certify", "sbom", "scan"},
     "--arch": {"certify"},
 }
 

@@ -1,0 +1,126 @@
+"""Advisories of weaknesses, which packages each is about, and what of an image one is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Threat(IntEnum):
+    """How bad a weakness is, by the ratings of CVSS (https://www.first.org/cvss/v3.1/specification-document).
+
+    What has no rating is no less than anything: nobody has looked yet.
+    """
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+    UNRATED = 5
+
+    @property
+    def word(self) -> str:
+        """As it is written: ``high``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A version that brings a weakness (``"0"``: the first did), that is without it, or the last with it."""
+
+    kind: Literal["introduced", "fixed", "last_affected"]
+    version: str
+
+
+@dataclass(frozen=True)
+class Affected:
+    """The versions of one package that an advisory is about: some by name, and ranges of events in any order.
+
+    ``ecosystem`` is as OSV writes it: ``PyPI``, ``Debian:12``, ``Ubuntu:22.04:LTS``.
+    """
+
+    ecosystem: str
+    name: str
+    versions: frozenset[str] = frozenset()
+    ranges: tuple[tuple[Event, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """One advisory. ``aliases`` are what others call the same weakness, ``modified`` is RFC 3339."""
+
+    id: str
+    modified: str
+    aliases: tuple[str, ...] = ()
+    summary: str = ""
+    threat: Threat = Threat.UNRATED
+    affected: tuple[Affected, ...] = ()
+
+
+@dataclass(frozen=True)
+class Present:
+    """A package that is in an image, as advisories look for it.
+
+    Of Debian's packages ``name`` and ``version`` are the source's, which advisories name; ``shown`` is what
+    the image has, ``libssl3 3.0.15-1~deb12u1``.
+    """
+
+    ecosystem: str
+    name: str
+    version: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A weakness of a package of an image, by every advisory that tells of it.
+
+    ``id`` is the CVE, where it has one; ``fixed`` the first version without it, empty where there is none.
+    """
+
+    id: str
+    ids: tuple[str, ...]
+    package: Present
+    threat: Threat
+    fixed: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """Advisories as they lay in files: the digest of these, how many are of what was asked, and how new.
+
+    ``modified`` is when the newest of them was written, empty where there is none; ``unread`` are files that
+    hold no advisory, each with the reason.
+    """
+
+    digest: str
+    advisories: tuple[Advisory, ...]
+    modified: str
+    unread: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What advisories say of one image.
+
+    ``digest`` is the image's, empty where it has none; ``signer`` who signed what it is made of, empty where
+    that was read from its files; ``packages`` how many were looked for. ``source`` is the digest of the
+    advisories, ``modified`` the newest one's time. ``unclear`` are sentences: versions that could not be
+    compared; ``unread`` are files that hold no advisory, each with the reason.
+    """
+
+    image: str
+    digest: str
+    signer: str
+    packages: int
+    source: str
+    modified: str
+    exposures: tuple[Exposure, ...]
+    unclear: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
