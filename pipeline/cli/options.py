@@ -35,7 +35,7 @@ class Options(Namespace):
     require_all: bool = False
     all_or_nothing: bool = False
     advisories: Sequence[Path] = ()
-    severity: str = ""
+    severity: str | None = None
     fixable: bool = False
     platform: str | None = None
     arch: Sequence[str] = ()

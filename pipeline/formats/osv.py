@@ -77,6 +77,7 @@ class _Affected(BaseModel):
 class _Document(BaseModel):
     id: _Text
     modified: _Text
+    published: _Text = ""
     withdrawn: _Text | None = None
     aliases: tuple[_Text, ...] = ()
     upstream: tuple[_Text, ...] = ()
@@ -97,6 +98,7 @@ def advisory_of(body: bytes) -> Advisory | None:
     return Advisory(
         id=found.id,
         modified=found.modified,
+        published=found.published,
         aliases=tuple(dict.fromkeys((*found.aliases, *found.upstream))),
         summary=" ".join(found.summary.split())[:300],
         threat=_threat(found),

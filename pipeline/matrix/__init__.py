@@ -177,6 +177,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         moves=file.publish.moves,
         speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
         keep_days=file.publish.keep_days,
+        demand=rules.demand_of(file.scan),
         freezes=tuple(map(rules.freeze_of, file.publish.freeze)),
     )
 

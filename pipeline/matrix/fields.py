@@ -190,6 +190,10 @@ Project = Annotated[str, Text(_PROJECT, "name of a Python package", "torchvision
 ProjectGlob = Annotated[
     str, Text(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,99}", "pattern for names of packages", "nvidia-*")
 ]
+PackageGlob = Annotated[
+    str, Text(r"[A-Za-z0-9*?][A-Za-z0-9+._*?-]{0,99}", "pattern for names of packages", "openssl")
+]
+WeaknessId = Annotated[str, Text(r"[A-Za-z0-9][A-Za-z0-9._:-]{2,99}", "id of an advisory", "CVE-2026-12345")]
 SystemPackage = Annotated[str, Text(r"[a-z0-9][a-z0-9+.-]{1,62}", "name of a Debian package", "libnuma1")]
 Glob = Annotated[str, Text(r"[A-Za-z0-9.*?\[\]!{},-]{1,200}", "pattern for cell ids", "*-{cpu,cu130}-*")]
 InstalledGlob = Annotated[

@@ -31,6 +31,7 @@ from pipeline.matrix.fields import (
     Day,
     Glob,
     Hours,
+    PackageGlob,
     Plain,
     Platform,
     ProjectGlob,
@@ -42,6 +43,7 @@ from pipeline.matrix.fields import (
     Template,
     Torch,
     Vllm,
+    WeaknessId,
     refusal,
 )
 from pipeline.matrix.labels import LabelName, LabelValue
@@ -135,6 +137,32 @@ class Locking(Section):
     """For how many days a wheel has to have been on the index before a lock takes it."""
     exceptions: Annotated[tuple[Hurry, ...], Field(max_length=200)] = ()
     """Packages that need not wait, each with its reason."""
+
+
+class Accepted(Section):
+    """Weaknesses that are known and accepted for a while."""
+
+    ids: Annotated[tuple[WeaknessId, ...], Some]
+    """What they are called: `CVE-2026-12345`, or the id of an advisory."""
+    packages: Annotated[tuple[PackageGlob, ...], Some] = ("*",)
+    """Only in these packages, by name or as a glob; of Debian's it is the source."""
+    expires: Day
+    """The last day on which that counts, quoted."""
+    reason: Reason
+    """Why they may stay; `scan` shows it."""
+
+
+class Scanning(Section):
+    """Which weaknesses refuse an image that is scanned. What has no rating does, whatever is asked."""
+
+    severity: Literal["low", "medium", "high", "critical"] = "low"
+    """The least threat that refuses it."""
+    unfixed: Literal["refuse", "accept"] = "refuse"
+    """Whether one does that no version has fixed."""
+    leeway: Annotated[int, Field(ge=0, le=365)] = 0
+    """For how many days none does after it was told of."""
+    exceptions: Annotated[tuple[Accepted, ...], Field(max_length=1000)] = ()
+    """What is accepted for a while, each with its reason and its end."""
 
 
 class Closed(Section):
@@ -276,6 +304,8 @@ class File(Section):
     """Where images go, and under which names."""
     verify: Verify = Field(default_factory=Verify)
     """How images are proven, and which proof counts."""
+    scan: Scanning = Field(default_factory=Scanning)
+    """Which weaknesses refuse an image that is scanned."""
     budgets: Annotated[tuple[Budget, ...], Field(max_length=200)] = ()
     """How large images may become."""
     exceptions: Annotated[tuple[Waiver, ...], Field(max_length=200)] = ()
@@ -300,6 +330,7 @@ SECTIONS: dict[str, type[Section]] = {
     "lock": Locking,
     "publish": Publish,
     "verify": Verify,
+    "scan": Scanning,
     "budgets": Budget,
     "exceptions": Waiver,
     "support": Support,

@@ -130,6 +130,8 @@ _EXAMPLES = {
     "omit.reason": "`reason: …`, which says why",
     "trim.reason": "`reason: …`, which says why",
     "publish.freeze.reason": "`reason: …`, which says why no tag is given then",
+    "scan.exceptions.reason": "`reason: …`, which says why they may stay",
+    "scan.exceptions.expires": '`expires: "2027-01-01"`, the last day on which it counts',
     "lock.cooldown": "`cooldown: 7`, in days",
     "lock.exceptions.reason": "`reason: …`, which says why they cannot wait",
 }

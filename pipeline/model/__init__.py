@@ -10,7 +10,18 @@ One file for each step. Nothing here imports other folders of ours. Values that 
 registry are pydantic models, because they may come from anyone; all others are frozen dataclasses.
 """
 
-from pipeline.model.advisories import Advisory, Affected, Event, Export, Exposure, Present, Scan, Threat
+from pipeline.model.advisories import (
+    Advisory,
+    Affected,
+    Demand,
+    Event,
+    Export,
+    Exposure,
+    Present,
+    Scan,
+    Threat,
+    Tolerated,
+)
 from pipeline.model.audited import Audited, Judgement
 from pipeline.model.basis import Basis
 from pipeline.model.cells import (
@@ -179,6 +190,7 @@ __all__ = [
     "Cooled",
     "Decision",
     "Declared",
+    "Demand",
     "Deployment",
     "DeploymentRecord",
     "Described",
@@ -267,6 +279,7 @@ __all__ = [
     "TagMove",
     "TagRef",
     "Threat",
+    "Tolerated",
     "Transition",
     "Trial",
     "Trim",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
 
 class Threat(IntEnum):
@@ -52,10 +53,11 @@ class Affected:
 
 @dataclass(frozen=True)
 class Advisory:
-    """One advisory. ``aliases`` are what others call the same weakness, ``modified`` is RFC 3339."""
+    """One advisory. ``aliases`` are what others call the same weakness, the two times are RFC 3339."""
 
     id: str
     modified: str
+    published: str = ""
     aliases: tuple[str, ...] = ()
     summary: str = ""
     threat: Threat = Threat.UNRATED
@@ -80,7 +82,9 @@ class Present:
 class Exposure:
     """A weakness of a package of an image, by every advisory that tells of it.
 
-    ``id`` is the CVE, where it has one; ``fixed`` the first version without it, empty where there is none.
+    ``id`` is the CVE, where it has one, ``ids`` are all of its names; ``fixed`` is the first version without
+    it, empty where there is none; ``told`` is the day on which the first of them told of it. ``spared`` says
+    why it refuses nothing, and is empty where it does.
     """
 
     id: str
@@ -88,7 +92,36 @@ class Exposure:
     package: Present
     threat: Threat
     fixed: str
+    told: str
     summary: str
+    spared: str = ""
+
+
+@dataclass(frozen=True)
+class Tolerated:
+    """Weaknesses that are known and accepted: by these names, in packages that one of these globs matches.
+
+    ``expires`` is the last day on which that counts.
+    """
+
+    ids: frozenset[str]
+    packages: tuple[str, ...]
+    expires: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Which weaknesses refuse an image: from this threat on, and what nobody has rated.
+
+    Where ``fixable``, only those that another version has fixed; ``leeway`` is for how many days none does
+    after it was told of.
+    """
+
+    threat: Threat = Threat.LOW
+    fixable: bool = False
+    leeway: int = 0
+    tolerated: tuple[Tolerated, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,3 +157,8 @@ class Scan:
     exposures: tuple[Exposure, ...]
     unclear: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refuses(self) -> tuple[Exposure, ...]:
+        """The weaknesses for which the image is refused."""
+        return tuple(one for one in self.exposures if not one.spared)

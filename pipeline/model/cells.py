@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
+from pipeline.model.advisories import Demand
 from pipeline.model.platforms import AMD64, MACHINES
 from pipeline.model.systems import SYSTEMS
 
@@ -220,7 +221,8 @@ class Matrix:
     proof is tried in all, while the machine fails. ``signers`` are the files of the public keys that count;
     this machine's own counts where none is named. ``moves`` says whether a channel may leave an image for a
     newer one, and ``speed_ratio`` how many times slower that may be; without one, speed is not asked for.
-    ``keep_days`` are those for which staging keeps what no tag names. ``freezes`` are when no tag is given.
+    ``keep_days`` are those for which staging keeps what no tag names. ``freezes`` are when no tag is given,
+    and ``demand`` which weaknesses refuse an image that is scanned.
     """
 
     path: Path
@@ -241,6 +243,7 @@ class Matrix:
     moves: Literal["forward", "never"] = "forward"
     speed_ratio: float | None = None
     keep_days: int = 90
+    demand: Demand = field(default_factory=Demand)
     freezes: tuple[Freeze, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ from pipeline.report.columns import columns
 if TYPE_CHECKING:
     from pipeline.model import Exposure, Scan
 
-_COLUMNS = ("threat", "weakness", "package", "fixed in", "says")
+_COLUMNS = ("threat", "weakness", "package", "fixed in", "says", "but")
 
 
 def text_of(scan: Scan) -> str:
@@ -28,7 +28,8 @@ def summary(scan: Scan) -> str:
     worst = ", ".join(f"{counted[threat]} {threat.word}" for threat in ranked)
     said = f"{len(scan.exposures)} weaknesses ({worst})" if worst else "no weakness is known"
     day = scan.modified[:10] or "nobody knows which day"
-    return f"{scan.image}: {said} of {scan.packages} packages, by advisories until {day}"
+    refuses = f", {len(scan.refuses)} of them refuse it" if worst else ""
+    return f"{scan.image}: {said} in {scan.packages} packages{refuses}, by advisories until {day}"
 
 
 def as_json(scan: Scan) -> dict[str, Any]:
@@ -38,4 +39,11 @@ def as_json(scan: Scan) -> dict[str, Any]:
 
 
 def _row(one: Exposure) -> tuple[str, ...]:
-    return one.threat.word, one.id, one.package.shown, one.fixed or "-", one.summary[:80] or "-"
+    return (
+        one.threat.word,
+        one.id,
+        one.package.shown,
+        one.fixed or "-",
+        one.summary[:60] or "-",
+        one.spared or "-",
+    )

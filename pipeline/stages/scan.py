@@ -7,6 +7,9 @@ ecosystem: Python's (PEP 440) or Debian's (deb-version(7)).
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
+from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from debian_inspector.version import Version as DebianVersion
@@ -17,20 +20,31 @@ from pipeline.model import Exposure, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import date
 
-    from pipeline.model import Advisory, Affected, Event, Export, Present
+    from pipeline.model import Advisory, Affected, Demand, Event, Export, Present
 
 _FIRST = "0"
 """What OSV writes for the version before all others."""
 
 
-def scan(image: str, digest: str, packages: Sequence[Present], export: Export, *, signer: str = "") -> Scan:
+def scan(
+    image: str,
+    digest: str,
+    packages: Sequence[Present],
+    export: Export,
+    demand: Demand,
+    *,
+    today: date,
+    signer: str = "",
+) -> Scan:
     """What the advisories of an export say of the packages of an image, the worst first.
 
-    ``signer`` is who signed that these are its packages.
+    ``demand`` says which of that refuses it today; ``signer`` is who signed that these are its packages.
     """
     told, unclear = _told(packages, export.advisories)
-    exposures = [_exposure(package, group) for package, found in told.items() for group in _same(found)]
+    found = (_exposure(package, group) for package, known in told.items() for group in _same(known))
+    exposures = [replace(one, spared=_spared(one, demand, today)) for one in found]
     return Scan(
         image=image,
         digest=digest,
@@ -150,9 +164,27 @@ def _exposure(package: Present, found: Sequence[tuple[Advisory, str]]) -> Exposu
     rated = [advisory.threat for advisory, _ in found if advisory.threat < max(type(advisory.threat))]
     return Exposure(
         id=next((name for name in names if name.startswith("CVE-")), ids[0]),
-        ids=ids,
+        ids=tuple(dict.fromkeys(names)),
         package=package,
         threat=max(rated, default=found[0][0].threat),
         fixed=next((fixed for _, fixed in found if fixed), ""),
+        told=min((advisory.published or advisory.modified)[:10] for advisory, _ in found),
         summary=next((advisory.summary for advisory, _ in found if advisory.summary), ""),
     )
+
+
+def _spared(one: Exposure, demand: Demand, today: date) -> str:
+    """Why a weakness refuses nothing, where the demand says so; each reason of it."""
+    reasons = []
+    if one.threat < demand.threat:
+        reasons.append(f"less than {demand.threat.word}")
+    if demand.fixable and not one.fixed:
+        reasons.append("no version has it fixed")
+    if one.told > (today - timedelta(days=demand.leeway)).isoformat():
+        reasons.append(f"told of less than {demand.leeway} days ago")
+    for rule in demand.tolerated:
+        is_named = rule.ids & {one.id, *one.ids}
+        is_there = any(fnmatchcase(one.package.name, glob) for glob in rule.packages)
+        if is_named and is_there and today <= rule.expires:
+            reasons.append(f"{rule.reason} (until {rule.expires})")
+    return "; ".join(reasons)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from pipeline.cli.options import Options
-    from pipeline.model import Exposure
 
 _IMAGES = "a cell, host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive or an OCI layout"
 _LEVELS = [threat.word for threat in Threat if threat not in (Threat.NONE, Threat.UNRATED)]
@@ -35,8 +34,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--severity",
         choices=_LEVELS,
-        default=_LEVELS[0],
-        help=f"the least threat that is refused; what has no rating is too; default: {_LEVELS[0]}",
+        help="the least threat that is refused, and what has no rating; default: the matrix's, else low",
     )
     parser.add_argument("--fixable", action="store_true", help="refuse only what another version has fixed")
     options.add_keys(parser, "a public key that counts beside the matrix's signers; may be given again")
@@ -55,11 +53,13 @@ def _run(given: Options) -> int:
         raise UsageError("scan takes one image, or --root DIR", hint=f"see {output.MODULE} scan --help")
     if given.root and (given.platform or given.key):
         raise UsageError("--platform and --key are of images, --root of none", hint="leave them out")
+    machine = None if given.root else context.services(given)
+    demand = scanning.demand_of(machine, given.severity, fixable=given.fixable)
+    ask = scanning.Ask(given.advisories, demand)
     if given.root:
-        scan = scanning.of_folder(given.root, given.advisories)
+        scan = scanning.of_folder(given.root, ask)
     else:
-        machine = context.services(given)
-        scan = scanning.of_image(given.image, given.advisories, machine, given.key, given.platform)
+        scan = scanning.of_image(given.image, ask, machine, given.key, given.platform)
     for name, why in scan.unread.items():
         output.narrate(f"{name} {why}")
     output.narrate(f"its contents are signed by {scan.signer}" if scan.signer else "read from its files")
@@ -67,11 +67,7 @@ def _run(given: Options) -> int:
         output.print_json({"schema": report.SCHEMA, **scanned.as_json(scan)})
     else:
         output.print_text(scanned.text_of(scan))
-    return REFUSED if any(_is_refused(one, given) for one in scan.exposures) else GOOD
-
-
-def _is_refused(one: Exposure, given: Options) -> bool:
-    return one.threat >= Threat[given.severity.upper()] and (bool(one.fixed) or not given.fixable)
+    return REFUSED if scan.refuses else GOOD
 
 
 COMMAND = Command(
@@ -80,7 +76,8 @@ COMMAND = Command(
     description=(
         "Compares the versions of the bill of materials beside an image, or of the image's files where it "
         "has none, with advisories in OSV's format that lie on this machine; nothing is fetched. Advisories "
-        "of one weakness are one line. Exit code 1 where one is as bad as --severity says, or has no rating."
+        "of one weakness are one line. Exit code 1 where one refuses the image: `scan:` in the matrix and "
+        "these options say which do."
     ),
     examples=(
         ("scan torch2.13.0-cpu-py3.11 --advisories PyPI.zip --advisories Debian.zip", "a cell's image"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 from pipeline.adapters import advisories
-from pipeline.model import Document, DocumentKind, Present
+from pipeline.model import Demand, Document, DocumentKind, Present
 from pipeline.report import scanned
 from pipeline.runner import scanning
 from pipeline.stages import scan
@@ -60,7 +61,7 @@ BILL = json.dumps(
 
 def _scanned(place: Path) -> str:
     export = advisories.read([place], {package.ecosystem for package in PRESENT})
-    return scanned.text_of(scan.scan("image", "", PRESENT, export))
+    return scanned.text_of(scan.scan("image", "", PRESENT, export, Demand(), today=date(2026, 11, 28)))
 
 
 def read_advisory(data: bytes, place: Path) -> object:
@@ -72,7 +73,7 @@ def read_bill(data: bytes, place: Path) -> object:
     for number, advisory in enumerate(ADVISORIES):
         put(place / "osv", f"{number}.json", advisory)
     document = Document(DocumentKind.CYCLONEDX, "", "", data.decode("utf-8", "replace"))
-    return scanning.of_bill("image", document, "", [place / "osv"])
+    return scanning.of_bill("image", document, "", scanning.Ask([place / "osv"], Demand()))
 
 
 READERS = (

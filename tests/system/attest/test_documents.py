@@ -16,10 +16,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pipeline import matrix
 from pipeline.adapters import checkout, signing_keys
 from pipeline.adapters.registry import OCI_MANIFEST, Manifest
-from pipeline.model import CellState, Document, DocumentKind, Image, Links, Publication, Revision, Stage
+from pipeline.model import (
+    CellState,
+    Demand,
+    Document,
+    DocumentKind,
+    Image,
+    Links,
+    Publication,
+    Revision,
+    Stage,
+)
 from pipeline.model.errors import UsageError
 from pipeline.report.progress import ProgressReporter
-from pipeline.runner import documenting, steps
+from pipeline.runner import documenting, scanning, steps
 from pipeline.runner.expectations import expectations_of
 from pipeline.runner.services import Services, Settings
 from pipeline.stages import attest, documents
@@ -188,6 +198,20 @@ def test_a_bill_that_nobody_trusted_signed_is_made_of_the_files(bench: Bench, tm
         document, signer = documenting.bill_of(str(image.ref), DocumentKind.CYCLONEDX, None, keys)
         assert (names(document.text), signer) == ({"libc6", "numpy"}, "")
         assert '"hashes"' not in document.text
+
+
+def test_a_scan_goes_by_the_signed_bill(bench: Bench, tmp_path: Path) -> None:
+    image = image_of_files(bench)
+    documented(bench, image, tmp_path)
+    affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": ["1.0"]}]
+    advisory = {"id": "A-1", "modified": "2026-11-01T00:00:00Z", "affected": affected}
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv" / "a.json").write_text(json.dumps(advisory))
+    ask = scanning.Ask([tmp_path / "osv"], Demand())
+    scan = scanning.of_image(str(image.ref), ask, None, [key_file(bench, tmp_path)])
+    assert scan.signer in bench.evidence.trusted
+    assert (scan.digest, scan.packages) == (str(image.ref.digest), 2)
+    assert [one.package.shown for one in scan.refuses] == ["numpy 1.0"]
 
 
 def test_a_key_that_is_none_is_the_users_mistake(bench: Bench, tmp_path: Path) -> None:

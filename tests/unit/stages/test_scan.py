@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from pipeline.model import Advisory, Affected, Event, Export, Present, Scan, Threat
+from pipeline.model import Advisory, Affected, Demand, Event, Export, Present, Scan, Threat, Tolerated
 from pipeline.stages.scan import scan
 
 PACKAGE = Present("PyPI", "torch", "2.13.0+cpu", "torch 2.13.0+cpu")
@@ -31,8 +32,12 @@ def advisory(*ranges: str, package: Present = PACKAGE, versions: str = "", **mor
     return Advisory(**{"id": "A-1", "modified": "2026-11-01", "affected": (affected,), **more})
 
 
-def scanned(*advisories: Advisory, package: Present = PACKAGE) -> Scan:
-    return scan("image", "sha256:0", [package], Export("sha256:1", advisories, "2026-11-01", {}))
+TODAY = date(2026, 11, 28)
+
+
+def scanned(*advisories: Advisory, package: Present = PACKAGE, **demand: Any) -> Scan:
+    export = Export("sha256:1", advisories, "2026-11-01", {})
+    return scan("image", "sha256:0", [package], export, Demand(**demand), today=TODAY)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,40 @@ def test_advisories_of_one_weakness_are_one_with_the_worst_rating_and_the_remedy
         ("OTHER-1", Threat.UNRATED, "", ""),
         ("CVE-2026-1", Threat.HIGH, "3.0", "it leaks"),
     ]
-    assert found[1].ids == ("PYSEC-1", "GHSA-1", "BRIDGE")
+    assert found[1].ids == ("PYSEC-1", "GHSA-1", "BRIDGE", "CVE-2026-1", "X")
+
+
+def rule(*ids: str, packages: tuple[str, ...] = ("*",), until: date = TODAY) -> dict[str, Any]:
+    return {"tolerated": (Tolerated(frozenset(ids), packages, until, "we do not call it"),)}
+
+
+@pytest.mark.parametrize(
+    ("demand", "spared"),
+    [
+        ({}, ""),
+        ({"threat": Threat.MEDIUM}, ""),
+        ({"threat": Threat.HIGH}, "less than high"),
+        ({"fixable": True}, "no version has it fixed"),
+        ({"leeway": 28}, "told of less than 28 days ago"),
+        ({"leeway": 27}, ""),
+        (rule("CVE-2026-1"), "we do not call it (until 2026-11-28)"),
+        (rule("A-1", packages=("numpy", "tor*")), "we do not call it (until 2026-11-28)"),
+        (rule("A-1", packages=("numpy",)), ""),
+        (rule("CVE-2026-2"), ""),
+        (rule("A-1", until=date(2026, 11, 27)), ""),
+        ({"fixable": True, **rule("A-1")}, "no version has it fixed; we do not call it (until 2026-11-28)"),
+    ],
+    ids=str,
+)
+def test_what_refuses_is_for_the_demand_to_say(demand: dict[str, Any], spared: str) -> None:
+    told = advisory("0", threat=Threat.MEDIUM, aliases=("CVE-2026-1",), published="2026-11-01T00:00:00Z")
+    found = scanned(told, **demand)
+    assert [one.spared for one in found.exposures] == [spared]
+    assert bool(found.refuses) is not bool(spared)
+
+
+def test_what_nobody_has_rated_is_less_than_nothing() -> None:
+    assert scanned(advisory("0"), threat=Threat.CRITICAL).refuses
 
 
 def test_what_cannot_be_compared_is_said_and_counts_for_nothing() -> None:
