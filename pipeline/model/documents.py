@@ -1,6 +1,7 @@
 """Documents of other people's types that are signed beside an image, and what they are made of.
 
-They say what an image is made of and how. No gate reads them: they approve nothing and refuse nothing.
+They say what an image is made of and how, and what the gate decided of it. No gate reads them: they approve
+nothing and refuse nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class DocumentKind(StrEnum):
     PROVENANCE = "provenance"
     CYCLONEDX = "cyclonedx"
     SPDX = "spdx"
+    SUMMARY = "summary"
 
     @property
     def predicate(self) -> str:
@@ -35,6 +37,7 @@ _PREDICATES = {
     DocumentKind.PROVENANCE: "https://slsa.dev/provenance/v1",
     DocumentKind.CYCLONEDX: "https://cyclonedx.org/bom",
     DocumentKind.SPDX: "https://spdx.dev/Document",
+    DocumentKind.SUMMARY: "https://slsa.dev/verification_summary/v1",
 }
 
 BILLS = (DocumentKind.CYCLONEDX, DocumentKind.SPDX)

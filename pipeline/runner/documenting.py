@@ -11,7 +11,7 @@ from pipeline.adapters.image_files.opening import open_image
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
-from pipeline.model import BILLS, Built, ImageRef
+from pipeline.model import BILLS, Built, DocumentKind, ImageRef
 from pipeline.model.errors import SigningError, UsageError
 from pipeline.runner.candidates import candidate
 from pipeline.runner.trying import now
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.image_files.nodes import FileSystem
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import Bill, CellState, Document, Documented, DocumentKind, Pin
+    from pipeline.model import Bill, CellState, Document, Documented, Pin
     from pipeline.runner.services import Services
 
 
@@ -47,6 +47,8 @@ def attach_provenance(
         finished=span[1],
         source=checkout.revision(services.settings.folder),
     )
+    if state.attestations.newest_document(DocumentKind.PROVENANCE):
+        return state
     signer = dsse.fingerprint(services.signing_key.public_key())
     return _attach(services, state, [documents.provenance(built, signer)], progress)
 
@@ -60,6 +62,19 @@ def attach_bills(
     named = documents.with_wheels(bill, state.lock)
     lacking = [kind for kind in BILLS if state.attestations.newest_document(kind) is None]
     return _attach(services, state, [documents.written(named, kind) for kind in lacking], progress)
+
+
+def attach_summary(services: Services, state: CellState, progress: Callable[[str], None]) -> CellState:
+    """Say that the gate allowed an image, where there is a key that counts; of each decision once."""
+    image, decision = state.image, state.decision
+    if image is None or decision is None or not services.can_sign:
+        return state
+    signer = dsse.fingerprint(services.signing_key.public_key())
+    there = services.matrix.repository.at(image.ref.digest)
+    made = documents.summary(there, decision, services.matrix.policy.digest, now(), signer)
+    newest = state.attestations.newest_document(DocumentKind.SUMMARY)
+    is_said = newest is not None and documents.says_the_same(newest.document, made)
+    return state if is_said else _attach(services, state, [made], progress)
 
 
 def bill_of(
@@ -140,19 +155,18 @@ def _reference_of(named: str, machine: Services | None) -> str:
 def _attach(
     services: Services, state: CellState, made: Sequence[Document], progress: Callable[[str], None]
 ) -> CellState:
-    """The state with these documents beside its image, those left out of a kind that is there already.
+    """The state with these documents beside its image.
 
     One that readers would refuse for its size is not stored: nothing depends on it.
     """
-    lacking = [one for one in made if state.attestations.newest_document(one.kind) is None]
-    if not lacking or state.image is None:
+    if not made or state.image is None:
         return state
-    ref = state.image.ref
-    for document in lacking:
+    ref, home = state.image.ref, services.holding(state.image)
+    for document in made:
         bundle = attest.documents.sign(document, services.matrix.repository, services.signing_key)
         if len(bundle) > dsse.MAX_BUNDLE_BYTES:
             progress(f"its {document.kind} has {len(bundle)} bytes, more than anybody reads: it is not kept")
         else:
-            attest.attach(services.staging, ref, bundle)
-    beside = services.evidence.attestations_of(services.staging, ref.digest)
+            attest.attach(home, ref, bundle)
+    beside = services.evidence.attestations_of(home, ref.digest)
     return replace(state, attestations=beside)

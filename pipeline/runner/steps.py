@@ -217,7 +217,12 @@ def brought(services: Services, state: CellState, progress: Progress) -> publish
     gate = gate_of(services, state)
     if gate is None or state.image is None or state.decision is None:
         raise AssertionError("the plan publishes an image that the gate has judged")
-    return _frozen(services, state, datetime.now(UTC)) or publish.begin(
+    if frozen := _frozen(services, state, datetime.now(UTC)):
+        return frozen
+    from pipeline.runner import documenting  # noqa: PLC0415 - a plan writes no documents
+
+    documenting.attach_summary(services, state, progress)
+    return publish.begin(
         state.image,
         state.decision,
         services.holding(state.image),

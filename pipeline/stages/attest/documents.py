@@ -1,4 +1,4 @@
-"""Documents of other people's types beside an image: provenance, and what it is made of.
+"""Documents of other people's types beside an image: provenance, what it is made of, what the gate decided.
 
 Their predicates hold nothing of ours: any program that knows the type reads them, and what another program
 made of a type and a signer signed is read as well. They carry no links.
@@ -27,6 +27,7 @@ _CREATED = {
     DocumentKind.PROVENANCE: ("runDetails", "metadata", "finishedOn"),
     DocumentKind.CYCLONEDX: ("metadata", "timestamp"),
     DocumentKind.SPDX: ("creationInfo", "created"),
+    DocumentKind.SUMMARY: ("timeVerified",),
 }
 """Where each says when it was made."""
 

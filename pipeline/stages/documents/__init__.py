@@ -5,6 +5,7 @@
     cyclonedx    the bill of materials as CycloneDX
     spdx         the same as SPDX
     provenance   how an image was built, as SLSA's provenance
+    summary      what the gate decided of it, as SLSA's verification summary
 
 All are functions of what was read, and of the moment: they judge nothing.
 """
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING
 from pipeline.model import Document, DocumentKind
 from pipeline.stages.documents.provenance import provenance
 from pipeline.stages.documents.reading import Reading, with_wheels
+from pipeline.stages.documents.summary import says_the_same, summary
 
 if TYPE_CHECKING:
     from pipeline.model import Bill
 
-__all__ = ["Reading", "provenance", "with_wheels", "written"]
+__all__ = ["Reading", "provenance", "says_the_same", "summary", "with_wheels", "written"]
 
 
 def written(bill: Bill, kind: DocumentKind) -> Document:
