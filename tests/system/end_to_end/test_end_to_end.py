@@ -198,9 +198,9 @@ def test_other_tools_resolve_the_tag_to_the_tested_digest(user: User) -> None:
 
 @pytest.mark.needs("skopeo")
 def test_other_tools_read_what_it_is_by_its_labels(user: User) -> None:
-    tag = f"docker://{user.repository}:{FIRST}"
-    command = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{json .Labels}}", tag]
-    labels = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{user.repository}:{FIRST}"]
+    seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    labels = seen["Labels"]
     named = {name.rpartition("org.opencontainers.image.")[2]: value for name, value in labels.items()}
     assert (named["title"], named["version"]) == (
         "vLLM 0.32.0, PyTorch 2.13.0, Python 3.11 for CPUs",
