@@ -60,6 +60,7 @@ METHODS: dict[str, Callable[[Registry, Registry], object]] = {
     "mount_or_copy_blob": lambda here, there: here.mount_or_copy_blob(BLOB, there),
     "mount_or_copy_blobs": lambda here, there: here.mount_or_copy_blobs([BLOB], there),
     "put_manifest": lambda here, _: here.put_manifest(IMAGE, "latest"),
+    "put_tag": lambda here, _: here.put_tag("latest", DIGEST),
     "store": lambda here, _: here.store(IMAGE),
     "delete_manifest": lambda here, _: here.delete_manifest(DIGEST),
     "delete_tag": lambda here, _: here.delete_tag("latest"),
