@@ -45,10 +45,9 @@ def release(services: Services, specs: Sequence[Spec], reporter: ProgressReporte
         return _held(states, refused, refused)
     ready = {cell: work for cell, work in works.items() if isinstance(work, publish.Work)}
     lost = _given(ready)
-    again = tuple(observe_image(services, state) if state.cell.id in ready else state for state in states)
-    if lost:
-        return _held(again, lost, lost)
-    return tuple(published(services, state) if state.cell.id in ready else state for state in states)
+    look = observe_image if lost else published
+    seen = tuple(look(services, state) if state.cell.id in ready else state for state in states)
+    return _held(seen, lost, lost) if lost else seen
 
 
 def _vetoed(services: Services, state: CellState) -> CellState:
