@@ -177,7 +177,8 @@ def refresh(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit tests with the network cut, then the system tests; arguments go to pytest instead.
 
-    Those that share the engine run one after another, and the others beside them.
+    Those that share the engine run one after another, and the others beside them: first the suite's, which
+    compute, for the engine begins with what it fetches and writes, and proves its images at the end.
     """
     started = time.monotonic()
     install(session, "test")
@@ -190,13 +191,26 @@ def tests(session: nox.Session) -> None:
     unit = (*pytest, "tests/unit", "tests/fuzz", "--durations=10", "--numprocesses=auto", "--dist=worksteal")
     run(session, *without_network(session), *unit)
     cut = time.monotonic()
-    system = (*pytest, "tests/system", "--durations=25", "--durations-min=1")
-    with beside(session, *system, "-m", "engine"), tempfile.TemporaryDirectory() as leases:
+    system = (*pytest, "--durations=25", "--durations-min=1")
+    suite_first = sorted(parts_of(HERE / "tests" / "system"), key=lambda name: not name.endswith("/suite"))
+    with (
+        beside(session, *system, "tests/system", "-m", "engine"),
+        tempfile.TemporaryDirectory() as leases,
+    ):
         Path(leases).chmod(0o1777)
         session.env["TAGPROOF_LEASES"] = leases  # neither half waits until the other one's proofs are made
-        run(session, *system, "-m", "not engine")
+        run(session, *system, *suite_first, "-m", "not engine")
     parts = {"install": installed - started, "unit": cut - installed, "system": time.monotonic() - cut}
     session.log("Seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in parts.items()))
+
+
+def parts_of(folder: Path) -> list[str]:
+    """What of a folder holds tests: its folders and files, in order."""
+    return [
+        str(part.relative_to(HERE))
+        for part in sorted(folder.iterdir())
+        if part.match("test_*.py") or any(part.glob("**/test_*.py"))
+    ]
 
 
 def say_at_the_end_what_was_not_tested() -> str:

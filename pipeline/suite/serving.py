@@ -94,7 +94,7 @@ class Serving(TrialRun):
     def bounded(self) -> LiveServer:
         """The third server, started when it is first asked for."""
         self.production.require_up()
-        self.end(self.hardened)
+        self.end_all()
         words = (
             *("--enforce-eager", "--dtype", EXACT),
             *("--max-model-len", f"{BOUNDED_CONTEXT}"),

@@ -49,13 +49,14 @@ OTHER_SERVERS = (
     *("exposure", "tools", "compilers", "quantized", "lora", "embed", "multimodal", "long_context"),
 )
 """The checks after those of the first server."""
+SECOND_LEFT_OUT = ("speed", "alive", "memory", "drain", *OTHER_SERVERS)
 TRIED_ELSEWHERE = "tried in an environment as far as one can be confined"
 """By test_environments.py, all but `offline`, `any_user` and `read_only`, which need an image.
 
 Two whole proofs take a small machine with other work half an hour.
 """
 
-NOT_RUN = {(PYTORCH, "generate"), *((SECOND, check) for check in OTHER_SERVERS)}
+NOT_RUN = {(PYTORCH, "generate"), *((SECOND, check) for check in SECOND_LEFT_OUT)}
 """Transformers is not in the image of PyTorch alone."""
 if (
     quantised.METHODS.keys() - {"fp8"} <= beyond_processor(host.instructions()).keys()
@@ -103,7 +104,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     checkout.mkdir()
     shutil.copytree(ROOT / "locks", checkout / "locks")
     matrix = (ROOT / "matrix.yaml").read_text()
-    (checkout / "matrix.yaml").write_text(f"{matrix}{_left_out(SECOND, TRIED_ELSEWHERE)}")
+    (checkout / "matrix.yaml").write_text(f"{matrix}{_left_out(SECOND, TRIED_ELSEWHERE, SECOND_LEFT_OUT)}")
     (checkout / IMPATIENT).write_text(f"{matrix}verify: {{healthy_seconds: 15}}\n")
     (checkout / ONE_SERVER).write_text(f"{matrix}{_left_out('vllm*', WHY)}")
     (checkout / COMPILED).write_text(f"{matrix}{_left_out('torch*', WHY, NOT_COMPILED)}")
