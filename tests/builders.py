@@ -21,6 +21,7 @@ from pipeline.model import (
     Check,
     Declared,
     Digest,
+    Exposure,
     Host,
     Image,
     ImageRef,
@@ -30,15 +31,19 @@ from pipeline.model import (
     Part,
     Pin,
     Policy,
+    Present,
     Proof,
     Record,
     Rehearsal,
     Rehearsed,
     Repository,
     Result,
+    Scan,
+    Scanned,
     Sizes,
     Spec,
     TagMove,
+    Threat,
     Transition,
     rehearsal_versions_of,
 )
@@ -55,6 +60,7 @@ STAGING = Repository.parse("127.0.0.1:5000/tagproof-staging")
 LOCK, MODEL = (f"sha256:{digit * 64}" for digit in "76")
 INPUTS = "9" * 64
 HOST = Host(hardware="cpu-amd64", system="Linux", cpu="a processor", memory_bytes=2**35)
+NUMPY = Present("PyPI", "numpy", "1.0", "numpy 1.0")
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 CERTIFIED, STARTED, FINISHED = (f"2030-01-02T03:0{minute}:05Z" for minute in (1, 2, 3))
 
@@ -189,6 +195,24 @@ def declared(of: Image = IMAGE, **changes: Any) -> Declared:
 def rehearsed(of: Image = IMAGE, **changes: Any) -> Rehearsed:
     """A signed rehearsal of this image, as it was read back."""
     return Rehearsed(rehearsal(of, **changes), "signer", Digest(f"sha256:{'9' * 64}"))
+
+
+def exposure(name: str = "CVE-2030-1", **changes: Any) -> Exposure:
+    """A weakness of numpy, rated high, told of long ago, with a version that has it fixed."""
+    good = Exposure(name, (name,), NUMPY, Threat.HIGH, "1.1", "2020-01-02", "")
+    return replace(good, **changes)
+
+
+def scan(of: Image = IMAGE, **changes: Any) -> Scan:
+    """A scan of now that finds nothing."""
+    digest = str(of.ref.digest)
+    good = Scan(digest, digest, "signer", 2, LOCK, FINISHED, (), made=FINISHED, scanner=("tagproof", "1.0"))
+    return replace(good, **changes)
+
+
+def scanned(of: Image = IMAGE, **changes: Any) -> Scanned:
+    """The same, signed."""
+    return Scanned(scan(of, **changes), "signer", Digest(f"sha256:{'5' * 64}"))
 
 
 def part(of: Image = IMAGE, **changes: Any) -> Part:

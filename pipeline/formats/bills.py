@@ -45,15 +45,20 @@ def _present(component: Any) -> Iterator[Present]:
     if not isinstance(purl, str):
         return
     try:
-        found = PackageURL.from_string(purl)
+        found = of_purl(PackageURL.from_string(purl))
     except ValueError:
         return
-    if not found.version:
-        return
-    if found.type == "pypi":
-        yield Present(PYPI, canonicalize_name(found.name), found.version, f"{found.name} {found.version}")
-    elif found.type == "deb" and found.namespace in _SYSTEMS:
-        yield _debian(found)
+    if found:
+        yield found
+
+
+def of_purl(purl: PackageURL) -> Present | None:
+    """A package as advisories name it, by its package URL; None for one that none is looked for of."""
+    if purl.version and purl.type == "pypi":
+        return Present(PYPI, canonicalize_name(purl.name), purl.version, f"{purl.name} {purl.version}")
+    if purl.version and purl.type == "deb" and purl.namespace in _SYSTEMS:
+        return _debian(purl)
+    return None
 
 
 def _debian(found: PackageURL) -> Present:

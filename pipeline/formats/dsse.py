@@ -96,6 +96,14 @@ def verify(bundle: bytes, trusted: Mapping[str, PublicKey]) -> tuple[dict[str, A
     return value, signer
 
 
+def subjects_of(value: Mapping[str, Any]) -> list[object]:
+    """The SHA-256 of all that a statement is about, in hex."""
+    subjects = value.get("subject")
+    named = subjects if isinstance(subjects, list) else []
+    digests = [one.get("digest") for one in named if isinstance(one, dict)]
+    return [digest.get("sha256") for digest in digests if isinstance(digest, dict)]
+
+
 def json_object(body: bytes, what: str) -> dict[str, Any]:
     """A JSON object that means one thing only; ``what`` is what messages call it.
 

@@ -13,6 +13,7 @@ from cvss.exceptions import CVSSError
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, Field, ValidationError
 
+from pipeline.formats import ratings
 from pipeline.model import Advisory, Affected, Event, Threat
 
 if TYPE_CHECKING:
@@ -25,19 +26,6 @@ PYPI = "PyPI"
 
 _Text = Annotated[str, Field(max_length=500)]
 _Vector = Annotated[str, Field(max_length=300)]
-_FROM = {9.0: Threat.CRITICAL, 7.0: Threat.HIGH, 4.0: Threat.MEDIUM, 0.1: Threat.LOW, 0.0: Threat.NONE}
-"""The least score of each rating."""
-_WORDS = {
-    "none": Threat.NONE,
-    "negligible": Threat.LOW,
-    "unimportant": Threat.LOW,
-    "low": Threat.LOW,
-    "medium": Threat.MEDIUM,
-    "moderate": Threat.MEDIUM,
-    "high": Threat.HIGH,
-    "critical": Threat.CRITICAL,
-}
-"""How GitHub's advisories, Debian's and Ubuntu's write a rating."""
 _VECTORS = {"CVSS_V2": CVSS2, "CVSS_V3": CVSS3, "CVSS_V4": CVSS4}
 
 
@@ -134,15 +122,16 @@ def _threat(found: _Document) -> Threat:
     places = [found.database_specific, *(entry.ecosystem_specific for entry in found.affected)]
     words = [place.get(key) for place in places if isinstance(place, dict) for key in ("severity", "urgency")]
     rated = [rating for score in scores if (rating := _rating(score)) is not None]
-    rated += [_WORDS[word.lower()] for word in words if isinstance(word, str) and word.lower() in _WORDS]
+    named = (ratings.of_word(word) for word in words if isinstance(word, str))
+    rated += [rating for rating in named if rating is not None]
     return max(rated, default=Threat.UNRATED)
 
 
 def _rating(severity: _Severity) -> Threat | None:
     if severity.type not in _VECTORS:
-        return _WORDS.get(severity.score.lower())
+        return ratings.of_word(severity.score)
     try:
         score = float(_VECTORS[severity.type](severity.score).scores()[0])
     except (CVSSError, ValueError, KeyError, IndexError, ArithmeticError):
         return None
-    return next((rating for least, rating in _FROM.items() if score >= least), None)
+    return ratings.of_score(score)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline import compat
-from pipeline.matrix import bases, feasibility, places, rules, tags
+from pipeline.matrix import bases, feasibility, places, rules, scanning, tags
 from pipeline.matrix.cell_rules import EVERY_CELL
 from pipeline.matrix.cells import expand, unused_archs
 from pipeline.matrix.globs import chosen, matching, no_match
@@ -177,7 +177,7 @@ def _matrix(file: File, path: Path, named: Repository | None, cells: _Cells) -> 
         moves=file.publish.moves,
         speed_ratio=file.verify.speed.ratio if file.verify.speed else None,
         keep_days=file.publish.keep_days,
-        demand=rules.demand_of(file.scan),
+        demand=scanning.demand_of(file.scan),
         freezes=tuple(map(rules.freeze_of, file.publish.freeze)),
     )
 
@@ -197,4 +197,5 @@ def _policy(file: File, specs: tuple[Spec, ...]) -> Policy:
         left_out={spec.cell.id: frozenset(dict(spec.left_out)) for spec in specs if spec.left_out},
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",
+        scan=scanning.terms_of(file.scan),
     )

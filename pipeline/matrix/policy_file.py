@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.matrix.cell_rules import Section, Some
 from pipeline.matrix.fields import Arch, Day, Plain, RepositoryName, Tried, refusal
+from pipeline.matrix.scanning import Scanning, entry_of, terms_of
 from pipeline.matrix.tree import read as read_tree
 from pipeline.matrix.tree import usage_error
 from pipeline.matrix.validate import Shape, read_as
@@ -95,6 +96,8 @@ class PolicyFile(Section):
     """The architectures of GPUs on each of which an image for GPUs must have passed: `[sm_90]`."""
     tolerated: tuple[RuleName, ...] = ()
     """Families of rules whose findings are not held against an image."""
+    scan: Scanning | None = None
+    """Which weaknesses refuse an image, by a signed scan that is at most `max_age_days` old."""
 
     @model_validator(mode="after")
     def _asks_what_there_is(self) -> Self:
@@ -102,6 +105,12 @@ class PolicyFile(Section):
             if strange := sorted({*names} - {*checks_of_kind(kind)}):
                 what = f"required: a cell of kind {kind} has no check {strange[0]}"
                 raise refusal(what, f"its checks: {' '.join(checks_of_kind(kind))}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_how_new(self) -> Self:
+        if self.scan and self.scan.max_age_days is None:
+            raise refusal("scan: it does not say how old a scan may be", "add `max_age_days: 7`")
         return self
 
     @property
@@ -118,10 +127,11 @@ class PolicyFile(Section):
             architectures=self.architectures,
             max_attempts=self.max_attempts,
             tolerated=self.tolerated,
+            scan=terms_of(self.scan),
         )
 
 
-_SHAPE = Shape(PolicyFile, {"signers": SignerEntry})
+_SHAPE = Shape(PolicyFile, {"signers": SignerEntry, "scan": Scanning})
 
 
 def read(path: Path) -> Policy:
@@ -148,6 +158,7 @@ def of_matrix(matrix: Matrix, signers: Iterable[Signer]) -> Policy:
         left_out=asked.left_out,
         repositories={matrix.repository: "published"},
         signers=tuple(signers),
+        scan=asked.scan,
     )
 
 
@@ -165,6 +176,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "max_attempts": policy.max_attempts,
         "architectures": list(policy.architectures),
         "tolerated": list(policy.tolerated),
+        "scan": entry_of(policy.scan) if policy.scan else None,
     }
     return {name: value for name, value in asked.items() if value}
 

@@ -20,14 +20,11 @@ from pipeline.model import (
     Base,
     Budget,
     Cooldown,
-    Demand,
     Freeze,
     ImageRef,
     JustifiedRequirement,
     Spec,
     Support,
-    Threat,
-    Tolerated,
     Trim,
     Waiver,
     project_of,
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pipeline.matrix.cell_rules import BaseImage
-    from pipeline.matrix.schema import Closed, File, Locking, Scanning
+    from pipeline.matrix.schema import Closed, File, Locking
     from pipeline.matrix.tree import Loc, Tree
     from pipeline.model import Cell, Conditions, Pruned
 
@@ -230,19 +227,6 @@ def freeze_of(rule: Closed) -> Freeze:
     start, _, end = (rule.hours or "").partition("-")
     hours = (time.fromisoformat(start), time.fromisoformat(end)) if rule.hours else None
     return Freeze(rule.reason, frozenset(rule.days), first or None, last or None, hours)
-
-
-def demand_of(rules: Scanning) -> Demand:
-    """Which weaknesses refuse an image, by ``scan:``."""
-    return Demand(
-        threat=Threat[rules.severity.upper()],
-        fixable=rules.unfixed == "accept",
-        leeway=rules.leeway,
-        tolerated=tuple(
-            Tolerated(frozenset(rule.ids), rule.packages, date.fromisoformat(rule.expires), rule.reason)
-            for rule in rules.exceptions
-        ),
-    )
 
 
 def _cooldown(rules: Locking) -> Cooldown:

@@ -31,7 +31,6 @@ from pipeline.matrix.fields import (
     Day,
     Glob,
     Hours,
-    PackageGlob,
     Plain,
     Platform,
     ProjectGlob,
@@ -43,10 +42,10 @@ from pipeline.matrix.fields import (
     Template,
     Torch,
     Vllm,
-    WeaknessId,
     refusal,
 )
 from pipeline.matrix.labels import LabelName, LabelValue
+from pipeline.matrix.scanning import Scanning
 from pipeline.matrix.variables import Argument, EnvValue, Variable
 from pipeline.model import CHECK_VERSIONS, MAX_ATTEMPTS, PROJECT, RULE_VERSIONS, CheckName, RuleName
 
@@ -137,32 +136,6 @@ class Locking(Section):
     """For how many days a wheel has to have been on the index before a lock takes it."""
     exceptions: Annotated[tuple[Hurry, ...], Field(max_length=200)] = ()
     """Packages that need not wait, each with its reason."""
-
-
-class Accepted(Section):
-    """Weaknesses that are known and accepted for a while."""
-
-    ids: Annotated[tuple[WeaknessId, ...], Some]
-    """What they are called: `CVE-2026-12345`, or the id of an advisory."""
-    packages: Annotated[tuple[PackageGlob, ...], Some] = ("*",)
-    """Only in these packages, by name or as a glob; of Debian's it is the source."""
-    expires: Day
-    """The last day on which that counts, quoted."""
-    reason: Reason
-    """Why they may stay; `scan` shows it."""
-
-
-class Scanning(Section):
-    """Which weaknesses refuse an image that is scanned. What has no rating does, whatever is asked."""
-
-    severity: Literal["low", "medium", "high", "critical"] = "low"
-    """The least threat that refuses it."""
-    unfixed: Literal["refuse", "accept"] = "refuse"
-    """Whether one does that no version has fixed."""
-    leeway: Annotated[int, Field(ge=0, le=365)] = 0
-    """For how many days none does after it was told of."""
-    exceptions: Annotated[tuple[Accepted, ...], Field(max_length=1000)] = ()
-    """What is accepted for a while, each with its reason and its end."""
 
 
 class Closed(Section):

@@ -19,6 +19,7 @@ from pipeline.model.advisories import (
     Exposure,
     Present,
     Scan,
+    ScanTerms,
     Threat,
     Tolerated,
 )
@@ -122,6 +123,7 @@ from pipeline.model.statements import (
     Links,
     Proof,
     Rehearsed,
+    Scanned,
     Signed,
     Statement,
 )
@@ -263,6 +265,8 @@ __all__ = [
     "RuleFamily",
     "RuleName",
     "Scan",
+    "ScanTerms",
+    "Scanned",
     "Scope",
     "Severity",
     "Sha",

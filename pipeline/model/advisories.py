@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.model.names import PROJECT
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date
+    from collections.abc import Iterator, Mapping
 
 
 class Threat(IntEnum):
@@ -83,15 +86,15 @@ class Exposure:
     """A weakness of a package of an image, by every advisory that tells of it.
 
     ``id`` is the CVE, where it has one, ``ids`` are all of its names; ``fixed`` is the first version without
-    it, empty where there is none; ``told`` is the day on which the first of them told of it. ``spared`` says
-    why it refuses nothing, and is empty where it does.
+    it, empty where there is none, None where nobody says; ``told`` is the day on which the first of them told
+    of it, empty where nobody says. ``spared`` says why it refuses nothing, and is empty where it does.
     """
 
     id: str
     ids: tuple[str, ...]
     package: Present
     threat: Threat
-    fixed: str
+    fixed: str | None
     told: str
     summary: str
     spared: str = ""
@@ -123,6 +126,34 @@ class Demand:
     leeway: int = 0
     tolerated: tuple[Tolerated, ...] = ()
 
+    def spares(self, one: Exposure, today: date) -> str:
+        """Why a weakness refuses nothing on this day, each reason of it; empty where it does.
+
+        What nobody says is held against it, and so is a day that is still to come.
+        """
+        return "; ".join(self._reasons(one, today))
+
+    def _reasons(self, one: Exposure, today: date) -> Iterator[str]:
+        if one.threat < self.threat:
+            yield f"less than {self.threat.word}"
+        if self.fixable and one.fixed == "":
+            yield "no version has it fixed"
+        if (today - timedelta(days=self.leeway)).isoformat() < one.told <= today.isoformat():
+            yield f"told of less than {self.leeway} days ago"
+        for rule in self.tolerated:
+            is_named = rule.ids & {one.id, *one.ids}
+            is_there = any(fnmatchcase(one.package.name, glob) for glob in rule.packages)
+            if is_named and is_there and today <= rule.expires:
+                yield f"{rule.reason} (until {rule.expires})"
+
+
+@dataclass(frozen=True)
+class ScanTerms:
+    """The scan that an image needs: how old it may be, in days, and which weaknesses refuse the image."""
+
+    max_age_days: int
+    demand: Demand
+
 
 @dataclass(frozen=True)
 class Export:
@@ -144,8 +175,10 @@ class Scan:
 
     ``digest`` is the image's, empty where it has none; ``signer`` who signed what it is made of, empty where
     that was read from its files; ``packages`` how many were looked for. ``source`` is the digest of the
-    advisories, ``modified`` the newest one's time. ``unclear`` are sentences: versions that could not be
-    compared; ``unread`` are files that hold no advisory, each with the reason.
+    advisories, ``modified`` the newest one's time. ``uncovered`` are the ecosystems of packages of which the
+    advisories have not one. ``unclear`` are sentences: versions that could not be compared; ``unread`` are
+    files that hold no advisory, each with the reason. ``made`` is when it was made, RFC 3339, by ``scanner``,
+    its name and version.
     """
 
     image: str
@@ -157,6 +190,22 @@ class Scan:
     exposures: tuple[Exposure, ...]
     unclear: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+    made: str = ""
+    scanner: tuple[str, str] = (PROJECT, "")
+    uncovered: tuple[str, ...] = ()
+
+    @property
+    def moment(self) -> datetime:
+        """When it was made. Raises ValueError where it does not say."""
+        return datetime.fromisoformat(self.made).astimezone(UTC)
+
+    @property
+    def as_of(self) -> datetime:
+        """The time until which it knows of weaknesses: a scan is as old as its advisories.
+
+        Raises ValueError where it does not say.
+        """
+        return min(self.moment, datetime.fromisoformat(self.modified).astimezone(UTC))
 
     @property
     def refuses(self) -> tuple[Exposure, ...]:

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from pipeline.model.cells import Cell
     from pipeline.model.reasons import Reason
     from pipeline.model.references import Digest, ImageRef, TagRef
-    from pipeline.model.statements import Certified, Proof, Rehearsed, Statement
+    from pipeline.model.statements import Certified, Proof, Rehearsed, Scanned, Statement
 
 
 @dataclass(frozen=True)
 class Decision:
     """Whether a digest may carry a tag, by this proof and this certificate; if not, every reason.
 
-    ``rehearsed`` is the newest rehearsal, which speaks for no tag.
+    ``rehearsed`` is the newest rehearsal, which speaks for no tag, and ``scanned`` the newest scan where the
+    policy asks for one.
     ``rejected`` has the attestations of the digest that do not count, each with the reason.
     """
 
@@ -27,6 +28,7 @@ class Decision:
     certified: Certified | None = None
     rejected: tuple[Reason, ...] = ()
     rehearsed: Rehearsed | None = None
+    scanned: Scanned | None = None
 
     @property
     def allowed(self) -> bool:

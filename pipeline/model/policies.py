@@ -13,6 +13,7 @@ from pipeline.model.references import Digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.model.advisories import ScanTerms
     from pipeline.model.cells import Kind
     from pipeline.model.references import Repository
 
@@ -60,6 +61,8 @@ class Policy:
     ``signers`` are whose statements count. A cell for GPUs needs a proof on each of the ``architectures``
     (``sm_90``). ``max_attempts`` is how often the same may have been tried until it passed, ``tolerated`` are
     families of rules whose findings are not held against an image.
+
+    ``scan`` is asked of both: which scan for known weaknesses an image needs, None where it needs none.
     """
 
     required: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Policy:
     architectures: tuple[str, ...] = ()
     max_attempts: int | None = None
     tolerated: tuple[str, ...] = ()
+    scan: ScanTerms | None = None
 
     @cached_property
     def digest(self) -> Digest:

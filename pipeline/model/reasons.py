@@ -49,6 +49,13 @@ class ReasonCode(StrEnum):
         "Something failed that needs no GPU, and no rehearsal or proof since then passed.",
     )
 
+    # The gate, about the scan for known weaknesses.
+    NO_SCAN = (
+        "no-scan",
+        "The policy asks for a scan, and no trusted key signed one that is new enough and of all packages.",
+    )
+    WEAKNESS = "weakness", "The newest scan tells of a weakness that the policy does not accept."
+
     # The gate, about the record.
     NO_PROOF = "no-proof", "No trusted key has signed a record of this image."
     NOT_PASSED = "not-passed", "The record as a whole says FAILED."

@@ -1,4 +1,4 @@
-"""The attestations of an image: proofs, rehearsals, certificates and transitions whose signatures hold."""
+"""The attestations of an image: all of its kinds of statements whose signatures hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.model.references import Digest
 from pipeline.model.transitions import Life
 
 if TYPE_CHECKING:
+    from pipeline.model.advisories import Scan
     from pipeline.model.certificates import Certificate
     from pipeline.model.documents import Documented, DocumentKind
     from pipeline.model.reasons import Reason
@@ -135,7 +136,32 @@ class Declared:
         return self.transition.moment, self.manifest
 
 
-Statement = Proof | Certified | Rehearsed | Declared
+@dataclass(frozen=True)
+class Scanned:
+    """A scan whose signature held, who signed it, and the digest of the manifest that carries it."""
+
+    scan: Scan
+    signer: str
+    manifest: Digest
+    links: Links = field(default=Links())
+
+    @property
+    def day(self) -> str:
+        """The day on which it was made, as its signer says: "2026-11-20"."""
+        return self.scan.moment.date().isoformat()
+
+    @property
+    def subject(self) -> Digest:
+        """The image that it is about."""
+        return Digest(self.scan.digest)
+
+    @property
+    def order(self) -> tuple[datetime, Digest]:
+        """What orders scans of one image; for two of one age what everybody agrees on."""
+        return self.scan.moment, self.manifest
+
+
+Statement = Proof | Certified | Rehearsed | Declared | Scanned
 """All that may be signed for an image, or against it."""
 
 Signed: TypeAlias = "Statement | Documented"
@@ -160,11 +186,12 @@ class Attestations:
     strangers: tuple[str, ...] = ()
     transitions: tuple[Declared, ...] = ()
     documents: tuple[Documented, ...] = ()
+    scans: tuple[Scanned, ...] = ()
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """All that counts for the image or against it, signed by a trusted key."""
-        return (*self.proofs, *self.certificates, *self.rehearsals, *self.transitions)
+        return (*self.proofs, *self.certificates, *self.rehearsals, *self.transitions, *self.scans)
 
     @property
     def signed(self) -> tuple[Signed, ...]:

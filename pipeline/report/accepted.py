@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.model import Certified, Declared, Proof, certifies, to_json
+from pipeline.model import Certified, Declared, Proof, Scanned, certifies, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,8 @@ def _said(statement: Statement, names: Mapping[str, str]) -> dict[str, str]:
         kind, says = "certificate", "PASSED" if statement.certificate.passed else "FAILED"
     elif isinstance(statement, Declared):
         kind, says = "transition", statement.transition.life.value
+    elif isinstance(statement, Scanned):
+        kind, says = "scan", f"{len(statement.scan.exposures)} weaknesses"
     else:
         kind, says = "rehearsal", "PASSED" if statement.rehearsal.has_passed else "FAILED"
     return {

@@ -18,7 +18,8 @@ def text_of(scan: Scan) -> str:
     """The table, what could not be compared, and the sum."""
     rows = columns([_COLUMNS, *map(_row, scan.exposures)]) if scan.exposures else ()
     unclear = (f"not compared: {text}" for text in scan.unclear)
-    return "".join(f"{line}\n" for line in (*rows, *unclear, summary(scan)))
+    uncovered = (f"not looked for: {one}, of which there is no advisory" for one in scan.uncovered)
+    return "".join(f"{line}\n" for line in (*rows, *unclear, *uncovered, summary(scan)))
 
 
 def summary(scan: Scan) -> str:
@@ -43,7 +44,7 @@ def _row(one: Exposure) -> tuple[str, ...]:
         one.threat.word,
         one.id,
         one.package.shown,
-        one.fixed or "-",
+        "?" if one.fixed is None else one.fixed or "-",
         one.summary[:60] or "-",
         one.spared or "-",
     )

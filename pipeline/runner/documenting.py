@@ -13,7 +13,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.formats import dsse
 from pipeline.model import BILLS, Built, DocumentKind, ImageRef
 from pipeline.model.errors import SigningError, UsageError
-from pipeline.runner.candidates import candidate
+from pipeline.runner.candidates import anywhere
 from pipeline.runner.trying import now
 from pipeline.stages import attest, build, documents
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.adapters.image_files.nodes import FileSystem
     from pipeline.formats.dsse import PublicKey
-    from pipeline.model import Bill, CellState, Document, Documented, Pin
+    from pipeline.model import Bill, CellState, Document, Documented, Pin, Spec
     from pipeline.runner.services import Services
 
 
@@ -83,20 +83,27 @@ def bill_of(
     machine: Services | None,
     keys: Sequence[Path] = (),
     platform: str | None = None,
-) -> tuple[Document, str]:
-    """A bill of materials of an image, and the fingerprint of the key that signed it.
+) -> tuple[Document, str, ImageRef | None]:
+    """A bill of materials of an image, the fingerprint of the key that signed it, and where the image lies.
 
     The newest one beside it by a key that is trusted here, or that one of these files holds; where there is
-    none, or the image lies in no registry, one of its files, signed by nobody (""). ``reference`` may be a
-    cell's id or alias. Raises UsageError, ImageError, RegistryError or EngineError where the image cannot be
-    read.
+    none, or the image lies in no registry (None), one of its files, signed by nobody (""). ``reference`` may
+    be a cell's id or alias. Raises UsageError, ImageError, RegistryError or EngineError where the image
+    cannot be read.
     """
-    named = _reference_of(reference, machine)
+    named = reference_of(reference, machine)
     trusted = _trusted(machine, keys)
     with open_image(named, platform=platform) as files:
-        if signed := _beside(files.name, kind, trusted):
-            return signed.document, signed.signer
-        return _read(files, kind), ""
+        ref = _in_registry(files.name)
+        if signed := _beside(ref, kind, trusted):
+            return signed.document, signed.signer, ref
+        return _read(files, kind), "", ref
+
+
+def place_of(reference: str, machine: Services | None, platform: str | None = None) -> ImageRef | None:
+    """Where an image lies, named as for its bill; None where that is no registry. Raises as it does."""
+    with open_image(reference_of(reference, machine), platform=platform) as files:
+        return _in_registry(files.name)
 
 
 def bill_of_folder(root: Path, kind: DocumentKind) -> Document:
@@ -111,11 +118,16 @@ def _read(files: FileSystem, kind: DocumentKind) -> Document:
     return documents.written(reading.bill(now()), kind)
 
 
-def _beside(name: str, kind: DocumentKind, trusted: Mapping[str, PublicKey]) -> Documented | None:
-    """The newest signed document of an image in a registry."""
+def _in_registry(name: str) -> ImageRef | None:
     try:
-        ref = ImageRef.parse(name)
-    except ValueError:  # it is in no registry
+        return ImageRef.parse(name)
+    except ValueError:
+        return None
+
+
+def _beside(ref: ImageRef | None, kind: DocumentKind, trusted: Mapping[str, PublicKey]) -> Documented | None:
+    """The newest signed document of an image in a registry."""
+    if ref is None:
         return None
     beside = attest.Evidence(trusted).attestations_of(Registry(ref.repository), ref.digest)
     return beside.newest_document(kind)
@@ -130,22 +142,39 @@ def _trusted(machine: Services | None, keys: Sequence[Path]) -> dict[str, Public
     return {**(machine.evidence.trusted if machine else {}), **given}
 
 
-def _reference_of(named: str, machine: Services | None) -> str:
+def reference_of(named: str, machine: Services | None) -> str:
     """What a cell's id or alias stands for: its published image, else the one in staging.
 
     Anything else stands for itself. Raises UsageError for a cell that has neither.
     """
-    if machine is None:
+    spec = machine and _spec_of(named, machine)
+    if not machine or not spec:
         return named
-    matrix, repository = machine.matrix, machine.matrix.repository
-    found = (spec for spec in matrix.specs if named in (spec.cell.id, *matrix.aliases_of(spec.cell)))
-    spec = next(found, None)
-    if spec is None:
-        return named
+    repository = machine.matrix.repository
     digest = machine.destination.digest_of(spec.cell.id) if machine.has_registry(repository) else None
-    if digest:
-        return str(repository.at(digest))
-    image = candidate(machine, spec).image
+    return str(repository.at(digest)) if digest else _candidate(spec, machine)
+
+
+def candidate_of(named: str, machine: Services) -> str:
+    """The image of today's inputs of a cell, by its id or alias, which is published next.
+
+    Raises UsageError where nothing is called so, or there is none.
+    """
+    spec = _spec_of(named, machine)
+    if spec is None:
+        raise UsageError(f"{named} is no cell", hint="python -m pipeline list names the cells")
+    return _candidate(spec, machine)
+
+
+def _spec_of(named: str, machine: Services) -> Spec | None:
+    """The cell that has this id or alias."""
+    matrix = machine.matrix
+    found = (spec for spec in matrix.specs if named in (spec.cell.id, *matrix.aliases_of(spec.cell)))
+    return next(found, None)
+
+
+def _candidate(spec: Spec, machine: Services) -> str:
+    image = anywhere(machine, spec).image
     if image is None:
         what = f"{spec.cell.id} has no image: none is published, and none of today's inputs is in staging"
         raise UsageError(what, hint=f"python -m pipeline build {spec.cell.id}")

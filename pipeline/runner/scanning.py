@@ -1,4 +1,4 @@
-"""What advisories say of an image: of its signed bill of materials, or of its files where it has none."""
+"""What is known of weaknesses in an image: by advisories and its bill of materials, or by another scanner."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.adapters import advisories
-from pipeline.formats import bills
-from pipeline.model import Demand, DocumentKind, Threat
-from pipeline.model.errors import ImageError
+from pipeline.adapters import advisories, files
+from pipeline.adapters.registry import Registry
+from pipeline.formats import bills, dsse, scan_results
+from pipeline.model import Demand, DocumentKind, Scan, Threat
+from pipeline.model.errors import ImageError, UsageError
 from pipeline.runner import documenting
-from pipeline.stages import scan
+from pipeline.stages import attest, scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.model import Document, Scan
+    from pipeline.model import Document, ImageRef
     from pipeline.runner.services import Services
 
 _KIND = DocumentKind.CYCLONEDX
@@ -25,10 +26,11 @@ _KIND = DocumentKind.CYCLONEDX
 
 @dataclass(frozen=True)
 class Ask:
-    """Folders and zips of advisories, and which weaknesses refuse an image."""
+    """Folders and zips of advisories, or what another scanner found; and which weaknesses refuse an image."""
 
     exports: Sequence[Path]
     demand: Demand
+    result: Path | None = None
 
 
 def demand_of(machine: Services | None, threat: str | None, *, fixable: bool) -> Demand:
@@ -47,17 +49,23 @@ def of_image(
     machine: Services | None,
     keys: Sequence[Path] = (),
     platform: str | None = None,
-) -> Scan:
-    """The scan of an image; what is not asked of advisories is as for its bill.
+) -> tuple[Scan, ImageRef | None]:
+    """The scan of an image, and where that lies, if it does in a registry; its contents are as for its bill.
 
-    Raises UsageError for advisories that cannot be read, and what reading an image raises.
+    Raises UsageError for advisories or a result that cannot be read, and what reading an image raises.
     """
-    document, signer = documenting.bill_of(reference, _KIND, machine, keys, platform)
-    return of_bill(reference, document, signer, ask)
+    if ask.result:
+        ref = documenting.place_of(reference, machine, platform)
+        found = of_result(reference, str(ref.digest) if ref else "", ask.result, ask.demand)
+        return found, ref
+    document, signer, ref = documenting.bill_of(reference, _KIND, machine, keys, platform)
+    return of_bill(reference, document, signer, ask), ref
 
 
 def of_folder(root: Path, ask: Ask) -> Scan:
     """The same of an unpacked root."""
+    if ask.result:
+        return of_result(str(root), "", ask.result, ask.demand)
     return of_bill(str(root), documenting.bill_of_folder(root, _KIND), "", ask)
 
 
@@ -69,5 +77,51 @@ def of_bill(name: str, document: Document, signer: str, ask: Ask) -> Scan:
         hint = "python -m pipeline sbom prints it"
         raise ImageError(f"{name}: its bill of materials {error}", hint=hint) from error
     export = advisories.read(ask.exports, {package.ecosystem for package in present})
+    now = datetime.now(UTC)
+    return scan.scan(name, document.digest, present, export, ask.demand, now=now, signer=signer)
+
+
+def of_result(name: str, digest: str, path: Path, demand: Demand) -> Scan:
+    """What another scanner found in an image, the worst first, with what the demand spares.
+
+    Raises UsageError for a file that cannot be read.
+    """
     today = datetime.now(UTC).date()
-    return scan.scan(name, document.digest, present, export, ask.demand, today=today, signer=signer)
+    found = _read(path, digest)
+    exposures = (replace(one, spared=demand.spares(one, today)) for one in found.exposures)
+    ordered = sorted(exposures, key=lambda one: (-one.threat, one.package.name, one.id))
+    return replace(found, image=name, exposures=tuple(ordered))
+
+
+def _read(path: Path, digest: str) -> Scan:
+    hint = "name CycloneDX with vulnerabilities, or a scan in in-toto's type (vulns)"
+    try:
+        return scan_results.read(files.read(path, scan_results.MAX_BYTES).decode(), digest)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}", hint=hint) from error
+    except ValueError as error:  # InvalidScanError, and what is no UTF-8
+        raise UsageError(f"{path} {error}", hint=hint) from error
+
+
+def attach(services: Services, found: Scan, ref: ImageRef) -> tuple[ImageRef, ...]:
+    """Sign a scan, and keep it beside its image, in staging and in the destination where it is in both.
+
+    Returns where it is kept. Raises SigningError without a key that counts here, RegistryError where a
+    registry does not take it, ImageError where it is more than anybody reads.
+    """
+    matrix, digest = services.matrix, ref.digest
+    ours = (matrix.staging, matrix.repository)
+    about = matrix.repository if ref.repository in ours else ref.repository
+    homes = dict.fromkeys((ref.repository, *(ours if ref.repository in ours else ())))
+    key = services.signing_key
+    links = services.evidence.attestations_of(Registry(ref.repository), digest).links
+    bundle = attest.scans.sign(found, about, key, previous=replace(links, lost=()))
+    if len(bundle) > dsse.MAX_BUNDLE_BYTES:
+        what = f"{ref}: its scan has {len(bundle)} bytes, more than the {dsse.MAX_BUNDLE_BYTES} that are read"
+        raise ImageError(
+            what, hint="leave out of the image what has most weaknesses: `scan` names the packages"
+        )
+    kept = [home.at(digest) for home in homes if Registry(home).has_manifest(digest)]
+    for place in kept:
+        attest.attach(Registry(place.repository), place, bundle)
+    return tuple(kept)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from datetime import timedelta
-from fnmatch import fnmatchcase
+from importlib.metadata import version as installed
 from typing import TYPE_CHECKING, Any
 
 from debian_inspector.version import Version as DebianVersion
 from packaging.version import Version
 
 from pipeline.formats.osv import PYPI
-from pipeline.model import Exposure, Scan
+from pipeline.model import PROJECT, Exposure, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import date
+    from datetime import datetime
 
     from pipeline.model import Advisory, Affected, Demand, Event, Export, Present
 
@@ -35,16 +34,16 @@ def scan(
     export: Export,
     demand: Demand,
     *,
-    today: date,
+    now: datetime,
     signer: str = "",
 ) -> Scan:
     """What the advisories of an export say of the packages of an image, the worst first.
 
-    ``demand`` says which of that refuses it today; ``signer`` is who signed that these are its packages.
+    ``demand`` says which of that refuses it now; ``signer`` is who signed that these are its packages.
     """
     told, unclear = _told(packages, export.advisories)
     found = (_exposure(package, group) for package, known in told.items() for group in _same(known))
-    exposures = [replace(one, spared=_spared(one, demand, today)) for one in found]
+    exposures = [replace(one, spared=demand.spares(one, now.date())) for one in found]
     return Scan(
         image=image,
         digest=digest,
@@ -55,7 +54,17 @@ def scan(
         exposures=tuple(sorted(exposures, key=lambda one: (-one.threat, one.package.name, one.id))),
         unclear=tuple(sorted(unclear)),
         unread=export.unread,
+        made=now.isoformat(timespec="seconds"),
+        scanner=(PROJECT, installed(PROJECT)),
+        uncovered=tuple(sorted(_uncovered(packages, export.advisories))),
     )
+
+
+def _uncovered(packages: Iterable[Present], advisories: Iterable[Advisory]) -> set[str]:
+    """The ecosystems of which there is no advisory at all: of their packages nothing was asked."""
+    told = {affected.ecosystem for advisory in advisories for affected in advisory.affected}
+    here = {package.ecosystem for package in packages}
+    return {ecosystem for ecosystem in here if not any(_is_of(ecosystem, one) for one in told)}
 
 
 def _told(
@@ -171,20 +180,3 @@ def _exposure(package: Present, found: Sequence[tuple[Advisory, str]]) -> Exposu
         told=min((advisory.published or advisory.modified)[:10] for advisory, _ in found),
         summary=next((advisory.summary for advisory, _ in found if advisory.summary), ""),
     )
-
-
-def _spared(one: Exposure, demand: Demand, today: date) -> str:
-    """Why a weakness refuses nothing, where the demand says so; each reason of it."""
-    reasons = []
-    if one.threat < demand.threat:
-        reasons.append(f"less than {demand.threat.word}")
-    if demand.fixable and not one.fixed:
-        reasons.append("no version has it fixed")
-    if one.told > (today - timedelta(days=demand.leeway)).isoformat():
-        reasons.append(f"told of less than {demand.leeway} days ago")
-    for rule in demand.tolerated:
-        is_named = rule.ids & {one.id, *one.ids}
-        is_there = any(fnmatchcase(one.package.name, glob) for glob in rule.packages)
-        if is_named and is_there and today <= rule.expires:
-            reasons.append(f"{rule.reason} (until {rule.expires})")
-    return "; ".join(reasons)

@@ -42,7 +42,7 @@ def _run(given: Options) -> int:
     if given.root:
         document, signer = documenting.bill_of_folder(given.root, kind), ""
     else:
-        document, signer = documenting.bill_of(
+        document, signer, _ = documenting.bill_of(
             given.image, kind, context.services(given), given.key, given.platform
         )
     output.print_json(json.loads(document.text))

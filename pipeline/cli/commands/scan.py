@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from pipeline.cli.options import Options
+    from pipeline.model import ImageRef, Scan
+    from pipeline.runner.scanning import Ask
+    from pipeline.runner.services import Services
 
 _IMAGES = "a cell, host/path@sha256:…, host/path:tag, engine:NAME, or the path of an archive or an OCI layout"
 _LEVELS = [threat.word for threat in Threat if threat not in (Threat.NONE, Threat.UNRATED)]
@@ -24,12 +27,26 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("image", nargs="?", metavar="IMAGE", help=_IMAGES)
     parser.add_argument("--root", type=Path, metavar="DIR", help="an unpacked root instead of an image")
     parser.add_argument(
+        "--candidate",
+        action="store_true",
+        help="of a cell the image of today's inputs, which is published next, instead of the published one",
+    )
+    parser.add_argument(
         "--advisories",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         metavar="DIR|ZIP",
         help="OSV's JSON files: a folder, or a zip; may be given again, for PyPI and for Debian",
+    )
+    parser.add_argument(
+        "--result",
+        type=Path,
+        metavar="FILE",
+        help="what another scanner found, instead: CycloneDX with vulnerabilities, or in-toto's vulns",
+    )
+    parser.add_argument(
+        "--attach", action="store_true", help="sign what is found, and keep it beside the image, for the gate"
     )
     parser.add_argument(
         "--severity",
@@ -46,28 +63,63 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _run(given: Options) -> int:
     from pipeline.cli import context
-    from pipeline.report import scanned
     from pipeline.runner import scanning
 
-    if bool(given.image) is bool(given.root):
-        raise UsageError("scan takes one image, or --root DIR", hint=f"see {output.MODULE} scan --help")
-    if given.root and (given.platform or given.key):
-        raise UsageError("--platform and --key are of images, --root of none", hint="leave them out")
+    _refuse_what_does_not_fit(given)
     machine = None if given.root else context.services(given)
     demand = scanning.demand_of(machine, given.severity, fixable=given.fixable)
-    ask = scanning.Ask(given.advisories, demand)
-    if given.root:
-        scan = scanning.of_folder(given.root, ask)
-    else:
-        scan = scanning.of_image(given.image, ask, machine, given.key, given.platform)
+    ask = scanning.Ask(given.advisories, demand, given.result)
+    scan, kept = _scanned(given, ask, machine)
     for name, why in scan.unread.items():
         output.narrate(f"{name} {why}")
-    output.narrate(f"its contents are signed by {scan.signer}" if scan.signer else "read from its files")
-    if given.json:
+    if not given.result:
+        output.narrate(f"its contents are signed by {scan.signer}" if scan.signer else "read from its files")
+    _print(scan, as_json=given.json)
+    for place in kept:
+        output.narrate(f"signed, and kept beside {place}")
+    return REFUSED if scan.refuses else GOOD
+
+
+def _refuse_what_does_not_fit(given: Options) -> None:
+    """Raise UsageError for what says nothing together."""
+    help_of_scan = f"see {output.MODULE} scan --help"
+    if bool(given.image) is bool(given.root):
+        raise UsageError("scan takes one image, or --root DIR", hint=help_of_scan)
+    if bool(given.advisories) is bool(given.result):
+        raise UsageError("scan takes --advisories DIR, or --result FILE", hint=help_of_scan)
+    if given.root and (given.platform or given.key or given.attach or given.candidate):
+        what = "--platform, --key, --attach and --candidate are of images, --root of none"
+        raise UsageError(what, hint="leave them out")
+
+
+def _scanned(given: Options, ask: Ask, machine: Services | None) -> tuple[Scan, tuple[ImageRef, ...]]:
+    """The scan, and where it is kept."""
+    from pipeline.runner import documenting, scanning
+
+    if given.root:
+        return scanning.of_folder(given.root, ask), ()
+    if given.attach and machine is None:
+        raise UsageError("--attach signs as the matrix says, and there is none", hint="name it with --matrix")
+    if given.candidate and machine is None:
+        raise UsageError(
+            "--candidate is of a cell of a matrix, and there is none", hint="name it with --matrix"
+        )
+    named = documenting.candidate_of(given.image, machine) if machine and given.candidate else given.image
+    scan, ref = scanning.of_image(named, ask, machine, given.key, given.platform)
+    if not given.attach or machine is None:
+        return scan, ()
+    if ref is None:
+        raise UsageError(f"{given.image} is in no registry: nothing is kept beside it", hint="push it first")
+    return scan, scanning.attach(machine, scan, ref)
+
+
+def _print(scan: Scan, *, as_json: bool) -> None:
+    from pipeline.report import scanned
+
+    if as_json:
         output.print_json({"schema": report.SCHEMA, **scanned.as_json(scan)})
     else:
         output.print_text(scanned.text_of(scan))
-    return REFUSED if scan.refuses else GOOD
 
 
 COMMAND = Command(
@@ -77,12 +129,15 @@ COMMAND = Command(
         "Compares the versions of the bill of materials beside an image, or of the image's files where it "
         "has none, with advisories in OSV's format that lie on this machine; nothing is fetched. Advisories "
         "of one weakness are one line. Exit code 1 where one refuses the image: `scan:` in the matrix and "
-        "these options say which do."
+        "these options say which do. With --attach the scan is signed beside the image, where the gate reads "
+        "it if the policy asks for one (`scan: max_age_days:`)."
     ),
     examples=(
         ("scan torch2.13.0-cpu-py3.11 --advisories PyPI.zip --advisories Debian.zip", "a cell's image"),
         ("scan ghcr.io/example/vllm:cu130 --advisories osv --severity high --fixable", "what can be mended"),
         ("scan --root / --advisories osv --json", "this machine or container, for programs"),
+        ("scan cpu --candidate --attach --advisories osv", "what is published next, for its gate"),
+        ("scan cpu --attach --result trivy.cdx.json", "what another scanner found, through the same door"),
     ),
     add_options=_add_options,
     run=_run,

@@ -18,8 +18,8 @@ COLUMNS = 100
 
 NOT_ASKED = (
     "How old a proof is, after how many attempts it passed, on which GPUs, by which checks and"
-    " versions of them, what its certificate says, on which days a signer's key counts, and which"
-    " tags name the image: this program cannot ask for it."
+    " versions of them, what its certificate and its scan say, on which days a signer's key counts,"
+    " and which tags name the image: this program cannot ask for it."
 )
 
 NAME = f"{PROJECT}-proof"

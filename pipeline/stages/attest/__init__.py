@@ -4,6 +4,7 @@
     certificates  what the files say
     rehearsals    what was seen without the GPU that the image needs
     transitions   what became of it: published, superseded, yanked
+    scans         which known weaknesses are in it, in in-toto's type
     documents     what it is made of and how, in other people's formats
     parts         what a day with a GPU showed; beside no image
     deployments   what a server answered that runs already; beside no image
@@ -23,7 +24,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.stages.attest import certificates, deployments, documents, parts, rehearsals, store, transitions
+from pipeline.stages.attest import (
+    certificates,
+    deployments,
+    documents,
+    parts,
+    rehearsals,
+    scans,
+    store,
+    transitions,
+)
 from pipeline.stages.attest.cleaning import clean
 from pipeline.stages.attest.kept import record_in
 from pipeline.stages.attest.records import ANY_IMAGE, BARE_METAL, PREDICATE, sign, statement
@@ -56,6 +66,7 @@ __all__ = [
     "read",
     "record_in",
     "rehearsals",
+    "scans",
     "sign",
     "statement",
     "transitions",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.formats import dsse
-from pipeline.formats.dsse import STATEMENT, InvalidAttestationError
+from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, subjects_of
 from pipeline.model import Document, DocumentKind, ReasonCode, canonical
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def document_of(value: Mapping[str, Any], subject: Digest) -> Document:
     kind, predicate = KINDS[value["predicateType"]], value.get("predicate")
     if not isinstance(predicate, dict):
         raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, "has no predicate")
-    if subject.hex not in _subjects(value):
+    if subject.hex not in subjects_of(value):
         raise InvalidAttestationError(ReasonCode.RECORD_SUBJECT, f"is a {kind} that is not about {subject}")
     created = _created(predicate, kind)
     try:
@@ -59,14 +59,6 @@ def document_of(value: Mapping[str, Any], subject: Digest) -> Document:
     except ValueError as error:  # half of a surrogate pair
         raise InvalidAttestationError(ReasonCode.RECORD_MALFORMED, f"is a {kind} that is no text") from error
     return Document(kind, str(subject), created, text)
-
-
-def _subjects(value: Mapping[str, Any]) -> list[object]:
-    """The digests of all that a statement is about, in hex."""
-    subjects = value.get("subject")
-    named = subjects if isinstance(subjects, list) else []
-    digests = [one.get("digest") for one in named if isinstance(one, dict)]
-    return [digest.get("sha256") for digest in digests if isinstance(digest, dict)]
 
 
 def _created(predicate: Mapping[str, Any], kind: DocumentKind) -> str:

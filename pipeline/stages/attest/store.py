@@ -32,6 +32,7 @@ from pipeline.model import (
     Reason,
     ReasonCode,
     Rehearsed,
+    Scanned,
     canonical,
 )
 from pipeline.model.errors import RegistryError
@@ -39,6 +40,8 @@ from pipeline.stages.attest.certificates import CERTIFICATE, certificate_of
 from pipeline.stages.attest.documents import KINDS, document_of
 from pipeline.stages.attest.records import record_of
 from pipeline.stages.attest.rehearsals import REHEARSAL, rehearsal_of
+from pipeline.stages.attest.scans import PREDICATES as SCANS
+from pipeline.stages.attest.scans import scan_of
 from pipeline.stages.attest.transitions import TRANSITION, transition_of
 
 if TYPE_CHECKING:
@@ -151,6 +154,7 @@ def attestations_in(
     rehearsals = [rehearsed for rehearsed in attestations if isinstance(rehearsed, Rehearsed)]
     transitions = [declared for declared in attestations if isinstance(declared, Declared)]
     documents = [documented for documented in attestations if isinstance(documented, Documented)]
+    scans = [scanned for scanned in attestations if isinstance(scanned, Scanned)]
     strange = (
         dsse.key_named_in(bundle.body)
         for bundle, found in zip(bundles, attestations, strict=True)
@@ -160,11 +164,12 @@ def attestations_in(
         tuple(sorted(proofs, key=lambda proof: proof.order, reverse=True)),
         tuple(sorted(certificates, key=lambda certified: certified.order, reverse=True)),
         tuple(reason for reason in attestations if isinstance(reason, Reason)),
-        missing=_missing(bundles, [*proofs, *certificates, *rehearsals, *transitions]),
+        missing=_missing(bundles, [*proofs, *certificates, *rehearsals, *transitions, *scans]),
         rehearsals=tuple(sorted(rehearsals, key=lambda rehearsed: rehearsed.order, reverse=True)),
         strangers=tuple(dict.fromkeys(strange)),
         transitions=tuple(sorted(transitions, key=lambda declared: declared.order, reverse=True)),
         documents=tuple(sorted(documents, key=lambda documented: documented.order, reverse=True)),
+        scans=tuple(sorted(scans, key=lambda scanned: scanned.order, reverse=True)),
     )
 
 
@@ -200,6 +205,9 @@ def read(
         if value.get("predicateType") == TRANSITION:
             transition, links = transition_of(value, subject)
             return Declared(transition, signer, manifest, links)
+        if value.get("predicateType") in SCANS:
+            scan, links = scan_of(value, subject)
+            return Scanned(scan, signer, manifest, links)
         if value.get("predicateType") in KINDS:
             return Documented(document_of(value, subject), signer, manifest)
         record, links = record_of(value, subject)

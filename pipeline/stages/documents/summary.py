@@ -33,7 +33,8 @@ def summary(image: ImageRef, decision: Decision, policy: Digest, moment: str, si
     """
     if not decision.allowed or decision.proof is None or decision.certified is None:
         raise ValueError(f"{image} is not allowed")
-    inputs = (decision.proof.manifest, decision.certified.manifest)
+    scanned = (decision.scanned.manifest,) if decision.scanned else ()
+    inputs = (decision.proof.manifest, decision.certified.manifest, *scanned)
     predicate = {
         "verifier": {"id": verifier_of(signer), "version": {PROJECT: version(PROJECT)}},
         "timeVerified": moment,

@@ -3,6 +3,7 @@
     publication   may this candidate be published: is it *allowed*, by the inputs, rules and model of today
     deployment    has this digest a live proof that a policy *accepts*, by nothing but what lies beside it
     requirements  what both ask of a record and of a certificate
+    scans         what both ask of scans for known weaknesses
 
 Each names every reason against an image, not only the first.
 """

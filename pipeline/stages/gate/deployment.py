@@ -33,6 +33,7 @@ from pipeline.stages.gate.requirements import (
     required_checks,
     signed_by_others,
 )
+from pipeline.stages.gate.scans import scan_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 ANOTHER = "deploy a digest that is proven, or have this one proven by whoever publishes it"
 """What is left to whoever deploys, where an image lacks something."""
+
+RESCAN = "have it scanned by whoever publishes it: python -m pipeline scan --attach"
 
 REVIEW = "deploy an image that fits the policy, or review the policy"
 
@@ -86,6 +89,7 @@ def accept(
         *(() if beside.proofs else judge.no_proof()),
         *found,
         *(() if beside.certificates else judge.no_certificate()),
+        *scan_reasons(beside, policy, now, about="", remedy=RESCAN),
     )
     tag = publication_tag(proofs[0].record) if proofs else ""
     return Acceptance(

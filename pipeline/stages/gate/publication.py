@@ -24,6 +24,7 @@ from pipeline.stages.gate.requirements import (
     required_checks,
     signed_by_others,
 )
+from pipeline.stages.gate.scans import rescan, scan_reasons, scan_that_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,6 +76,7 @@ def decide(
         *_life_reasons(cell, image, beside, chosen),
         *_image_reasons(cell, image, support, now),
         *_file_reasons(cell, image, repository, certified, now=now),
+        *scan_reasons(beside, policy, now, about=f"{cell.id}: ", remedy=rescan(cell)),
         *_rehearsal_reasons(cell, rehearsed, chosen),
         *_missing_reasons(cell, image, beside.missing),
     ]
@@ -88,7 +90,14 @@ def decide(
         reasons += _today_reasons(cell, record, policy, basis, now=now, remedy=remedy)
         reasons += _speed_reasons(cell, record, before, speed_ratio, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
-    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed)
+    return Decision(
+        tuple(reasons),
+        chosen,
+        certified,
+        beside.rejected[:MAX_NAMED],
+        rehearsed,
+        scan_that_counts(beside, policy, now),
+    )
 
 
 def holds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.model import Certified, Declared, Documented, Proof, Rehearsed
+from pipeline.model import Certified, Declared, Documented, Proof, Rehearsed, Scanned
 from pipeline.model.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _NAMES = {
     Rehearsed: "rehearsal",
     Declared: "transition",
     Documented: "document",
+    Scanned: "scan",
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.adapters import advisories
+from pipeline.formats import vulns
 from pipeline.model import Demand, Document, DocumentKind, Present
 from pipeline.report import scanned
 from pipeline.runner import scanning
@@ -61,7 +62,8 @@ BILL = json.dumps(
 
 def _scanned(place: Path) -> str:
     export = advisories.read([place], {package.ecosystem for package in PRESENT})
-    return scanned.text_of(scan.scan("image", "", PRESENT, export, Demand(), today=date(2026, 11, 28)))
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    return scanned.text_of(scan.scan("image", "", PRESENT, export, Demand(), now=now))
 
 
 def read_advisory(data: bytes, place: Path) -> object:
@@ -76,6 +78,51 @@ def read_bill(data: bytes, place: Path) -> object:
     return scanning.of_bill("image", document, "", scanning.Ask([place / "osv"], Demand()))
 
 
+def read_result(data: bytes, place: Path) -> object:
+    file = put(place, "result.json", data)
+    found = scanning.of_result("image", f"sha256:{'a' * 64}", file, Demand(leeway=3))
+    return scanned.text_of(found), found.as_of, vulns.written(found)
+
+
+VDR = json.dumps(
+    {
+        "bomFormat": "CycloneDX",
+        "metadata": {
+            "timestamp": "2026-11-01T00:00:00Z",
+            "tools": {"components": [{"name": "a scanner", "version": "1.0"}]},
+        },
+        "components": [{"bom-ref": "1", "name": "torch", "purl": "pkg:pypi/torch@2.13.0"}],
+        "vulnerabilities": [
+            {
+                "id": "GHSA-1",
+                "references": [{"id": "CVE-2026-1"}],
+                "ratings": [{"severity": "high", "score": 7.5}],
+                "published": "2026-10-01T00:00:00Z",
+                "description": "it leaks",
+                "affects": [{"ref": "1"}, {"ref": "2"}],
+            },
+            {"id": "CVE-2026-2", "analysis": {"state": "not_affected"}},
+        ],
+    }
+).encode()
+VULNS = json.dumps(
+    {
+        "predicateType": vulns.PREDICATE,
+        "predicate": {
+            "scanner": {
+                "uri": "pkg:github/a/scanner",
+                "db": {"lastUpdate": "2026-11-01T00:00:00Z"},
+                "result": [
+                    {"id": "CVE-2026-1", "severity": [{"method": "nvd", "score": "7.5"}]},
+                    {"id": "CVE-2026-2", "annotations": [{"package": "a", "fixed": "1"}]},
+                ],
+            },
+            "metadata": {"scanFinishedOn": "2026-11-01T00:00:00Z"},
+        },
+    }
+).encode()
+
+
 READERS = (
     Reader("advisory", read_advisory, ADVISORIES),
     Reader(
@@ -84,4 +131,5 @@ READERS = (
         (zipped(**{"a.json": ADVISORIES[0], "b.json": ADVISORIES[1]}),),
     ),
     Reader("bill of materials", read_bill, (BILL,)),
+    Reader("result of a scanner", read_result, (VDR, VULNS)),
 )

@@ -28,7 +28,7 @@ publish:
 budgets: [{cells: "*", compressed: 1.5 GiB}]
 exceptions: [{rule: closure, path: /opt/*, expires: "2027-01-01", reason: it is so}]
 lock: {cooldown: 7, exceptions: [{packages: [nvidia-*], reason: it is so}]}
-scan: {severity: high, leeway: 14, exceptions: [{ids: [CVE-1], expires: "2027-01-01", reason: so}]}
+scan: {max_age_days: 7, leeway: 14, exceptions: [{ids: [CVE-1], expires: "2027-01-01", reason: so}]}
 support: [{cells: "*", until: "2027-01-01", reason: it is so}]
 """
 

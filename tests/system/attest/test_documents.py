@@ -184,7 +184,7 @@ def test_a_bill_is_the_signed_one_for_whoever_has_the_key(bench: Bench, tmp_path
     """With the hashes of the wheels, which no file of the image tells."""
     image = image_of_files(bench)
     documented(bench, image, tmp_path)
-    document, signer = documenting.bill_of(
+    document, signer, _ = documenting.bill_of(
         str(image.ref), DocumentKind.CYCLONEDX, None, [key_file(bench, tmp_path)]
     )
     assert signer in bench.evidence.trusted
@@ -200,7 +200,7 @@ def test_a_bill_that_nobody_trusted_signed_is_made_of_the_files(bench: Bench, tm
     bundle = attest.documents.sign(empty, bench.destination.repository, stranger)
     attest.attach(bench.staging, image.ref, bundle)
     for keys in ([], [key_file(bench, tmp_path)]):
-        document, signer = documenting.bill_of(str(image.ref), DocumentKind.CYCLONEDX, None, keys)
+        document, signer, _ = documenting.bill_of(str(image.ref), DocumentKind.CYCLONEDX, None, keys)
         assert (names(document.text), signer) == ({"libc6", "numpy"}, "")
         assert '"hashes"' not in document.text
 
@@ -213,7 +213,8 @@ def test_a_scan_goes_by_the_signed_bill(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "osv").mkdir()
     (tmp_path / "osv" / "a.json").write_text(json.dumps(advisory))
     ask = scanning.Ask([tmp_path / "osv"], Demand())
-    scan = scanning.of_image(str(image.ref), ask, None, [key_file(bench, tmp_path)])
+    scan, ref = scanning.of_image(str(image.ref), ask, None, [key_file(bench, tmp_path)])
+    assert ref == image.ref
     assert scan.signer in bench.evidence.trusted
     assert (scan.digest, scan.packages) == (str(image.ref.digest), 2)
     assert [one.package.shown for one in scan.refuses] == ["numpy 1.0"]
@@ -243,8 +244,8 @@ def test_a_cell_is_its_published_image_else_the_one_in_staging(
     assert manifest
     bench.destination.mount_or_copy_blobs(bench.destination.missing(manifest), bench.staging)
     bench.destination.put_manifest(manifest, CPU_CELL.id)
-    assert documenting._reference_of("cpu", here) == str(bench.destination.repository.at(other.ref.digest))
-    assert documenting._reference_of("host/path:cpu", here) == "host/path:cpu"
+    assert documenting.reference_of("cpu", here) == str(bench.destination.repository.at(other.ref.digest))
+    assert documenting.reference_of("host/path:cpu", here) == "host/path:cpu"
 
 
 def _empty(image: Image, kind: DocumentKind = DocumentKind.SPDX) -> Document:

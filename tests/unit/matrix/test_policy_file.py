@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,18 @@ from hypothesis import strategies as some
 
 from pipeline import matrix
 from pipeline.matrix import policy_file
-from pipeline.model import CHECKS, KINDS, Policy, Repository, Signer, checks_of_kind
+from pipeline.model import (
+    CHECKS,
+    KINDS,
+    Demand,
+    Policy,
+    Repository,
+    ScanTerms,
+    Signer,
+    Threat,
+    Tolerated,
+    checks_of_kind,
+)
 from pipeline.model.errors import UsageError
 from tests.unit.stages.deployed_image import OURS, signer
 
@@ -31,6 +43,17 @@ FULL = Policy(
     architectures=("sm_90", "sm_100"),
     max_attempts=3,
     tolerated=("budget",),
+    scan=ScanTerms(
+        7,
+        Demand(
+            Threat.HIGH,
+            fixable=True,
+            leeway=14,
+            tolerated=(
+                Tolerated(frozenset({"CVE-2026-1"}), ("open*",), date(2027, 1, 1), "we do not call it"),
+            ),
+        ),
+    ),
 )
 SMALL = f"schema: 1\nrepositories: {{{HERE}: published}}\n"
 
@@ -91,6 +114,8 @@ def test_a_policy_may_be_json(tmp_path: Path) -> None:
         (SMALL + "signers: [{name: a, key: -BEGIN PRIVATE KEY-}]\n", 3, "a private key", "take it out"),
         (SMALL + "signers: [{name: a, key: abc, from: 2026-01-01}]\n", 3, "without quotes", "quote it"),
         (SMALL + "max_age_days: &x 3\n", 3, "anchor", "remove it"),
+        (SMALL + "scan: {severity: high}\n", 1, "does not say how old a scan may be", "max_age_days"),
+        (SMALL + "scan: {max_age_days: 0}\n", 3, "max_age_days", ""),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place_and_its_remedy(

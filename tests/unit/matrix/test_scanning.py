@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.model import Demand, Threat, Tolerated
+from pipeline.model import Demand, ScanTerms, Threat, Tolerated
 from tests.unit.matrix.test_variables import load, refusal
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ def test_what_the_matrix_says_is_what_is_asked(tmp_path: Path) -> None:
             Tolerated(frozenset({"CVE-2026-1", "GHSA-a"}), ("open*",), date(2027, 1, 1), "we do not call it"),
         ),
     )
+
+
+def test_a_gate_asks_for_a_scan_where_the_matrix_says_how_old_it_may_be(tmp_path: Path) -> None:
+    asked = load(tmp_path, "scan: {severity: high, max_age_days: 7}\n")
+    assert asked.policy.scan == ScanTerms(7, asked.demand)
+    assert asked.demand == Demand(Threat.HIGH)
+    assert load(tmp_path, "scan: {severity: high}\n").policy.scan is None
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ def transition(key: PrivateKey = OURS, links: Links = Links(), **changes: Any) -
     return attest.transitions.sign(builders.transition(**changes), key, previous=links)
 
 
+def scan(key: PrivateKey = OURS, links: Links = Links(), **changes: Any) -> bytes:  # noqa: B008 - the same
+    return attest.scans.sign(builders.scan(**changes), REPOSITORY, key, previous=links)
+
+
 @dataclass(frozen=True)
 class Beside:
     """What lies beside the image, whose signatures count, and when."""

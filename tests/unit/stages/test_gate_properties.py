@@ -13,6 +13,7 @@ from pipeline.formats import dsse
 from pipeline.model import (
     Certified,
     Declared,
+    Demand,
     Digest,
     Host,
     Life,
@@ -22,7 +23,10 @@ from pipeline.model import (
     Rehearsed,
     Repository,
     Result,
+    Scanned,
+    ScanTerms,
     Severity,
+    Threat,
     WaivedFinding,
 )
 from pipeline.stages import attest
@@ -42,6 +46,7 @@ from tests.unit.stages.deployed_image import (
     certificate,
     record,
     rehearsal,
+    scan,
     signer,
     transition,
 )
@@ -63,6 +68,8 @@ HOSTS = (
 SIGNED = record()
 """Signed once: signatures differ in length, and what is drawn may not depend on that."""
 ENDED = WaivedFinding(finding=NOWHERE, reason="known", expires="2029-01-01")
+
+TERMS = ScanTerms(7, Demand(Threat.MEDIUM))
 
 moments = some.integers(0, 4).map(lambda minutes: rfc3339(NOW - timedelta(minutes=minutes)))
 places = some.sampled_from([str(REPOSITORY), str(REPOSITORY), str(ELSEWHERE)])
@@ -100,6 +107,13 @@ any_rehearsal = built(
     repository=places,
     checks=some.sampled_from([builders.rehearsal().checks, NO_IMPORTS]),
 )
+any_scan = built(
+    scan,
+    made=moments,
+    modified=some.sampled_from(["2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "2029-01-01T00:00:00Z", ""]),
+    uncovered=some.sampled_from([(), (), ("Debian:12",)]),
+    exposures=some.sampled_from([(), (), (builders.exposure(),), (builders.exposure(threat=Threat.LOW),)]),
+)
 any_transition = built(transition, at=moments, repository=places, life=some.sampled_from(Life))
 against = some.one_of(
     built(transition, at=moments, repository=places, life=some.just(Life.YANKED)),
@@ -112,6 +126,7 @@ against = some.one_of(
     built(certificate, created=moments, findings=some.just((NOWHERE,))),
     built(rehearsal, finished=moments, checks=some.just(NO_IMPORTS)),
     built(record, links=some.just(GONE)),
+    built(scan, made=moments, exposures=some.just((builders.exposure(),))),
 )
 policies = some.builds(
     lambda **changes: replace(POLICY, **changes),
@@ -123,6 +138,7 @@ policies = some.builds(
         [POLICY.repositories, {REPOSITORY: "any"}, {REPOSITORY: "any", ELSEWHERE: "any"}]
     ),
     max_age_days=some.sampled_from([0, 90]),
+    scan=some.sampled_from([None, TERMS, TERMS]),
 )
 
 
@@ -131,7 +147,9 @@ def besides(draw: some.DrawFn) -> Beside:
     """What was signed one after the other, each naming the newest before it; some of it is gone by now."""
     keys_of = ((OURS, signer(OURS)), (ROTATED, signer(ROTATED, since="2030-01-02", until="2030-01-02")))
     beside = Beside(draw(some.sampled_from([(), GOOD.bundles])), keys_of)
-    any_statement = some.one_of(any_record, any_record, any_certificate, any_rehearsal, any_transition)
+    any_statement = some.one_of(
+        any_record, any_record, any_certificate, any_rehearsal, any_transition, any_scan
+    )
     statements = draw(some.lists(any_statement, max_size=5))
     for make, changes in statements:
         links = draw(some.sampled_from([Links(), beside.attestations.links]))
@@ -154,6 +172,8 @@ def speaks_for(statement: Statement, policy: Policy, beside: Beside) -> bool:
         return not statement.certificate.at(Severity.ERROR) and not statement.certificate.waived
     if isinstance(statement, Declared):
         return statement.transition.life is not Life.YANKED
+    if isinstance(statement, Scanned):
+        return not any(not TERMS.demand.spares(one, NOW.date()) for one in statement.scan.exposures)
     is_pass = statement.record.result is Result.PASSED or (
         statement.record.result is Result.WARNED and policy.accept_flaky
     )

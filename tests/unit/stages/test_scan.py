@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -33,11 +33,12 @@ def advisory(*ranges: str, package: Present = PACKAGE, versions: str = "", **mor
 
 
 TODAY = date(2026, 11, 28)
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 def scanned(*advisories: Advisory, package: Present = PACKAGE, **demand: Any) -> Scan:
     export = Export("sha256:1", advisories, "2026-11-01", {})
-    return scan("image", "sha256:0", [package], export, Demand(**demand), today=TODAY)
+    return scan("image", "sha256:0", [package], export, Demand(**demand), now=NOW)
 
 
 @pytest.mark.parametrize(
