@@ -23,6 +23,17 @@ class Accepted(Section):
     """The last day on which that counts, quoted."""
     reason: Reason
     """Why they may stay; `scan` shows it."""
+    justification: (
+        Literal[
+            "component_not_present",
+            "vulnerable_code_not_present",
+            "vulnerable_code_not_in_execute_path",
+            "vulnerable_code_cannot_be_controlled_by_adversary",
+            "inline_mitigations_already_exist",
+        ]
+        | None
+    ) = None
+    """Why the image is not affected, in a word of OpenVEX; left out: it is, and `reason` says why it may."""
 
 
 class Scanning(Section):
@@ -47,7 +58,13 @@ def demand_of(rules: Scanning) -> Demand:
         fixable=rules.unfixed == "accept",
         leeway=rules.leeway,
         tolerated=tuple(
-            Tolerated(frozenset(rule.ids), rule.packages, date.fromisoformat(rule.expires), rule.reason)
+            Tolerated(
+                ids=frozenset(rule.ids),
+                packages=rule.packages,
+                expires=date.fromisoformat(rule.expires),
+                reason=rule.reason,
+                justification=rule.justification or "",
+            )
             for rule in rules.exceptions
         ),
     )
@@ -74,6 +91,7 @@ def entry_of(terms: ScanTerms) -> dict[str, Any]:
                 "packages": list(rule.packages),
                 "expires": rule.expires.isoformat(),
                 "reason": rule.reason,
+                **({"justification": rule.justification} if rule.justification else {}),
             }
             for rule in demand.tolerated
         ],

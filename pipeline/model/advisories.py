@@ -104,13 +104,21 @@ class Exposure:
 class Tolerated:
     """Weaknesses that are known and accepted: by these names, in packages that one of these globs matches.
 
-    ``expires`` is the last day on which that counts.
+    ``expires`` is the last day on which that counts. ``justification`` says in a word of OpenVEX why the
+    image is not affected; without one it is, and the reason says why that is borne.
     """
 
     ids: frozenset[str]
     packages: tuple[str, ...]
     expires: date
     reason: str
+    justification: str = ""
+
+    def covers(self, one: Exposure, today: date) -> bool:
+        """Whether a weakness is accepted on this day."""
+        is_named = bool(self.ids & {one.id, *one.ids})
+        is_there = any(fnmatchcase(one.package.name, glob) for glob in self.packages)
+        return is_named and is_there and today <= self.expires
 
 
 @dataclass(frozen=True)
@@ -141,9 +149,7 @@ class Demand:
         if (today - timedelta(days=self.leeway)).isoformat() < one.told <= today.isoformat():
             yield f"told of less than {self.leeway} days ago"
         for rule in self.tolerated:
-            is_named = rule.ids & {one.id, *one.ids}
-            is_there = any(fnmatchcase(one.package.name, glob) for glob in rule.packages)
-            if is_named and is_there and today <= rule.expires:
+            if rule.covers(one, today):
                 yield f"{rule.reason} (until {rule.expires})"
 
 

@@ -1,7 +1,7 @@
 """Documents of other people's types that are signed beside an image, and what they are made of.
 
-They say what an image is made of and how, and what the gate decided of it. No gate reads them: they approve
-nothing and refuse nothing.
+They say what an image is made of and how, what the gate decided of it, and which weaknesses it is said not to
+have. No gate reads them: they approve nothing and refuse nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class DocumentKind(StrEnum):
     CYCLONEDX = "cyclonedx"
     SPDX = "spdx"
     SUMMARY = "summary"
+    VEX = "vex"
 
     @property
     def predicate(self) -> str:
@@ -38,6 +39,7 @@ _PREDICATES = {
     DocumentKind.CYCLONEDX: "https://cyclonedx.org/bom",
     DocumentKind.SPDX: "https://spdx.dev/Document",
     DocumentKind.SUMMARY: "https://slsa.dev/verification_summary/v1",
+    DocumentKind.VEX: "https://openvex.dev/ns",
 }
 
 BILLS = (DocumentKind.CYCLONEDX, DocumentKind.SPDX)

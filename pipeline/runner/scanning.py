@@ -12,13 +12,13 @@ from pipeline.formats import bills, dsse, scan_results
 from pipeline.model import Demand, DocumentKind, Scan, Threat
 from pipeline.model.errors import ImageError, UsageError
 from pipeline.runner import documenting
-from pipeline.stages import attest, scan
+from pipeline.stages import attest, documents, scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.model import Document, ImageRef
+    from pipeline.model import Document, ImageRef, Repository
     from pipeline.runner.services import Services
 
 _KIND = DocumentKind.CYCLONEDX
@@ -106,12 +106,13 @@ def _read(path: Path, digest: str) -> Scan:
 def attach(services: Services, found: Scan, ref: ImageRef) -> tuple[ImageRef, ...]:
     """Sign a scan, and keep it beside its image, in staging and in the destination where it is in both.
 
-    Returns where it is kept. Raises SigningError without a key that counts here, RegistryError where a
-    registry does not take it, ImageError where it is more than anybody reads.
+    With it goes what the matrix's exceptions say of it, where that is new. Returns where it is kept. Raises
+    SigningError without a key that counts here, RegistryError where a registry does not take it, ImageError
+    where it is more than anybody reads.
     """
     matrix, digest = services.matrix, ref.digest
     ours = (matrix.staging, matrix.repository)
-    about = matrix.repository if ref.repository in ours else ref.repository
+    about = _published(services, ref)
     homes = dict.fromkeys((ref.repository, *(ours if ref.repository in ours else ())))
     key = services.signing_key
     links = services.evidence.attestations_of(Registry(ref.repository), digest).links
@@ -122,6 +123,25 @@ def attach(services: Services, found: Scan, ref: ImageRef) -> tuple[ImageRef, ..
             what, hint="leave out of the image what has most weaknesses: `scan` names the packages"
         )
     kept = [home.at(digest) for home in homes if Registry(home).has_manifest(digest)]
+    exceptions = vex_of(services, found, ref)
     for place in kept:
-        attest.attach(Registry(place.repository), place, bundle)
+        registry = Registry(place.repository)
+        attest.attach(registry, place, bundle)
+        newest = services.evidence.attestations_of(registry, digest).newest_document(DocumentKind.VEX)
+        if not documents.says_no_more(exceptions, newest.document if newest else None):
+            attest.attach(registry, place, attest.documents.sign(exceptions, about, key))
     return tuple(kept)
+
+
+def vex_of(services: Services, found: Scan, ref: ImageRef) -> Document:
+    """What the matrix's exceptions say of a scan of an image, as OpenVEX of the repository that has it."""
+    now, home = datetime.now(UTC), _published(services, ref)
+    moment = now.isoformat(timespec="seconds")
+    demand = services.matrix.demand
+    return documents.vex(home.at(ref.digest), found, demand, moment, str(home), today=now.date())
+
+
+def _published(services: Services, ref: ImageRef) -> Repository:
+    """The repository that users know an image by: what is in staging is to be in the destination."""
+    is_staged = ref.repository == services.matrix.staging
+    return services.matrix.repository if is_staged else ref.repository

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import report
+from pipeline.adapters import files
 from pipeline.cli import options, output
 from pipeline.cli.command import Command
 from pipeline.model import Threat
@@ -49,6 +50,9 @@ def _add_options(parser: ArgumentParser) -> None:
         "--attach", action="store_true", help="sign what is found, and keep it beside the image, for the gate"
     )
     parser.add_argument(
+        "--vex", type=Path, metavar="FILE", help="gets what the matrix's exceptions say of it, as OpenVEX"
+    )
+    parser.add_argument(
         "--severity",
         choices=_LEVELS,
         help="the least threat that is refused, and what has no rating; default: the matrix's, else low",
@@ -87,8 +91,9 @@ def _refuse_what_does_not_fit(given: Options) -> None:
         raise UsageError("scan takes one image, or --root DIR", hint=help_of_scan)
     if bool(given.advisories) is bool(given.result):
         raise UsageError("scan takes --advisories DIR, or --result FILE", hint=help_of_scan)
-    if given.root and (given.platform or given.key or given.attach or given.candidate):
-        what = "--platform, --key, --attach and --candidate are of images, --root of none"
+    of_images = (given.platform, given.key, given.attach, given.candidate, given.vex)
+    if given.root and any(of_images):
+        what = "--platform, --key, --attach, --candidate and --vex are of images, --root of none"
         raise UsageError(what, hint="leave them out")
 
 
@@ -98,19 +103,21 @@ def _scanned(given: Options, ask: Ask, machine: Services | None) -> tuple[Scan, 
 
     if given.root:
         return scanning.of_folder(given.root, ask), ()
-    if given.attach and machine is None:
-        raise UsageError("--attach signs as the matrix says, and there is none", hint="name it with --matrix")
-    if given.candidate and machine is None:
-        raise UsageError(
-            "--candidate is of a cell of a matrix, and there is none", hint="name it with --matrix"
-        )
-    named = documenting.candidate_of(given.image, machine) if machine and given.candidate else given.image
+    if machine is None:
+        if given.candidate or given.attach or given.vex:
+            what = "--candidate, --attach and --vex go by a matrix, and there is none"
+            raise UsageError(what, hint="name it with --matrix")
+        return scanning.of_image(given.image, ask, None, given.key, given.platform)[0], ()
+    named = documenting.candidate_of(given.image, machine) if given.candidate else given.image
     scan, ref = scanning.of_image(named, ask, machine, given.key, given.platform)
-    if not given.attach or machine is None:
+    if not given.attach and not given.vex:
         return scan, ()
     if ref is None:
-        raise UsageError(f"{given.image} is in no registry: nothing is kept beside it", hint="push it first")
-    return scan, scanning.attach(machine, scan, ref)
+        what = f"{given.image} is in no registry: nothing is kept beside it, or said of it in OpenVEX"
+        raise UsageError(what, hint="push it first")
+    if given.vex:
+        files.write(given.vex, scanning.vex_of(machine, scan, ref).text.encode())
+    return scan, scanning.attach(machine, scan, ref) if given.attach else ()
 
 
 def _print(scan: Scan, *, as_json: bool) -> None:
@@ -138,6 +145,7 @@ COMMAND = Command(
         ("scan --root / --advisories osv --json", "this machine or container, for programs"),
         ("scan cpu --candidate --attach --advisories osv", "what is published next, for its gate"),
         ("scan cpu --attach --result trivy.cdx.json", "what another scanner found, through the same door"),
+        ("scan cpu --advisories osv --vex vex.json", "what other scanners may leave out, by our exceptions"),
     ),
     add_options=_add_options,
     run=_run,

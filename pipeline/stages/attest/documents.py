@@ -28,6 +28,7 @@ _CREATED = {
     DocumentKind.CYCLONEDX: ("metadata", "timestamp"),
     DocumentKind.SPDX: ("creationInfo", "created"),
     DocumentKind.SUMMARY: ("timeVerified",),
+    DocumentKind.VEX: ("timestamp",),
 }
 """Where each says when it was made."""
 

@@ -6,6 +6,7 @@
     spdx         the same as SPDX
     provenance   how an image was built, as SLSA's provenance
     summary      what the gate decided of it, as SLSA's verification summary
+    vex          which of its weaknesses are accepted, and why, as OpenVEX
 
 All are functions of what was read, and of the moment: they judge nothing.
 """
@@ -18,11 +19,21 @@ from pipeline.model import Document, DocumentKind
 from pipeline.stages.documents.provenance import provenance
 from pipeline.stages.documents.reading import Reading, with_wheels
 from pipeline.stages.documents.summary import says_the_same, summary
+from pipeline.stages.documents.vex import says_no_more, vex
 
 if TYPE_CHECKING:
     from pipeline.model import Bill
 
-__all__ = ["Reading", "provenance", "says_the_same", "summary", "with_wheels", "written"]
+__all__ = [
+    "Reading",
+    "provenance",
+    "says_no_more",
+    "says_the_same",
+    "summary",
+    "vex",
+    "with_wheels",
+    "written",
+]
 
 
 def written(bill: Bill, kind: DocumentKind) -> Document:

@@ -9,7 +9,7 @@ from packageurl import PackageURL
 from pipeline.model import ImageRef, PackageKind
 
 if TYPE_CHECKING:
-    from pipeline.model import Bill, Package, Pin
+    from pipeline.model import Bill, Package, Pin, Present
 
 
 def of_package(package: Package, system: tuple[str, str]) -> PackageURL:
@@ -33,6 +33,29 @@ def of_package(package: Package, system: tuple[str, str]) -> PackageURL:
         version=package.version,
         qualifiers={name: value for name, value in qualifiers.items() if value},
     )
+
+
+def of_present(package: Present) -> str:
+    """Of a package as advisories look for it; its name and version, where that is of no kind that is known.
+
+    Of Debian's it is the package that the image has: what others look for, with the source beside it.
+    """
+    system, _, release = package.ecosystem.partition(":")
+    if system == "PyPI":
+        return str(PackageURL("pypi", name=package.name, version=package.version))
+    if system not in ("Debian", "Ubuntu"):
+        return package.shown
+    name, _, version = package.shown.partition(" ")
+    qualifiers = {
+        "distro": f"{system.lower()}-{release}" if release else "",
+        "upstream": "" if (name, version) == (package.name, package.version) else _upstream(package),
+    }
+    told = {key: value for key, value in qualifiers.items() if value}
+    return str(PackageURL("deb", namespace=system.lower(), name=name, version=version, qualifiers=told))
+
+
+def _upstream(package: Present) -> str:
+    return f"{package.name}@{package.version}"
 
 
 def of_wheel(pin: Pin) -> PackageURL:

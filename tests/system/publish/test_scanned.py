@@ -15,7 +15,7 @@ from pipeline.formats import vulns
 from pipeline.matrix import policy_file
 from pipeline.model import Demand, DocumentKind, ScanTerms, Signer, State
 from pipeline.model.errors import UsageError
-from pipeline.runner import deploying, scanning
+from pipeline.runner import deploying, documenting, scanning
 from tests.builders import exposure, rfc3339, scan
 from tests.system.publish.signed_cell import push
 
@@ -92,6 +92,27 @@ def test_what_was_published_before_an_advisory_loses_its_proof_by_the_next_scan(
     assert asked.publish().state is State.PUBLISHED
     attach(cell, found(cell, exposures=(exposure(),)))
     assert "weakness" in asked.again().codes()
+
+
+def test_what_the_matrix_accepts_is_said_beside_it_once(cell: Cell) -> None:
+    path = cell.services.matrix.path
+    rule = '{ids: [CVE-2030-1], expires: "2100-01-01", reason: it is not called}'
+    path.write_text(path.read_text() + f"scan: {{exceptions: [{rule}]}}\n")
+    asked = cell.again()
+    for _ in range(2):
+        scanning.attach(asked.services, found(cell, exposures=(exposure(),)), cell.image.ref)
+    beside = asked.services.evidence.attestations_of(asked.services.staging, cell.image.ref.digest)
+    assert len(beside.scans) == 2
+    (said,) = [one.document for one in beside.documents if one.document.kind is DocumentKind.VEX]
+    (one,) = json.loads(said.text)["statements"]
+    assert (one["vulnerability"]["name"], one["status"]) == ("CVE-2030-1", "affected")
+
+
+def test_a_candidate_is_what_is_published_next(cell: Cell) -> None:
+    named = documenting.candidate_of(cell.spec.cell.id, cell.services)
+    assert named == str(cell.image.ref)
+    with pytest.raises(UsageError, match="is no cell"):
+        documenting.candidate_of("nothing", cell.services)
 
 
 def test_a_deployment_asks_by_its_policy_alone(cell: Cell, tmp_path: Path) -> None:

@@ -109,7 +109,47 @@ def test_an_image_that_nothing_is_known_of_is_good(root: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--root", "/", "an-image"], ["--root", "/", "--platform", "linux/amd64"]]
+    "words",
+    [
+        [],
+        ["--root", "/", "an-image"],
+        ["--root", "/", "--platform", "linux/amd64"],
+        ["--root", "/", "--attach"],
+        ["--root", "/", "--candidate"],
+        ["--root", "/", "--vex", "vex.json"],
+        ["--root", "/", "--result", "result.json"],
+    ],
+    ids=str,
 )
-def test_one_thing_is_scanned(words: list[str], tmp_path: Path) -> None:
+def test_one_thing_is_scanned_in_one_way(words: list[str], tmp_path: Path) -> None:
     assert main(["scan", "--advisories", osv(tmp_path), *words]) == USAGE
+
+
+def test_something_says_what_is_known(root: Path) -> None:
+    assert main(["scan", "--root", str(root)]) == USAGE
+
+
+def test_what_another_scanner_found_is_judged_by_the_same_terms(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = {
+        "bomFormat": "CycloneDX",
+        "metadata": {"timestamp": "2026-11-01T00:00:00Z"},
+        "vulnerabilities": [{"id": "CVE-2026-1", "ratings": [{"severity": "low"}]}],
+    }
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(result))
+    words = ["scan", "--root", str(root), "--result", str(file)]
+    assert main(words) == REFUSED
+    assert main([*words, "--severity", "high"]) == GOOD
+    assert "less than high" in capsys.readouterr().out
+    file.write_text("{}")
+    assert main(words) == USAGE
+
+
+def test_packages_that_no_advisory_is_of_are_said(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = osv(tmp_path, about("PyPI", "numpy"))
+    main(["scan", "--root", str(root), "--advisories", place])
+    assert "not looked for: Debian:12, of which there is no advisory" in capsys.readouterr().out

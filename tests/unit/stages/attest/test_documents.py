@@ -48,6 +48,7 @@ PREDICATES: dict[DocumentKind, dict[str, Any]] = {
     DocumentKind.CYCLONEDX: {"metadata": {"timestamp": CREATED}},
     DocumentKind.SPDX: {"creationInfo": {"created": CREATED}},
     DocumentKind.SUMMARY: {"timeVerified": CREATED},
+    DocumentKind.VEX: {"timestamp": CREATED},
 }
 
 
