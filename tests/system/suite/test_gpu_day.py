@@ -53,11 +53,9 @@ def test_a_day_with_pytorch_alone_passes_refuses_its_saboteur_and_is_not_repeate
 
 
 @pytest.mark.needs("index", "compiler")
-def test_what_serving_costs_is_measured_and_a_server_of_fluent_nonsense_is_refused(
-    locked: tuple[Path, Lock], tmp_path: Path
-) -> None:
+def test_what_serving_costs_is_measured(locked: tuple[Path, Lock], tmp_path: Path) -> None:
     """The second start finds what the first one compiled; many requests together are faster than one."""
-    parts, code = _spend(tmp_path, locked[0], "--part", "serving", "--part", "saboteurs")
+    parts, code = _spend(tmp_path, locked[0], "--part", "serving")
     assert code == 0
     facts = dict(map(tuple, parts["serving"]["facts"]))
     one, together = (
@@ -65,7 +63,4 @@ def test_what_serving_costs_is_measured_and_a_server_of_fluent_nonsense_is_refus
     )
     assert together > one > 0
     assert facts["dtype"] == "bfloat16"
-    (refused,) = parts["saboteurs"]["checks"]
-    assert (refused["name"], refused["outcome"]) == ("other_positions", "passed")
-    assert "correct failed" in refused["seen"]
     assert left(tmp_path) == []
