@@ -6,7 +6,7 @@ from pipeline.model import Threat
 
 _FROM = {9.0: Threat.CRITICAL, 7.0: Threat.HIGH, 4.0: Threat.MEDIUM, 0.1: Threat.LOW, 0.0: Threat.NONE}
 """The least score of each rating (https://www.first.org/cvss/v3.1/specification-document, section 5)."""
-_MOST = 10.0
+_MAX_SCORE = 10.0
 _WORDS = {
     "none": Threat.NONE,
     "negligible": Threat.LOW,
@@ -23,7 +23,7 @@ _WORDS = {
 
 def of_score(score: float) -> Threat | None:
     """The rating of a score of CVSS, from 0 to 10; None for any other number."""
-    return next((rating for least, rating in _FROM.items() if least <= score <= _MOST), None)
+    return next((rating for least, rating in _FROM.items() if least <= score <= _MAX_SCORE), None)
 
 
 def of_word(word: str) -> Threat | None:

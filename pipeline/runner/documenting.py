@@ -162,7 +162,7 @@ def candidate_of(named: str, machine: Services) -> str:
     """
     spec = _spec_of(named, machine)
     if spec is None:
-        raise UsageError(f"{named} is no cell", hint="python -m pipeline list names the cells")
+        raise UsageError(f"{named} is no cell", hint="python -m pipeline plan names the cells")
     return _candidate(spec, machine)
 
 

@@ -71,6 +71,7 @@ def decide(
     remedy = f"python -m pipeline verify {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
     rehearsed = _rehearsed(cell, image, repository, beside.rehearsals)
+    scanned = scan_that_counts(beside, policy, now)
     chosen = _chosen(cell, repository, beside.proofs, policy, basis)
     reasons = [
         *_life_reasons(cell, image, beside, chosen),
@@ -90,14 +91,7 @@ def decide(
         reasons += _today_reasons(cell, record, policy, basis, now=now, remedy=remedy)
         reasons += _speed_reasons(cell, record, before, speed_ratio, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
-    return Decision(
-        tuple(reasons),
-        chosen,
-        certified,
-        beside.rejected[:MAX_NAMED],
-        rehearsed,
-        scan_that_counts(beside, policy, now),
-    )
+    return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed, scanned)
 
 
 def holds(

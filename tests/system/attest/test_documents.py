@@ -233,7 +233,7 @@ def test_a_cell_is_its_published_image_else_the_one_in_staging(
     image = image_of_files(bench)
     here = services(bench, tmp_path)
     found: dict[str, Any] = {"image": None}
-    monkeypatch.setattr(documenting, "candidate", lambda *_: SimpleNamespace(**found))
+    monkeypatch.setattr(documenting, "anywhere", lambda *_: SimpleNamespace(**found))
     answer = _asker(bench, here)
     with pytest.raises(UsageError, match="has no image"):
         answer("cpu")

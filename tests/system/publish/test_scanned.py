@@ -53,7 +53,7 @@ def test_without_the_scan_that_the_matrix_asks_for_there_is_no_tag(cell: Cell) -
     status = asked.publish()
     assert [reason.code for reason in status.reasons] == ["no-scan"]
     assert cell.tags() == set()
-    attach(cell, found(cell, exposures=(exposure(),)))
+    attach(cell, found(cell, days=1, exposures=(exposure(),)))
     assert {reason.code for reason in asking_again(asked).reasons} == {"weakness"}
     attach(cell, found(cell))
     assert asking_again(asked).state is State.PUBLISHED
