@@ -65,8 +65,7 @@ def decide(
     expected of this image today, ``now`` is aware of its time zone. The newest proof on that basis, in the
     versions that the policy asks for, decides, or else the newest; a later failure of the image outweighs it,
     of a rehearsal too, and so does a statement that others name and that is gone. ``speed_ratio`` is how many
-    times slower it may be than by ``before``, the proofs of what carries the cell's channel (None: any).
-    ``support`` is how long the cell gets new tags, if not for ever.
+    times slower it may be than by ``before``, the proofs of its channel's image, ``support`` its last day.
     """
     remedy = f"python -m pipeline verify {cell.id}"
     certified = _current(beside.certificates, image, repository, inputs, policy)
