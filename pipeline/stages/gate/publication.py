@@ -83,12 +83,11 @@ def decide(
     if chosen is None:
         reasons.append(_no_proof(cell, image, beside, remedy))
     else:
-        record = chosen.record
-        reasons += _identity_reasons(cell, image, repository, record, remedy)
-        reasons += _result_reasons(cell, record, policy, remedy)
+        reasons += _identity_reasons(cell, image, repository, chosen.record, remedy)
+        reasons += _result_reasons(cell, chosen.record, policy, remedy)
         reasons += _flaky_reasons(cell, chosen, beside.proofs, policy, remedy)
-        reasons += _today_reasons(cell, record, policy, basis, now=now, remedy=remedy)
-        reasons += _speed_reasons(cell, record, before, speed_ratio, remedy)
+        reasons += _today_reasons(cell, chosen.record, policy, basis, now=now, remedy=remedy)
+        reasons += _speed_reasons(cell, chosen.record, before, speed_ratio, remedy)
         reasons += _later_failures(chosen, beside.proofs, remedy)
     return Decision(tuple(reasons), chosen, certified, beside.rejected[:MAX_NAMED], rehearsed, scanned)
 
