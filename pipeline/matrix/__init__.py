@@ -198,4 +198,5 @@ def _policy(file: File, specs: tuple[Spec, ...]) -> Policy:
         max_age_days=file.verify.max_age_days,
         accept_flaky=file.verify.flaky == "accept",
         scan=scanning.terms_of(file.scan),
+        later=tuple(entry.rule for entry in file.verify.later),
     )

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.matrix import coming, scanning
 from pipeline.matrix.cell_rules import Section, Some
+from pipeline.matrix.coming import Coming
 from pipeline.matrix.fields import Arch, Day, Plain, RepositoryName, Tried, refusal
-from pipeline.matrix.scanning import Scanning, entry_of, terms_of
+from pipeline.matrix.scanning import Scanning, terms_of
 from pipeline.matrix.tree import read as read_tree
 from pipeline.matrix.tree import usage_error
 from pipeline.matrix.validate import Shape, read_as
@@ -98,6 +100,8 @@ class PolicyFile(Section):
     """Families of rules whose findings are not held against an image."""
     scan: Scanning | None = None
     """Which weaknesses refuse an image, by a signed scan that is at most `max_age_days` old."""
+    later: Annotated[tuple[Coming, ...], Field(max_length=50)] = ()
+    """What is asked besides, from a day on."""
 
     @model_validator(mode="after")
     def _asks_what_there_is(self) -> Self:
@@ -128,10 +132,11 @@ class PolicyFile(Section):
             max_attempts=self.max_attempts,
             tolerated=self.tolerated,
             scan=terms_of(self.scan),
+            later=tuple(entry.rule for entry in self.later),
         )
 
 
-_SHAPE = Shape(PolicyFile, {"signers": SignerEntry, "scan": Scanning})
+_SHAPE = Shape(PolicyFile, {"signers": SignerEntry, "scan": Scanning, "later": Coming})
 
 
 def read(path: Path) -> Policy:
@@ -159,6 +164,7 @@ def of_matrix(matrix: Matrix, signers: Iterable[Signer]) -> Policy:
         repositories={matrix.repository: "published"},
         signers=tuple(signers),
         scan=asked.scan,
+        later=asked.later,
     )
 
 
@@ -176,7 +182,8 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "max_attempts": policy.max_attempts,
         "architectures": list(policy.architectures),
         "tolerated": list(policy.tolerated),
-        "scan": entry_of(policy.scan) if policy.scan else None,
+        "scan": scanning.entry_of(policy.scan) if policy.scan else None,
+        "later": [coming.entry_of(rule) for rule in policy.later],
     }
     return {name: value for name, value in asked.items() if value}
 

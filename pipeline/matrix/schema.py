@@ -25,6 +25,7 @@ from pipeline.matrix.cell_rules import (
     Trim,
     Waiver,
 )
+from pipeline.matrix.coming import Coming
 from pipeline.matrix.fields import (
     Alias,
     Cuda,
@@ -203,6 +204,8 @@ class Verify(Section):
     """The checks that must have passed; all unless they are named."""
     at_least: Annotated[dict[ProvenName, _Least], AfterValidator(_made_here)] = Field(default_factory=dict)
     """The oldest version of a check, or of a family of rules, that counts: `correct: 2`; else any does."""
+    later: Annotated[tuple[Coming, ...], Field(max_length=50)] = ()
+    """What is asked besides, from a day on."""
     model: Plain | None = None
     """A model to prove with, not the tiny one: a folder, from this file's, or an id. `lock` pins it."""
     tests: Plain | None = None

@@ -79,7 +79,7 @@ from pipeline.model.histories import History
 from pipeline.model.json_forms import to_json
 from pipeline.model.locks import Cooled, Image, Lock, Pin, immutable_tag
 from pipeline.model.names import LOOPBACK, PROJECT, RUN_LABEL, VARIANT_INDEX, VLLM_INDEX, index_of, project_of
-from pipeline.model.policies import Policy, Presence, Signer
+from pipeline.model.policies import Later, Policy, Presence, Signer
 from pipeline.model.reasons import Reason, ReasonCode
 from pipeline.model.records import (
     ANSWERS,
@@ -224,6 +224,7 @@ __all__ = [
     "JustifiedRequirement",
     "Key",
     "Kind",
+    "Later",
     "LayerSize",
     "Level",
     "LibraryReach",

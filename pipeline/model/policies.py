@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from pipeline.model.references import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pipeline.model.advisories import ScanTerms
     from pipeline.model.cells import Kind
@@ -48,6 +50,18 @@ class Signer:
 
 
 @dataclass(frozen=True)
+class Later:
+    """What is asked besides, from a day on: newer versions, or younger proofs (None: as before).
+
+    ``since`` is the first day, as "2027-01-01".
+    """
+
+    since: str
+    at_least: Mapping[str, int] = field(default_factory=dict)
+    max_age_days: int | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """What is asked of a proof today.
 
@@ -62,7 +76,8 @@ class Policy:
     (``sm_90``). ``max_attempts`` is how often the same may have been tried until it passed, ``tolerated`` are
     families of rules whose findings are not held against an image.
 
-    ``scan`` is asked of both: which scan for known weaknesses an image needs, None where it needs none.
+    ``scan`` is asked of both: which scan for known weaknesses an image needs, None where it needs none. So is
+    what comes ``later``: until its day older proofs count.
     """
 
     required: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
@@ -76,6 +91,17 @@ class Policy:
     max_attempts: int | None = None
     tolerated: tuple[str, ...] = ()
     scan: ScanTerms | None = None
+    later: tuple[Later, ...] = ()
+
+    def as_of(self, moment: datetime) -> Policy:
+        """What is asked at a moment, in UTC. A rule that has begun only ever asks for more than the others."""
+        today = moment.astimezone(UTC).date().isoformat()
+        least, age = dict(self.at_least), self.max_age_days
+        for rule in self.later:
+            if rule.since <= today:
+                least |= {name: max(version, least.get(name, 0)) for name, version in rule.at_least.items()}
+                age = min(age, rule.max_age_days or age)
+        return replace(self, at_least=least, max_age_days=age)
 
     @cached_property
     def digest(self) -> Digest:

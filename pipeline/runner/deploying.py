@@ -6,7 +6,7 @@ Neither a matrix nor a lock, an engine or a key of our own is looked at, and not
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Self
 
 from pipeline.adapters import signing_keys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.adapters.places import Readable
-    from pipeline.model import Attestations, Policy, Repository, TagRef
+    from pipeline.model import Attestations, Later, Policy, Repository, TagRef
 
 PATIENCE = 3.0
 """Seconds for which a request is made again: whoever deploys would rather be told."""
@@ -46,6 +46,11 @@ class Judge:
         """
         policy = replace(policy, signers=(*policy.signers, *map(_signer, keys)))
         return cls(policy, _evidence(policy))
+
+    def from_day(self, rule: Later) -> Self:
+        """The same judge once a rule that comes later has begun, with all that begins before."""
+        begun = datetime.combine(date.fromisoformat(rule.since), time(), UTC)
+        return replace(self, policy=self.policy.as_of(begun))
 
     def registry(self, repository: Repository) -> Registry:
         """The registry of a repository, asked in seconds."""

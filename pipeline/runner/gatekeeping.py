@@ -15,7 +15,17 @@ from pipeline.runner.candidates import anywhere
 from pipeline.stages import audit, gate, publish
 
 if TYPE_CHECKING:
-    from pipeline.model import Attestations, CellState, Digest, Expectations, Image, Proof, Repository, Spec
+    from pipeline.model import (
+        Attestations,
+        CellState,
+        Digest,
+        Expectations,
+        Image,
+        Policy,
+        Proof,
+        Repository,
+        Spec,
+    )
     from pipeline.runner.services import Services
 
 
@@ -24,6 +34,11 @@ class MatrixGate:
     """The gate with today's policy, for any image that has tags in the destination."""
 
     services: Services
+
+    @property
+    def policy(self) -> Policy:
+        """What the matrix asks today."""
+        return self.services.matrix.policy.as_of(datetime.now(UTC))
 
     def holds(self, digest: Digest, attestations: Attestations) -> Proof | None:
         """The proof by which a digest keeps the tags that it has in the destination; None if it may not.
@@ -36,7 +51,7 @@ class MatrixGate:
         if cell is None:
             return None
         return gate.holds(
-            cell, digest, matrix.repository, attestations, policy=matrix.policy, now=datetime.now(UTC)
+            cell, digest, matrix.repository, attestations, policy=self.policy, now=datetime.now(UTC)
         )
 
 
@@ -56,7 +71,7 @@ class CellGate(MatrixGate):
             self.image,
             repository or self.services.matrix.repository,
             attestations,
-            policy=self.services.matrix.policy,
+            policy=self.policy,
             basis=self.services.basis_of(spec.cell),
             inputs=audit.inputs_of(self.image.ref.digest, self.expectations, spec.waivers),
             now=datetime.now(UTC),

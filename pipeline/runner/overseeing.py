@@ -73,7 +73,10 @@ def _of_repository(
         if digest := named.get(tag):
             more = (*broken[digest], *untold)
             one = _audited(f"{repository.tagged(tag)}", accepted[digest], channels, more)
-            yield one if is_immutable(tag) else of_channel(one, accepted[digest], supports)
+            if not is_immutable(tag):
+                one = of_channel(one, accepted[digest], supports)
+                one = replace(one, notes=(*one.notes, *refused_later(accepted[digest], judge)))
+            yield one
         elif untold:
             yield Audited(f"{repository.tagged(tag)}", None, Judgement.UNKNOWN, untold)
 
@@ -107,6 +110,19 @@ def of_channel(audited: Audited, acceptance: Acceptance, supports: Mapping[str, 
         reasons=(*audited.reasons, *([ended] if ended else [])),
         notes=(f"{newer} is out",) if newer else (),
     )
+
+
+def refused_later(acceptance: Acceptance, judge: Judge) -> Iterator[str]:
+    """Which rule that begins on a later day refuses, first of all, an image that is accepted today."""
+    image, today = acceptance.image, datetime.now(UTC).date().isoformat()
+    to_come = (rule for rule in judge.policy.later if rule.since > today)
+    if image is None or not acceptance.accepted:
+        return
+    for rule in sorted(to_come, key=lambda rule: rule.since):
+        then = judge.from_day(rule).accept(image)
+        if not then.accepted:
+            yield f"refused from {rule.since} on: {then.reasons[0].text}"
+            return
 
 
 def _judgement(acceptance: Acceptance, channels: Collection[Digest]) -> Judgement:

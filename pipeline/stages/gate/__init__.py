@@ -5,7 +5,8 @@
     requirements  what both ask of a record and of a certificate
     scans         what both ask of scans for known weaknesses
 
-Each names every reason against an image, not only the first.
+Rules of a policy begin on days: who asks the first question hands on what is asked then (``Policy.as_of``),
+the second looks itself. Each names every reason against an image, not only the first.
 """
 
 from __future__ import annotations

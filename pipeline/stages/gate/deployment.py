@@ -75,7 +75,7 @@ def accept(
     ``tags`` are those of its publications that name it, ``now`` is aware of its time zone, ``names`` are what
     the policy calls its signers by the fingerprints of their keys.
     """
-    judge = _Judge(image, beside, policy, tags, now, names or {})
+    judge = _Judge(image, beside, policy.as_of(now), tags, now, names or {})
     passed = [proof for proof in beside.proofs if proof not in judge.failures]
     proofs, against = _newest(passed or beside.proofs, judge.against_proof)
     if proofs:

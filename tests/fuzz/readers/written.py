@@ -38,6 +38,7 @@ repositories: {127.0.0.1:5000/a/b: published}
 signers: [{name: team, from: "2026-01-01", key: "-----BEGIN PUBLIC KEY-----"}]
 required: {vllm-cpu: [serve, correct]}
 at_least: {closure: 1}
+later: [{from: "2027-01-01", at_least: {correct: 2}, max_age_days: 3}]
 max_attempts: 3
 architectures: [sm_90]
 """

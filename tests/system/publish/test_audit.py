@@ -56,6 +56,17 @@ def test_a_cell_past_its_last_day_is_found_at_its_channels(owner: Owner) -> None
     assert {tag for tag, one in found.items() if codes(one) == ["support-ended"]} == {*CHANNELS}
 
 
+def test_a_rule_to_come_that_will_refuse_a_channel_is_noted_and_refuses_nothing_yet(owner: Owner) -> None:
+    """Of versions that no proof here has: the check `serve` of these was the first one."""
+    matrix = owner.folder / "matrix.yaml"
+    rule = '{from: "2999-01-01", at_least: {serve: 9}}'
+    matrix.write_text(matrix.read_text() + f"verify: {{required: [serve], later: [{rule}]}}\n")
+    code, found = audited(owner)
+    assert code == GOOD
+    noted = {tag for tag, one in found.items() if "refused from 2999-01-01 on: serve" in str(one["notes"])}
+    assert noted == {*CHANNELS}
+
+
 def test_a_tag_on_what_nobody_signed_is_found(owner: Owner) -> None:
     stranger = owner.bench.image("3" * 64)
     manifest = owner.bench.staging.manifest(stranger.ref.digest)

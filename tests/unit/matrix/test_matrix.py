@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import matrix
-from pipeline.model import JustifiedRequirement, Trim, Waiver
+from pipeline.model import JustifiedRequirement, Later, Trim, Waiver
 from pipeline.model.errors import UsageError
 from pipeline.model.platforms import AMD64, ARM64
 from pipeline.stages.lock import inputs_of
@@ -118,6 +118,11 @@ def test_the_policy_may_ask_for_versions_of_checks_and_of_rules(tmp_path: Path) 
     assert load(tmp_path, GOOD).policy.at_least == {}
     found = load(tmp_path, GOOD + "verify: {at_least: {chat: 1, jit: 1}}\n")
     assert found.policy.at_least == {"chat": 1, "jit": 1}
+
+
+def test_rules_to_come_are_those_of_the_policy(tmp_path: Path) -> None:
+    found = load(tmp_path, GOOD + 'verify: {later: [{from: "2027-01-01", at_least: {jit: 2}}]}\n')
+    assert found.policy.later == (Later("2027-01-01", {"jit": 2}),)
 
 
 def test_the_policy_compares_speed_only_where_a_ratio_is_named(tmp_path: Path) -> None:
