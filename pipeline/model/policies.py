@@ -94,7 +94,7 @@ class Policy:
     later: tuple[Later, ...] = ()
 
     def as_of(self, moment: datetime) -> Policy:
-        """What is asked at a moment, in UTC. A rule that has begun only ever asks for more than the others."""
+        """What is asked at a moment, in UTC. A rule that has begun only ever asks for more than others do."""
         today = moment.astimezone(UTC).date().isoformat()
         least, age = dict(self.at_least), self.max_age_days
         for rule in self.later:

@@ -116,7 +116,7 @@ def test_a_policy_may_be_json(tmp_path: Path) -> None:
         (SMALL + "signers: [{name: a, key: -BEGIN PRIVATE KEY-}]\n", 3, "a private key", "take it out"),
         (SMALL + "signers: [{name: a, key: abc, from: 2026-01-01}]\n", 3, "without quotes", "quote it"),
         (SMALL + "max_age_days: &x 3\n", 3, "anchor", "remove it"),
-        (SMALL + "later: [{from: \"2027-01-01\"}]\n", 3, "nothing is asked from 2027-01-01 on", "at_least"),
+        (SMALL + 'later: [{from: "2027-01-01"}]\n', 3, "nothing is asked from 2027-01-01 on", "at_least"),
         (SMALL + "later: [{at_least: {correct: 2}}]\n", 3, "from is missing", ""),
         (SMALL + "scan: {severity: high}\n", 1, "does not say how old a scan may be", "max_age_days"),
         (SMALL + "scan: {max_age_days: 0}\n", 3, "max_age_days", ""),

@@ -1,4 +1,4 @@
-"""Rules that begin on a day: until then older proofs count, from then on they ask for more, never for less."""
+"""Rules that begin on a day: until then older proofs count, and from then on more is asked, never less."""
 
 from __future__ import annotations
 
