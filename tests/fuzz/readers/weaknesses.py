@@ -81,7 +81,7 @@ def read_bill(data: bytes, place: Path) -> object:
 def read_result(data: bytes, place: Path) -> object:
     file = put(place, "result.json", data)
     found = scanning.of_result("image", f"sha256:{'a' * 64}", file, Demand(leeway=3))
-    return scanned.text_of(found), found.as_of, vulns.written(found)
+    return scanned.text_of(found), found.modified and found.as_of, vulns.written(found)
 
 
 VDR = json.dumps(
