@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("registry")
 
-EVERY = int(os.environ.get("TAGPROOF_KILLS", "41"))
+EVERY = int(os.environ.get("TAGPROOF_KILLS", "71"))
 """Requests between two kills; 1 where somebody has the hours."""
 
 WHY = ("--reason", "answers wrong with fp8")
