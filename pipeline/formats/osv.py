@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.formats import ratings
+from pipeline.formats.moments import in_utc
 from pipeline.model import Advisory, Affected, Event, Threat
 
 if TYPE_CHECKING:
@@ -83,9 +84,13 @@ def advisory_of(body: bytes) -> Advisory | None:
         raise InvalidAdvisoryError("holds no advisory in OSV's format") from error
     if found.withdrawn:
         return None
+    try:
+        modified = in_utc(found.modified)
+    except ValueError as error:
+        raise InvalidAdvisoryError("does not say when it was modified, as RFC 3339 writes it") from error
     return Advisory(
         id=found.id,
-        modified=found.modified,
+        modified=modified,
         published=found.published,
         aliases=tuple(dict.fromkeys((*found.aliases, *found.upstream))),
         summary=" ".join(found.summary.split())[:300],

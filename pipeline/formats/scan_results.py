@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.formats import ratings, vulns
 from pipeline.formats.bills import of_purl
-from pipeline.formats.vulns import InvalidScanError, moment
+from pipeline.formats.moments import in_utc
+from pipeline.formats.vulns import InvalidScanError
 from pipeline.model import Exposure, Present, Scan, Threat
 
 MAX_BYTES = 64 << 20
@@ -112,8 +113,8 @@ def read(text: str, digest: str) -> Scan:
 def _of_cyclonedx(value: dict[str, Any], digest: str) -> Scan:
     try:
         found = _CycloneDX.model_validate(value)
-        made = moment(found.metadata.timestamp)
-    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
+        made = in_utc(found.metadata.timestamp)
+    except (ValidationError, ValueError, RecursionError) as error:
         raise InvalidScanError("has no weaknesses in CycloneDX, or does not say when it was made") from error
     tools = found.metadata.tools
     listed = tools.components if isinstance(tools, _Tools) else tools

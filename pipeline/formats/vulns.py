@@ -6,12 +6,12 @@ in the annotations of a weakness, and of the whole scan in one member of ours; o
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.formats import ratings
+from pipeline.formats.moments import in_utc
 from pipeline.model import PROJECT, Exposure, Present, Scan, Threat
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def read(predicate: Mapping[str, Any], digest: str) -> Scan:
     """
     try:
         found = _Predicate.model_validate(predicate)
-        made = moment(found.metadata.scanFinishedOn)
-        modified = moment(found.scanner.db.lastUpdate) if found.scanner.db.lastUpdate else ""
-    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
+        made = in_utc(found.metadata.scanFinishedOn)
+        modified = in_utc(found.scanner.db.lastUpdate) if found.scanner.db.lastUpdate else ""
+    except (ValidationError, ValueError, RecursionError) as error:
         raise InvalidScanError("holds no scan in in-toto's type") from error
     return Scan(
         image=digest,
@@ -162,11 +162,3 @@ def _exposure(result: _Result) -> Exposure:
         told=notes.get("told", ""),
         summary="",
     )
-
-
-def moment(text: str) -> str:
-    """A time with its zone, in UTC. Raises ValueError or OverflowError for anything else."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("it has no time zone")
-    return found.astimezone(UTC).isoformat()

@@ -7,11 +7,11 @@ made of a type and a signer signed is read as well. They carry no links.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.formats import dsse
 from pipeline.formats.dsse import STATEMENT, InvalidAttestationError, subjects_of
+from pipeline.formats.moments import in_utc
 from pipeline.model import Document, DocumentKind, ReasonCode, canonical
 
 if TYPE_CHECKING:
@@ -68,17 +68,9 @@ def _created(predicate: Mapping[str, Any], kind: DocumentKind) -> str:
     for name in _CREATED[kind]:
         found = found.get(name) if isinstance(found, dict) else None
     try:
-        return _moment(found).isoformat()
-    except (TypeError, ValueError, OverflowError) as error:
+        return in_utc(found)
+    except (TypeError, ValueError) as error:
         where = ".".join(_CREATED[kind])
         raise InvalidAttestationError(
             ReasonCode.RECORD_MALFORMED, f"is a {kind} that does not say when it was made ({where})"
         ) from error
-
-
-def _moment(text: str) -> datetime:
-    """A time with its zone, in UTC. Raises TypeError, ValueError or OverflowError for anything else."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("it has no time zone")
-    return found.astimezone(UTC)

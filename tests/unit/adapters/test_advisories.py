@@ -37,7 +37,7 @@ def folder(place: Path, files: dict[str, bytes]) -> Path:
 def test_those_of_the_ecosystems_are_read_with_the_newest_ones_time(tmp_path: Path) -> None:
     export = advisories.read([folder(tmp_path / "osv", FILES)], {"PyPI", "Debian:12"})
     assert [advisory.id for advisory in export.advisories] == ["A", "B"]
-    assert export.modified == "2026-11-09T00:00:00Z"
+    assert export.modified == "2026-11-09T00:00:00+00:00"
 
 
 def test_a_release_for_longer_and_a_distribution_without_one_are_of_it(tmp_path: Path) -> None:

@@ -85,3 +85,12 @@ def test_a_threat_is_the_worst_that_it_gives(more: dict[str, Any], threat: Threa
 def test_what_is_no_advisory_is_said(body: bytes) -> None:
     with pytest.raises(InvalidAdvisoryError):
         advisory_of(body)
+
+
+@pytest.mark.parametrize(
+    "modified", ["", "yesterday", "2026-11-01", "2026-11-01T00:00:00", "0001-01-01T00:00:00+23:00"]
+)
+def test_one_that_does_not_say_when_it_was_modified_is_none(modified: str) -> None:
+    """A scan is as old as its advisories."""
+    with pytest.raises(InvalidAdvisoryError, match="when it was modified"):
+        advisory_of(json.dumps({"id": "A-1", "modified": modified}).encode())
