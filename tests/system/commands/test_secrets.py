@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pipeline.adapters.environ import LEASES
 from pipeline.formats import dsse
 from pipeline.model.errors import REFUSED, USAGE
 
@@ -83,6 +84,9 @@ def typed(checkout: Path, *words: str, **more: str) -> subprocess.CompletedProce
     own = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")}
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", "")]))
     around = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": path}
+    around |= {
+        name: os.environ[name] for name in LEASES if name in os.environ
+    }  # or it waits for others' proofs
     command = [sys.executable, "-m", "pipeline", *words]
     return subprocess.run(
         command, cwd=checkout, env={**around, **own, **more}, capture_output=True, text=True, check=False
