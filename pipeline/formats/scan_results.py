@@ -1,7 +1,7 @@
 """What another scanner found in an image, as it writes it: CycloneDX with vulnerabilities, or in-toto's type.
 
-Trivy, Grype and OSV-Scanner write the first (https://cyclonedx.org/docs/1.6/json/#vulnerabilities), Trivy and
-cosign's users the second.
+https://cyclonedx.org/docs/1.6/json/#vulnerabilities has the first. The older type of cosign's own, which
+holds a scanner's whole report, is neither.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ PREDICATE = "https://in-toto.io/attestation/vulns/v0.2"
 """The type of the predicate."""
 
 PREDICATES = frozenset({PREDICATE, "https://in-toto.io/attestation/vulns/v0.1"})
-"""The types that are read: of the two only the first forbids what the other has besides."""
+"""The types that are read: the example of the older one has its results in the same members."""
 
 MEMBER = f"{PROJECT}_scan"
 """Where a predicate of ours says what the type has no member for."""

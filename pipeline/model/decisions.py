@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Decision:
     """Whether a digest may carry a tag, by this proof and this certificate; if not, every reason.
 
-    ``rehearsed`` is the newest rehearsal, which speaks for no tag, and ``scanned`` the newest scan where the
-    policy asks for one.
+    ``rehearsed`` is the newest rehearsal, which speaks for no tag, and ``scanned`` the newest scan that does,
+    where the policy asks for one.
     ``rejected`` has the attestations of the digest that do not count, each with the reason.
     """
 

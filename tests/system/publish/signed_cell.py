@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline import compat, matrix
+from pipeline.adapters import signing_keys
 from pipeline.adapters.recipe import IMAGES
 from pipeline.adapters.registry import OCI_MANIFEST, Manifest, Registry
 from pipeline.adapters.registry.referrers import fallback_tag
@@ -127,6 +129,15 @@ class Cell:
     def repair(self) -> Status:
         """What ``repair`` says after its work."""
         return self.runner.bring(Goal.REPAIR, self.spec)
+
+    def asks_cosign(self, predicate: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """What cosign says of a statement of this type beside the published image, by our key."""
+        key = folder / "team.pub"
+        key.write_bytes(signing_keys.public_pem(self.services.key.public_key()))
+        words = ["--key", str(key), "--insecure-ignore-tlog", "--type", predicate]
+        image = str(self.destination.repository.at(self.image.ref.digest))
+        command = ["cosign", "verify-attestation", *words, image]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def codes(self) -> set[str]:
         """Why the plan says that something is to be looked at."""

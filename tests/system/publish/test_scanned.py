@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -161,14 +160,5 @@ def test_a_result_that_cannot_be_read_is_the_users_mistake(cell: Cell, tmp_path:
 def test_cosign_reads_it(cell: Cell, tmp_path: Path) -> None:
     cell.publish()
     attach(cell, found(cell, exposures=(exposure(),)))
-    key = tmp_path / "team.pub"
-    key.write_bytes(signing_keys.public_pem(cell.services.key.public_key()))
-    command = ["cosign", "verify-attestation", "--key", str(key), "--insecure-ignore-tlog"]
-    command += ["--type", vulns.PREDICATE]
-    done = subprocess.run(
-        [*command, f"{cell.destination.repository}@{cell.image.ref.digest}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = cell.asks_cosign(vulns.PREDICATE, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.adapters import signing_keys
 from pipeline.model import DocumentKind, Result, State
 from tests.system.publish.signed_cell import Cell, push
 
@@ -60,14 +58,5 @@ def test_of_what_is_refused_nothing_is_said(cell: Cell) -> None:
 @pytest.mark.needs("cosign")
 def test_cosign_reads_it(cell: Cell, tmp_path: Path) -> None:
     cell.publish()
-    key = tmp_path / "team.pub"
-    key.write_bytes(signing_keys.public_pem(cell.services.key.public_key()))
-    command = ["cosign", "verify-attestation", "--key", str(key), "--insecure-ignore-tlog"]
-    command += ["--type", DocumentKind.SUMMARY.predicate]
-    done = subprocess.run(
-        [*command, f"{cell.destination.repository}@{cell.image.ref.digest}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = cell.asks_cosign(DocumentKind.SUMMARY.predicate, tmp_path)
     assert done.returncode == 0, done.stderr
