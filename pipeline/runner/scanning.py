@@ -114,20 +114,19 @@ def attach(services: Services, found: Scan, ref: ImageRef) -> tuple[ImageRef, ..
     ours = (matrix.staging, matrix.repository)
     about = _published(services, ref)
     homes = dict.fromkeys((ref.repository, *(ours if ref.repository in ours else ())))
-    key = services.signing_key
-    links = services.evidence.attestations_of(Registry(ref.repository), digest).links
-    bundle = attest.scans.sign(found, about, key, previous=replace(links, lost=()))
-    if len(bundle) > dsse.MAX_BUNDLE_BYTES:
-        what = f"{ref}: its scan has {len(bundle)} bytes, more than the {dsse.MAX_BUNDLE_BYTES} that are read"
-        raise ImageError(
-            what, hint="leave out of the image what has most weaknesses: `scan` names the packages"
-        )
+    key, exceptions = services.signing_key, vex_of(services, found, ref)
     kept = [home.at(digest) for home in homes if Registry(home).has_manifest(digest)]
-    exceptions = vex_of(services, found, ref)
     for place in kept:
         registry = Registry(place.repository)
+        beside = services.evidence.attestations_of(registry, digest)
+        # Each names what lies beside the image there: what is in the other place alone would be missed here.
+        bundle = attest.scans.sign(found, about, key, previous=replace(beside.links, lost=()))
+        if len(bundle) > dsse.MAX_BUNDLE_BYTES:
+            what = f"{ref}: its scan has {len(bundle)} bytes, {dsse.MAX_BUNDLE_BYTES} are read at the most"
+            hint = "leave out of the image what has most weaknesses: `scan` names the packages"
+            raise ImageError(what, hint=hint)
         attest.attach(registry, place, bundle)
-        newest = services.evidence.attestations_of(registry, digest).newest_document(DocumentKind.VEX)
+        newest = beside.newest_document(DocumentKind.VEX)
         if not documents.says_no_more(exceptions, newest.document if newest else None):
             attest.attach(registry, place, attest.documents.sign(exceptions, about, key))
     return tuple(kept)

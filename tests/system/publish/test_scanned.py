@@ -78,11 +78,13 @@ def test_it_goes_where_the_image_goes_and_the_decision_names_it(cell: Cell) -> N
 
 def test_of_what_is_published_it_is_kept_in_both_places(cell: Cell) -> None:
     cell.publish()
-    kept = attach(cell, found(cell))
+    kept = scanning.attach(cell.services, found(cell), cell.destination.repository.at(cell.image.ref.digest))
     places = {cell.services.staging, cell.destination}
     assert {ref.repository for ref in kept} == {place.repository for place in places}
     for place in places:
-        assert cell.services.evidence.attestations_of(place, cell.image.ref.digest).scans
+        beside = cell.services.evidence.attestations_of(place, cell.image.ref.digest)
+        assert beside.scans
+        assert beside.missing == ()  # the publication is signed in the destination alone
 
 
 def test_what_was_published_before_an_advisory_loses_its_proof_by_the_next_scan(cell: Cell) -> None:
